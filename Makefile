@@ -1,0 +1,49 @@
+# Everything works on a fresh machine with Python 3.11 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo up down test test-slow test-faults test-gpu lint bench openapi clean
+
+demo: $(STAMP)  ## distil the bundled dataset end to end and print the report
+	$(BIN)/distillery demo
+
+up: $(STAMP)  ## start the service in the background, print its address and an API key
+	$(BIN)/distillery up --detach
+
+down: $(STAMP)  ## stop it
+	$(BIN)/distillery down
+
+test: $(STAMP)  ## every test that takes seconds
+	$(BIN)/pytest -q -m "not slow and not faults and not gpu"
+
+test-slow: $(STAMP)  ## the figures of the papers, and other tests of minutes
+	$(BIN)/pytest -q -m "slow" --timeout=1800
+
+test-faults: $(STAMP)  ## kill every part of a running service
+	$(BIN)/pytest -q tests/faults -m "faults" --timeout=600
+
+test-gpu: $(STAMP)
+	$(BIN)/pytest -q -m "gpu"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(STAMP)  ## every benchmark; results in benchmarks/results
+	$(BIN)/python -m benchmarks
+
+openapi: $(STAMP)  ## write openapi.json from the code
+	$(BIN)/python -m app.api.openapi > openapi.json
+
+# A version of torch is pinned by range in pyproject.toml so that the CPU build is taken where it is offered.
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --upgrade pip
+	$(BIN)/pip install -q -e ".[server,worker,dev]"
+	touch $@
+
+clean:
+	rm -rf .venv .distillery .pytest_cache .ruff_cache

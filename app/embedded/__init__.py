@@ -1,0 +1,1 @@
+"""A whole installation in one folder, from one command: Postgres, Redis, dispatcher, worker and API."""

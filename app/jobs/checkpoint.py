@@ -1,0 +1,60 @@
+"""Keep a running job's last two resume points in the store, fenced like every other write of its owner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, delete, exists, insert, select
+
+from app.jobs.states import JobRow, append_event
+from app.store.blobs import Blobs, StoredBlob, record
+from app.store.tables import artifact, blob
+
+MEDIA_TYPE = "application/x-safetensors"
+
+
+def save_checkpoint(conn: Connection, row: JobRow, stored: StoredBlob, step: int) -> bool:
+    """Make a durable blob the job's newest resume point; False when the fence is lost."""
+    point = {"sha256": stored.sha256, "size": stored.size, "step": step}
+    if not append_event(
+        conn, row["id"], "checkpoint", {"step": step}, fence=row["fence"], values={"checkpoint": point}
+    ):
+        return False
+    record(conn, row["tenant_id"], row["id"], f"checkpoint/{step:012d}", stored, MEDIA_TYPE)
+    return True
+
+
+def drop_old_checkpoints(conn: Connection, job_id: str, *, keep: int = 2) -> list[str]:
+    """Forget all but the newest `keep` points; returns the hashes of blobs to delete once this has committed."""
+    mine = (artifact.c.owner == job_id) & artifact.c.path.startswith("checkpoint/")
+    rows = conn.execute(select(artifact.c.path, artifact.c.sha256).where(mine).order_by(artifact.c.path.desc())).all()
+    old = rows[keep:]
+    if not old:
+        return []
+    conn.execute(delete(artifact).where(mine, artifact.c.path.in_([row.path for row in old])))
+    unused = ~exists().where(artifact.c.sha256 == blob.c.sha256)
+    return list(
+        conn.scalars(
+            delete(blob).where(blob.c.sha256.in_([row.sha256 for row in old]), unused).returning(blob.c.sha256)
+        )
+    )
+
+
+def adopt_checkpoint(conn: Connection, tenant_id: str, job_id: str, point: dict[str, Any]) -> None:
+    """Let a retried job refer to the resume point of the job before it."""
+    conn.execute(
+        insert(artifact).values(
+            owner=job_id,
+            path=f"checkpoint/{point['step']:012d}",
+            tenant_id=tenant_id,
+            sha256=point["sha256"],
+            size=point["size"],
+            media_type=MEDIA_TYPE,
+        )
+    )
+
+
+def delete_blobs(blobs: Blobs, hashes: list[str]) -> None:
+    """Remove the files of blobs whose rows are gone."""
+    for sha256 in hashes:
+        blobs.delete(sha256)

@@ -1,0 +1,231 @@
+"""Create a job: check it against the catalogue, answer it from finished work if possible, else queue it.
+
+The job row is its own outbox: it is created in the transaction of the request, and the dispatcher publishes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+
+from app.jobs.catalogue import checked_parameters, find_method
+from app.jobs.checkpoint import adopt_checkpoint
+from app.jobs.errors import Refused
+from app.jobs.references import Reference, resolve_dataset, resolve_input
+from app.jobs.states import JobRow, append_event, transition
+from app.store.database import notify
+from app.store.ids import new_id
+from app.store.tables import job, summary, tenant
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What a user asks for; the fields are those of `POST /v1/jobs`."""
+
+    method: str
+    dataset: str
+    task: str | None = None
+    inputs: dict[str, str] = field(default_factory=dict[str, str])
+    params: dict[str, Any] = field(default_factory=dict[str, Any])
+    evaluate: dict[str, Any] = field(default_factory=dict[str, Any])
+    seed: int = 0
+    device: str = "auto"
+    limits: dict[str, Any] = field(default_factory=dict[str, Any])
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+    priority: int = 0
+    deterministic: bool = False
+    force: bool = False
+    retry_of: str | None = None
+    checkpoint: dict[str, Any] | None = None
+    api_key_id: str | None = None
+    request_id: str | None = None
+    traceparent: str | None = None
+
+
+def create_job(
+    conn: Connection, tenant_id: str, new: NewJob, *, queue_limit: int = 100, validate_only: bool = False
+) -> dict[str, Any]:
+    """The row of the job that now answers the request.
+
+    That is a new queued job, a new job answered at once from identical finished work (`cached_from`), or the
+    identical job that is already queued or running. Raises `Refused`; with `validate_only` nothing is stored.
+    """
+    dataset = resolve_dataset(conn, tenant_id, new.dataset)
+    method = find_method(conn, dataset.kind, new.method, new.task)
+    inputs = {name: resolve_input(conn, tenant_id, method, name, ref) for name, ref in new.inputs.items()}
+    _need_inputs(method, inputs)
+    row = _row(tenant_id, new, method, dataset, inputs)
+    if validate_only:
+        return {**row, "cost": method["cost"], "progress": {}, "attempt": 0, "fence": 0, "last_seq": 0}
+    # One creation of a tenant at a time: the look for identical work and the insert must not interleave.
+    conn.execute(select(tenant.c.id).where(tenant.c.id == tenant_id).with_for_update())
+    if not new.force:
+        if (live := _live_twin(conn, row)) is not None:
+            return dict(live)
+        if (finished := _finished_twin(conn, row)) is not None:
+            return _answer_from_cache(conn, row, finished)
+    _check_queue(conn, tenant_id, queue_limit)
+    return _queue(conn, row)
+
+
+def create_ingest_job(
+    conn: Connection,
+    tenant_id: str,
+    dataset: JobRow,
+    version: int,
+    *,
+    api_key_id: str | None = None,
+    request_id: str | None = None,
+) -> dict[str, Any]:
+    """Queue the job that turns a version's uploaded files into canonical ones."""
+    method = find_method(conn, dataset["kind"], "ingest", "ingest")
+    options = {**dataset["options"], "columns": dataset["columns"]}
+    params = checked_parameters(method["params_schema"], options, "/options")
+    reference = Reference("dataset", dataset["id"], version, dataset["kind"], f"{dataset['id']}@{version}")
+    new = NewJob(method="ingest", dataset=reference.text, params=params, api_key_id=api_key_id, request_id=request_id)
+    return _queue(conn, _row(tenant_id, new, method, reference, {}))
+
+
+def _row(
+    tenant_id: str, new: NewJob, method: JobRow, dataset: Reference, inputs: dict[str, Reference]
+) -> dict[str, Any]:
+    params = checked_parameters(method["params_schema"], new.params, "/params")
+    evaluate = checked_parameters(method["evaluate_schema"], new.evaluate, "/evaluate")
+    row: dict[str, Any] = {
+        "id": new_id("job"),
+        "tenant_id": tenant_id,
+        "task": method["task"],
+        "kind": method["kind"],
+        "method": method["name"],
+        "method_version": method["version"],
+        "dataset_id": dataset.id,
+        "dataset_version": dataset.version,
+        "inputs": {name: reference.text for name, reference in inputs.items()},
+        "params": params,
+        "evaluate": evaluate,
+        "seed": new.seed,
+        "device": new.device,
+        "limits": new.limits,
+        "labels": new.labels,
+        "priority": new.priority,
+        "deterministic": new.deterministic,
+        "force": new.force,
+        "queue": _queue_of(method, new.device),
+        "retry_of": new.retry_of,
+        "checkpoint": new.checkpoint,
+        "api_key_id": new.api_key_id,
+        "request_id": new.request_id,
+        "traceparent": new.traceparent,
+        "state": "queued",
+    }
+    row["input_hash"] = _input_hash(row, dataset, inputs)
+    return row
+
+
+def _input_hash(row: dict[str, Any], dataset: Reference, inputs: dict[str, Reference]) -> str:
+    parts = [row[name] for name in ("kind", "method", "method_version", "params", "evaluate", "seed", "device")]
+    hashes = [dataset.content, {name: reference.content for name, reference in inputs.items()}]
+    return hashlib.sha256(json.dumps([*parts, *hashes], sort_keys=True).encode()).hexdigest()
+
+
+def _queue_of(method: JobRow, device: str) -> str:
+    if device == "cuda" and method["device"] == "cpu":
+        raise Refused(
+            "unsupported_device",
+            f"{method['name']} runs on the CPU only.",
+            hint="Leave `device` out or set it to auto.",
+            pointer="/device",
+        )
+    return "gpu" if device == "cuda" else method["queue"]
+
+
+def _need_inputs(method: JobRow, inputs: dict[str, Reference]) -> None:
+    for name in method["inputs"]:
+        if name not in inputs:
+            raise Refused(
+                "missing_input",
+                f"{method['name']} needs the input `{name}`.",
+                hint=f'Add "inputs": {{"{name}": "sum_..."}} (a summary, or a dataset version "ds_...@1").',
+                pointer=f"/inputs/{name}",
+            )
+
+
+def _live_twin(conn: Connection, row: dict[str, Any]) -> JobRow | None:
+    return (
+        conn.execute(
+            select(job).where(
+                job.c.tenant_id == row["tenant_id"],
+                job.c.input_hash == row["input_hash"],
+                job.c.state.in_(("queued", "running")),
+                ~job.c.force,
+            )
+        )
+        .mappings()
+        .first()
+    )
+
+
+def _finished_twin(conn: Connection, row: dict[str, Any]) -> JobRow | None:
+    """Identical succeeded work whose summary, if it made one, still exists."""
+    return (
+        conn.execute(
+            select(job)
+            .outerjoin(summary, summary.c.id == job.c.result["summary"].astext)
+            .where(
+                job.c.tenant_id == row["tenant_id"],
+                job.c.input_hash == row["input_hash"],
+                job.c.state == "succeeded",
+                summary.c.deleted_at.is_(None),
+            )
+            .order_by(job.c.finished_at.desc())
+            .limit(1)
+        )
+        .mappings()
+        .first()
+    )
+
+
+def _check_queue(conn: Connection, tenant_id: str, limit: int) -> None:
+    waiting = conn.scalar(
+        select(func.count()).select_from(job).where(job.c.tenant_id == tenant_id, job.c.state == "queued")
+    )
+    if (waiting or 0) >= limit:
+        raise Refused("queue_full", f"{waiting} jobs are waiting already.", hint="Try again when some have finished.")
+
+
+def _queue(conn: Connection, row: dict[str, Any]) -> dict[str, Any]:
+    conn.execute(insert(job).values(**row))
+    append_event(conn, row["id"], "created", {"method": row["method"], "retry_of": row["retry_of"]})
+    if row["checkpoint"] is not None:
+        adopt_checkpoint(conn, row["tenant_id"], row["id"], row["checkpoint"])
+    notify(conn, "job_queued", row["id"])
+    return dict(conn.execute(select(job).where(job.c.id == row["id"])).mappings().one())
+
+
+def _answer_from_cache(conn: Connection, row: dict[str, Any], finished: JobRow) -> dict[str, Any]:
+    """A job that passes through its states in one transaction and points at the earlier job's result."""
+    # It never holds work, so it must not count as the live job of its input.
+    conn.execute(insert(job).values(**{**row, "force": True}))
+    append_event(conn, row["id"], "created", {"method": row["method"]})
+    transition(conn, row["id"], "running", values={"lease_until": func.now()})
+    done = transition(
+        conn,
+        row["id"],
+        "succeeded",
+        data={"result": finished["result"], "cached_from": finished["id"]},
+        values={
+            "result": finished["result"],
+            "cached_from": finished["cached_from"] or finished["id"],
+            "cost": finished["cost"],
+            "environment": finished["environment"],
+            "progress": {"phase": "cached", "fraction": 1.0},
+            "started_at": func.now(),
+            "force": False,
+        },
+    )
+    assert done is not None  # noqa: S101 - both moves are open on a row of this transaction
+    return dict(done)

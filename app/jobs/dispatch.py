@@ -1,0 +1,133 @@
+"""The dispatcher: publishes hints about queued jobs to the broker and reaps silent owners.
+
+Any number may run. Losing or doubling a hint changes nothing: a worker claims in Postgres, and what stays queued is
+published again. Run it with `python -m app.jobs.dispatch`.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+from sqlalchemy import Connection, Engine, func, or_, select, update
+from sqlalchemy.exc import DBAPIError
+
+from app.jobs.broker import open_broker, publish
+from app.jobs.reap import Reaper
+from app.jobs.states import lease
+from app.jobs.sweep import Sweeper
+from app.settings import Settings
+from app.store.blobs import LocalBlobs
+from app.store.database import listening, open_engine
+from app.store.tables import job
+
+log = structlog.get_logger()
+BATCH = 100
+
+
+def due_jobs(conn: Connection, republish_s: float) -> list[tuple[str, str]]:
+    """Up to 100 (job, queue) whose hint is to be sent now; marked as published in this transaction."""
+    rows = conn.execute(
+        select(job.c.id, job.c.queue)
+        .where(
+            job.c.state == "queued",
+            job.c.available_at <= func.now(),
+            or_(job.c.published_at.is_(None), job.c.published_at < lease(-republish_s)),
+        )
+        .order_by(job.c.priority.desc(), job.c.created_at)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if rows:
+        conn.execute(update(job).where(job.c.id.in_([row.id for row in rows])).values(published_at=func.now()))
+    return [(row.id, row.queue) for row in rows]
+
+
+def publish_due(engine: Engine, broker: Celery, republish_s: float) -> int:
+    """Send every due hint; when the broker is away the transaction rolls back and they stay due."""
+    sent = 0
+    while True:
+        with engine.begin() as conn:
+            batch = due_jobs(conn, republish_s)
+            for job_id, queue in batch:
+                publish(broker, job_id, queue)
+        sent += len(batch)
+        if len(batch) < BATCH:
+            return sent
+
+
+def serve(settings: Settings, stopping: threading.Event) -> None:
+    """Dispatch, reap and sweep until `stopping` is set; outages of Postgres and of the broker are waited out."""
+    engine = open_engine(settings.database_url, pool=3)
+    broker = open_broker(settings.broker_url)
+    rounds = _rounds(settings, engine, broker)
+    threads = [threading.Thread(target=_repeat, args=(*each, stopping), daemon=True) for each in rounds]
+    woken = threading.Event()
+    threads.append(threading.Thread(target=_listen, args=(engine, woken, stopping), daemon=True))
+    for thread in threads:
+        thread.start()
+    pause = 0.0
+    while not stopping.is_set():
+        woken.wait(pause or settings.dispatch_every_s)
+        woken.clear()
+        try:
+            publish_due(engine, broker, settings.republish_s)
+            pause = 0.0
+        except (OperationalError, OSError, DBAPIError) as error:
+            pause = min(15.0, pause * 2 or 1.0)
+            log.warning("dispatch_paused", error=type(error).__name__, pause_s=pause)
+            stopping.wait(pause)
+    engine.dispose()
+
+
+def _rounds(settings: Settings, engine: Engine, broker: Celery) -> list[tuple[Callable[[], None], float]]:
+    reaper = Reaper(lease_s=settings.lease_s, grace_s=settings.reap_grace_s)
+    sweeper = Sweeper(LocalBlobs(settings.blob_dir, settings.staging_dir), grace_s=settings.blob_grace_s)
+
+    def reap() -> None:
+        with engine.begin() as conn:
+            if count := reaper.sweep(conn):
+                log.warning("leases_expired", count=count)
+
+    def sweep() -> None:
+        with engine.begin() as conn:
+            sweeper.sweep(conn)
+
+    return [(reap, settings.reap_every_s), (sweep, 600.0)]
+
+
+def _repeat(work: Callable[[], None], every_s: float, stopping: threading.Event) -> None:
+    while not stopping.wait(every_s):
+        try:
+            work()
+        except DBAPIError as error:
+            log.warning("round_skipped", work=work.__name__, error=type(error).__name__)
+
+
+def _listen(engine: Engine, woken: threading.Event, stopping: threading.Event) -> None:
+    while not stopping.is_set():
+        try:
+            with listening(engine, "job_queued") as connection:
+                while not stopping.is_set():
+                    for _ in connection.notifies(timeout=5.0, stop_after=1):
+                        woken.set()
+        except (DBAPIError, psycopg.Error):
+            time.sleep(1.0)
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    serve(Settings(), stopping)  # pyright: ignore[reportCallIssue] - filled from the environment
+
+
+if __name__ == "__main__":
+    main()

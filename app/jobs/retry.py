@@ -1,0 +1,55 @@
+"""Retry a finished job: a new job with the same request that starts from the old one's last checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from app.jobs.create import NewJob, create_job
+from app.jobs.errors import Refused
+from app.jobs.states import TERMINAL
+from app.store.tables import job
+
+
+def retry_job(
+    conn: Connection,
+    tenant_id: str,
+    job_id: str,
+    *,
+    queue_limit: int = 100,
+    api_key_id: str | None = None,
+    request_id: str | None = None,
+) -> dict[str, Any] | None:
+    """The new job, or None when there is no such job; `Refused` while the old one is still alive."""
+    old = conn.execute(select(job).where(job.c.id == job_id, job.c.tenant_id == tenant_id)).mappings().one_or_none()
+    if old is None:
+        return None
+    if old["state"] not in TERMINAL:
+        raise Refused("job_not_finished", f"{job_id} is {old['state']}.", hint="Cancel it first, or wait for its end.")
+    if old["task"] == "ingest":
+        raise Refused("not_retryable", f"{job_id} ingests a version.", hint="Commit the dataset again instead.")
+    new = NewJob(
+        method=old["method"],
+        dataset=f"{old['dataset_id']}@{old['dataset_version']}",
+        retry_of=job_id,
+        checkpoint=old["checkpoint"],
+        api_key_id=api_key_id,
+        request_id=request_id,
+        **{name: old[name] for name in _SAME},
+    )
+    return create_job(conn, tenant_id, new, queue_limit=queue_limit)
+
+
+_SAME = (
+    "inputs",
+    "params",
+    "evaluate",
+    "seed",
+    "device",
+    "limits",
+    "labels",
+    "priority",
+    "deterministic",
+    "force",
+)

@@ -1,0 +1,55 @@
+"""Every setting of the service, documented once; each is an environment variable `DISTILLERY_<NAME>`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The settings of one process; passed in, never read from a global."""
+
+    model_config = SettingsConfigDict(env_prefix="DISTILLERY_", extra="ignore")
+
+    database_url: str = Field(description="SQLAlchemy address of Postgres, postgresql+psycopg://...")
+    broker_url: str = Field(description="Celery's broker, redis://... or redis+socket://...")
+    blob_dir: Path = Field(description="Folder of the content-addressed files.")
+    staging_dir: Path = Field(description="Folder for files being written; same file system as blob_dir.")
+    secret: str = Field(description="Signs page tokens; 32 random characters or more, the same everywhere.")
+
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8080, description="Port the API listens on.")
+    metrics_open: bool = Field(True, description="Serve /metrics without an API key.")
+    database_pool: int = Field(10, description="Connections an API process keeps.")
+
+    upload_limit_bytes: int = Field(2_000_000_000, description="Largest single uploaded file.")
+    decoded_limit_bytes: int = Field(8_000_000_000, description="Most bytes an upload may decode to.")
+    json_limit_bytes: int = Field(1_000_000, description="Largest JSON request body.")
+    header_limit_bytes: int = Field(16_384, description="Largest sum of request headers.")
+
+    queues: str = Field("cpu,io", description="Queues a worker serves, comma separated: cpu, gpu, io.")
+    slots: int = Field(1, description="Jobs a worker runs at the same time.")
+    device: str = Field("auto", description="Device of a worker's children: auto, cpu or cuda.")
+    threads: int = Field(0, description="CPU threads of a child; 0 leaves it to the machine.")
+    memory_limit_mb: int = Field(8_192, description="Memory a job may use when its limits name none.")
+    warm_spare: bool = Field(True, description="Keep one child with torch already imported.")
+
+    lease_s: float = Field(30.0, description="How long a claim holds without a heartbeat.")
+    heartbeat_s: float = Field(5.0, description="How often a worker renews its leases.")
+    reap_every_s: float = Field(5.0, description="How often expired leases are looked for.")
+    reap_grace_s: float = Field(5.0, description="How long past its lease a job is left alone.")
+    dispatch_every_s: float = Field(1.0, description="How often queued jobs are looked for without a hint.")
+    republish_s: float = Field(30.0, description="A queued job's hint is sent again after this.")
+    checkpoint_every_s: float = Field(
+        10.0, description="Least time between two checkpoints of a job; 0 writes all."
+    )
+    stop_grace_s: float = Field(
+        10.0, description="Time a child has to write a last checkpoint before SIGKILL."
+    )
+    cancel_grace_s: float = Field(1.2, description="Time a cancelled child has to end by itself before SIGKILL.")
+    shutdown_grace_s: float = Field(25.0, description="Time a stopping worker waits for its children.")
+    blob_grace_s: float = Field(86_400.0, description="An unreferenced blob is deleted after this.")
+    idempotency_s: float = Field(86_400.0, description="How long an Idempotency-Key is remembered.")
+    queue_limit: int = Field(100, description="Most queued jobs of one tenant.")

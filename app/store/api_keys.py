@@ -1,0 +1,133 @@
+"""API keys: who may ask. Only a hash of the secret is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, func, insert, select, update
+
+from app.store.ids import new_id
+from app.store.tables import api_key, tenant
+
+SCOPES = (
+    "datasets:read",
+    "datasets:write",
+    "jobs:read",
+    "jobs:write",
+    "summaries:read",
+    "webhooks:write",
+    "admin",
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a request comes from."""
+
+    key_id: str
+    tenant_id: str
+    name: str
+    scopes: frozenset[str]
+
+
+def create_key(
+    conn: Connection, tenant_id: str, name: str, scopes: Sequence[str], expires_at: datetime | None = None
+) -> tuple[dict[str, Any], str]:
+    """Make a key; returns its row and the token `dsk_<id>_<secret>`, which is shown this once."""
+    secret = secrets.token_urlsafe(32)
+    row = (
+        conn.execute(
+            insert(api_key)
+            .values(
+                id=new_id("key"),
+                tenant_id=tenant_id,
+                name=name,
+                secret_sha256=_digest(secret),
+                scopes=list(scopes),
+                expires_at=expires_at,
+            )
+            .returning(*_PUBLIC)
+        )
+        .mappings()
+        .one()
+    )
+    return dict(row), f"dsk_{row['id'].removeprefix('key_')}_{secret}"
+
+
+def identify(conn: Connection, token: str) -> Identity | None:
+    """The identity behind a token, or None when it is unknown, expired or revoked."""
+    parts = token.split("_", 2)
+    if len(parts) != 3 or parts[0] != "dsk":
+        return None
+    row = conn.execute(
+        select(api_key).where(
+            api_key.c.id == f"key_{parts[1]}",
+            api_key.c.revoked_at.is_(None),
+            (api_key.c.expires_at.is_(None)) | (api_key.c.expires_at > func.now()),
+        )
+    ).one_or_none()
+    if row is None or not hmac.compare_digest(row.secret_sha256, _digest(parts[2])):
+        return None
+    return Identity(row.id, row.tenant_id, row.name, frozenset(row.scopes))
+
+
+def touch(conn: Connection, key_id: str) -> None:
+    """Note that a key was used, at most once a minute so that reads stay reads."""
+    stale = (api_key.c.last_used_at.is_(None)) | (
+        api_key.c.last_used_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 1)
+    )
+    conn.execute(update(api_key).where(api_key.c.id == key_id, stale).values(last_used_at=func.now()))
+
+
+def list_keys(conn: Connection, tenant_id: str) -> list[dict[str, Any]]:
+    """Every key of a tenant, newest first, without secrets."""
+    rows = conn.execute(
+        select(*_PUBLIC).where(api_key.c.tenant_id == tenant_id).order_by(api_key.c.id.desc())
+    )
+    return [dict(row) for row in rows.mappings()]
+
+
+def revoke_key(conn: Connection, tenant_id: str, key_id: str) -> bool:
+    """Make a key useless from now on; False when the tenant has no such live key."""
+    done = conn.execute(
+        update(api_key)
+        .where(api_key.c.id == key_id, api_key.c.tenant_id == tenant_id, api_key.c.revoked_at.is_(None))
+        .values(revoked_at=func.now())
+    )
+    return done.rowcount == 1
+
+
+def ensure_first_key(url: str, *, tenant_name: str = "default") -> str:
+    """A fresh admin token for the named tenant, which is made when missing; older keys stay valid."""
+    engine = create_engine(url)
+    try:
+        with engine.begin() as conn:
+            tenant_id = conn.scalar(select(tenant.c.id).where(tenant.c.name == tenant_name))
+            if tenant_id is None:
+                tenant_id = new_id("ten")
+                conn.execute(insert(tenant).values(id=tenant_id, name=tenant_name))
+            return create_key(conn, tenant_id, "first key", SCOPES)[1]
+    finally:
+        engine.dispose()
+
+
+def _digest(secret: str) -> bytes:
+    # The secret is 256 random bits, so a plain hash is as hard to invert as a slow one.
+    return hashlib.sha256(secret.encode()).digest()
+
+
+_PUBLIC = (
+    api_key.c.id,
+    api_key.c.name,
+    api_key.c.scopes,
+    api_key.c.created_at,
+    api_key.c.expires_at,
+    api_key.c.last_used_at,
+    api_key.c.revoked_at,
+)

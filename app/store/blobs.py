@@ -1,0 +1,217 @@
+"""Content-addressed files. A blob is written once under its SHA-256 and never changed.
+
+`Blobs` is what the rest of the service asks for; `LocalBlobs` keeps them on a local disk. Everything is written to
+a staging file first, fsynced, hashed and renamed, so a crash at any time leaves either no blob or a whole one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol
+
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import insert
+
+from app.store.ids import new_id
+from app.store.tables import artifact, blob
+
+CHUNK = 1 << 20
+
+
+class CorruptBlob(Exception):
+    """A stored file no longer has the bytes it was stored with."""
+
+
+class Incoming(Protocol):
+    """A blob being written: `write` chunks, then `finish`; leaving the `with` block early removes it."""
+
+    def __enter__(self) -> Incoming: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def write(self, chunk: bytes) -> None:
+        """Append bytes."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        ...
+
+    def finish(self) -> StoredBlob:
+        """Make it durable under its hash."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredBlob:
+    """The name and length of a durable blob."""
+
+    sha256: str
+    size: int
+
+
+class Blobs(Protocol):
+    """The interface of every blob store, local or S3-like."""
+
+    def incoming(self) -> Incoming:
+        """Start writing a blob whose bytes arrive in chunks."""
+        ...
+
+    def put_file(self, path: Path) -> StoredBlob:
+        """Store a finished local file; the file is moved away."""
+        ...
+
+    def open(self, sha256: str) -> BinaryIO:
+        """Read a blob; FileNotFoundError when it is not here."""
+        ...
+
+    def local_path(self, sha256: str) -> Path:
+        """A path on this machine that holds the blob (fetched first when the store is remote)."""
+        ...
+
+    def delete(self, sha256: str) -> None:
+        """Remove a blob that nothing refers to."""
+        ...
+
+    def iterate(self) -> Iterator[tuple[str, float]]:
+        """Every stored hash with its modification time (seconds since 1970)."""
+        ...
+
+
+class LocalBlobs:
+    """Blobs on a local disk: `<root>/sha256/ab/<hash>`; `staging` must be on the same file system."""
+
+    def __init__(self, root: Path, staging: Path) -> None:
+        self.root = root
+        self.staging = staging
+        (root / "sha256").mkdir(parents=True, exist_ok=True)
+        staging.mkdir(parents=True, exist_ok=True)
+
+    def incoming(self) -> Incoming:
+        """Start writing a blob whose bytes arrive in chunks."""
+        return _LocalIncoming(self)
+
+    def put_file(self, path: Path) -> StoredBlob:
+        """Store a finished local file (fsynced here); the file is moved away."""
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            os.fsync(file.fileno())
+        size = path.stat().st_size
+        self._adopt(path, sha256)
+        return StoredBlob(sha256, size)
+
+    def open(self, sha256: str) -> BinaryIO:
+        """Read a blob; FileNotFoundError when it is not here."""
+        return self._path(sha256).open("rb")
+
+    def local_path(self, sha256: str) -> Path:
+        """Where the blob lies; FileNotFoundError when it is not here."""
+        path = self._path(sha256)
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        return path
+
+    def delete(self, sha256: str) -> None:
+        """Remove a blob that nothing refers to."""
+        self._path(sha256).unlink(missing_ok=True)
+
+    def iterate(self) -> Iterator[tuple[str, float]]:
+        """Every stored hash with its modification time (seconds since 1970)."""
+        for path in self.root.glob("sha256/*/*"):
+            yield path.name, path.stat().st_mtime
+
+    def free_bytes(self) -> int:
+        """Bytes left on the disk."""
+        return shutil.disk_usage(self.root).free
+
+    def _path(self, sha256: str) -> Path:
+        return self.root / "sha256" / sha256[:2] / sha256
+
+    def _adopt(self, path: Path, sha256: str) -> None:
+        target = self._path(sha256)
+        target.parent.mkdir(exist_ok=True)
+        if target.is_file() and target.stat().st_size == path.stat().st_size:
+            os.utime(target)  # young again: the sweeper must not take a blob that is about to be referred to
+            path.unlink()
+            return
+        path.chmod(0o440)
+        path.replace(target)
+        _fsync_folder(target.parent)
+
+
+class _LocalIncoming:
+    def __init__(self, blobs: LocalBlobs) -> None:
+        self._blobs = blobs
+        self._path = blobs.staging / new_id("up")
+        self._file = self._path.open("xb")
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def __enter__(self) -> _LocalIncoming:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def write(self, chunk: bytes) -> None:
+        self._file.write(chunk)
+        self._hash.update(chunk)
+        self.size += len(chunk)
+
+    def finish(self) -> StoredBlob:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        sha256 = self._hash.hexdigest()
+        self._blobs._adopt(self._path, sha256)  # pyright: ignore[reportPrivateUsage]
+        return StoredBlob(sha256, self.size)
+
+
+def record(
+    conn: Connection, tenant_id: str, owner: str, path: str, stored: StoredBlob, media_type: str
+) -> None:
+    """Say in the database that `owner` has this blob at `path`; an earlier blob there is replaced."""
+    conn.execute(insert(blob).values(sha256=stored.sha256, size=stored.size).on_conflict_do_nothing())
+    statement = insert(artifact).values(
+        owner=owner,
+        path=path,
+        tenant_id=tenant_id,
+        sha256=stored.sha256,
+        size=stored.size,
+        media_type=media_type,
+    )
+    conn.execute(
+        statement.on_conflict_do_update(
+            index_elements=["owner", "path"],
+            set_={"sha256": stored.sha256, "size": stored.size, "media_type": media_type},
+        )
+    )
+
+
+def read_verified(blobs: Blobs, sha256: str) -> Iterator[bytes]:
+    """The whole blob in chunks; raises `CorruptBlob` at the end when its bytes changed on disk."""
+    digest = hashlib.sha256()
+    with blobs.open(sha256) as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            yield chunk
+    if digest.hexdigest() != sha256:
+        raise CorruptBlob(sha256)
+
+
+def _fsync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

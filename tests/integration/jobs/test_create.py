@@ -1,0 +1,98 @@
+"""Creating jobs: checks, the cache, and identical live work."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine, func, select
+
+from app.jobs.claim import claim_job
+from app.jobs.commit import Outcome, commit_result
+from app.jobs.create import NewJob, create_job
+from app.jobs.errors import Refused
+from app.jobs.finish import AttemptEnd
+from app.jobs.retry import retry_job
+from app.store.tables import job
+from tests.integration.jobs.conftest import event_types, queue_job
+
+
+def refusal(engine: Engine, tenant: str = "ten_a", **changes: object) -> Refused:
+    with engine.begin() as conn, pytest.raises(Refused) as caught:
+        create_job(conn, tenant, NewJob(**{"method": "tiny", "dataset": "ds_a@1", **changes}))
+    return caught.value
+
+
+def test_create_fills_defaults_and_queues(engine: Engine):
+    with engine.begin() as conn:
+        row = queue_job(conn)
+        assert (row["state"], row["params"], row["task"]) == ("queued", {"budget": 5}, "select")
+        assert event_types(conn, row["id"]) == ["created"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "pointer"),
+    [
+        ({"params": {"budget": 0}}, "invalid_params", "/params/budget"),
+        ({"params": {"budgte": 3}}, "invalid_params", "/params/budgte"),
+        ({"method": "tyni"}, "unknown_method", "/method"),
+        ({"method": "ingest"}, "unknown_method", "/method"),
+        ({"task": "distil"}, "task_mismatch", "/task"),
+        ({"dataset": "ds_a@2"}, "unknown_dataset", "/dataset"),
+        ({"method": "fidelity"}, "missing_input", "/inputs/summary"),
+        ({"method": "fidelity", "inputs": {"summary": "sum_x"}}, "unknown_summary", "/inputs/summary"),
+        ({"inputs": {"summary": "sum_x"}}, "invalid_params", "/inputs/summary"),
+        ({"device": "cuda"}, "unsupported_device", "/device"),
+    ],
+)
+def test_create_when_the_request_is_wrong_then_points_at_the_field(engine: Engine, changes, code, pointer):
+    refused = refusal(engine, **changes)
+    assert (refused.code, refused.pointer) == (code, pointer)
+
+
+def test_create_when_a_name_is_misspelt_then_suggests_the_right_one(engine: Engine):
+    assert "budget" in refusal(engine, params={"budgte": 3}).hint
+    assert "tiny" in refusal(engine, method="tyni").hint
+
+
+def test_create_when_the_dataset_is_another_tenants_then_it_does_not_exist(engine: Engine):
+    assert refusal(engine, tenant="ten_b").code == "unknown_dataset"
+
+
+def test_create_when_the_same_work_is_waiting_then_answers_with_it(engine: Engine):
+    with engine.begin() as conn:
+        first, second, other = queue_job(conn), queue_job(conn), queue_job(conn, seed=1)
+        assert first["id"] == second["id"] != other["id"]
+        assert queue_job(conn, force=True)["id"] != first["id"]
+
+
+def test_create_when_the_same_work_is_done_then_answers_from_cache(engine: Engine):
+    with engine.begin() as conn:
+        first = queue_job(conn)
+        owned = claim_job(conn, first["id"], "w", 30)
+        commit_result(conn, owned, Outcome(environment={"python": "3"}), AttemptEnd())
+        again = queue_job(conn)
+        assert (again["state"], again["cached_from"]) == ("succeeded", first["id"])
+        assert event_types(conn, again["id"]) == ["created", "started", "succeeded"]
+        assert queue_job(conn, force=True)["state"] == "queued"
+
+
+def test_create_when_only_validating_then_stores_nothing(engine: Engine):
+    with engine.begin() as conn:
+        row = create_job(conn, "ten_a", NewJob(method="tiny", dataset="ds_a"), validate_only=True)
+        assert row["dataset_version"] == 1
+        assert conn.scalar(select(func.count()).select_from(job)) == 0
+
+
+def test_create_when_too_many_wait_then_refuses(engine: Engine):
+    with engine.begin() as conn:
+        create_job(conn, "ten_a", NewJob(method="tiny", dataset="ds_a"), queue_limit=1)
+        with pytest.raises(Refused) as caught:
+            create_job(conn, "ten_a", NewJob(method="tiny", dataset="ds_a", seed=2), queue_limit=1)
+    assert caught.value.code == "queue_full"
+
+
+def test_retry_when_the_job_still_runs_then_refuses(engine: Engine):
+    with engine.begin() as conn:
+        row = queue_job(conn)
+        with pytest.raises(Refused) as caught:
+            retry_job(conn, "ten_a", row["id"])
+    assert caught.value.code == "job_not_finished"

@@ -1,0 +1,1 @@
+"""The engine: ingest, distillers, learners and evidence, run one attempt per child process."""

@@ -1,0 +1,1 @@
+"""One package per kind of data; a kind never imports another."""

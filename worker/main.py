@@ -1,0 +1,111 @@
+"""The worker process: `python -m worker.main`. Celery carries hints to it; everything else is in Postgres.
+
+Celery's pool is threads, one a slot: a thread only supervises the child process that does the work.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+
+import psycopg
+import structlog
+from celery import Celery
+from celery.signals import worker_ready, worker_shutting_down
+from sqlalchemy import Connection, Engine, func, insert, update
+from sqlalchemy.exc import DBAPIError
+
+from app.jobs.broker import TASK, open_broker
+from app.settings import Settings
+from app.store.database import listening, open_engine
+from app.store.ids import new_id
+from app.store.tables import worker
+from worker.runtime.announce import announce, collect
+from worker.runtime.supervise import Supervisor
+
+log = structlog.get_logger()
+LAST_SEEN_EVERY_S = 10.0
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = Settings()  # pyright: ignore[reportCallIssue] - filled from the environment
+    engine = open_engine(settings.database_url, pool=settings.slots + 3)
+    worker_id = new_id("wrk")
+    queues = [name.strip() for name in settings.queues.split(",") if name.strip()]
+    methods = collect()
+    with engine.begin() as conn:
+        announce(conn, methods)
+        _register(conn, worker_id, queues, [f"{row['kind']}/{row['name']}" for row in methods])
+    supervisor = Supervisor(engine, settings, worker_id)
+    app = build(settings, supervisor)
+    for work in (_listen_for_cancels, _say_alive):
+        threading.Thread(target=work, args=(engine, supervisor, worker_id), daemon=True).start()
+    worker_ready.connect(lambda **_: log.info("worker_ready", worker=worker_id), weak=False)
+    worker_shutting_down.connect(lambda **_: _stop_in_background(supervisor), weak=False)
+    app.worker_main(
+        [
+            "worker",
+            "--pool=threads",
+            f"--concurrency={settings.slots}",
+            f"--queues={','.join(queues)}",
+            f"--hostname={worker_id}@%h",
+            "--loglevel=WARNING",
+            "--without-gossip",
+            "--without-mingle",
+        ]
+    )
+
+
+def build(settings: Settings, supervisor: Supervisor) -> Celery:
+    """The Celery application with its one task."""
+    app = open_broker(settings.broker_url)
+
+    def attempt(job_id: str) -> None:
+        supervisor.attempt(job_id)
+
+    app.task(attempt, name=TASK)
+    return app
+
+
+def _register(conn: Connection, worker_id: str, queues: list[str], methods: list[str]) -> None:
+    conn.execute(
+        insert(worker).values(
+            id=worker_id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=queues,
+            capabilities={"methods": methods},
+        )
+    )
+
+
+def _listen_for_cancels(engine: Engine, supervisor: Supervisor, _: str) -> None:
+    while True:
+        try:
+            with listening(engine, "job_cancel") as connection:
+                for note in connection.notifies():
+                    supervisor.cancel(note.payload)
+        except (DBAPIError, psycopg.Error):
+            time.sleep(1.0)  # until then the heartbeat hears of cancels
+
+
+def _say_alive(engine: Engine, _: Supervisor, worker_id: str) -> None:
+    while True:
+        time.sleep(LAST_SEEN_EVERY_S)
+        try:
+            with engine.begin() as conn:
+                conn.execute(update(worker).where(worker.c.id == worker_id).values(last_seen=func.now()))
+        except DBAPIError as error:
+            log.warning("database_away", error=type(error).__name__)
+
+
+def _stop_in_background(supervisor: Supervisor) -> None:
+    # Celery's signal handler must return; its pool then waits for the attempts that `stop` ends.
+    threading.Thread(target=supervisor.stop, daemon=False).start()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Lay out an attempt's folder: links to its inputs, its resume point, an empty place for its outputs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from app.jobs.states import JobRow
+from app.settings import Settings
+from app.store.blobs import Blobs
+from app.store.tables import artifact, dataset_version
+from worker.runtime.protocol import Brief
+
+_FIELDS = (
+    "id", "task", "kind", "method", "method_version", "inputs", "params", "evaluate", "seed", "deterministic",
+    "degrade", "input_hash",
+)  # fmt: skip
+
+
+def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> Brief:
+    """The brief of one attempt. Leftovers of earlier attempts are removed. FileNotFoundError: a blob is missing."""
+    home = settings.staging_dir / job["id"]
+    shutil.rmtree(home, ignore_errors=True)
+    folder = home / str(job["fence"])
+    folder.mkdir(parents=True)
+    reference = f"{job['dataset_id']}@{job['dataset_version']}"
+    inputs: dict[str, dict[str, str]] = {}
+    for name, text in job["inputs"].items():
+        place = folder / "inputs" / name
+        is_summary = text.startswith("sum_")
+        _link(conn, blobs, text, "" if is_summary else "canonical/", place)
+        inputs[name] = {"type": "summary" if is_summary else "dataset", "folder": str(place)}
+    _link(conn, blobs, reference, "canonical/", folder / "data")
+    limits: dict[str, Any] = job["limits"]
+    return Brief(
+        job={
+            **{name: job[name] for name in _FIELDS},
+            "dataset": reference,
+            "dataset_content": _content(conn, job),
+        },
+        folder=str(folder),
+        data=str(folder / "data"),
+        sources=_sources(conn, blobs, reference) if job["task"] == "ingest" else [],
+        inputs=inputs,
+        checkpoint=_checkpoint(blobs, job),
+        checkpoint_every_s=settings.checkpoint_every_s,
+        device=settings.device if job["device"] == "auto" else job["device"],
+        threads=settings.threads,
+        memory_mb=int(limits.get("memory_mb", settings.memory_limit_mb)),
+        time_s=float(limits.get("time_s", 3600)),
+        ingest_limits={"decoded_bytes": settings.decoded_limit_bytes},
+    )
+
+
+def _link(conn: Connection, blobs: Blobs, owner: str, prefix: str, place: Path) -> None:
+    rows = conn.execute(
+        select(artifact.c.path, artifact.c.sha256).where(
+            artifact.c.owner == owner, artifact.c.path.startswith(prefix, autoescape=True)
+        )
+    )
+    place.mkdir(parents=True)
+    for row in rows:
+        target = place / row.path.removeprefix(prefix)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(blobs.local_path(row.sha256))
+
+
+def _sources(conn: Connection, blobs: Blobs, owner: str) -> list[tuple[str, str]]:
+    rows = conn.execute(
+        select(artifact.c.path, artifact.c.sha256)
+        .where(artifact.c.owner == owner, artifact.c.path.startswith("source/"))
+        .order_by(artifact.c.path)
+    )
+    return [(row.path.removeprefix("source/"), str(blobs.local_path(row.sha256))) for row in rows]
+
+
+def _content(conn: Connection, job: JobRow) -> str | None:
+    return conn.scalar(
+        select(dataset_version.c.content_sha256).where(
+            dataset_version.c.dataset_id == job["dataset_id"],
+            dataset_version.c.number == job["dataset_version"],
+        )
+    )
+
+
+def _checkpoint(blobs: Blobs, job: JobRow) -> str:
+    if job["checkpoint"] is None:
+        return ""
+    try:
+        return str(blobs.local_path(job["checkpoint"]["sha256"]))
+    except FileNotFoundError:
+        return ""  # starting again is always right, only slower

@@ -1,0 +1,72 @@
+"""How large a summary may be: one parameter, `budget`, that every distil and select method takes."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from worker.runtime.errors import JobError
+
+PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(%|B|kB|MB|GB)?\s*$"
+_BYTES = {"B": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
+
+
+def _check(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError('budget is a number of units (500), a share ("1%") or a size in bytes ("150kB")')
+    if isinstance(value, str) and not re.match(PATTERN, value):
+        raise ValueError('budget is a number of units ("500"), a share ("1%") or a size in bytes ("150kB")')
+    return value
+
+
+Budget = Annotated[
+    int | str,
+    BeforeValidator(_check),
+    Field(
+        description='Size of the summary: units of the kind (500), a share ("1%") or bytes ("150kB").',
+        json_schema_extra={"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": PATTERN}]},
+    ),
+]
+
+
+def resolve(
+    budget: int | str, *, total_units: int, bytes_per_unit: float, lowest: int = 1, highest: int | None = None
+) -> int:
+    """Turn a budget into a number of units in [lowest, highest].
+
+    `total_units`: units in the training part; `bytes_per_unit`: bytes one unit of the delivered summary takes.
+    Raises `JobError` `budget_too_small` or `budget_too_large` with the bounds that hold for this dataset.
+    """
+    units = _units(budget, total_units, bytes_per_unit)
+    ceiling = total_units - 1 if highest is None else min(highest, total_units - 1)
+    if units < lowest:
+        raise JobError(
+            "budget_too_small",
+            f"The budget {budget} comes to {units} units; the least for this dataset is {lowest}.",
+            hint=f"Ask for between {lowest} and {ceiling} units.",
+            pointer="/params/budget",
+        )
+    if units > ceiling:
+        raise JobError(
+            "budget_too_large",
+            f"The budget {budget} comes to {units} units; the most for this dataset is {ceiling}.",
+            hint=f"Ask for between {lowest} and {ceiling} units.",
+            pointer="/params/budget",
+        )
+    return units
+
+
+def _units(budget: int | str, total_units: int, bytes_per_unit: float) -> int:
+    if isinstance(budget, int):
+        return budget
+    match = re.match(PATTERN, budget)
+    if match is None:
+        raise JobError("invalid_input", f"{budget!r} is not a budget.", pointer="/params/budget")
+    number, unit = float(match[1]), match[2]
+    if unit == "%":
+        return round(total_units * number / 100)
+    if unit in _BYTES:
+        return int(number * _BYTES[unit] / bytes_per_unit)
+    return int(number)

@@ -1,0 +1,116 @@
+"""The process that runs one attempt: `python -m worker.runtime.child PARENT_PID`.
+
+It imports torch first and then waits for its brief, so that a spare child can be kept warm. Untrusted bytes and the
+method's memory stay in here; the parent sees messages on standard output and files on disk.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from worker.runtime import limits
+
+if TYPE_CHECKING:
+    from worker.runtime.protocol import Brief, Speaker
+
+
+def main() -> None:
+    """Serve one brief and exit: 0 when an answer was given, whatever it was."""
+    limits.tether(int(sys.argv[1]))
+    speaker = _claim_stdout()
+    _warm_up()
+    speaker.say("ready")
+    line = sys.stdin.buffer.readline()
+    if line:
+        _serve(line, speaker)
+
+
+def _claim_stdout() -> Speaker:
+    """Keep the pipe for messages; whatever a library prints goes to standard error."""
+    from worker.runtime.protocol import Speaker
+
+    pipe = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return Speaker(pipe)
+
+
+def _warm_up() -> None:
+    """Import what every method needs, but do not touch CUDA: it belongs to the job that comes."""
+    import torch
+
+    from worker.runtime.registry import discover
+
+    discover()
+    torch.set_num_interop_threads(1)
+
+
+def _serve(line: bytes, speaker: Speaker) -> None:
+    import resource
+    import signal
+    import traceback
+
+    from worker.runtime.attempt import run_attempt
+    from worker.runtime.child_context import ChildContext
+    from worker.runtime.errors import Cancelled
+    from worker.runtime.protocol import Brief
+
+    def cost() -> dict[str, float]:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            "cpu_s": round(used.ru_utime + used.ru_stime, 3),
+            "peak_rss_mb": round(used.ru_maxrss / 1000, 1),
+            **_cuda_cost(),
+        }
+
+    try:
+        brief = Brief.from_line(line)
+        device = _prepare(brief)
+        ctx = ChildContext(brief, speaker, device)
+        signal.signal(signal.SIGTERM, lambda *_: ctx.stop())
+        speaker.say("done", **run_attempt(brief, ctx), cost=cost())
+    except Cancelled:
+        speaker.say("stopped", cost=cost())
+    except BaseException as error:
+        reason = limits.as_job_error(error)
+        if reason.code == "internal":
+            speaker.say("log", text=traceback.format_exc())
+        speaker.say(
+            "error",
+            code=reason.code,
+            detail=reason.detail,
+            hint=reason.hint,
+            pointer=reason.pointer,
+            cost=cost(),
+        )
+
+
+def _prepare(brief: Brief) -> str:
+    """Set threads, device and limits for this brief; returns the torch device."""
+    import torch
+
+    from worker.runtime.registry import discover
+
+    if brief.threads:
+        torch.set_num_threads(brief.threads)
+    if brief.job["deterministic"]:
+        torch.use_deterministic_algorithms(True)
+    device = "cpu"
+    method = discover().get((brief.job["kind"], brief.job["method"]))
+    if method is not None and method.device != "cpu" and brief.device != "cpu" and torch.cuda.is_available():
+        device = "cuda"
+    limits.apply(brief.memory_mb, cuda=device == "cuda")
+    return device
+
+
+def _cuda_cost() -> dict[str, float]:
+    import torch
+
+    if not torch.cuda.is_initialized():
+        return {}
+    return {"peak_cuda_mb": round(torch.cuda.max_memory_allocated() / 1e6, 1)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Start child processes, one of them ahead of time so that a small job need not wait for torch to import."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+# What a child may see of this process's environment: nothing that holds a secret.
+_PASSED_ON = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES",
+)  # fmt: skip
+
+
+class Children:
+    """Spawns every child from one long-lived thread: a child dies with the *thread* that started it."""
+
+    def __init__(self, *, threads: int = 0, warm_spare: bool = True) -> None:
+        self._threads = threads or os.cpu_count() or 1
+        self._warm_spare = warm_spare
+        self._spare: subprocess.Popen[bytes] | None = None
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._loop, name="spawner", daemon=True)
+        self._thread.start()
+        if warm_spare:
+            self._work.put(self._refill)
+
+    def take(self) -> subprocess.Popen[bytes]:
+        """A child that waits for its brief; it leads its own process group. A new spare is started behind it."""
+        answer: Future[subprocess.Popen[bytes]] = Future()
+        self._work.put(lambda: self._hand_out(answer))
+        return answer.result(timeout=60)
+
+    def close(self) -> None:
+        """Stop the spare and the spawner; children that were taken are their takers' business."""
+        self._work.put(None)
+        self._thread.join(timeout=10)
+        if self._spare is not None:
+            kill_group(self._spare)
+
+    def _loop(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+
+    def _hand_out(self, answer: Future[subprocess.Popen[bytes]]) -> None:
+        try:
+            spare, self._spare = self._spare, None
+            if spare is None or spare.poll() is not None:
+                spare = self._spawn()
+            answer.set_result(spare)
+        except OSError as error:
+            answer.set_exception(error)
+            return
+        if self._warm_spare:
+            self._refill()
+
+    def _refill(self) -> None:
+        if self._spare is None or self._spare.poll() is not None:
+            self._spare = self._spawn()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        environment |= {"OMP_NUM_THREADS": str(self._threads), "MKL_NUM_THREADS": str(self._threads)}
+        return subprocess.Popen(
+            [sys.executable, "-m", "worker.runtime.child", str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+
+
+def kill_group(child: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> None:
+    """Signal a child's whole process group; quiet when it is gone already."""
+    try:
+        os.killpg(child.pid, number)
+    except ProcessLookupError:
+        return
+    if number == signal.SIGKILL:
+        child.wait(timeout=30)

@@ -1,0 +1,100 @@
+"""What a running method may ask of its surroundings: progress, cancel, checkpoints, randomness, device.
+
+`Context()` as it stands works in a notebook: progress goes nowhere and checkpoints stay in memory. The child
+process of a job uses a subclass that talks to its supervisor (`worker.runtime.child`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from worker.runtime.errors import Cancelled
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A resume point: everything a method needs to go on as if it had never been stopped."""
+
+    step: int
+    arrays: dict[str, np.ndarray]
+    state: dict[str, Any]
+
+
+@dataclass
+class Context:
+    """The one object a method gets besides its data and its parameters.
+
+    `seed`: int64, the job's seed. `device`: a torch device string. `deadline`: `time.monotonic()` seconds at which
+    the job's time limit ends, or None. `degrade`: 1 after an attempt ran out of memory; halve batches then.
+    """
+
+    seed: int = 0
+    device: str = "cpu"
+    deadline: float | None = None
+    degrade: int = 0
+    inputs: dict[str, Any] = field(default_factory=dict[str, Any])
+    warnings: list[str] = field(default_factory=list[str])
+    _checkpoint: Checkpoint | None = None
+    _stop: bool = False
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """A fresh generator seeded with the job's seed; calling twice gives the same stream twice."""
+        return np.random.default_rng(self.seed)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._stop
+
+    def stop(self) -> None:
+        """Ask the method to stop at its next `progress`."""
+        self._stop = True
+
+    def out_of_time(self) -> bool:
+        """Whether the time limit has passed: a method with a best-so-far returns it, others raise `timeout`."""
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def progress(self, step: int, total: int, *, phase: str = "", **metrics: float) -> None:
+        """Say how far the current phase is; raises `Cancelled` when a stop was asked for."""
+        self.report_progress(step, total, phase, metrics)
+        if self.cancelled:
+            raise Cancelled
+
+    def report_progress(self, step: int, total: int, phase: str, metrics: Mapping[str, float]) -> None:
+        """Pass progress on; the child process overrides this."""
+
+    def checkpoint(self, step: int, arrays: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+        """Offer a resume point (tensors or arrays, and JSON-able state); written when one is due."""
+        if self.checkpoint_due():
+            copies = {name: np.array(_to_numpy(value)) for name, value in arrays.items()}
+            self.save_checkpoint(Checkpoint(step, copies, dict(state)))
+
+    def checkpoint_due(self) -> bool:
+        """Whether an offered checkpoint would be written now."""
+        return True
+
+    def save_checkpoint(self, point: Checkpoint) -> None:
+        """Keep a resume point; the child process overrides this to write it to disk."""
+        self._checkpoint = point
+
+    def restore(self) -> Checkpoint | None:
+        """The last resume point of an earlier attempt of this very job, or None."""
+        return self._checkpoint
+
+    def warn(self, text: str) -> None:
+        """Add a sentence to the report's warnings."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def log(self, text: str) -> None:
+        """Write a line to the job's log; the child process overrides this."""
+
+
+def _to_numpy(value: Any) -> np.ndarray:
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)

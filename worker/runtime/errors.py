@@ -1,0 +1,22 @@
+"""The two ways a job ends early: it failed for a reason the user can act on, or it was asked to stop."""
+
+from __future__ import annotations
+
+
+class JobError(Exception):
+    """A job cannot go on, for a reason worth telling the user.
+
+    `code` is a documented problem code (`invalid_input`, `budget_too_large`, ...), `detail` one sentence about
+    what is wrong, `hint` one sentence about the cure, `pointer` a JSON pointer to the field at fault.
+    """
+
+    def __init__(self, code: str, detail: str, *, hint: str = "", pointer: str = "") -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.hint = hint
+        self.pointer = pointer
+
+
+class Cancelled(Exception):
+    """The job was asked to stop (by its user, or because its worker goes away); raised by `Context.progress`."""

@@ -1,0 +1,341 @@
+"""The parent of one attempt: claims the job, starts the child, keeps the lease, and commits once.
+
+It never imports torch. Losing the fence means another owner has the job: the child is killed and nothing written.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from app.jobs.checkpoint import delete_blobs, drop_old_checkpoints, save_checkpoint
+from app.jobs.claim import claim_job
+from app.jobs.commit import Outcome, commit_result
+from app.jobs.finish import AttemptEnd, cancel_attempt, fail_attempt, release_attempt
+from app.jobs.renew import renew_lease
+from app.jobs.states import JobRow, append_event
+from app.settings import Settings
+from app.store.blobs import LocalBlobs, StoredBlob
+from worker.runtime import limits
+from worker.runtime.brief import prepare
+from worker.runtime.children import Children, kill_group
+from worker.runtime.protocol import OUTPUTS
+
+log = structlog.get_logger()
+T = TypeVar("T")
+TICK_S = 0.5
+LONGEST_OUTAGE_S = 600.0
+
+
+class Attempt:
+    """One claimed job and its child. `run` returns when the attempt is over, however it ended."""
+
+    def __init__(self, engine: Engine, blobs: LocalBlobs, settings: Settings, children: Children, row: JobRow) -> None:
+        self.row: JobRow = row
+        self._engine = engine
+        self._blobs = blobs
+        self._settings = settings
+        self._children = children
+        self._child: subprocess.Popen[bytes] | None = None
+        self._answer: dict[str, Any] | None = None
+        self._progress: dict[str, Any] | None = None
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._woken = threading.Event()
+        self._end_by: float | None = None  # when the child must be gone
+        self._why = ""  # why it was told to go: cancel, release, lost, memory, time
+        self._peak_rss = 0
+        self._cpu_s = 0.0
+        self._kills_before = limits.out_of_memory_kills()
+        self._log = log.bind(job_id=row["id"], attempt=row["attempt"], fence=row["fence"], tenant=row["tenant_id"])
+
+    def run(self) -> None:
+        """Run the child to its end and write down what came of it."""
+        try:
+            brief = self._persist(lambda conn: prepare(conn, self._blobs, self._settings, self.row))
+        except FileNotFoundError as missing:
+            error = _missing_blob(missing)
+            self._persist(lambda conn: fail_attempt(conn, self.row, error, AttemptEnd()))
+            return
+        if brief is None:
+            return
+        watcher = threading.Thread(target=self._watch, args=(brief.memory_mb, brief.time_s), daemon=True)
+        self._child = self._children.take()
+        watcher.start()
+        try:
+            self._talk(self._child, brief.to_line())
+        finally:
+            self._over.set()
+            watcher.join()
+            kill_group(self._child)  # whatever it may have left running
+        self._finish(self._child.returncode)
+        shutil.rmtree(self._settings.staging_dir / self.row["id"], ignore_errors=True)
+
+    def cancel(self) -> None:
+        """The user wants it to end: a moment to end by itself, then SIGKILL."""
+        self._tell_to_go("cancel", self._settings.cancel_grace_s)
+
+    def release(self) -> None:
+        """The worker stops: time to write a checkpoint, then SIGKILL; the job goes back to the queue."""
+        self._tell_to_go("release", self._settings.stop_grace_s)
+
+    def _talk(self, child: subprocess.Popen[bytes], brief: bytes) -> None:
+        assert child.stdin is not None  # noqa: S101 - both are pipes
+        assert child.stdout is not None  # noqa: S101
+        try:
+            child.stdin.write(brief)
+            child.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died while waiting; its exit code tells
+        for line in child.stdout:
+            self._hear(json.loads(line))
+        child.stdin.close()
+        child.stdout.close()
+        child.wait()
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        kind = message.pop("t")
+        if kind == "progress":
+            with self._lock:
+                self._progress = message
+        elif kind in ("done", "error", "stopped"):
+            self._answer = {"t": kind, **message}
+            self._flush_progress()
+        elif kind == "checkpoint":
+            self._keep_checkpoint(Path(message["path"]), int(message["step"]))
+        elif kind in ("log", "warning"):
+            self._log.info("child_says", kind=kind, text=message["text"])
+            self._try(lambda conn: append_event(conn, self.row["id"], kind, message, fence=self.row["fence"]))
+
+    def _keep_checkpoint(self, path: Path, step: int) -> None:
+        stored = self._blobs.put_file(path)
+
+        def write(conn: Connection) -> list[str]:
+            save_checkpoint(conn, self.row, stored, step)
+            return drop_old_checkpoints(conn, self.row["id"])
+
+        delete_blobs(self._blobs, self._try(write) or [])
+
+    def _watch(self, memory_mb: int, time_s: float) -> None:
+        """Twice a second: deadline, memory, progress; every heartbeat: the lease."""
+        started = last_beat = last_heard = time.monotonic()
+        while not self._over.is_set():
+            self._woken.wait(TICK_S)
+            self._woken.clear()
+            now = time.monotonic()
+            self._watch_usage(memory_mb)
+            if now - started > 2 * time_s + LONGEST_OUTAGE_S:
+                self._tell_to_go("time", 0.0)
+            if self._end_by is not None and now > self._end_by and self._child is not None:
+                kill_group(self._child)
+            self._flush_progress()
+            if now - last_beat >= self._settings.heartbeat_s:
+                last_beat = now
+                if self._beat():
+                    last_heard = now
+                elif now - last_heard > LONGEST_OUTAGE_S:
+                    self._tell_to_go("lost", 0.0)
+
+    def _beat(self) -> bool:
+        """Renew the lease; False when the database cannot be reached."""
+        try:
+            with self._engine.begin() as conn:
+                state = renew_lease(conn, self.row["id"], self.row["fence"], self._settings.lease_s)
+        except DBAPIError:
+            return False
+        if state is None and not self._over.is_set():
+            self._log.warning("fence_lost")
+            self._tell_to_go("lost", 0.0)
+        elif state == "cancelling":
+            self.cancel()
+        return True
+
+    def _watch_usage(self, memory_mb: int) -> None:
+        if self._child is None:
+            return
+        resident = limits.resident_bytes(self._child.pid)
+        self._peak_rss = max(self._peak_rss, resident)
+        self._cpu_s = max(self._cpu_s, limits.cpu_seconds(self._child.pid))
+        if memory_mb and resident > memory_mb * 1_000_000:
+            self._tell_to_go("memory", 0.0)
+
+    def _tell_to_go(self, why: str, grace_s: float) -> None:
+        if self._why and not (why == "lost" or grace_s < (self._end_by or 0) - time.monotonic()):
+            return
+        self._why = self._why if self._why == "lost" else why
+        self._end_by = time.monotonic() + grace_s
+        if self._child is not None:
+            kill_group(self._child, signal.SIGTERM if grace_s else signal.SIGKILL)
+        self._woken.set()
+        if grace_s:
+            timer = threading.Timer(grace_s, self._woken.set)
+            timer.daemon = True
+            timer.start()
+
+    def _flush_progress(self) -> None:
+        with self._lock:
+            progress, self._progress = self._progress, None
+        if progress is None:
+            return
+        done = self._try(
+            lambda conn: append_event(
+                conn,
+                self.row["id"],
+                "progress",
+                progress,
+                fence=self.row["fence"],
+                values={"progress": progress},
+            )
+        )
+        if done:
+            self.row = {**self.row, "progress": progress}
+
+    def _finish(self, exit_code: int) -> None:
+        """Write the one outcome of this attempt, waiting out a database that is away."""
+        answer = self._answer or {}
+        end = self._attempt_end(exit_code, answer)
+        if self._why == "lost":
+            return
+        if answer.get("t") == "done" and self._why != "cancel":
+            outcome = self._store_outputs(answer)
+            if self._persist(lambda conn: commit_result(conn, self.row, outcome, end)) is not None:
+                self._log.info("succeeded")
+                return
+            self._persist(lambda conn: cancel_attempt(conn, self.row, end))
+        elif self._why == "cancel":
+            self._persist(lambda conn: cancel_attempt(conn, self.row, end))
+        elif self._why == "release":
+            self._persist(lambda conn: release_attempt(conn, self.row, end))
+        else:
+            error = self._error(exit_code, answer)
+            self._log.warning("attempt_failed", code=error["code"], detail=error["detail"])
+            self._persist(lambda conn: fail_attempt(conn, self.row, error, end, backoff_s=_backoff(error)))
+
+    def _store_outputs(self, answer: dict[str, Any]) -> Outcome:
+        out = self._settings.staging_dir / self.row["id"] / str(self.row["fence"]) / "out"
+        files = {name: self._store_folder(out / name) for name in OUTPUTS}
+        parts = {name: answer.get(name, {}) for name in ("manifest", "verdict", "version", "environment")}
+        return Outcome(**files, **parts)
+
+    def _store_folder(self, folder: Path) -> dict[str, StoredBlob]:
+        paths = [path for path in sorted(folder.rglob("*")) if path.is_file()] if folder.is_dir() else []
+        return {path.relative_to(folder).as_posix(): self._blobs.put_file(path) for path in paths}
+
+    def _attempt_end(self, exit_code: int, answer: dict[str, Any]) -> AttemptEnd:
+        told: dict[str, Any] = answer.get("cost", {})
+        peak_mb = float(told.get("peak_rss_mb", self._peak_rss / 1e6))
+        cpu_s = float(told.get("cpu_s", self._cpu_s))
+        cost = {"cpu_s": cpu_s, "gpu_s": 0.0, "peak_rss_mb": peak_mb, **told}
+        return AttemptEnd(exit_code, str(self.row["progress"].get("phase", "")), peak_mb, cpu_s, cost)
+
+    def _error(self, exit_code: int, answer: dict[str, Any]) -> dict[str, Any]:
+        if answer.get("t") == "error":
+            return {name: answer[name] for name in ("code", "detail", "hint", "pointer")}
+        phase = self.row["progress"].get("phase", "")
+        if self._why == "time":
+            return {
+                "code": "timeout",
+                "detail": f"The job was still in {phase} long after its time limit.",
+                "hint": "",
+            }
+        # Signal 9 without a word from us is the kernel's out-of-memory killer, or somebody's hand.
+        if self._why == "memory" or limits.out_of_memory_kills() > self._kills_before:
+            detail = f"The job used {self._peak_rss / 1e6:.0f} MB in {phase or 'its start'} and was stopped."
+            return {"code": "out_of_memory", "detail": detail, "hint": limits.OUT_OF_MEMORY_HINT}
+        detail = f"The job's process ended with code {exit_code} in {phase or 'its start'}."
+        return {
+            "code": "worker_lost",
+            "detail": detail,
+            "hint": "It is tried again from its last checkpoint.",
+        }
+
+    def _try(self, work: Callable[[Connection], T]) -> T | None:
+        """One transaction; what it would have written is not worth waiting for when the database is away."""
+        try:
+            with self._engine.begin() as conn:
+                return work(conn)
+        except DBAPIError:
+            return None
+
+    def _persist(self, work: Callable[[Connection], T]) -> T | None:
+        """One transaction, tried again while the database is away; the fence keeps a repeat harmless."""
+        give_up = time.monotonic() + LONGEST_OUTAGE_S
+        while True:
+            try:
+                with self._engine.begin() as conn:
+                    return work(conn)
+            except DBAPIError as error:
+                if not error.connection_invalidated or time.monotonic() > give_up:
+                    raise
+                self._log.warning("database_away", error=type(error).__name__)
+                time.sleep(1.0)
+
+
+class Supervisor:
+    """Every attempt of this worker."""
+
+    def __init__(self, engine: Engine, settings: Settings, worker_id: str) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._worker_id = worker_id
+        self._blobs = LocalBlobs(settings.blob_dir, settings.staging_dir)
+        self._children = Children(threads=settings.threads, warm_spare=settings.warm_spare)
+        self._attempts: dict[str, Attempt] = {}
+        self._stopping = False
+
+    def attempt(self, job_id: str) -> None:
+        """Claim the job and run it; does nothing when it is not claimable (any more)."""
+        if self._stopping:
+            return
+        try:
+            with self._engine.begin() as conn:
+                row = claim_job(conn, job_id, self._worker_id, self._settings.lease_s)
+        except DBAPIError as error:
+            log.warning("claim_failed", job_id=job_id, error=type(error).__name__)  # the dispatcher hints again
+            return
+        if row is None:
+            return
+        attempt = Attempt(self._engine, self._blobs, self._settings, self._children, row)
+        self._attempts[job_id] = attempt
+        try:
+            attempt.run()
+        finally:
+            self._attempts.pop(job_id, None)
+
+    def cancel(self, job_id: str) -> None:
+        """Pass a cancel on to the attempt, if it is one of ours."""
+        if (attempt := self._attempts.get(job_id)) is not None:
+            attempt.cancel()
+
+    def stop(self) -> None:
+        """Claim nothing more, ask every child for a checkpoint, and wait until all are back in the queue."""
+        self._stopping = True
+        for attempt in list(self._attempts.values()):
+            attempt.release()
+        give_up = time.monotonic() + self._settings.shutdown_grace_s
+        while self._attempts and time.monotonic() < give_up:
+            time.sleep(0.05)
+        self._children.close()
+
+
+def _backoff(error: dict[str, Any]) -> float:
+    return 0.5 if error["code"] in ("worker_lost", "out_of_memory") else 5.0
+
+
+def _missing_blob(missing: FileNotFoundError) -> dict[str, str]:
+    return {
+        "code": "corrupt_blob",
+        "detail": f"A stored file this job needs is missing: {Path(str(missing.filename or missing)).name}.",
+        "hint": "Upload the dataset again.",
+    }
