@@ -25,9 +25,14 @@ class Settings(BaseSettings):
     database_pool: int = Field(10, description="Connections an API process keeps.")
 
     upload_limit_bytes: int = Field(2_000_000_000, description="Largest single uploaded file.")
-    decoded_limit_bytes: int = Field(8_000_000_000, description="Most bytes an upload may decode to.")
     json_limit_bytes: int = Field(1_000_000, description="Largest JSON request body.")
     header_limit_bytes: int = Field(16_384, description="Largest sum of request headers.")
+
+    ingest_decoded_bytes: int = Field(8_000_000_000, description="Most bytes an upload may decode to.")
+    ingest_rows: int = Field(200_000_000, description="Most rows of an upload.")
+    ingest_text_cell_bytes: int = Field(1_000_000, description="Largest text cell of an upload.")
+    ingest_columns: int = Field(4_096, description="Most columns of an uploaded table.")
+    ingest_archive_entries: int = Field(200_000, description="Most entries of an uploaded zip.")
 
     queues: str = Field("cpu,io", description="Queues a worker serves, comma separated: cpu, gpu, io.")
     slots: int = Field(1, description="Jobs a worker runs at the same time.")

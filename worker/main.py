@@ -9,10 +9,12 @@ import os
 import socket
 import threading
 import time
+import warnings
 
 import psycopg
 import structlog
 from celery import Celery
+from celery.platforms import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
 from sqlalchemy import Connection, Engine, func, insert, update
 from sqlalchemy.exc import DBAPIError
@@ -45,8 +47,11 @@ def main() -> None:
         threading.Thread(target=work, args=(engine, supervisor, worker_id), daemon=True).start()
     worker_ready.connect(lambda **_: log.info("worker_ready", worker=worker_id), weak=False)
     worker_shutting_down.connect(lambda **_: _stop_in_background(supervisor), weak=False)
+    # Celery warns root users because of pickled messages; ours are JSON, and what runs is a job id.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     app.worker_main(
         [
+            "--quiet",
             "worker",
             "--pool=threads",
             f"--concurrency={settings.slots}",

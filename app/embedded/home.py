@@ -118,8 +118,7 @@ class Home:
                 private_folder(folder)
         except OSError as error:
             raise EmbeddedError(
-                f"{self.path} cannot be used as a home ({error.strerror}); "
-                "choose another with DISTILLERY_HOME."
+                f"{self.path} cannot be used as a home ({error.strerror}); choose another with DISTILLERY_HOME."
             ) from None
 
     def lock(self) -> Lock | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from app.embedded import schema_stamp
 from app.embedded.accounts import Account
 from app.embedded.errors import EmbeddedError
 from app.embedded.home import Home, Secrets
@@ -31,6 +32,8 @@ def at_once(pid: int) -> bool:
 class Part:
     """One process to keep running, or (`once`) one command to be run successfully before others start.
 
+    A `once` part that is found `needless` when its turn comes counts as done.
+
     `argv` starts with an absolute path; `ready` is asked now and then with the process id and must answer
     within a second or two; a part is started when all in `after` are ready; `repair` is called before a
     restart with the number of failures in a row; `death_signal` is what the part gets when the supervisor is
@@ -43,6 +46,7 @@ class Part:
     ready: Callable[[int], bool] = at_once
     after: tuple[str, ...] = ()
     once: bool = False
+    needless: Callable[[], bool] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGKILL
     grace_s: float = 10.0
@@ -80,12 +84,15 @@ def engine_parts(postgres: Postgres, redis: Redis) -> list[Part]:
     ]
 
 
-def service_parts(
-    home: Home, env: Mapping[str, str], postgres: Postgres, url: str, workers: int
-) -> list[Part]:
+def service_parts(home: Home, env: Mapping[str, str], postgres: Postgres, url: str, workers: int) -> list[Part]:
     """Migration, dispatcher, workers and API, in the order in which they are stopped backwards."""
     prepare = Part(
-        "prepare", _python("app.embedded.prepare", str(home.path)), env, after=("postgres",), once=True
+        "prepare",
+        _python("app.embedded.prepare", str(home.path)),
+        env,
+        after=("postgres",),
+        once=True,
+        needless=lambda: schema_stamp.still_holds(home, postgres),
     )
     after = ("postgres", "redis", "prepare")
     names = ["worker"] if workers == 1 else [f"worker-{number + 1}" for number in range(workers)]
@@ -115,9 +122,7 @@ def service_parts(
     ]
 
 
-def service_env(
-    home: Home, secrets: Secrets, postgres: Postgres, redis: Redis, host: str, port: int
-) -> dict[str, str]:
+def service_env(home: Home, secrets: Secrets, postgres: Postgres, redis: Redis, host: str, port: int) -> dict[str, str]:
     """The environment of our own parts: the caller's, and where everything lies."""
     # Our own modules, wherever we were started: a folder `app` or `worker` of the user must not shadow them.
     path = os.pathsep.join(word for word in (str(_ROOT), os.environ.get("PYTHONPATH", "")) if word)

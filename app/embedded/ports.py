@@ -22,8 +22,7 @@ def choose_port(host: str, wanted: int | None) -> int:
             if _refusal(host, port) is None:
                 return port
         raise EmbeddedError(
-            f"no port from {DEFAULT_PORT} to {DEFAULT_PORT + _TRIES - 1} is free on {host}; "
-            "name another with --port."
+            f"no port from {DEFAULT_PORT} to {DEFAULT_PORT + _TRIES - 1} is free on {host}; name another with --port."
         )
     if wanted == 0:
         with _socket(host) as probe:
@@ -31,9 +30,7 @@ def choose_port(host: str, wanted: int | None) -> int:
             return int(probe.getsockname()[1])
     refusal = _refusal(host, wanted)
     if refusal is not None:
-        raise EmbeddedError(
-            f"port {wanted} on {host} {refusal}; name another with --port, or 0 for any free one."
-        )
+        raise EmbeddedError(f"port {wanted} on {host} {refusal}; name another with --port, or 0 for any free one.")
     return wanted
 
 

@@ -162,9 +162,7 @@ class Postgres:
             retry = any(phrase in said for phrase in _STILL_DYING)
             if self.pid is not None or not retry or time.monotonic() > deadline:
                 self.kill()
-                raise EmbeddedError(
-                    f"Postgres did not start within {timeout_s:.0f} s: {said.strip()[-2000:]}"
-                )
+                raise EmbeddedError(f"Postgres did not start within {timeout_s:.0f} s: {said.strip()[-2000:]}")
             time.sleep(0.2)
 
     def stop(self, *, timeout_s: float = 20.0) -> None:
@@ -224,9 +222,7 @@ class Postgres:
 
     def _single_user(self, data: Path, *statements: str) -> None:
         # One statement a line; a server that nobody else can reach, and no password on a command line.
-        self._run(
-            ["postgres", "--single", "-D", str(data), "postgres"], said="".join(f"{s}\n" for s in statements)
-        )
+        self._run(["postgres", "--single", "-D", str(data), "postgres"], said="".join(f"{s}\n" for s in statements))
 
     def _run(self, command: list[str], said: str = "") -> None:
         argv = [str(self._programs / command[0]), *command[1:]]

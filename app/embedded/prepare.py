@@ -10,9 +10,10 @@ import os
 import sys
 from pathlib import Path
 
+from app.embedded import schema_stamp
 from app.embedded.home import Home, write_private
 from app.store.api_keys import ensure_first_key
-from app.store.migrate import upgrade
+from app.store.migrate import head_revision, upgrade
 
 
 def prepare(home: Home, url: str) -> None:
@@ -20,6 +21,7 @@ def prepare(home: Home, url: str) -> None:
     upgrade(url)
     if not home.credentials.exists():
         write_private(home.credentials, json.dumps({"api_key": ensure_first_key(url)}))
+    schema_stamp.note(home, head_revision())
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -95,9 +95,14 @@ class Supervisor:
         """Start what is not running, whose time has come and whose predecessors are ready."""
         now = time.monotonic()
         usable = {r.part.name for r in self._runners if r.shown.state in ("ready", "done")}
-        for runner in self._runners:
+        for runner in self._runners:  # in order, so that what is found needless lets the next ones start at once
             waiting = runner.process is None and runner.shown.state in ("waiting", "restarting")
-            if waiting and now >= runner.next_start and usable.issuperset(runner.part.after):
+            if not waiting or now < runner.next_start or not usable.issuperset(runner.part.after):
+                continue
+            if runner.part.once and runner.part.needless is not None and runner.part.needless():
+                runner.shown.state = "done"
+                usable.add(runner.part.name)
+            else:
                 self._start(runner)
 
     def _probe(self) -> None:
@@ -118,9 +123,7 @@ class Supervisor:
         if complete and self._state.state == "starting":
             self._state.state = "ready"
             self._state.ready_at = time.time()
-            _log.info(
-                "ready at %s after %.1f s", self._state.url, self._state.ready_at - self._state.started_at
-            )
+            _log.info("ready at %s after %.1f s", self._state.url, self._state.ready_at - self._state.started_at)
 
     # --- one part ---
 
@@ -159,9 +162,7 @@ class Supervisor:
         _log.warning("%s ended with %s; again in %.1f s", runner.part.name, _said(code), delay)
         if runner.part.once and runner.failures >= _ONCE_TRIES:
             said = logs.tail(self._log_path(runner.part))
-            raise EmbeddedError(
-                f"{runner.part.name} failed {runner.failures} times, the last time with: {said}"
-            )
+            raise EmbeddedError(f"{runner.part.name} failed {runner.failures} times, the last time with: {said}")
 
     # --- stopping ---
 
@@ -218,15 +219,17 @@ class Supervisor:
         return self._home.logs / f"{part.name}.log"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a home until SIGTERM or SIGINT; 0 when it ended well or runs already, 1 after a clear sentence."""
+ServiceParts = Callable[[Home, Mapping[str, str], Postgres, str, int], list[Part]]
+
+
+def main(arguments: Sequence[str] | None = None, service: ServiceParts = service_parts) -> int:
+    """Run a home until SIGTERM or SIGINT; 0 when it ended well or runs already, 1 after a clear sentence.
+
+    `service` lists what runs besides the engines.
+    """
     parser = argparse.ArgumentParser(prog="python -m app.embedded.supervisor", description="Run a home.")
-    parser.add_argument(
-        "--home", type=Path, help="its folder; default: $DISTILLERY_HOME or the user's data folder"
-    )
-    parser.add_argument(
-        "--port", type=int, help=f"default: {ports.DEFAULT_PORT} or the next free one; 0: any free"
-    )
+    parser.add_argument("--home", type=Path, help="its folder; default: $DISTILLERY_HOME or the user's data folder")
+    parser.add_argument("--port", type=int, help=f"default: {ports.DEFAULT_PORT} or the next free one; 0: any free")
     parser.add_argument("--host", default="127.0.0.1", help="address the API listens on")
     parser.add_argument("--workers", type=int, default=1, help="number of worker processes")
     chosen = parser.parse_args(arguments)
@@ -236,13 +239,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         home.create()
         _log_into(home.logs / "supervisor.log")
         with Wakeup() as wakeup:
-            return _supervise(home, wakeup, chosen.host, chosen.port, chosen.workers)
+            return _supervise(home, wakeup, chosen, service)
     except EmbeddedError as error:
         _log.error("%s", error)
         return 1
 
 
-def _supervise(home: Home, wakeup: Wakeup, host: str, port: int | None, workers: int) -> int:
+def _supervise(home: Home, wakeup: Wakeup, chosen: argparse.Namespace, service: ServiceParts) -> int:
     lock = _lock(home, wakeup)
     if lock is None:
         return 0
@@ -250,14 +253,14 @@ def _supervise(home: Home, wakeup: Wakeup, host: str, port: int | None, workers:
         left = home.read_state()
         if left is not None:  # killed, not stopped: its parts are ending by themselves
             clear_leftovers(left.processes())
-        port = ports.choose_port(host, port)
-        url = ports.browsable(host, port)
+        port = ports.choose_port(chosen.host, chosen.port)
+        url = ports.browsable(chosen.host, port)
         supervisor = Supervisor(home, url, wakeup)
         supervisor.announce()
         secrets = home.secrets()
         postgres, redis = _engines(home, secrets)
-        env = service_env(home, secrets, postgres, redis, host, port)
-        supervisor.run([*engine_parts(postgres, redis), *service_parts(home, env, postgres, url, workers)])
+        env = service_env(home, secrets, postgres, redis, chosen.host, port)
+        supervisor.run([*engine_parts(postgres, redis), *service(home, env, postgres, url, chosen.workers)])
         return 0
     finally:
         home.clear_state()

@@ -21,6 +21,7 @@ def open_broker(url: str) -> Celery:
         worker_disable_prefetch=True,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={

@@ -29,12 +29,9 @@ def notify(conn: Connection, channel: str, payload: str) -> None:
 @contextmanager
 def listening(engine: Engine, *channels: str) -> Generator[psycopg.Connection]:
     """A connection of its own that LISTENs; read it with `connection.notifies(timeout=...)`."""
-    raw = engine.raw_connection()
-    raw.detach()
-    connection = raw.driver_connection
-    assert isinstance(connection, psycopg.Connection)  # noqa: S101 - narrows the driver's type
+    address = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = psycopg.connect(address, autocommit=True, connect_timeout=5)
     try:
-        connection.autocommit = True
         for channel in channels:
             connection.execute(f'LISTEN "{channel}"'.encode())
         yield connection

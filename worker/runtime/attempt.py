@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import resource
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def environment(device: str) -> dict[str, Any]:
 def _ingest(kind: Kind, brief: Brief, ctx: ChildContext) -> dict[str, Any]:
     out = brief.out / "canonical"
     out.mkdir(parents=True)
-    ctx.stage("run")
+    ctx.stage("ingest")
     sources = [(name, Path(path)) for name, path in brief.sources]
     version = kind.ingest(sources, brief.job["params"], out, ctx, brief.ingest_limits)
     return {"version": version, "environment": environment("cpu")}
@@ -54,17 +55,19 @@ def _run_method(kind: Kind, method: Method, brief: Brief, ctx: ChildContext) -> 
     ctx.stage("run")
     started = time.monotonic()
     result = method.run(data, params, ctx)
-    made_s = time.monotonic() - started + ctx.spent_s
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    cost = {
+        "seconds": time.monotonic() - started + ctx.spent_s,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+    }
     answer: dict[str, Any] = {"environment": environment(ctx.device)}
     if method.task in ("distil", "select"):
         answer |= _deliver(kind, data, result, brief, answer["environment"])
         result = kind.read_bundle(brief.out / "summary")  # what is measured is what is delivered
     ctx.stage("evaluate")
     evaluate = kind.evaluate_params().model_validate(brief.job["evaluate"])
-    measurements = kind.judge(data, result, evaluate, ctx, made_s=made_s, made_peak_mb=peak_mb)
+    measurements = kind.judge(data, result, evaluate, ctx)
     ctx.stage("report")
-    report = build(measurements, {**brief.job, "environment": answer["environment"]}, warnings=ctx.warnings)
+    report = build(measurements, {**brief.job, "environment": answer["environment"], "cost": cost})
     report.write(brief.out / "report")
     return {**answer, "verdict": report.json["verdict"]}
 
@@ -78,7 +81,11 @@ def _deliver(kind: Kind, data: Any, summary: Any, brief: Brief, versions: dict[s
     """Write the bundle with its manifest, and the export as a dataset version beside it."""
     folder = brief.out / "summary"
     folder.mkdir(parents=True)
-    version = kind.write_bundle(data, summary, folder, brief.out / "dataset")
+    kind.write_bundle(data, summary, folder)
+    version: dict[str, Any] = {}
+    if (folder / "dataset").is_dir():
+        shutil.copytree(folder / "dataset", brief.out / "dataset")
+        version = kind.describe(folder / "dataset")
     manifest = _manifest(brief, folder, versions)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
     return {"manifest": manifest, "version": version}

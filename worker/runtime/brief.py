@@ -19,6 +19,8 @@ _FIELDS = (
     "degrade", "input_hash",
 )  # fmt: skip
 
+_INGEST_LIMITS = ("decoded_bytes", "rows", "text_cell_bytes", "columns", "archive_entries")
+
 
 def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> Brief:
     """The brief of one attempt. Leftovers of earlier attempts are removed. FileNotFoundError: a blob is missing."""
@@ -51,7 +53,7 @@ def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> 
         threads=settings.threads,
         memory_mb=int(limits.get("memory_mb", settings.memory_limit_mb)),
         time_s=float(limits.get("time_s", 3600)),
-        ingest_limits={"decoded_bytes": settings.decoded_limit_bytes},
+        ingest_limits={name: getattr(settings, f"ingest_{name}") for name in _INGEST_LIMITS},
     )
 
 

@@ -25,6 +25,8 @@ def main() -> None:
     line = sys.stdin.buffer.readline()
     if line:
         _serve(line, speaker)
+    sys.stderr.flush()
+    os._exit(0)  # everything is said and on disk; tearing torch down takes a second that nobody needs to wait
 
 
 def _claim_stdout() -> Speaker:

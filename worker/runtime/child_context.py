@@ -18,7 +18,13 @@ from worker.runtime.errors import JobError
 from worker.runtime.protocol import Brief, Speaker
 
 # Share of an attempt's progress bar that each stage gets.
-STAGES = {"load": (0.0, 0.03), "run": (0.03, 0.65), "evaluate": (0.65, 0.97), "report": (0.97, 1.0)}
+STAGES = {
+    "ingest": (0.0, 1.0),
+    "load": (0.0, 0.03),
+    "run": (0.03, 0.65),
+    "evaluate": (0.65, 0.97),
+    "report": (0.97, 1.0),
+}
 
 
 class ChildContext(Context):
@@ -29,7 +35,7 @@ class ChildContext(Context):
         self._brief = brief
         self._speaker = speaker
         self._stage = "load"
-        self._fraction = 0.0
+        self._furthest = 0.0
         self._minds_the_time = False
         self._started = time.monotonic()
         self._last_checkpoint = time.monotonic()
@@ -42,6 +48,7 @@ class ChildContext(Context):
     def stage(self, name: str) -> None:
         """Enter a stage of the attempt (see `STAGES`); time limits are for the method's own stage."""
         self._stage = name
+        self._span = STAGES[name]
         if name in ("evaluate", "report"):
             self.deadline = None
         self.progress(0, 1, phase=name)
@@ -51,7 +58,7 @@ class ChildContext(Context):
         self._minds_the_time = True
         return super().out_of_time()
 
-    def report_progress(self, step: int, total: int, phase: str, metrics: Mapping[str, float]) -> None:
+    def report_progress(self, step: int, total: int, phase: str, metrics: Mapping[str, float], fraction: float) -> None:
         """Tell the supervisor; the fraction never goes back within an attempt."""
         if not self._minds_the_time and super().out_of_time():
             raise JobError(
@@ -60,16 +67,15 @@ class ChildContext(Context):
                 hint="Raise limits.time_s, or ask for less work.",
                 pointer="/limits/time_s",
             )
-        start, end = STAGES[self._stage]
-        self._fraction = max(self._fraction, start + (end - start) * min(1.0, step / max(total, 1)))
+        self._furthest = max(self._furthest, fraction)
         elapsed = time.monotonic() - self._started
-        eta = elapsed / self._fraction * (1 - self._fraction) if self._fraction > 0.05 else None
+        eta = elapsed / self._furthest * (1 - self._furthest) if self._furthest > 0.05 else None
         self._speaker.say(
             "progress",
             phase=phase or self._stage,
             step=step,
             total=total,
-            fraction=round(self._fraction, 4),
+            fraction=round(self._furthest, 4),
             eta_s=None if eta is None else round(eta, 1),
             metrics={name: float(value) for name, value in metrics.items()},
         )

@@ -7,7 +7,8 @@ process of a job uses a subclass that talks to its supervisor (`worker.runtime.c
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,8 @@ class Context:
     warnings: list[str] = field(default_factory=list[str])
     _checkpoint: Checkpoint | None = None
     _stop: bool = False
+    _span: tuple[float, float] = (0.0, 1.0)
+    _phase: str = ""
 
     @property
     def rng(self) -> np.random.Generator:
@@ -62,12 +65,27 @@ class Context:
 
     def progress(self, step: int, total: int, *, phase: str = "", **metrics: float) -> None:
         """Say how far the current phase is; raises `Cancelled` when a stop was asked for."""
-        self.report_progress(step, total, phase, metrics)
+        start, end = self._span
+        fraction = start + (end - start) * min(1.0, step / max(total, 1))
+        self.report_progress(step, total, self._phase or phase, metrics, fraction)
         if self.cancelled:
             raise Cancelled
 
-    def report_progress(self, step: int, total: int, phase: str, metrics: Mapping[str, float]) -> None:
-        """Pass progress on; the child process overrides this."""
+    @contextmanager
+    def share(self, step: int, total: int, *, phase: str) -> Generator[None]:
+        """What reports progress in here is step `step` of `total` of the work outside, and is called `phase`."""
+        outer, outer_phase = self._span, self._phase
+        width = (outer[1] - outer[0]) / max(total, 1)
+        self._span = (outer[0] + width * step, outer[0] + width * (step + 1))
+        self._phase = phase
+        try:
+            self.progress(0, 1)
+            yield
+        finally:
+            self._span, self._phase = outer, outer_phase
+
+    def report_progress(self, step: int, total: int, phase: str, metrics: Mapping[str, float], fraction: float) -> None:
+        """Pass progress on (`fraction` of everything, 0 to 1); the child process overrides this."""
 
     def checkpoint(self, step: int, arrays: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         """Offer a resume point (tensors or arrays, and JSON-able state); written when one is due."""

@@ -89,11 +89,12 @@ class Kind(Protocol):
         """The schema of a job's `evaluate` field."""
         ...
 
-    def write_bundle(self, data: Any, summary: Any, folder: Path, dataset: Path) -> dict[str, Any]:
-        """Write the delivered files of a summary into `folder`, and its export as canonical files into `dataset`.
+    def describe(self, folder: Path) -> dict[str, Any]:
+        """{statistics, preview, warnings} of canonical files, as `ingest` returns them."""
+        ...
 
-        Returns what `ingest` returns, of the export.
-        """
+    def write_bundle(self, data: Any, summary: Any, folder: Path) -> None:
+        """Write the delivered files of a summary; its export as canonical files goes below `dataset/`."""
         ...
 
     def read_bundle(self, folder: Path) -> Any:
@@ -104,11 +105,8 @@ class Kind(Protocol):
         """Another version's canonical files (an uploaded subset) as a summary of `data`."""
         ...
 
-    def judge(self, data: Any, summary: Any, params: Any, ctx: Any, *, made_s: float, made_peak_mb: float) -> Any:
-        """Measure a summary against the full data and the cheap baselines: `worker.evidence.Measurements`.
-
-        `made_s`, `made_peak_mb`: what making the summary took, seconds and MB.
-        """
+    def judge(self, data: Any, summary: Any, params: Any, ctx: Any) -> Any:
+        """Measure a summary against the full data and the cheap baselines: `worker.evidence` `Measurements`."""
         ...
 
 

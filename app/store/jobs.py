@@ -1,0 +1,114 @@
+"""Reading jobs and their events. Who changes a job is in `app.jobs`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, tuple_
+
+from app.store.tables import job, job_attempt, job_event
+
+After = tuple[datetime, str]
+
+
+def get_job(conn: Connection, tenant_id: str, job_id: str) -> dict[str, Any] | None:
+    """One job."""
+    row = conn.execute(select(job).where(job.c.id == job_id, job.c.tenant_id == tenant_id)).mappings()
+    found = row.one_or_none()
+    return dict(found) if found else None
+
+
+def list_jobs(
+    conn: Connection,
+    tenant_id: str,
+    *,
+    task: str | None = None,
+    state: str | None = None,
+    dataset: tuple[str, int | None] | None = None,
+    labels: Mapping[str, str | None] | None = None,
+    after: After | None = None,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """Jobs, newest first, older than `after`.
+
+    `dataset`: an id and, unless None, a version. `labels`: each must be there, with that value unless it is None.
+    """
+    query = select(job).where(job.c.tenant_id == tenant_id)
+    if task is not None:
+        query = query.where(job.c.task == task)
+    if state is not None:
+        query = query.where(job.c.state == state)
+    if dataset is not None:
+        query = query.where(job.c.dataset_id == dataset[0])
+        if dataset[1] is not None:
+            query = query.where(job.c.dataset_version == dataset[1])
+    for name, value in (labels or {}).items():
+        query = query.where(
+            job.c.labels.has_key(name) if value is None else job.c.labels.contains({name: value})
+        )
+    if after is not None:
+        then = tuple_(literal(after[0], job.c.created_at.type), literal(after[1]))
+        query = query.where(tuple_(job.c.created_at, job.c.id) < then)
+    query = query.order_by(job.c.created_at.desc(), job.c.id.desc()).limit(limit)
+    return [dict(row) for row in conn.execute(query).mappings()]
+
+
+def queue_position(conn: Connection, row: Mapping[str, Any]) -> int | None:
+    """How many queued jobs of the same queue, of all tenants, come before this one; None unless it waits."""
+    if row["state"] != "queued":
+        return None
+    before: ColumnElement[bool] = or_(
+        job.c.priority > row["priority"],
+        and_(
+            job.c.priority == row["priority"],
+            tuple_(job.c.created_at, job.c.id)
+            < tuple_(literal(row["created_at"], job.c.created_at.type), literal(row["id"])),
+        ),
+    )
+    query = select(func.count()).where(job.c.queue == row["queue"], job.c.state == "queued", before)
+    return conn.scalar(query)
+
+
+def events_after(
+    conn: Connection, tenant_id: str, job_id: str, seq: int, limit: int, *, types: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """Events of a job with a number above `seq`, in order; only of these types when some are named."""
+    query = (
+        select(job_event.c.seq, job_event.c.at, job_event.c.type, job_event.c.data)
+        .where(job_event.c.job_id == job_id, job_event.c.tenant_id == tenant_id, job_event.c.seq > seq)
+        .order_by(job_event.c.seq)
+        .limit(limit)
+    )
+    if types:
+        query = query.where(job_event.c.type.in_(types))
+    return [dict(row) for row in conn.execute(query).mappings()]
+
+
+def state_and_seq(conn: Connection, tenant_id: str, job_id: str) -> tuple[str, int] | None:
+    """A job's state and the number of its last event, read together."""
+    query = select(job.c.state, job.c.last_seq).where(job.c.id == job_id, job.c.tenant_id == tenant_id)
+    row = conn.execute(query).one_or_none()
+    return (row.state, row.last_seq) if row else None
+
+
+def outcome_counts(conn: Connection) -> list[tuple[str, str, str, str, int, float]]:
+    """Over all tenants: task, kind, method, state, number of jobs, and the sum of their seconds from start to end."""
+    seconds = func.coalesce(func.sum(func.extract("epoch", job.c.finished_at - job.c.started_at)), 0.0)
+    group = (job.c.task, job.c.kind, job.c.method, job.c.state)
+    rows = conn.execute(select(*group, func.count(), seconds).group_by(*group))
+    return [(r[0], r[1], r[2], r[3], int(r[4]), float(r[5])) for r in rows]
+
+
+def queue_depths(conn: Connection) -> list[tuple[str, int]]:
+    """Queued jobs of every queue, over all tenants."""
+    rows = conn.execute(
+        select(job.c.queue, func.count()).where(job.c.state == "queued").group_by(job.c.queue)
+    )
+    return [(row[0], int(row[1])) for row in rows]
+
+
+def lost_attempts(conn: Connection) -> int:
+    """Attempts whose lease ran out, over all tenants."""
+    return conn.scalar(select(func.count()).where(job_attempt.c.outcome == "lost")) or 0

@@ -1,0 +1,156 @@
+"""Distill-CF on the published splits: quality and time of its default settings, per seed and against the goals.
+
+    python -m benchmarks.distill_cf_figures [--only magazine-50 ...] [--seeds 3] [--threads 2]
+
+Needs `ml-1m` and `amazon-magazine` beside the clone (or in $DISTILLERY_SHARED_DATA). Checkpoint, ridge and every
+learner's hyper-parameter are chosen on validation users; test users are touched once, for the figures printed.
+Duplicates are kept as published (`dedup=False`), so test items that are also in training count as missed.
+Writes JSON to standard output and to benchmarks/results/distill_cf_figures.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from tests.official_splits import official
+from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.learners.tuning import fit_tuned
+from worker.kinds.interactions.methods.distill_cf import DistillCFParams, distill_cf
+from worker.kinds.interactions.metrics import evaluate
+from worker.runtime.context import Context
+
+RESULTS = Path(__file__).parent / "results" / "distill_cf_figures.json"
+METRICS = ("hr@10", "ndcg@10", "hr@100", "ndcg@100")
+RUNS: dict[str, tuple[str, dict[str, Any]]] = {
+    "magazine-50": ("amazon-magazine", {"budget": 50}),
+    "magazine-500": ("amazon-magazine", {"budget": 500}),
+    "ml-1m-100": ("ml-1m", {"budget": 100, "hard_events": 200}),
+    "ml-1m-500": ("ml-1m", {"budget": 500, "hard_events": 200}),
+}
+# run -> (form, learner, metric or seconds, goal): medians over seeds, percent; seconds are the slowest seed's
+GOALS: dict[str, list[tuple[str, str, float]]] = {
+    "magazine-50": [
+        ("soft8.infinite-ae.ndcg@10", ">=", 20.5),
+        ("soft8.infinite-ae.hr@10", ">=", 24.5),
+        ("soft8.ease.ndcg@10", ">=", 20.5),
+        ("seconds", "<=", 60),
+    ],
+    "magazine-500": [("soft8.infinite-ae.ndcg@10", ">=", 21.5), ("soft8.infinite-ae.hr@10", ">=", 25.5)],
+    "ml-1m-100": [("soft8.infinite-ae.ndcg@10", ">=", 29.5), ("seconds", "<=", 240)],
+    "ml-1m-500": [
+        ("soft8.infinite-ae.ndcg@10", ">=", 32.0),
+        ("hard.infinite-ae.ndcg@10", ">=", 29.0),
+        ("seconds", "<=", 240),
+    ],
+}
+
+
+def judged(data: Interactions, rows: sparse.csr_array, learner: str) -> dict[str, float]:
+    """Test metrics in percent of a learner trained on rows, tuned on validation; and the value chosen."""
+    tuned = fit_tuned(learner, rows, data.queries("validation"), summary=True)
+    counts = np.asarray(data.train.sum(axis=0)).ravel()
+    found = evaluate(tuned.model, data.queries("test"), counts, auc=False)
+    chosen = {name: value for name, value in tuned.chosen.items() if isinstance(value, int | float)}
+    return {name: round(100 * float(found[name].mean()), 2) for name in METRICS} | chosen
+
+
+def one_run(data: Interactions, params: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Distil with one seed and judge every delivered form."""
+    started = time.perf_counter()
+    summary = distill_cf(data, DistillCFParams(**params), Context(seed=seed))
+    seconds = time.perf_counter() - started
+    found: dict[str, Any] = {
+        "seed": seed,
+        "seconds": round(seconds, 1),
+        "best_step": summary.settings["best_step"],
+        "steps": summary.settings["steps_done"],
+        "bytes": summary.settings["bytes"],
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+    for form, rows in summary.delivered().items():
+        found[form] = {learner: judged(data, rows, learner) for learner in ("infinite-ae", "ease")}
+    return found
+
+
+def median_of(runs: list[dict[str, Any]], path: str) -> float:
+    """Median over seeds of a nested value; of seconds, the largest."""
+    values = []
+    for run in runs:
+        value: Any = run
+        for key in path.split("."):
+            value = value[key]
+        values.append(float(value))
+    return max(values) if path == "seconds" else statistics.median(values)
+
+
+def verdicts(name: str, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each goal of a run with what was measured and whether it was met."""
+    found = []
+    for path, sign, goal in GOALS[name]:
+        value = median_of(runs, path)
+        found.append(
+            {"figure": path, "measured": value, "goal": f"{sign} {goal}", "met": (value >= goal) == (sign == ">=")}
+        )
+    gap = statistics.median(
+        run["soft8"]["infinite-ae"]["ndcg@10"] - run["soft"]["infinite-ae"]["ndcg@10"] for run in runs
+    )
+    found.append({"figure": "soft8 - soft", "measured": round(gap, 2), "goal": ">= -0.2", "met": gap >= -0.2})
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """What the timings depend on."""
+    model = "unknown"
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+    } | {name: version(name) for name in ("torch", "numpy", "scipy")}
+
+
+def main() -> None:
+    """Run what was asked for and write the results; results of other runs in the file are kept."""
+    parser = argparse.ArgumentParser(description="Figures of Distill-CF's defaults on the published splits.")
+    parser.add_argument("--only", nargs="*", choices=list(RUNS), default=list(RUNS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in arguments.only:
+        dataset, params = RUNS[name]
+        data = official(dataset, dedup=False)
+        runs = [one_run(data, params, seed) for seed in range(arguments.seeds)]
+        results[name] = {
+            "dataset": dataset,
+            "params": params,
+            "machine": machine(),
+            "goals": verdicts(name, runs),
+            "runs": runs,
+        }
+        print(json.dumps({name: results[name]}, indent=1), flush=True)
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""The published splits of MovieLens-1M and Amazon Magazine, as they lie beside the clone."""
+
+from __future__ import annotations
+
+import numpy as np
+from pyarrow import csv
+
+from tests.shared_data import shared
+from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.splits import column
+
+
+def official(name: str, *, dedup: bool = True) -> Interactions:
+    """`ml-1m` or `amazon-magazine` with its published split; skips the calling test when the data is absent.
+
+    `dedup` keeps the first of equal pairs within a part and drops from test what is also in training or
+    validation; without it the published figures' own rows are kept: value 2 for a pair twice in training,
+    and test items that are masked and can never be hit.
+    """
+    types = {"user_id": "int64", "item_id": "int64", "split": "string"}
+    options = csv.ConvertOptions(column_types=types, include_columns=list(types))
+    table = csv.read_csv(shared(name) / "interactions.csv.gz", convert_options=options)
+    split = column(table["split"].to_numpy(zero_copy_only=False))
+    kept = split >= 0
+    user_ids, user = np.unique(table["user_id"].to_numpy()[kept], return_inverse=True)
+    item_ids, item = np.unique(table["item_id"].to_numpy()[kept], return_inverse=True)
+    split = split[kept]
+    if dedup:
+        order = np.argsort(split, kind="stable")
+        _, first = np.unique(user[order] * len(item_ids) + item[order], return_index=True)
+        chosen = order[first]
+        user, item, split = user[chosen], item[chosen], split[chosen]
+    return Interactions.from_columns(user, item, split, user_ids=user_ids, item_ids=item_ids)

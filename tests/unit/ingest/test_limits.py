@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.unit.ingest.tables import csv_text, refusal, rows
+
+from worker.ingest.limits import Limits, Meter
+from worker.runtime.errors import JobError
+
+
+def test_limits_when_nothing_is_set_then_the_documented_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISTILLERY_INGEST_ROWS", raising=False)
+    limits = Limits.from_environment()
+    assert (limits.decoded_bytes, limits.rows, limits.text_cell_bytes, limits.columns, limits.archive_entries) == (
+        8_000_000_000, 200_000_000, 1_000_000, 4_096, 200_000,
+    )  # fmt: skip
+
+
+def test_limits_when_set_in_the_environment_then_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISTILLERY_INGEST_ROWS", "1e3")
+    assert Limits.from_environment().rows == 1000
+
+
+def test_ceiling_when_compressed_text_then_ratio_and_slack_under_the_budget() -> None:
+    assert Limits().text_ceiling(1_000) == 10_200_000
+    assert Limits(decoded_bytes=5_000_000).text_ceiling(1_000) == 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("count", "name"),
+    [
+        (lambda meter: meter.decoded(11, "x"), "DECODED_BYTES"),
+        (lambda meter: [meter.decoded(6, "x"), meter.decoded(6, "y")], "DECODED_BYTES"),
+        (lambda meter: meter.promised(11, "x"), "DECODED_BYTES"),
+        (lambda meter: meter.rows_read(11, "x"), "ROWS"),
+        (lambda meter: meter.columns(11, "x"), "COLUMNS"),
+        (lambda meter: meter.entries(11, "x"), "ARCHIVE_ENTRIES"),
+        (lambda meter: meter.id_length(11, "x"), "ID_BYTES"),
+        (lambda meter: meter.cell_length(11, "x"), "TEXT_CELL_BYTES"),
+    ],
+)
+def test_meter_when_a_limit_is_passed_then_measured_limit_and_setting_are_named(count: object, name: str) -> None:
+    meter = Meter(Limits(10, 10, 10, 10, 10, 10))
+    with pytest.raises(JobError) as caught:
+        count(meter)  # type: ignore[operator]
+    assert caught.value.code == "decoded_too_large"
+    assert f"DISTILLERY_INGEST_{name}" in caught.value.detail
+    assert ("11" in caught.value.detail) or ("12" in caught.value.detail)
+    assert "limit of 10" in caught.value.detail
+
+
+def test_meter_when_exactly_at_a_limit_then_fine() -> None:
+    meter = Meter(Limits(10, 10, 10, 10, 10, 10))
+    meter.decoded(10, "x")
+    meter.rows_read(10, "x")
+
+
+@pytest.mark.parametrize("limits", [Limits(decoded_bytes=1000), Limits(rows=20), Limits(columns=3), Limits(id_bytes=1)])
+def test_csv_when_above_any_limit_then_refused(tmp_path: Path, limits: Limits) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(csv_text(rows(100)))
+    refusal(path, "decoded_too_large", limits)

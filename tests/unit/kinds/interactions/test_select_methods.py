@@ -1,0 +1,155 @@
+"""Selections of real rows: what they keep, how much, and that the seed decides it alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from scipy import sparse
+
+from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.methods.auto import AutoParams, auto
+from worker.kinds.interactions.methods.head_users import HeadUsersParams, head_users, head_users_of
+from worker.kinds.interactions.methods.random_interactions import (
+    RandomInteractionsParams,
+    random_interactions,
+    thinned,
+)
+from worker.kinds.interactions.methods.random_users import RandomUsersParams, random_users
+from worker.runtime.context import Context
+from worker.runtime.errors import JobError
+
+
+def dataset(users: int = 40, items: int = 30, longest: int = 12, seed: int = 0) -> Interactions:
+    """Users of different row lengths; every fifth has no training events, only a test event."""
+    rng = np.random.default_rng(seed)
+    user, item, split = [], [], []
+    for number in range(users):
+        length = int(rng.integers(2, longest + 1))
+        chosen = rng.choice(items, length, replace=False)
+        user += [number] * length
+        item += chosen.tolist()
+        split += [2] * length if number % 5 == 0 else [0] * (length - 1) + [1]
+    names = np.array([f"user {number}" for number in range(users)])
+    items_named = np.array([f"item {number}" for number in range(items)])
+    return Interactions.from_columns(
+        np.array(user), np.array(item), np.array(split), user_ids=names, item_ids=items_named
+    )
+
+
+def rows_of(data: Interactions, ids: np.ndarray) -> np.ndarray:
+    number = {name: row for row, name in enumerate(data.user_ids)}
+    return data.train[[number[name] for name in ids]].toarray()
+
+
+def test_random_users_are_whole_training_rows_of_users_who_have_some() -> None:
+    data = dataset()
+    summary = random_users(data, RandomUsersParams(budget=12), Context(seed=1))
+    assert summary.real_rows
+    assert summary.form == "hard"
+    assert len(set(summary.row_ids)) == 12
+    assert np.array_equal(summary.rows.toarray(), rows_of(data, summary.row_ids))
+    assert (np.diff(summary.rows.indptr) > 0).all()
+    assert summary.settings["events"] == summary.rows.nnz
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        (random_users, RandomUsersParams(budget=12)),
+        (random_interactions, RandomInteractionsParams(keep_percent=30)),
+    ],
+)
+def test_random_selection_with_the_same_seed_is_the_same(method: object, params: object) -> None:
+    data = dataset()
+    first, again, other = (method(data, params, Context(seed=seed)) for seed in (3, 3, 4))
+    assert np.array_equal(first.rows.toarray(), again.rows.toarray())
+    assert first.row_ids.tolist() == again.row_ids.tolist()
+    assert first.row_ids.tolist() != other.row_ids.tolist() or first.rows.nnz != other.rows.nnz
+
+
+def test_head_users_are_those_with_most_training_events_whatever_the_seed() -> None:
+    data = dataset()
+    summary = head_users(data, HeadUsersParams(budget=6), Context(seed=1))
+    lengths = np.diff(data.train.indptr)
+    assert np.diff(summary.rows.indptr).min() >= np.sort(lengths)[-6]
+    other = head_users(data, HeadUsersParams(budget=6), Context(seed=99))
+    assert summary.row_ids.tolist() == other.row_ids.tolist()
+
+
+def test_head_users_of_equal_length_are_taken_by_id() -> None:
+    ids = np.array(["c", "a", "b", "d"])
+    assert ids[head_users_of(np.array([2, 2, 2, 1]), ids, 2)].tolist() == ["a", "b"]
+
+
+@given(keep=st.integers(1, 30), seed=st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_thinned_rows_have_exactly_the_asked_events_all_of_them_real(keep: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = sparse.csr_array((rng.random((6, 10)) < 0.8).astype(np.float32))
+    keep = min(keep, rows.nnz)
+    kept = thinned(rows, keep, rng)
+    assert kept.nnz == keep
+    assert (kept.toarray() <= rows.toarray()).all()
+
+
+def test_random_interactions_keep_the_asked_percent_and_drop_users_left_empty() -> None:
+    data = dataset()
+    summary = random_interactions(data, RandomInteractionsParams(keep_percent=10), Context())
+    assert summary.rows.nnz == round(data.train.nnz * 0.1)
+    assert (np.diff(summary.rows.indptr) > 0).all()
+    assert (summary.rows.toarray() <= rows_of(data, summary.row_ids)).all()
+
+
+def test_random_interactions_by_budget_keep_what_as_many_average_users_have() -> None:
+    data = dataset()
+    mean = data.train.nnz / np.count_nonzero(np.diff(data.train.indptr))
+    summary = random_interactions(data, RandomInteractionsParams(budget=8), Context())
+    assert summary.rows.nnz == round(8 * mean)
+
+
+def test_random_interactions_take_one_size_not_two() -> None:
+    with pytest.raises(ValidationError, match="not both"):
+        RandomInteractionsParams(keep_percent=10, budget=5)
+    assert RandomInteractionsParams().keep_percent == 20
+
+
+def test_random_interactions_that_would_keep_none_are_refused() -> None:
+    data = Interactions.from_columns(np.arange(12) % 3, np.arange(12), np.zeros(12))
+    with pytest.raises(JobError) as refused:
+        random_interactions(data, RandomInteractionsParams(keep_percent=0.1), Context())
+    assert refused.value.code == "budget_too_small"
+    assert refused.value.pointer == "/params/keep_percent"
+
+
+@pytest.mark.parametrize("budget", [32, "100%", "1GB"])
+def test_budget_of_all_users_or_more_is_refused(budget: int | str) -> None:
+    data = dataset()
+    assert np.count_nonzero(np.diff(data.train.indptr)) == 32
+    with pytest.raises(JobError) as refused:
+        random_users(data, RandomUsersParams(budget=budget), Context())
+    assert refused.value.code == "budget_too_large"
+
+
+def test_budget_in_bytes_is_met_by_average_rows() -> None:
+    summary = random_users(dataset(users=400), RandomUsersParams(budget="1kB"), Context())
+    assert 600 < summary.settings["bytes"]["hard"] < 1400
+
+
+def test_auto_on_short_rows_takes_head_users_and_says_why() -> None:
+    data = dataset(longest=4)
+    summary = auto(data, AutoParams(budget=6), Context())
+    assert summary.real_rows
+    assert summary.settings["method"] == "head-users"
+    assert "head-users" in summary.settings["reason"]
+    assert summary.settings["reason"] in summary.warnings
+
+
+def test_auto_on_long_rows_takes_distill_cf_and_says_why() -> None:
+    data = dataset(longest=28)
+    summary = auto(data, AutoParams(budget=6), Context())
+    assert not summary.real_rows
+    assert summary.settings["method"] == "distill-cf"
+    assert summary.settings["reason"] in summary.warnings

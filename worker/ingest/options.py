@@ -1,0 +1,82 @@
+"""How a user may overrule the guesses about an upload."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from worker.runtime.errors import JobError
+
+Format = Literal["auto", "delimited", "recbole", "adjacency", "jsonl", "parquet", "npz"]
+_NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+
+
+def _column_map(value: object) -> object:
+    """A column map may come from a command line: as JSON, or as `user=uid,item=2`."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.startswith("{"):
+        return json.loads(text)
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    return {role.strip(): name.strip() for role, _, name in pairs}
+
+
+def none_if_blank(value: object) -> object:
+    """A command line has no null: blank, `null`, `none` and `auto` stand for it."""
+    return None if isinstance(value, str) and value.strip().lower() in {"", "null", "none", "auto"} else value
+
+
+ColumnMap = Annotated[dict[str, str | int], BeforeValidator(_column_map)]
+MaybeBool = Annotated[bool | None, BeforeValidator(none_if_blank)]
+Delimiter = Annotated[
+    str, BeforeValidator(lambda value: _NAMED_DELIMITERS.get(value, value) if isinstance(value, str) else value)
+]
+
+
+class ReadOptions(BaseModel):
+    """What is known about the files; everything left out is guessed and shown."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    columns: ColumnMap = Field(
+        default_factory=dict,
+        description="Which column is what: role (user, item, rating, timestamp, split) to column name or, "
+        'counted from 0, position. An empty name means: do not use one. Example: {"user": "uid", "item": 1}.',
+    )
+    format: Format = Field("auto", description="Format of the files; `auto` looks at their content.")
+    delimiter: Delimiter = Field(
+        "", max_length=2, description="Delimiter of text tables (`,` `tab` `::` `|` ...); blank: guessed."
+    )
+    encoding: Literal["", "utf-8", "utf-16", "latin-1", "cp1252"] = Field(
+        "", description="Encoding of text tables; blank: guessed."
+    )
+    header: MaybeBool = Field(None, description="Whether the first line names the columns; null: guessed.")
+    file: str = Field("", description="Which of the uploaded files to read (name or pattern such as `*.csv`).")
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse_options(model: type[Model], options: Mapping[str, Any] | Model) -> Model:
+    """The options as `model`; raises `JobError` `invalid_input` that points at the first field at fault."""
+    if isinstance(options, model):
+        return options
+    try:
+        return model.model_validate(dict(options) if isinstance(options, Mapping) else options)
+    except (ValidationError, json.JSONDecodeError) as invalid:
+        if isinstance(invalid, json.JSONDecodeError):
+            raise JobError("invalid_input", f"The column map is not JSON: {invalid}", pointer="/columns") from invalid
+        first = invalid.errors()[0]
+        where = [str(part) for part in first["loc"]]
+        pointer = "/" + "/".join(where[:2]) if where[:1] == ["columns"] else "/options/" + "/".join(where[:1])
+        known = ", ".join(sorted(model.model_fields))
+        raise JobError(
+            "invalid_input",
+            f"Option {'.'.join(where) or 'list'}: {first['msg']}.",
+            hint=f"The options are: {known}." if first["type"] == "extra_forbidden" else "",
+            pointer=pointer,
+        ) from invalid

@@ -1,0 +1,119 @@
+"""JSON lines: one object a line, as in Amazon's review files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.json
+
+from worker.ingest.columns import Column
+from worker.ingest.detect import Detected
+from worker.ingest.limits import Meter
+from worker.ingest.readers.delimited import BLOCK_BYTES, Lines, too_long
+from worker.ingest.sources import Source
+from worker.ingest.table_shape import type_of
+from worker.runtime.errors import JobError
+
+_SAMPLE = 200
+_SEARCHED = 2_000_000
+
+
+def columns(source: Source, text: str) -> list[Column]:
+    """The keys of the first objects, in order of appearance, with the type of their values."""
+    values: dict[str, list[Any]] = {}
+    for number, line in enumerate(islice((line for line in text.splitlines() if line.strip()), _SAMPLE), 1):
+        record = _record(source.name, number, line)
+        for key, value in record.items():
+            values.setdefault(key, []).append(value)
+    return [_column(key, place, seen) for place, (key, seen) in enumerate(values.items())]
+
+
+def _record(name: str, number: int, line: str) -> dict[str, Any]:
+    hint = "Write one JSON object a line, as `df.to_json(path, orient='records', lines=True)` does."
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as invalid:
+        raise JobError("invalid_input", f"Line {number} of {name} is not a JSON object: {invalid}.", hint=hint) from None
+    if not isinstance(record, dict):
+        raise JobError("invalid_input", f"Line {number} of {name} is JSON but not an object.", hint=hint)
+    return record
+
+
+def _column(key: str, place: int, seen: list[Any]) -> Column:
+    present = [value for value in seen if value is not None]
+    if any(isinstance(value, list | dict | bool) for value in present):
+        kind = "nested"
+    elif present and all(isinstance(value, int | float) for value in present):
+        kind = "integer" if all(isinstance(value, int) for value in present) else "number"
+    else:
+        kind = "datetime" if type_of([str(value) for value in present]) == "datetime" else "text"
+    return Column(key, place, kind, [str(value)[:80] for value in present[:20]])
+
+
+def read(detected: Detected, roles: Mapping[str, Column], meter: Meter) -> Iterator[pa.RecordBatch]:
+    """Batches of the chosen keys, named by role; a key that is absent from an object is null there."""
+    schema = pa.schema([(column.name, _type(role, column)) for role, column in roles.items()])
+    try:
+        with detected.source.open(meter) as stream:
+            reader = pyarrow.json.open_json(
+                Lines(stream, detected.source.name),
+                read_options=pyarrow.json.ReadOptions(block_size=BLOCK_BYTES),
+                parse_options=pyarrow.json.ParseOptions(
+                    explicit_schema=schema, unexpected_field_behavior="ignore", newlines_in_values=False
+                ),
+            )
+            for batch in reader:
+                yield batch.select(schema.names).rename_columns(list(roles))
+    except (pa.ArrowInvalid, UnicodeDecodeError) as invalid:
+        raise _explained(detected, schema, meter, str(invalid)) from invalid
+
+
+def _type(role: str, column: Column) -> pa.DataType:
+    if column.type == "nested":
+        raise JobError(
+            "invalid_input", f"The key {column.name!r} holds lists or objects.", pointer=f"/columns/{role}"
+        )
+    if role in {"rating", "timestamp"} and column.type in {"integer", "number"}:
+        return pa.float64() if role == "rating" or column.type == "number" else pa.int64()
+    return pa.int64() if column.type == "integer" else pa.float64() if column.type == "number" else pa.string()
+
+
+def _explained(detected: Detected, schema: pa.Schema, meter: Meter, said: str) -> JobError:
+    """Look line by line for the object that cannot be read as the first ones were."""
+    name = detected.source.name
+    if "straddling" in said:
+        return too_long(name)
+    try:
+        for number, line in enumerate(islice(_lines(detected, meter), _SEARCHED), 1):
+            if not line.strip():
+                continue
+            record = _record(name, number, line.decode("utf-8-sig"))
+            for field in schema:
+                wrong = _mismatch(field, record.get(field.name))
+                if wrong:
+                    return JobError("invalid_input", f"Line {number:,} of {name}: {field.name!r} {wrong}.")
+    except JobError as located:
+        return located
+    except UnicodeDecodeError:
+        return JobError("invalid_input", f"Line {number:,} of {name} is not UTF-8.", hint="Save it as UTF-8.")
+    return JobError("invalid_input", f"{name} cannot be read as JSON lines: {said[:200]}.")
+
+
+def _lines(detected: Detected, meter: Meter) -> Iterator[bytes]:
+    with detected.source.open(Meter(meter.limits)) as stream:
+        while line := stream.readline(BLOCK_BYTES):
+            yield line
+
+
+def _mismatch(field: pa.Field, value: object) -> str:
+    if value is None:
+        return ""
+    if pa.types.is_string(field.type):
+        return "" if isinstance(value, str) else "is not text as in the first lines"
+    whole = pa.types.is_integer(field.type)
+    number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    return "" if number else f"is not a {'whole ' if whole else ''}number as in the first lines"

@@ -1,0 +1,190 @@
+"""numpy archives: a scipy sparse matrix, or arrays user, item[, rating][, timestamp]. Headers are parsed here, never
+trusted, and objects (pickles) are never loaded.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+
+from worker.ingest.columns import Column
+from worker.ingest.limits import Meter
+from worker.ingest.sources import Source
+from worker.runtime.errors import JobError
+
+_ROWS = 1 << 20
+_HEADER_BYTES = 10_000
+_INDEX = {"csr": ("indptr", "indices"), "csc": ("indptr", "indices"), "coo": ("row", "col")}
+
+
+@dataclass
+class Array:
+    """One array of the archive: an open stream at its first element."""
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    stream: IO[bytes]
+    meter: Meter
+
+    def take(self, count: int) -> np.ndarray:
+        """The next `count` elements in native byte order."""
+        wanted = count * self.dtype.itemsize
+        try:
+            data = self.stream.read(wanted)
+        except (OSError, EOFError, zipfile.BadZipFile, ValueError) as broken:
+            raise JobError("invalid_input", f"The array {self.name!r} is damaged: {broken}.") from broken
+        if len(data) != wanted:
+            raise JobError("invalid_input", f"The array {self.name!r} ends early.")
+        self.meter.decoded(wanted, f"The array {self.name!r}")
+        values = np.frombuffer(data, self.dtype)
+        return values.astype(self.dtype.newbyteorder("="), copy=False)
+
+
+def open_array(archive: zipfile.ZipFile, name: str, meter: Meter) -> Array:
+    """Open an array after checking its header: type, and shape x itemsize against the bytes that are there."""
+    info = archive.getinfo(name + ".npy")
+    stream = archive.open(info)
+    try:
+        version = np.lib.format.read_magic(stream)
+        parse = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, fortran, dtype = parse[version](stream, max_header_size=_HEADER_BYTES)
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError, SyntaxError) as bad:
+        raise JobError("invalid_input", f"The array {name!r} has no readable header: {str(bad)[:200]}.") from bad
+    if dtype.hasobject:
+        raise JobError(
+            "unsafe_format",
+            f"The array {name!r} holds Python objects (a pickle); it was not opened.",
+            hint="Save plain numbers or fixed-width text: `array.astype('int64')` or `array.astype('U')`.",
+        )
+    if dtype.kind not in "iufbUS" or dtype.names or (fortran and len(shape) > 1) or dtype.itemsize == 0:
+        raise JobError("unsupported", f"The array {name!r} has the type {str(dtype)[:60]}, which is not read here.")
+    size = math.prod(shape) * dtype.itemsize
+    held = info.file_size - stream.tell()
+    if size != held or any(length < 0 for length in shape):
+        raise JobError("invalid_input", f"The array {name!r} announces {size:,} bytes but {held:,} follow its header.")
+    meter.promised(size, f"The array {name!r}")
+    return Array(name, dtype, tuple(shape), stream, meter)
+
+
+def describe(source: Source, meter: Meter) -> tuple[list[Column], dict[str, Any]]:
+    """The arrays as columns, and the layout: {"sparse": "csr"|"csc"|"coo"|""}."""
+    with zipfile.ZipFile(source.path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        meter.columns(len(names), source.name)
+        counted = Meter(meter.limits)
+        arrays = {name: open_array(archive, name, counted) for name in names}
+        if {"format", "shape"} <= set(names):
+            return _describe_sparse(source, arrays)
+        flat = [array for array in arrays.values() if len(array.shape) == 1]
+        if not flat:
+            raise JobError("invalid_input", f"{source.name} holds no one-dimensional array.")
+        columns = [_column(place, array) for place, array in enumerate(flat)]
+    return columns, {"sparse": ""}
+
+
+def _describe_sparse(source: Source, arrays: dict[str, Array]) -> tuple[list[Column], dict[str, Any]]:
+    stored = arrays["format"]
+    layout = ""
+    if stored.dtype.kind in "SU" and stored.dtype.itemsize <= 16 and math.prod(stored.shape) == 1:
+        value = stored.take(1)[0]
+        layout = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    if layout not in _INDEX or not {*_INDEX[layout], "data"} <= set(arrays):
+        raise JobError(
+            "unsupported",
+            f"{source.name} holds a sparse matrix of the layout {layout!r}.",
+            hint="Save it as CSR: `scipy.sparse.save_npz('data.npz', matrix.tocsr())`.",
+        )
+    columns = [Column("row", 0, "integer"), Column("column", 1, "integer")]
+    columns.append(Column("data", 2, "number" if arrays["data"].dtype.kind in "iuf" else "text"))
+    return columns, {"sparse": layout}
+
+
+def _column(place: int, array: Array) -> Column:
+    kind = {"i": "integer", "u": "integer", "f": "number", "b": "integer"}.get(array.dtype.kind, "text")
+    sample = array.take(min(20, array.shape[0])) if array.dtype.itemsize <= 4096 else np.array([])
+    return Column(array.name, place, kind, [str(value)[:80] for value in sample])
+
+
+def read(detected: Any, roles: Mapping[str, Column], meter: Meter) -> Iterator[pa.RecordBatch]:
+    """Batches named by role; of a sparse matrix row = user, column = item, stored zeros are no interactions."""
+    source: Source = detected.source
+    before = meter.packed_done
+    with zipfile.ZipFile(source.path) as archive:
+        sparse = detected.layout["sparse"]
+        triples = _sparse(archive, sparse, meter) if sparse else _arrays(archive, source, roles, meter)
+        for share, batch in triples:
+            meter.packed_done = before + share * source.packed_bytes
+            if sparse:
+                batch = batch.select([column.index for column in roles.values()])
+            yield batch.rename_columns(list(roles))
+
+
+def _arrays(
+    archive: zipfile.ZipFile, source: Source, roles: Mapping[str, Column], meter: Meter
+) -> Iterator[tuple[float, pa.RecordBatch]]:
+    arrays = [open_array(archive, column.name, meter) for column in roles.values()]
+    lengths = {array.shape for array in arrays}
+    if len(lengths) > 1:
+        listed = ", ".join(f"{array.name} {array.shape[0]:,}" for array in arrays)
+        raise JobError("invalid_input", f"The arrays of {source.name} differ in length: {listed}.")
+    total = arrays[0].shape[0]
+    for role, array in zip(roles, arrays, strict=True):
+        if role in {"user", "item"}:
+            meter.id_length(array.dtype.itemsize // 4 if array.dtype.kind in "US" else 0, source.name)
+    for start in range(0, total, _ROWS):
+        count = min(_ROWS, total - start)
+        yield (start + count) / total, pa.RecordBatch.from_arrays(
+            [_to_arrow(array.take(count)) for array in arrays], names=[array.name for array in arrays]
+        )
+
+
+def _to_arrow(values: np.ndarray) -> pa.Array:
+    if values.dtype.kind == "f" and values.dtype.itemsize > 8:
+        values = values.astype(np.float64)
+    if values.dtype.kind == "S":
+        return pa.array(values).cast(pa.binary())
+    return pa.array(values)
+
+
+def _sparse(archive: zipfile.ZipFile, layout: str, meter: Meter) -> Iterator[tuple[float, pa.RecordBatch]]:
+    first, second, data = (open_array(archive, name, meter) for name in (*_INDEX[layout], "data"))
+    shape = [int(size) for size in open_array(archive, "shape", meter).take(2)]
+    total = math.prod(data.shape)
+    if second.shape != data.shape or (layout == "coo" and first.shape != data.shape):
+        raise JobError("invalid_input", "The index and data arrays of the sparse matrix differ in length.")
+    if any(array.dtype.kind not in "iu" for array in (first, second)) or data.dtype.kind not in "iufb":
+        raise JobError("invalid_input", "The sparse matrix is not made of numbers.")
+    bounds = _bounds(first, shape[0 if layout == "csr" else 1], total) if layout != "coo" else None
+    for start in range(0, total, _ROWS):
+        stop = min(start + _ROWS, total)
+        major = first.take(stop - start) if bounds is None else _majors(bounds, start, stop)
+        minor, values = second.take(stop - start), data.take(stop - start)
+        row, column = (minor, major) if layout == "csc" else (major, minor)
+        if min(row.min(), column.min()) < 0 or row.max() >= shape[0] or column.max() >= shape[1]:
+            raise JobError("invalid_input", "The sparse matrix has an index outside its shape.")
+        kept = values != 0
+        yield stop / total, pa.RecordBatch.from_arrays(
+            [pa.array(part[kept]) for part in (row, column, values)], names=["row", "column", "data"]
+        )
+
+
+def _bounds(array: Array, majors: int, total: int) -> np.ndarray:
+    bounds = array.take(math.prod(array.shape)).astype(np.int64)
+    if len(bounds) != majors + 1 or bounds[0] != 0 or bounds[-1] != total or (np.diff(bounds) < 0).any():
+        raise JobError("invalid_input", "The sparse matrix's indptr does not fit its shape and data.")
+    return bounds
+
+
+def _majors(bounds: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Row of each of the elements start..stop-1 of a CSR matrix."""
+    low = int(np.searchsorted(bounds, start, side="right")) - 1
+    high = int(np.searchsorted(bounds, stop, side="left"))
+    lengths = np.diff(np.clip(bounds[low : high + 1], start, stop))
+    return np.repeat(np.arange(low, high), lengths)

@@ -1,0 +1,223 @@
+"""Uploaded files as streams of decoded bytes: plain, gzip or one level of zip, with names checked, never believed."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import stat
+import struct
+import tempfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from worker.ingest.limits import Meter, too_large
+from worker.ingest.unsafe import refuse_unsafe_members
+from worker.runtime.errors import JobError
+
+GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
+_ARCHIVES = (GZIP, ZIP, b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
+HEAD_BYTES = 262_144
+_COPY = 1 << 20
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file as the user named it: `path` its bytes, `member` its name inside a zip at `path`.
+
+    `compression`: "", "gzip" or "zip"; `packed_bytes`: the bytes it takes as uploaded.
+    """
+
+    name: str
+    path: Path
+    compression: str
+    packed_bytes: int
+    member: str = ""
+
+    def open(self, meter: Meter) -> Decoded:
+        """A stream of the decoded bytes, counted against the limits."""
+        if not self.compression:
+            return Decoded(self.path.open("rb"), self, meter)
+        if self.compression == "gzip":
+            packed = self.path.open("rb")
+            return Decoded(gzip.GzipFile(fileobj=packed, mode="rb"), self, meter, packed)
+        with zipfile.ZipFile(self.path) as archive:  # the member keeps the file open until it is closed itself
+            return Decoded(archive.open(self.member), self, meter)
+
+    def head(self, meter: Meter) -> tuple[bytes, bool]:
+        """The first 256 kB of decoded bytes, and whether that is all."""
+        with self.open(Meter(meter.limits)) as stream:
+            data = stream.read(HEAD_BYTES + 1)
+        return data[:HEAD_BYTES], len(data) <= HEAD_BYTES
+
+    def seekable(self, meter: Meter) -> IO[bytes]:
+        """The decoded bytes as a seekable file (an unpacked temporary one when compressed)."""
+        if not self.compression:
+            return self.path.open("rb")
+        spool = tempfile.TemporaryFile()
+        with self.open(meter) as stream:
+            while chunk := stream.read(_COPY):
+                spool.write(chunk)
+        spool.seek(0)
+        return spool
+
+
+class Decoded(io.RawIOBase):
+    """A read-only stream that counts what comes out of a decoder and turns its failures into `JobError`."""
+
+    def __init__(self, raw: IO[bytes], source: Source, meter: Meter, packed: IO[bytes] | None = None) -> None:
+        super().__init__()
+        self._raw, self._source, self._meter, self._packed = raw, source, meter, packed
+        self._before = meter.packed_done
+        self._ceiling = meter.limits.text_ceiling(source.packed_bytes)
+        self.decoded = 0
+
+    def readable(self) -> bool:
+        """Always; a decoder cannot seek."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer, counting."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` decoded bytes (-1: a megabyte at most, so that nothing is ever read whole)."""
+        wanted = _COPY if size is None or size < 0 else size
+        try:
+            data = self._raw.read(wanted)
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as broken:
+            raise JobError(
+                "invalid_input",
+                f"{self._source.name} is damaged or cut short: {broken}.",
+                hint="Compress and upload the file again.",
+            ) from broken
+        self.decoded += len(data)
+        if self._source.compression and self.decoded > self._ceiling:
+            raise too_large(
+                f"{self._source.name} unpacks to far more than its {self._source.packed_bytes:,} bytes",
+                self.decoded,
+                self._ceiling,
+                "text_ratio" if self._ceiling < self._meter.limits.decoded_bytes else "decoded_bytes",
+            )
+        self._meter.decoded(len(data), self._source.name)
+        done = self._packed.tell() if self._packed else self.decoded
+        self._meter.packed_done = self._before + min(done, self._source.packed_bytes)
+        return data
+
+    def close(self) -> None:
+        """Close the file below."""
+        self._raw.close()
+        if self._packed is not None:
+            self._packed.close()
+        super().close()
+
+
+def expand(sources: Sequence[tuple[str, Path] | Path], meter: Meter) -> list[Source]:
+    """The files of an upload, archives opened one level deep (an npz stays one file).
+
+    `sources`: (logical name, path) pairs, or paths. Raises `JobError` for links, unsafe names and nested archives.
+    """
+    found: list[Source] = []
+    for given in sources:
+        name, path = (given.name, given) if isinstance(given, Path) else (given[0], Path(given[1]))
+        if path.is_symlink() or not path.is_file():
+            raise JobError("invalid_input", f"{name} is not a regular file.")
+        with path.open("rb") as raw:
+            magic = raw.read(4)
+        size = path.stat().st_size
+        if magic[:2] == GZIP:
+            found.append(_not_nested(Source(name.removesuffix(".gz"), path, "gzip", size), meter))
+        elif magic == ZIP or magic == b"PK\x05\x06":
+            found.extend(_unzip(name, path, meter))
+        else:
+            found.append(Source(name, path, "", size))
+    if not found:
+        raise JobError("invalid_input", "The upload holds no file.", hint="Upload at least one table.")
+    return found
+
+
+def _unzip(name: str, path: Path, meter: Meter) -> list[Source]:
+    meter.entries(_promised_entries(path), name)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as broken:
+        raise JobError("invalid_input", f"{name} is not a readable zip: {broken}.") from broken
+    meter.entries(len(members), name)
+    seen: set[str] = set()
+    for member in members:
+        check_member(name, member, seen)
+    files = [member for member in members if not member.is_dir() and not _litter(member.filename)]
+    refuse_unsafe_members(name, (member.filename for member in files))
+    if files and all(member.filename.endswith(".npy") for member in files):
+        return [Source(name, path, "", path.stat().st_size)]
+    return [
+        _not_nested(Source(member.filename, path, "zip", max(member.compress_size, 1), member.filename), meter)
+        for member in files
+    ]
+
+
+def _litter(filename: str) -> bool:
+    return filename.startswith("__MACOSX/") or filename.rsplit("/", 1)[-1] in {".DS_Store", "Thumbs.db"}
+
+
+def check_member(archive: str, member: zipfile.ZipInfo, seen: set[str]) -> None:
+    """Refuse a zip entry that is a link or device, encrypted, leaves the archive, or collides with another."""
+    shown = repr(member.filename[:80])
+    parts = member.orig_filename.replace("\\", "/").split("/")
+    key = unicodedata.normalize("NFC", member.filename).casefold().rstrip("/")
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    problem = ""
+    if ".." in parts or member.orig_filename.startswith(("/", "\\")) or "\x00" in member.orig_filename:
+        problem = f"an entry that leaves the archive ({shown})"
+    elif len(parts[0]) == 2 and parts[0][1] == ":":
+        problem = f"an entry with a drive letter ({shown})"
+    elif kind and kind not in {stat.S_IFREG, stat.S_IFDIR}:
+        problem = f"a link or a device ({shown})"
+    elif key in seen:
+        problem = f"two entries of the same name ({shown})"
+    elif member.flag_bits & 1:
+        problem = f"an encrypted entry ({shown})"
+    if problem:
+        raise JobError(
+            "unsafe_format", f"{archive} holds {problem}; it was not opened.", hint="Make a plain zip of plain files."
+        )
+    seen.add(key)
+
+
+def _not_nested(source: Source, meter: Meter) -> Source:
+    with source.open(Meter(meter.limits)) as stream:
+        head = stream.read(8)
+    if head.startswith(_ARCHIVES):
+        raise JobError(
+            "unsafe_format",
+            f"{source.name} is an archive inside an archive; it was not opened.",
+            hint="Upload the file itself, or compressed once.",
+        )
+    return source
+
+
+def _promised_entries(path: Path) -> int:
+    """Entries by the zip's end record, read before Python builds an object for each of them."""
+    size = path.stat().st_size
+    with path.open("rb") as raw:
+        raw.seek(max(0, size - 65_557))
+        tail = raw.read()
+        at = tail.rfind(b"PK\x05\x06")
+        if at < 0 or len(tail) < at + 22:
+            return 0
+        entries, directory_bytes = struct.unpack("<HI", tail[at + 10 : at + 16])
+        locator = tail.rfind(b"PK\x06\x07", 0, at)
+        if (entries == 0xFFFF or directory_bytes == 0xFFFFFFFF) and locator >= 0:
+            raw.seek(min(struct.unpack("<Q", tail[locator + 8 : locator + 16])[0], size))
+            record = raw.read(56)
+            if record.startswith(b"PK\x06\x06") and len(record) == 56:
+                entries, directory_bytes = struct.unpack("<QQ", record[32:48])
+    # the directory is what gets read, whatever count stands beside it; 46 bytes is the shortest entry
+    return max(entries, 0 if directory_bytes > size else directory_bytes // (46 + 256))

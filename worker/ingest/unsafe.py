@@ -1,0 +1,111 @@
+"""Formats that are never opened: those that can carry code, and those we do not read, told by their content."""
+
+from __future__ import annotations
+
+import pickletools
+import re
+import zlib
+from collections.abc import Iterable
+
+from worker.runtime.errors import JobError
+
+_CONVERT = (
+    "Export the table instead: pandas `df.to_parquet('data.parquet')` or `df.to_csv('data.csv', index=False)`; "
+    "arrays with `numpy.savez('data.npz', user=..., item=...)`; a sparse matrix with `scipy.sparse.save_npz`."
+)
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_UNSUPPORTED = (
+    (b"BZh", "bzip2", "Compress with gzip, or upload it unpacked."),
+    (b"\xfd7zXZ\x00", "xz", "Compress with gzip, or upload it unpacked."),
+    (b"\x28\xb5\x2f\xfd", "Zstandard", "Compress with gzip, or upload it unpacked."),
+    (b"7z\xbc\xaf\x27\x1c", "7-Zip", "Upload a zip, or the file unpacked."),
+    (b"Rar!\x1a\x07", "RAR", "Upload a zip, or the file unpacked."),
+    (b"ARROW1", "Arrow IPC / Feather", "Write Parquet: `pyarrow.parquet.write_table`."),
+    (b"Obj\x01", "Avro", "Write Parquet."),
+    (b"ORC", "ORC", "Write Parquet."),
+    (b"SQLite format 3\x00", "SQLite", "Export the table as CSV or Parquet."),
+    (b"RDX", "R data", "Export with `write.csv` or arrow's `write_parquet`."),
+    (b"%PDF", "PDF", "Upload a table: CSV, TSV, JSON lines, Parquet or npz."),
+    (b"\x89PNG", "PNG", "Upload a table: CSV, TSV, JSON lines, Parquet or npz."),
+    (b"\xff\xd8\xff", "JPEG", "Upload a table: CSV, TSV, JSON lines, Parquet or npz."),
+    (b"\x93NUMPY", "a single npy array", "Save named arrays: `numpy.savez('data.npz', user=..., item=...)`."),
+    (b"\xd0\xcf\x11\xe0", "old Excel", "Save the sheet as CSV."),
+    (b"\x7fELF", "a program", "Upload a table: CSV, TSV, JSON lines, Parquet or npz."),
+)
+_GLOBAL = re.compile(r"^[A-Za-z_][\w.]* [A-Za-z_][\w.]*$")
+_BUILDS = {"GLOBAL", "INST", "OBJ", "REDUCE", "BUILD", "NEWOBJ", "NEWOBJ_EX", "STACK_GLOBAL"}
+
+
+def _refusal(name: str, what: str) -> JobError:
+    return JobError("unsafe_format", f"{name} is {what}, which can carry code; it was not opened.", hint=_CONVERT)
+
+
+def refuse_unsafe(name: str, head: bytes, whole: bool) -> None:
+    """Raise `JobError` when the first bytes of a file show a format that is unsafe or not read.
+
+    `head`: the first bytes (64 kB are plenty); `whole`: they are the whole file.
+    """
+    if head.startswith(_HDF5):
+        raise JobError(
+            "unsafe_format",
+            f"{name} is HDF5 (also .h5, .keras, MATLAB 7.3), which is not accepted; it was not opened.",
+            hint=_CONVERT,
+        )
+    if looks_pickled(head, whole):
+        raise _refusal(name, "a Python pickle (also .pt, .joblib)")
+    if head[:1] == b"\x78" and head[1:2] in b"\x01\x5e\x9c\xda" and _zlib_pickle(head):
+        raise _refusal(name, "a compressed Python pickle (joblib)")
+    if head[257:262] == b"ustar":
+        raise JobError("unsupported", f"{name} is a tar archive.", hint="Upload a zip, or the files one by one.")
+    for magic, what, hint in _UNSUPPORTED:
+        if head.startswith(magic):
+            raise JobError("unsupported", f"{name} is {what}, which is not read here.", hint=hint)
+
+
+def refuse_unsafe_members(name: str, members: Iterable[str]) -> None:
+    """Raise `JobError` when the names in a zip show a PyTorch file, a Keras model or a spreadsheet."""
+    for member in members:
+        base = member.rsplit("/", 1)[-1].lower()
+        if base == "data.pkl" or base.endswith((".pkl", ".pickle", ".pt", ".pth", ".joblib")):
+            raise _refusal(name, f"an archive that holds a Python pickle ({member[:80]!r})")
+        if base.endswith((".h5", ".hdf5", ".keras")):
+            raise _refusal(name, f"an archive that holds HDF5 or a Keras model ({member[:80]!r})")
+        if member == "[Content_Types].xml":
+            raise JobError("unsupported", f"{name} is an office document.", hint="Save the sheet as CSV.")
+
+
+def looks_pickled(head: bytes, whole: bool) -> bool:
+    """Whether bytes are a pickle of any protocol, by its opcodes; nothing is ever executed."""
+    if head[:1] == b"\x80" and len(head) > 2 and head[1] <= 5:
+        return True
+    if not head[:1] or head[:1] not in b"(cdil]})}S VIFLNMKJTUX":
+        return False
+    return _opcodes_build_something(head, whole)
+
+
+def _opcodes_build_something(head: bytes, whole: bool) -> bool:
+    """Protocols 0 and 1 have no magic: their text must parse as opcodes up to a final STOP, and build objects.
+
+    A CSV can by chance begin like that ("c" opens a name over two lines), so a name must be two identifiers.
+    """
+    builds = False
+    try:
+        for count, (opcode, argument, position) in enumerate(pickletools.genops(head)):
+            if opcode.name in {"GLOBAL", "INST"} and not _GLOBAL.match(str(argument)):
+                return False
+            builds = builds or opcode.name in _BUILDS
+            if opcode.name == "STOP":
+                return builds and (not whole or not head[position + 1 :].strip())
+            if count > 20_000:
+                return builds
+    except Exception:
+        # genops raises whatever its argument readers raise; an incomplete sample of a long pickle also ends here
+        return builds and not whole
+    return False
+
+
+def _zlib_pickle(head: bytes) -> bool:
+    try:
+        return looks_pickled(zlib.decompressobj().decompress(head, 4096), whole=False)
+    except zlib.error:
+        return False

@@ -1,0 +1,1 @@
+"""The learners that judge summaries of interactions, one file each."""

@@ -1,0 +1,210 @@
+"""Distil a few synthetic user rows that train a recommender nearly as well as all real users.
+
+Distill-CF (arXiv:2206.02626, section 4): the logits of n fake users are learned by differentiating through
+the closed-form solution of the infinitely wide auto-encoder, so that the model trained on them predicts the
+real users' rows. One step costs O(n^2 I + B n I) for B target users and I items, memory is O(n I) whatever
+the number of draws. The checkpoint that is delivered, and its ridge, are chosen on validation users alone.
+
+Soft rows save rows, not bytes, where real rows are short; the report weighs that against real head users.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.kinds.interactions import distillation as cf
+from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.distil_loop import Progress, Recipe, events_per_row, learn
+from worker.kinds.interactions.export import Delivery, deliver
+from worker.kinds.interactions.summary import InteractionsSummary
+from worker.numerics.gumbel import mix
+from worker.runtime.budget import Budget, resolve
+from worker.runtime.context import Context
+from worker.runtime.errors import JobError
+from worker.runtime.registry import method
+
+DENSE_LIMIT = 60_000_000  # n * I numbers; about ten such float32 matrices are alive at once
+VALIDATION_USERS = 1000
+RIDGES = (1e-5, 1e-3, 0.1, 1.0, 5.0, 50.0)
+DELIVERY_RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+SHORT_ROW = 10  # mean events of a user below which noise and a sharp start do better than the mean field
+
+
+class DistillCFParams(BaseModel):
+    """Parameters of `distill-cf`. What is left out follows the preset for the dataset's mean row length."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    budget: Budget = 500
+    row_mass: float | None = Field(None, ge=5, le=2000, description="Soft events of one synthetic user.")
+    draws: int | None = Field(None, ge=0, le=500, description="Random draws a step; 0 is the mean field.")
+    tau: float | None = Field(None, ge=0.05, le=20, description="Temperature of the relaxed draws.")
+    lr: float | None = Field(None, ge=1e-3, le=0.2, description="Step size of Adam on the logits.")
+    inner_lambda: float | None = Field(None, ge=1e-5, le=50, description="Ridge of the model inside the loss.")
+    mask_input: float | None = Field(None, ge=0, le=0.9, description="Share of each input row that is hidden.")
+    rho: float = Field(1e-3, ge=0, le=100, description="Weight of the penalty on the mean row sum.")
+    steps: int | None = Field(None, ge=10, le=5000, description="Most steps to take.")
+    batch_users: int | None = Field(None, ge=0, description="Distinct target rows a step; 0 takes all.")
+    init: Literal["users", "head", "random"] = Field(
+        "users",
+        description="Rows to start from: random real users, heavy real users, or item popularity only.",
+    )
+    depth: int = Field(1, ge=1, le=5, description="Hidden layers of the infinitely wide auto-encoder.")
+    normalise_users: bool = Field(False, description="Give every user the same weight in the loss.")
+    train_hard: bool = Field(False, description="Train 0/1 rows (straight-through) in the second half.")
+    hard_events: int | None = Field(None, ge=1, le=2000, description="Events of one hard row; left out: its sum.")
+    export: Literal["soft", "hard", "both"] = Field("both", description="Delivered forms besides the 8-bit one.")
+    quantize: Literal["none", "8", "4"] = Field("8", description="Bits of the delivered soft values.")
+    soft_eps: float = Field(0.01, ge=0, le=0.5, description="Soft values below this are dropped.")
+    patience: int = Field(100, ge=1, le=5000, description="Steps without a better validation before stopping.")
+    validate_every: int | None = Field(None, ge=1, le=500, description="Steps from one validation to the next.")
+    max_items: int = Field(20_000, ge=5, description="Only this many most popular items are distilled.")
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "short": {
+        "tau": 10.0,
+        "draws": 1,
+        "lr": 0.04,
+        "inner_lambda": 1e-3,
+        "mask_input": 0.0,
+        "steps": 250,
+        "batch_users": 0,
+        "validate_every": 25,
+    },
+    "long": {
+        "tau": 3.0,
+        "draws": 0,
+        "lr": 0.08,
+        "inner_lambda": 0.3,
+        "mask_input": 0.4,
+        "steps": 160,
+        "batch_users": 256,
+        "validate_every": 20,
+    },
+}
+
+
+def choose_recipe(params: DistillCFParams, *, users: int, items: int, mean_events: float) -> Recipe:
+    """Fill what was left out: short rows want noise and a tiny ridge, long rows the mean field and
+    masking."""
+    name = "short" if mean_events < SHORT_ROW else "long"
+    preset = dict(PRESETS[name])
+    preset["row_mass"] = min(200.0, max(5.0, 0.15 * items))
+    given = {key: value for key, value in params.model_dump().items() if value is not None}
+    merged = {**preset, **given, "users": users}
+    if merged["row_mass"] > items:
+        raise JobError(
+            "invalid_input",
+            f"row_mass is {merged['row_mass']:g}, but the dataset has only {items} items.",
+            hint=f"Ask for a row_mass of at most {items}.",
+            pointer="/params/row_mass",
+        )
+    names = Recipe.__dataclass_fields__
+    return Recipe(**{key: merged.get(key) for key in names})
+
+
+def popular_items(rows: cf.Rows, most: int) -> np.ndarray | None:
+    """Columns of the `most` most popular items in ascending order, or None when there are no more than
+    that."""
+    if rows.shape[1] <= most:
+        return None
+    counts = np.asarray(rows.sum(axis=0)).ravel()
+    return np.sort(np.argsort(-counts, kind="stable")[:most])
+
+
+def guard_size(users: int, items: int) -> None:
+    """Refuse a dense matrix of the summary that would not fit, naming what to lower."""
+    if users * items > DENSE_LIMIT:
+        raise JobError(
+            "budget_too_large",
+            f"{users} rows over {items} items are {users * items:,} dense numbers; {DENSE_LIMIT:,} fit.",
+            hint=f"Lower budget to {DENSE_LIMIT // items} or max_items to {DENSE_LIMIT // users}.",
+            pointer="/params/budget",
+        )
+
+
+def training_rows(data: Interactions, most: int, ctx: Context) -> tuple[cf.Rows, np.ndarray | None]:
+    """Non-empty 0/1 training rows over the `most` most popular items, and the columns of those (None:
+    all)."""
+    real = cf.Rows(data.training_rows())
+    real.data = np.ones_like(real.data)
+    columns = popular_items(real, most)
+    if columns is not None:
+        ctx.warn(f"Only the {len(columns)} most popular of {real.shape[1]} items are in the summary (max_items).")
+        real = cf.Rows(real[:, columns])
+        real = cf.Rows(real[np.flatnonzero(np.diff(real.indptr))])
+    return real, columns
+
+
+def make_validator(data: Interactions, columns: np.ndarray | None, *, depth: int, seed: int) -> cf.Validator | None:
+    """Validation users, at most 1,000 drawn by the seed; None when the dataset has no validation events."""
+    queries = data.queries("validation")
+    inputs, wanted = cf.Rows(queries.inputs), cf.Rows(queries.targets)
+    if columns is not None:
+        inputs, wanted = cf.Rows(inputs[:, columns]), cf.Rows(wanted[:, columns])
+    usable = np.flatnonzero(np.diff(wanted.indptr) > 0)
+    if len(usable) == 0:
+        return None
+    if len(usable) > VALIDATION_USERS:
+        rng = np.random.default_rng(mix(seed, 7))
+        usable = np.sort(rng.choice(usable, VALIDATION_USERS, replace=False))
+    return cf.Validator(cf.Rows(inputs[usable]), cf.Rows(wanted[usable]), RIDGES, data.n_items, depth)
+
+
+@method(
+    kind="interactions",
+    task="distil",
+    name="distill-cf",
+    version=1,
+    paper="arXiv:2206.02626",
+    device="any",
+    memory_mb=3072,
+)
+def distill_cf(data: Interactions, params: DistillCFParams, ctx: Context) -> InteractionsSummary:
+    """Synthetic users, learned so that a recommender trained on them serves the real ones."""
+    real, columns = training_rows(data, params.max_items, ctx)
+    bits = {"none": 6.0, "8": 1.0, "4": 0.5}[params.quantize]
+    users = resolve(
+        params.budget, total_units=real.shape[0], bytes_per_unit=bits * real.shape[1], lowest=5, highest=5000
+    )
+    guard_size(users, real.shape[1])
+    targets = cf.merge_equal_rows(real, data.n_items)
+    recipe = choose_recipe(params, users=users, items=real.shape[1], mean_events=targets.mean_events)
+    validator = make_validator(data, columns, depth=recipe.depth, seed=ctx.seed)
+    if validator is None:
+        ctx.warn("There are no validation events: the checkpoint was chosen by the training loss.")
+    noise = 0.1 if recipe.draws == 0 else 0.0
+    start = cf.initial_logits(real, users, start=recipe.init, noise=noise, seed=ctx.seed)
+    state = learn(Progress.begin(ctx, start), targets, validator, recipe, ctx)
+    if state.best_rows is None:
+        raise AssertionError("the last step always validates")
+    settings = asdict(recipe) | {
+        "best_step": state.best_step,
+        "steps_done": state.step,
+        "curve": state.history,
+        "distilled_items": real.shape[1],
+        "distinct_targets": len(targets.weights),
+        "seed": ctx.seed,
+    }
+
+    def choose_ridge(values: np.ndarray) -> float:
+        if validator is None:
+            return recipe.inner_lambda
+        return replace(validator, grid=DELIVERY_RIDGES)(torch.from_numpy(values).to(ctx.device)).ridge
+
+    return deliver(
+        state.best_rows.cpu().numpy(),
+        events_per_row(state.best_rows, recipe).cpu().numpy(),
+        Delivery(params.export, params.quantize, params.soft_eps, recipe.train_hard),
+        item_ids=data.item_ids,
+        columns=columns,
+        choose_ridge=choose_ridge,
+        settings=settings,
+        ctx=ctx,
+    )

@@ -1,0 +1,227 @@
+"""What a report shows of the data itself: before and after, item popularity, row sizes, nearest real rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import sparse
+
+from worker.evidence.measurements import Plot, PrivacyRow, Series
+from worker.evidence.table import Cell, Column, Table
+from worker.kinds.interactions.baselines import Contender
+from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.summary import InteractionsSummary
+
+Rows = sparse.csr_array
+SHORT_ROW = 5.0
+# Multiply-adds that looking for nearest rows may take; beyond it fewer summary rows are looked at.
+_WORK = 1_000_000_000
+_ROWS_AT_ONCE = 128
+
+
+def plots(data: Interactions, sets: Sequence[Contender], summary: InteractionsSummary) -> tuple[Plot, ...]:
+    """Popularity before and after, row sizes, and the training curve of a distilled summary."""
+    shown = [one for one in sets if one.record.role in ("full", "summary", "baseline")]
+    return (popularity(shown), row_sizes(shown), *training_curves(summary))
+
+
+def popularity(sets: Sequence[Contender]) -> Plot:
+    """Share of events by item, items in the order of their popularity in the full data (log-spaced ranks)."""
+    order = np.argsort(-_per_item(sets[0].draws[0]), kind="stable")
+    edges = np.unique(np.geomspace(1, len(order) + 1, 41).round().astype(int))
+    ranks = (edges[:-1] + edges[1:] - 1) / 2
+    series = []
+    for one in sets:
+        counts = _per_item(one.draws[0])[order]
+        total = counts.sum()
+        shares = 100 * np.add.reduceat(counts, edges[:-1] - 1) / np.diff(edges) / total if total else ranks * 0
+        there = shares > 0
+        series.append(_series(one, ranks[there], shares[there]))
+    return Plot(
+        "popularity",
+        "How popular items are, before and after",
+        "Mean share of all events per item, by the item's rank in the full data. Lines that lie apart on the right "
+        "show that a set leaves out or overstates rare items.",
+        "line",
+        "rank of the item in the full data (log scale)",
+        "share of events (%, log scale)",
+        tuple(one for one in series if one.x),
+        log_x=True,
+        log_y=True,
+        n=len(order),
+    )
+
+
+def row_sizes(sets: Sequence[Contender]) -> Plot:
+    """Histogram of events per row."""
+    sums = [_per_row(one.draws[0]) for one in sets]
+    largest = max((float(values.max(initial=1.0)) for values in sums), default=1.0)
+    edges = np.unique(np.concatenate(([0.5], np.floor(np.geomspace(1, max(largest, 1.0), 25)) + 0.5)))
+    series = []
+    for one, values in zip(sets, sums, strict=True):
+        counts = np.histogram(values.clip(edges[0], edges[-1]), edges)[0]
+        series.append(_series(one, edges, 100 * counts / max(1, len(values))))
+    typical = ", ".join(f"{one.record.label} {np.median(v):.0f}" for one, v in zip(sets, sums, strict=True) if len(v))
+    return Plot(
+        "row-sizes",
+        "Events per row",
+        f"Per cent of rows by how many events they have. Median: {typical}.",
+        "histogram",
+        "events in the row (log scale)",
+        "% of rows",
+        tuple(series),
+        log_x=True,
+    )
+
+
+def training_curves(summary: InteractionsSummary) -> list[Plot]:
+    """Loss and validation score by step, where the method kept them under `settings["curve"]`."""
+    curve = summary.settings.get("curve")
+    if not isinstance(curve, list) or len(curve) < 2 or not all(isinstance(point, dict) for point in curve):
+        return []
+    best = summary.settings.get("best_step")
+    made = []
+    for key, title, label in (("loss", "Training loss", "loss"), ("score", "Validation score", "score")):
+        points = [(float(p["step"]), float(p[key])) for p in curve if "step" in p and p.get(key) is not None]
+        if len(points) > 1:
+            x, y = zip(*points, strict=True)
+            made.append(
+                Plot(
+                    f"training-{key}",
+                    f"{title} of the distillation, by step",
+                    f"{title} from {y[0]:.4g} to {y[-1]:.4g}; the dashed line marks the delivered step.",
+                    "line",
+                    "step",
+                    label,
+                    (Series(label, x, y, stress=(label,)),),
+                    mark_x=None if best is None else float(best),
+                )
+            )
+    return made
+
+
+def data_card(data: Interactions, sets: Sequence[Contender]) -> Table:
+    """The full data and the summary side by side, in numbers that need no learner."""
+    full, summary = (next(one.draws[0] for one in sets if one.record.role == role) for role in ("full", "summary"))
+    before, after = _card(full), _card(summary)
+    rows: list[dict[str, Cell]] = [
+        {"measure": name, "unit": unit, "full": before[name][0], "summary": after[name][0]}
+        for name, (_, unit) in before.items()
+    ]
+    return Table(
+        "data_card",
+        f"The data before and after, over {data.n_items:,} items".replace(",", "\u202f"),
+        (
+            Column("measure", "Measure", "text"),
+            Column("full", "Full training data"),
+            Column("summary", "Summary"),
+            Column("unit", "Unit", "text"),
+        ),
+        tuple(rows),
+    )
+
+
+def _card(rows: Rows) -> dict[str, tuple[float, str]]:
+    per_row, per_item = _per_row(rows), np.sort(_per_item(rows))[::-1]
+    total = max(float(per_item.sum()), 1e-12)
+    head = max(1, round(len(per_item) / 100))
+    used = np.count_nonzero(np.diff(rows.indptr))
+    return {
+        "Rows": (float(used), "users"),
+        "Events (sum of weights)": (float(per_item.sum()), "events"),
+        "Stored entries": (float(rows.nnz), "entries"),
+        "Items with any event": (100 * np.count_nonzero(per_item) / max(1, len(per_item)), "% of items"),
+        "Mean row": (float(per_row.mean()) if len(per_row) else 0.0, "events"),
+        "Median row": (float(np.median(per_row)) if len(per_row) else 0.0, "events"),
+        "Longest row": (float(per_row.max(initial=0.0)), "events"),
+        "Most popular 1 % of items": (100 * float(per_item[:head].sum()) / total, "% of events"),
+    }
+
+
+def privacy(data: Interactions, summary: InteractionsSummary, *, seed: int) -> tuple[PrivacyRow, ...]:
+    """How near each summary row lies to the nearest real training row, and how near real users lie to each other."""
+    real = data.training_rows()
+    rng = np.random.default_rng([seed, 3])
+    if not real.shape[0] or not summary.n_rows:
+        return ()
+    most = int(np.clip(_WORK // max(1, real.nnz), 20, 2000))
+    chosen = np.sort(rng.choice(summary.n_rows, min(most, summary.n_rows), replace=False))
+    others = np.sort(rng.choice(real.shape[0], min(len(chosen), real.shape[0]), replace=False))
+    cosine, _, _ = nearest(Rows(summary.rows[chosen]), real)
+    _, jaccard, equals = nearest(Rows(summary.hard[chosen]), real)
+    usual, _, _ = nearest(Rows(real[others]), real, own=others)
+    n = len(chosen)
+    note = "the summary consists of real users' rows" if summary.real_rows else ""
+    return (
+        PrivacyRow("Nearest real row, median", float(np.median(cosine)), "cosine", n, note),
+        PrivacyRow("Nearest real row, 95th percentile", float(np.quantile(cosine, 0.95)), "cosine", n),
+        PrivacyRow("Nearest real row of the hard rows, median", float(np.median(jaccard)), "Jaccard", n),
+        PrivacyRow("Rows identical to a real row", 100 * float(np.mean(equals > 0)), "% of rows", n),
+        PrivacyRow("Rows identical to exactly one user's", 100 * float(np.mean(equals == 1)), "% of rows", n),
+        PrivacyRow(
+            "For comparison: a real user and the nearest other, median", float(np.median(usual)), "cosine", len(others)
+        ),
+    )
+
+
+def nearest(rows: Rows, real: Rows, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Highest cosine and Jaccard (n,) of rows (n, I) with 0/1 rows (U, I), and how many real rows equal each.
+
+    `own` (n,): for rows that are themselves real, which one; it is left out. Jaccard is of the patterns.
+    """
+    transposed = sparse.csc_array(real.T)
+    real_sizes = np.diff(real.indptr).astype(np.float64)
+    cosine, jaccard = np.zeros(rows.shape[0]), np.zeros(rows.shape[0])
+    equal = np.zeros(rows.shape[0], dtype=np.int64)
+    for start in range(0, rows.shape[0], _ROWS_AT_ONCE):
+        part = Rows(rows[start : start + _ROWS_AT_ONCE])
+        pattern = Rows((np.ones_like(part.data), part.indices, part.indptr), shape=part.shape)
+        at = slice(start, start + part.shape[0])
+        shared = (pattern @ transposed).toarray()
+        weighted = shared if (part.data == 1).all() else (part @ transposed).toarray()
+        norms = np.sqrt(np.asarray(part.multiply(part).sum(axis=1)).ravel())[:, None] * np.sqrt(real_sizes)
+        union = np.diff(part.indptr)[:, None] + real_sizes - shared
+        close = np.divide(weighted, norms, out=np.zeros_like(norms), where=norms > 0)
+        alike = np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
+        if own is not None:
+            close[np.arange(part.shape[0]), own[at]] = 0
+            alike[np.arange(part.shape[0]), own[at]] = 0
+        cosine[at], jaccard[at] = close.max(axis=1), alike.max(axis=1)
+        equal[at] = (alike == 1).sum(axis=1)
+    return cosine.clip(max=1.0), jaccard, equal
+
+
+def warnings(data: Interactions, summary: InteractionsSummary) -> list[str]:
+    """What the data itself gives reason to say."""
+    said = []
+    rows = data.training_rows()
+    mean = rows.nnz / max(1, rows.shape[0])
+    if mean < SHORT_ROW and not summary.real_rows:
+        said.append(
+            f"Users have {mean:.1f} training events on average. For rows this short learned rows save rows, not "
+            "bytes: consider `head-users`."
+        )
+    rows.sort_indices()
+    distinct = len({rows.indices[a:b].tobytes() for a, b in zip(rows.indptr, rows.indptr[1:])})  # noqa: B905
+    if rows.shape[0] and distinct < 0.5 * rows.shape[0]:
+        share = 100 * (1 - distinct / rows.shape[0])
+        said.append(f"{share:.0f} % of the training rows repeat another user's row exactly.")
+    test = data.queries("test")
+    overlap = int(test.inputs.multiply(test.targets).nnz)
+    if overlap:
+        said.append(f"{overlap} test events are training events of the same user too: no learner can be right there.")
+    return said
+
+
+def _series(one: Contender, x: np.ndarray, y: np.ndarray) -> Series:
+    stress = (one.record.label,) if one.record.role == "summary" else ()
+    return Series(one.record.label, tuple(x.tolist()), tuple(y.tolist()), stress=stress)
+
+
+def _per_item(rows: Rows) -> np.ndarray:
+    return np.asarray(rows.sum(axis=0), dtype=np.float64).ravel()
+
+
+def _per_row(rows: Rows) -> np.ndarray:
+    return np.asarray(rows.sum(axis=1), dtype=np.float64).ravel()

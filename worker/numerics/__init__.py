@@ -1,0 +1,1 @@
+"""Shared mathematics: kernels, solvers, samplers. Imports numpy, scipy and torch only."""

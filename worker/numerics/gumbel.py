@@ -1,0 +1,100 @@
+"""Relaxed sampling of items for a matrix of learnable logits, in memory that does not grow with the number of
+draws.
+
+Distill-CF (arXiv:2206.02626, section 4; here specs section 2.2) turns logits P (n, I) into soft rows by
+averaging `draws` relaxed categorical samples per row:
+
+    g_k ~ Gumbel(0, 1)^(n, I),   s_k = softmax((P + g_k) / tau),   mean = 1/draws * sum_k s_k
+
+Ordinary differentiation would keep every s_k. Here the backward pass draws the same noise again and
+accumulates
+
+    dP += 1 / (tau * draws) * s_k * (G - <s_k, G>_row)        with G the gradient with respect to the mean,
+
+so that time is O(draws n I) forward and again backward, and memory O(n I). The noise of draw k is a function
+of (seed, step, k) alone: forward and backward agree on any device, and a resumed run repeats the undisturbed
+one. The published code returns the sum of the draws and so ties the row mass to the number of draws; the mean
+leaves the two free of each other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+_LOWEST, _HIGHEST = 1e-20, 1.0 - 6e-8  # u = 0 or 1 would make the noise infinite
+_MASK = (1 << 64) - 1
+
+
+def mix(*counters: int) -> int:
+    """A 63-bit seed from integers: splitmix64 over each in turn, so that neighbouring counters share
+    nothing."""
+    state = 0x9E3779B97F4A7C15
+    for counter in counters:
+        state = (state ^ (counter & _MASK)) & _MASK
+        state = (state + 0x9E3779B97F4A7C15) & _MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    return state >> 1
+
+
+def gumbel_noise(like: torch.Tensor, seed: int, step: int, draw: int) -> torch.Tensor:
+    """Gumbel(0, 1) noise of `like`'s shape, dtype and device; a function of (seed, step, draw) on that
+    device."""
+    generator = torch.Generator(device=like.device).manual_seed(mix(seed, step, draw))
+    uniform = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+    return uniform.clamp_(_LOWEST, _HIGHEST).log_().neg_().log_().neg_()
+
+
+def relaxed_mean(
+    logits: torch.Tensor, *, tau: float, draws: int, seed: int, step: int, chunk_elements: int = 1 << 22
+) -> torch.Tensor:
+    """Mean of `draws` Gumbel-softmax samples of each row of `logits` (n, I); every row of the result sums to
+    1.
+
+    `draws` 0 is the mean field, softmax(logits / tau) without noise. `chunk_elements`: how many numbers of
+    noise may be in memory at once (at least one draw); it does not change the result. Differentiable once.
+    """
+    if draws == 0:
+        return torch.softmax(logits / tau, dim=1)
+    per_chunk = max(1, chunk_elements // max(1, logits.numel()))
+    result: torch.Tensor = _RelaxedMean.apply(logits, tau, draws, seed, step, per_chunk)  # type: ignore[assignment]
+    return result
+
+
+def _samples(logits: torch.Tensor, tau: float, draws: range, seed: int, step: int) -> torch.Tensor:
+    noise = torch.stack([gumbel_noise(logits, seed, step, draw) for draw in draws])  # (k, n, I)
+    return torch.softmax(noise.add_(logits).div_(tau), dim=2)
+
+
+def _chunks(draws: int, per_chunk: int) -> list[range]:
+    return [range(first, min(first + per_chunk, draws)) for first in range(0, draws, per_chunk)]
+
+
+class _RelaxedMean(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, logits: torch.Tensor, tau: float, draws: int, seed: int, step: int, per_chunk: int
+    ) -> torch.Tensor:
+        ctx.save_for_backward(logits)
+        ctx.settings = tau, draws, seed, step, per_chunk
+        total = torch.zeros_like(logits)
+        for chunk in _chunks(draws, per_chunk):
+            for sample in _samples(logits, tau, chunk, seed, step):  # one by one: the chunk size changes no bit
+                total += sample
+        return total.div_(draws)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (logits,) = ctx.saved_tensors
+        tau, draws, seed, step, per_chunk = ctx.settings
+        total = torch.zeros_like(logits)
+        for chunk in _chunks(draws, per_chunk):
+            for sample in _samples(logits, tau, chunk, seed, step):
+                weighted = sample * gradient
+                total += weighted - sample * weighted.sum(dim=1, keepdim=True)
+        return total.div_(tau * draws), None, None, None, None, None
