@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     ingest_text_cell_bytes: int = Field(1_000_000, description="Largest text cell of an upload.")
     ingest_columns: int = Field(4_096, description="Most columns of an uploaded table.")
     ingest_archive_entries: int = Field(200_000, description="Most entries of an uploaded zip.")
+    ingest_id_bytes: int = Field(1_024, description="Longest user or item id of an upload.")
+    ingest_text_ratio: int = Field(200, description="Compressed text may decode to this many times its size.")
+    ingest_text_slack_bytes: int = Field(10_000_000, description="Compressed text may decode to this much more.")
 
     queues: str = Field("cpu,io", description="Queues a worker serves, comma separated: cpu, gpu, io.")
     slots: int = Field(1, description="Jobs a worker runs at the same time.")

@@ -81,7 +81,8 @@ def one_run(data: Interactions, params: dict[str, Any], seed: int) -> dict[str, 
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
     for form, rows in summary.delivered().items():
-        found[form] = {learner: judged(data, rows, learner) for learner in ("infinite-ae", "ease")}
+        learners = ("infinite-ae", "ease") if form == summary.form else ("infinite-ae",)
+        found[form] = {learner: judged(data, rows, learner) for learner in learners}
     return found
 
 

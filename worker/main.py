@@ -16,7 +16,7 @@ import structlog
 from celery import Celery
 from celery.platforms import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
-from sqlalchemy import Connection, Engine, func, insert, update
+from sqlalchemy import Engine, func, insert, update
 from sqlalchemy.exc import DBAPIError
 
 from app.jobs.broker import TASK, open_broker
@@ -40,12 +40,12 @@ def main() -> None:
     methods = collect()
     with engine.begin() as conn:
         announce(conn, methods)
-        _register(conn, worker_id, queues, [f"{row['kind']}/{row['name']}" for row in methods])
     supervisor = Supervisor(engine, settings, worker_id)
     app = build(settings, supervisor)
     for work in (_listen_for_cancels, _say_alive):
         threading.Thread(target=work, args=(engine, supervisor, worker_id), daemon=True).start()
-    worker_ready.connect(lambda **_: log.info("worker_ready", worker=worker_id), weak=False)
+    offered = [f"{row['kind']}/{row['name']}" for row in methods]
+    worker_ready.connect(lambda **_: _register(engine, worker_id, queues, offered), weak=False)
     worker_shutting_down.connect(lambda **_: _stop_in_background(supervisor), weak=False)
     # Celery warns root users because of pickled messages; ours are JSON, and what runs is a job id.
     warnings.filterwarnings("ignore", category=SecurityWarning)
@@ -75,16 +75,19 @@ def build(settings: Settings, supervisor: Supervisor) -> Celery:
     return app
 
 
-def _register(conn: Connection, worker_id: str, queues: list[str], methods: list[str]) -> None:
-    conn.execute(
-        insert(worker).values(
-            id=worker_id,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            queues=queues,
-            capabilities={"methods": methods},
+def _register(engine: Engine, worker_id: str, queues: list[str], methods: list[str]) -> None:
+    """Say that this worker consumes now."""
+    with engine.begin() as conn:
+        conn.execute(
+            insert(worker).values(
+                id=worker_id,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                queues=queues,
+                capabilities={"methods": methods},
+            )
         )
-    )
+    log.info("worker_ready", worker=worker_id)
 
 
 def _listen_for_cancels(engine: Engine, supervisor: Supervisor, _: str) -> None:

@@ -102,6 +102,7 @@ class Supervisor:
             if runner.part.once and runner.part.needless is not None and runner.part.needless():
                 runner.shown.state = "done"
                 usable.add(runner.part.name)
+                _log.info("%s has nothing to do", runner.part.name)
             else:
                 self._start(runner)
 

@@ -85,7 +85,9 @@ def create_ingest_job(
     method = find_method(conn, dataset["kind"], "ingest", "ingest")
     options = {**dataset["options"], "columns": dataset["columns"]}
     params = checked_parameters(method["params_schema"], options, "/options")
-    reference = Reference("dataset", dataset["id"], version, dataset["kind"], f"{dataset['id']}@{version}")
+    text = f"{dataset['id']}@{version}"
+    # Its content is not known yet; the reference stands for it, so that two ingests never count as the same work.
+    reference = Reference("dataset", dataset["id"], version, dataset["kind"], text, content=text)
     new = NewJob(method="ingest", dataset=reference.text, params=params, api_key_id=api_key_id, request_id=request_id)
     return _queue(conn, _row(tenant_id, new, method, reference, {}))
 

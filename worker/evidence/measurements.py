@@ -150,8 +150,8 @@ class Measurements:
     """Everything measured about one summary.
 
     `unit`, `units`: what a row of the kind is called ("user", "users"); `test_unit`: what the bootstrap resamples.
-    `primary`: name of the metric the verdict speaks of. `optimised_for`: learner the summary was made for, or "". `made_by`: the method that
-    made it, where the job names another (such as `auto`).
+    `primary`: name of the metric the verdict speaks of. `optimised_for`: learner the summary was made for, or "".
+    `made_by`: the method that made it, where the job names another (such as `auto`).
     Raises ValueError when the records do not fit together.
     """
 

@@ -15,17 +15,8 @@ from worker.evidence.table import Cell, Column, Table
 
 _FOLDED = ("metrics", "tuning")
 _LIFTED = ("n", "seeds")
-_HEADINGS = {
-    "fidelity": "What it keeps",
-    "sizes": "How large it is",
-    "cost": "What it costs",
-    "cross_learner": "How it carries over",
-    "privacy": "How near it comes to real records",
-    "metrics": "Every metric",
-    "tuning": "How hyper-parameters were chosen",
-}
 _STATUS = {
-    "keeps": "Keeps its promise",
+    "keeps": "Ahead of the cheap baselines",
     "cheap_would_do": "A cheap baseline would do",
     "undetermined": "Undetermined",
 }
@@ -77,14 +68,22 @@ def render(report: dict[str, Any], tables: tuple[Table, ...], figures: list[Figu
     return _template().render(
         report=report,
         verdict=report["verdict"],
-        status=_STATUS[report["verdict"]["status"]],
+        status=status(report["verdict"]),
         headline=headline(report["verdict"]),
         key_figures=key_figures(report),
         tables={table.name: table for table in shown},
         shown=shown,
         figures=[{"name": f.name, "title": f.title, "svg": Markup(f.svg)} for f in figures],  # noqa: S704
+        n_test=wording.number(report["test_units"]["value"]),
         environment=report["reproduce"].get("environment") or {},
     )
+
+
+def status(verdict: dict[str, Any]) -> str:
+    """The verdict's status for a reader."""
+    if verdict["status"] == "keeps" and verdict["baseline"] is None:
+        return "Measured"
+    return _STATUS[verdict["status"]]
 
 
 def headline(verdict: dict[str, Any]) -> str:
@@ -92,7 +91,7 @@ def headline(verdict: dict[str, Any]) -> str:
     kept = verdict["fidelity"]
     if verdict["status"] == "undetermined" or kept is None:
         return "Undetermined"
-    return f"Keeps {wording.number(100 * kept, 1)}\u202f% of full-data {verdict['metric_label']}"
+    return f"Keeps {wording.number(100 * kept, 1)}\u202f% of full\u2011data {verdict['metric_label']}"
 
 
 def key_figures(report: dict[str, Any]) -> list[dict[str, str]]:
@@ -134,7 +133,9 @@ def show(table: Table) -> ShownTable:
     ends = {key for column in table.columns for key in column.interval or ()}
     lifted = [c for c in table.columns if c.key in _LIFTED and _constant(table, c.key) is not None]
     columns = [
-        c for c in table.columns if c.shown and c.key not in ends and c not in lifted and c.key != table.group
+        c
+        for c in table.columns
+        if c.shown and c.key not in ends and c not in lifted and c.key != table.group
         if any(row.get(c.key) not in (None, "") for row in table.rows)
     ]
     said = [f"{c.key} = {wording.number(_constant(table, c.key), 0)} {c.unit}".strip() for c in lifted]
@@ -145,7 +146,7 @@ def show(table: Table) -> ShownTable:
         rows.append(ShownRow(tuple(_cell(c, row) for c in columns), heading, i in table.highlight))
     return ShownTable(
         table.name,
-        _HEADINGS.get(table.name, ""),
+        table.heading,
         f"{table.caption} ({', '.join(said)})" if said else table.caption,
         table.note,
         tuple((c.label, _shown_unit(c), c.kind == "number") for c in columns),
@@ -186,8 +187,9 @@ def _constant(table: Table, key: str) -> Any:
 
 def _kept_figure(report: dict[str, Any]) -> dict[str, str]:
     verdict = report["verdict"]
+    learner = verdict["learner_label"].replace("-", "\u2011")
     return {
-        "label": f"of full-data {verdict['metric_label']}, {verdict['learner_label']}",
+        "label": f"of full-data {verdict['metric_label']}, {learner}",
         "value": f"{wording.number(100 * verdict['fidelity'], 1)}\u202f%",
         "small": _ends(100, verdict["low"], verdict["high"]),
     }
@@ -206,6 +208,10 @@ def _paid(report: dict[str, Any]) -> str:
 def _template() -> Any:
     folder = Path(__file__).parent / "templates"
     environment = Environment(
-        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template("report.html")

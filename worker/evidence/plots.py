@@ -1,6 +1,7 @@
 """Drawing: plots as data in, SVG out. Same data, same bytes; no dates, no random ids, text stays text.
 
-Colours are those of Okabe and Ito, distinct for every kind of colour vision; lines also differ by marker and dash. A
+The first six colours are those of Okabe and Ito, distinct for every kind of colour vision; lines also differ by
+marker and dash. A
 drawing exists twice: stand-alone with its colours written in, and for inlining with the colours as CSS variables, so
 that a page can turn dark.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import math
 import re
 import unicodedata
 import warnings
@@ -18,17 +20,20 @@ from html import escape
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from worker.evidence.measurements import Plot, Series
 
 INK, MUTED, LINE, QUIET = "#24292f", "#66707a", "#e3e6e9", "#b4bcc4"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a68b3", "#595e63")
 _VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", QUIET: "--quiet"} | {
     colour: f"--c{i}" for i, colour in enumerate(COLOURS, 1)
 }
-_MARKERS, _DASHES = ("o", "s", "^", "D", "v", "P"), ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)), (0, (3, 3)))
 _WIDTH, _HEIGHT = 6.0, 3.3
 _LONGEST = 40
 _STYLE = {
@@ -127,20 +132,19 @@ def _draw_interval(axes: Axes, plot: Plot) -> None:
             y += 1
             stressed = label in series.stress
             axes.barh(y, series.y[i], height=0.62, color=COLOURS[0] if stressed else QUIET)
-            end = series.y[i]
+            end, said = series.y[i], f"{series.y[i]:.1f}"
             if series.low and np.isfinite(series.low[i]):
                 axes.plot([series.low[i], series.high[i]], [y, y], color=INK, linewidth=1.4, solid_capstyle="butt")
                 end = max(end, series.high[i])
-            axes.annotate(
-                f"{series.y[i]:.1f}", (end, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5
-            )
+                said += f" [{series.low[i]:.1f}, {series.high[i]:.1f}]"
+            axes.text(1.02, y, said, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
             ticks.append(y)
             labels.append(_short(label))
             top = max(top, end)
         y += 1.2
     axes.set_yticks(ticks, labels)
     axes.set_ylim(y - 0.4, -0.6)
-    axes.set_xlim(0, 1.12 * max(top, plot.mark_x or 0, 1e-9))
+    axes.set_xlim(0, 1.03 * max(top, plot.mark_x or 0, 1e-9))
     axes.spines["left"].set_visible(False)
     axes.xaxis.grid(True)
     if plot.mark_x is not None:
@@ -149,7 +153,7 @@ def _draw_interval(axes: Axes, plot: Plot) -> None:
 
 
 def _draw_line(axes: Axes, plot: Plot) -> None:
-    for i, series in enumerate(plot.series):
+    for i, series in _stressed_first(plot):
         colour, marker, dash = _look(i)
         x, y = np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float)
         wide = 2.2 if series.stress else 1.4
@@ -186,7 +190,7 @@ def _draw_bar(axes: Axes, plot: Plot) -> None:
 
 
 def _draw_histogram(axes: Axes, plot: Plot) -> None:
-    for i, series in enumerate(plot.series):
+    for i, series in _stressed_first(plot):
         colour, _, dash = _look(i)
         edges = np.asarray(series.x, dtype=float)
         axes.stairs(series.y, edges, fill=True, color=colour, alpha=0.12)
@@ -204,12 +208,34 @@ def _scales(axes: Axes, plot: Plot) -> None:
         elif positive:
             # A grid may hold 0, which a logarithm has no room for.
             axes.set_xscale("symlog", linthresh=min(positive))
+        _plain_ticks(axes.xaxis, values)
     if plot.log_y:
         axes.set_yscale("log")
+        _plain_ticks(axes.yaxis, [y for series in plot.series for y in series.y if y > 0])
     if plot.mark_x is not None:
         axes.axvline(plot.mark_x, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     axes.yaxis.grid(True)
     axes.set(xlabel=clean(plot.x_label), ylabel=clean(plot.y_label))
+
+
+def _plain_ticks(axis: Axis, values: list[float]) -> None:
+    """Powers of ten, or 1, 2 and 5 times them on a short axis, written out: 0.01, 1, 20k."""
+    positive = [v for v in values if v > 0]
+    decades = math.log10(max(positive) / min(positive)) if positive else 0.0
+    stride = max(1, math.ceil(decades / 6))
+    first, last = (math.floor(math.log10(f(positive))) for f in (min, max)) if positive else (0, 0)
+    steps = (1, 2, 5) if decades < 2 else (1,)
+    ticks = [s * 10.0**e for e in range(first, last + 2) for s in steps if (e - first) % stride == 0]
+    axis.set_major_locator(FixedLocator(([0.0] if min(values, default=1) <= 0 else []) + ticks))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _compact(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _compact(value: float) -> str:
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:g}{letter}"
+    return f"{value:g}"
 
 
 def _legend(axes: Axes, plot: Plot) -> None:
@@ -219,6 +245,12 @@ def _legend(axes: Axes, plot: Plot) -> None:
 
 def _look(i: int) -> tuple[str, str, object]:
     return COLOURS[i % len(COLOURS)], _MARKERS[i % len(_MARKERS)], _DASHES[i % len(_DASHES)]
+
+
+def _stressed_first(plot: Plot) -> list[tuple[int, Series]]:
+    """The series with the number of their look: what is stressed has the first one in every plot."""
+    order = sorted(plot.series, key=lambda series: not series.stress)
+    return [(order.index(series), series) for series in plot.series]
 
 
 def _slug(name: str) -> str:

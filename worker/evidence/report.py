@@ -154,9 +154,7 @@ def plain(value: Any) -> Any:
 
 def _distilling(m: Measurements, job: Mapping[str, Any]) -> DistilCost:
     measured = job.get("cost") or {}
-    return DistilCost(
-        measured.get("seconds", m.distilling.seconds), measured.get("peak_mb", m.distilling.peak_mb)
-    )
+    return DistilCost(measured.get("seconds", m.distilling.seconds), measured.get("peak_mb", m.distilling.peak_mb))
 
 
 def _inlined(drawn: tuple[Plot, ...], drawings: dict[str, str]) -> list[page.Figure]:

@@ -8,7 +8,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-_RESERVED = ("seed", "evaluate", "inputs", "params", "task", "method", "dataset")
+# The client's own arguments: a method's parameter of such a name goes into `params`.
+_RESERVED = frozenset(
+    "self method dataset params seed evaluate limits labels inputs device priority force".split()  # noqa: SIM905
+)
 
 
 def reproduce(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,15 +55,24 @@ def python(job: Mapping[str, Any]) -> str:
     call = f"c.run({', '.join(arguments)})"
     if len(call) > 100:
         call = "c.run(\n    " + ",\n    ".join(arguments) + ",\n)"
-    return f"from distillery import Client\n\nc = Client()\njob = {call}\njob.wait()\nprint(job.report.verdict.sentence)"
+    return f"from distillery import Client\n\nc = Client()\njob = {call}\njob.wait()\nprint(job.report.verdict)"
 
 
 def command_line(job: Mapping[str, Any]) -> str:
     """A shell line for the command line client."""
     words = ["distillery", "run", str(job.get("method", "")), str(job.get("dataset", ""))]
-    for name, value in (job.get("params") or {}).items():
-        said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        words += ["--param", f"{name}={said}"]
-    if job.get("evaluate"):
-        words += ["--evaluate", json.dumps(job["evaluate"], ensure_ascii=False)]
+    for option, field in (("--param", "params"), ("--input", "inputs"), ("--evaluate", "evaluate")):
+        for name, value in (job.get(field) or {}).items():
+            words += [option, f"{name}={_typed(value)}"]
     return shlex.join([*words, "--seed", str(job.get("seed", 0))])
+
+
+def _typed(value: Any) -> str:
+    """The value as the command line reads it: JSON where it is JSON, else text."""
+    if not isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    try:
+        json.loads(value)
+    except ValueError:
+        return value
+    return json.dumps(value, ensure_ascii=False)

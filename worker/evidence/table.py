@@ -31,7 +31,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A named table; every row maps column keys to values.
+    """A named table; every row maps column keys to values. `heading`: what a page prints above it.
 
     `group`: key of a column whose equal neighbours are shown under one heading. `highlight`: rows to stress, by index.
     """
@@ -41,6 +41,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[dict[str, Cell], ...]
     note: str = ""
+    heading: str = ""
     group: str = ""
     highlight: tuple[int, ...] = ()
 
@@ -60,7 +61,8 @@ class Table:
     def to_csv(self) -> str:
         """The table as CSV with units in the header; string cells cannot act as spreadsheet formulas."""
         out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
+        # RFC 4180 line ends: with "\n" alone the module leaves cells with a carriage return unquoted.
+        writer = csv.writer(out, lineterminator="\r\n")
         writer.writerow([formula_safe(_heading(column)) for column in self.columns])
         for row in self.rows:
             writer.writerow([_csv_cell(row.get(column.key)) for column in self.columns])

@@ -60,6 +60,7 @@ def fidelity(c: Comparison) -> Table:
         note=f"In brackets: 95 % intervals, {m.bootstrap} paired bootstrap resamples of test {m.test_units} and seeds.",
         group="learner",
         highlight=tuple(highlight),
+        heading="What it keeps",
     )
 
 
@@ -99,6 +100,7 @@ def metrics(c: Comparison) -> Table:
         tuple(rows),
         note="A metric pooled over all test data has no value per unit, so it stands without an interval.",
         group="metric",
+        heading="Every metric",
     )
 
 
@@ -137,6 +139,7 @@ def sizes(m: Measurements) -> Table:
         ),
         rows,
         highlight=tuple(i for i, one in enumerate(m.sets) if one.role == "summary"),
+        heading="How large it is",
     )
 
 
@@ -180,6 +183,7 @@ def cost(m: Measurements, distilling: DistilCost) -> Table:
         ),
         tuple(rows),
         note="Wall-clock time of this run; memory is what training took beyond what was in use before.",
+        heading="What it costs",
     )
 
 
@@ -229,8 +233,11 @@ def cross_learner(c: Comparison) -> Table:
         f"Share of full-data {m.metric.label} kept, by learner",
         tuple(columns),
         tuple(rows),
-        note=f"The summary was optimised for {made_for}; the other columns show how it carries over." if made_for else "",
+        note=f"The summary was optimised for {made_for}; the other columns show how it carries over."
+        if made_for
+        else "",
         highlight=tuple(i for i, row in enumerate(rows) if row["set"] == m.summary.label),
+        heading="How it carries over",
     )
 
 
@@ -247,6 +254,7 @@ def privacy(m: Measurements) -> Table:
             Column("note", "Note", "text"),
         ),
         tuple({"measure": p.label, "value": p.value, "unit": p.unit, "n": p.n, "note": p.note} for p in m.privacy),
+        heading="How near it comes to real records",
     )
 
 
@@ -284,6 +292,7 @@ def tuning(m: Measurements) -> Table:
         ),
         tuple(rows),
         group="learner",
+        heading="How hyper-parameters were chosen",
     )
 
 

@@ -73,9 +73,7 @@ class Verdict:
         fields = asdict(self)
         if self.baseline is not None:
             fields["baseline"] = {key: finite(value) for key, value in fields["baseline"].items()}
-        return {
-            key: list(value) if isinstance(value, tuple) else finite(value) for key, value in fields.items()
-        }
+        return {key: list(value) if isinstance(value, tuple) else finite(value) for key, value in fields.items()}
 
 
 def choose_learner(m: Measurements) -> tuple[str, str]:
@@ -240,7 +238,9 @@ def _beside(v: Verdict, b: BaselineVerdict) -> str:
         return f"{text}: the cheap one is better."
     if b.ahead_low > 0:
         ahead = wording.points(Estimate(b.ahead, b.ahead_low, b.ahead_high, b.n, b.seeds))
-        return f"{text}: the intervals overlap, so the cheap one would do, though the summary is ahead by {ahead} points."
+        return (
+            f"{text}: the intervals overlap, so the cheap one would do, though the summary is ahead by {ahead} points."
+        )
     return f"{text}: the intervals overlap, so the cheap one would do."
 
 

@@ -1,4 +1,4 @@
-"""Numbers as a reader sees them: thin-spaced thousands, sizes in kB, a true minus sign, never more digits than known."""
+"""Numbers as a reader sees them: thin-spaced thousands, sizes in kB, a true minus sign, no needless digits."""
 
 from __future__ import annotations
 

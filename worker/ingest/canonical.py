@@ -32,6 +32,9 @@ def canonical(batch: pa.RecordBatch, meter: Meter, first_row: int, where: str) -
         elif role == "timestamp":
             columns.append(timestamps(column, first_row, where))
         else:
+            texts = column.dictionary if pa.types.is_dictionary(column.type) else column
+            if _is_text(texts.type):
+                meter.cell_length(pc.max(pc.binary_length(texts)).as_py() or 0, where)
             columns.append(column)
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
@@ -42,7 +45,7 @@ def ids(column: pa.Array, role: str, meter: Meter, first_row: int, where: str) -
     words = pc.utf8_lower(encoded.dictionary)
     # "NA" is what R writes for a missing id; "na" may be a name
     bad = pc.or_(pc.is_in(words, _MISSING), pc.equal(encoded.dictionary, "NA"))
-    if encoded.null_count or pc.any(bad).as_py():
+    if encoded.null_count or encoded.dictionary.null_count or pc.any(bad).as_py():
         missing = pc.fill_null(bad.take(encoded.indices), True)
         row = first_row + pc.index(missing, True).as_py() + 1
         if row <= first_row:  # the missing word stands in the dictionary but in no row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,6 +52,14 @@ class Column:
 def plain_name(name: str) -> str:
     """A column name as compared with the lists: lower case, without quotes, types or odd separators."""
     return re.sub(r"[\s\-.]+", "_", name.strip().strip("\"'").split(":")[0].strip()).casefold()
+
+
+def number(cell: str) -> float:
+    """A cell as a number, NaN when it is none."""
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
 
 
 def role_of_name(name: str) -> str:
@@ -104,7 +113,7 @@ def _by_position(columns: Sequence[Column]) -> dict[str, Column]:
     roles = {"user": first, "item": second}
     for column in rest:
         numeric = column.type in {"integer", "number"}
-        late = numeric and all(float(example) >= 1e8 for example in column.examples if example)
+        late = numeric and not any(number(example) < 1e8 for example in column.examples)
         if (column.type == "datetime" or late) and "timestamp" not in roles:
             roles["timestamp"] = column
         elif numeric and "rating" not in roles:
@@ -145,9 +154,10 @@ def _not_found(columns: Sequence[Column], role: str, where: str, wanted: str | i
     best = max(scored, default=(0.0, ""))
     near = f" Nearest match: {best[1]!r}." if best[0] > 0.5 else ""
     asked = f" {wanted!r}" if wanted != "" else ""
+    example = best[1] if near or not seen else seen[0]
     return JobError(
         "unknown_column",
         f"No {role} column{asked} in {where}. Columns seen: {listed}.{near}",
-        hint=f'Name it in the column map, as in columns={{"{role}": "{best[1] if near else seen[0] if seen else ""}"}}.',
+        hint=f'Name it in the column map, as in columns={{"{role}": "{example}"}}.',
         pointer=f"/columns/{role}",
     )

@@ -137,14 +137,16 @@ def _tables(
             hint="Upload one of them, or name it with the option file.",
             pointer="/options/file",
         )
-    others = [(table.detected.source.name, "another file looks more like the table") for table in tables if table not in chosen]
+    others = [
+        (table.detected.source.name, "another file looks more like the table")
+        for table in tables
+        if table not in chosen
+    ]
     ignored = others + [(name, problem.detail) for name, problem in problems]
     return chosen, [{"file": name, "why": why} for name, why in ignored]
 
 
-def _table(
-    source: Source, options: ReadOptions, meter: Meter, required: Sequence[str], wanted: Sequence[str]
-) -> Table:
+def _table(source: Source, options: ReadOptions, meter: Meter, required: Sequence[str], wanted: Sequence[str]) -> Table:
     detected = detect(source, options, meter)
     if detected.format == "npz" and detected.layout["sparse"]:
         row, column, data = detected.columns

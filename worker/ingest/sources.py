@@ -21,6 +21,11 @@ from worker.runtime.errors import JobError
 
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _ARCHIVES = (GZIP, ZIP, b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
+# what Python's decoders raise on damaged input: more than they document
+DAMAGE = (
+    OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, KeyError,
+    struct.error,
+)  # fmt: skip
 HEAD_BYTES = 262_144
 _COPY = 1 << 20
 
@@ -45,8 +50,11 @@ class Source:
         if self.compression == "gzip":
             packed = self.path.open("rb")
             return Decoded(gzip.GzipFile(fileobj=packed, mode="rb"), self, meter, packed)
-        with zipfile.ZipFile(self.path) as archive:  # the member keeps the file open until it is closed itself
-            return Decoded(archive.open(self.member), self, meter)
+        try:
+            with zipfile.ZipFile(self.path) as archive:  # the member keeps the file open until it is closed itself
+                return Decoded(archive.open(self.member), self, meter)
+        except DAMAGE as broken:
+            raise damaged(self.name, broken) from broken
 
     def head(self, meter: Meter) -> tuple[bytes, bool]:
         """The first 256 kB of decoded bytes, and whether that is all."""
@@ -58,7 +66,7 @@ class Source:
         """The decoded bytes as a seekable file (an unpacked temporary one when compressed)."""
         if not self.compression:
             return self.path.open("rb")
-        spool = tempfile.TemporaryFile()
+        spool = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
         with self.open(meter) as stream:
             while chunk := stream.read(_COPY):
                 spool.write(chunk)
@@ -91,12 +99,8 @@ class Decoded(io.RawIOBase):
         wanted = _COPY if size is None or size < 0 else size
         try:
             data = self._raw.read(wanted)
-        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as broken:
-            raise JobError(
-                "invalid_input",
-                f"{self._source.name} is damaged or cut short: {broken}.",
-                hint="Compress and upload the file again.",
-            ) from broken
+        except DAMAGE as broken:
+            raise damaged(self._source.name, broken) from broken
         self.decoded += len(data)
         if self._source.compression and self.decoded > self._ceiling:
             raise too_large(
@@ -116,6 +120,15 @@ class Decoded(io.RawIOBase):
         if self._packed is not None:
             self._packed.close()
         super().close()
+
+
+def damaged(name: str, broken: BaseException) -> JobError:
+    """The refusal of a file that cannot be decoded."""
+    return JobError(
+        "invalid_input",
+        f"{name} is damaged or cut short: {str(broken)[:200]}.",
+        hint="Compress and upload the file again.",
+    )
 
 
 def expand(sources: Sequence[tuple[str, Path] | Path], meter: Meter) -> list[Source]:
@@ -147,8 +160,8 @@ def _unzip(name: str, path: Path, meter: Meter) -> list[Source]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as broken:
-        raise JobError("invalid_input", f"{name} is not a readable zip: {broken}.") from broken
+    except DAMAGE as broken:
+        raise damaged(name, broken) from broken
     meter.entries(len(members), name)
     seen: set[str] = set()
     for member in members:

@@ -119,11 +119,13 @@ def _has_header(rows: list[list[str]]) -> bool:
     first, rest = rows[0], rows[1:]
     if any(role_of_name(cell) for cell in first):
         return True
+    if any(type_of([cell]) != "text" for cell in first):
+        return False
     if not rest:
-        return not any(type_of([cell]) in {"integer", "number", "datetime"} for cell in first)
+        return True
     for place, cell in enumerate(first):
         below = type_of([row[place] for row in rest if place < len(row)])
-        if below != "text" and cell and type_of([cell]) == "text":
+        if below != "text" and cell.lower() not in _MISSING:
             return True
     return False
 

@@ -95,7 +95,7 @@ def _opcodes_build_something(head: bytes, whole: bool) -> bool:
                 return False
             builds = builds or opcode.name in _BUILDS
             if opcode.name == "STOP":
-                return builds and (not whole or not head[position + 1 :].strip())
+                return builds and (not whole or not head[(position or 0) + 1 :].strip())
             if count > 20_000:
                 return builds
     except Exception:

@@ -29,8 +29,7 @@ _MASK = (1 << 64) - 1
 
 
 def mix(*counters: int) -> int:
-    """A 63-bit seed from integers: splitmix64 over each in turn, so that neighbouring counters share
-    nothing."""
+    """A 63-bit seed from integers: splitmix64 over each in turn, so that neighbouring counters share nothing."""
     state = 0x9E3779B97F4A7C15
     for counter in counters:
         state = (state ^ (counter & _MASK)) & _MASK
@@ -42,8 +41,7 @@ def mix(*counters: int) -> int:
 
 
 def gumbel_noise(like: torch.Tensor, seed: int, step: int, draw: int) -> torch.Tensor:
-    """Gumbel(0, 1) noise of `like`'s shape, dtype and device; a function of (seed, step, draw) on that
-    device."""
+    """Gumbel(0, 1) noise of `like`'s shape, dtype and device; a function of (seed, step, draw) on that device."""
     generator = torch.Generator(device=like.device).manual_seed(mix(seed, step, draw))
     uniform = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)
     return uniform.clamp_(_LOWEST, _HIGHEST).log_().neg_().log_().neg_()

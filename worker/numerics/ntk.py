@@ -11,7 +11,7 @@ two rows are parallel.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,7 +25,7 @@ _GPU_BLOCK = 4096
 
 
 @contextmanager
-def full_precision() -> Iterator[None]:
+def full_precision() -> Generator[None, None, None]:
     """Float32 products in full float32: TF32's three decimal digits are not enough for a small ridge."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")

@@ -19,7 +19,10 @@ _FIELDS = (
     "degrade", "input_hash",
 )  # fmt: skip
 
-_INGEST_LIMITS = ("decoded_bytes", "rows", "text_cell_bytes", "columns", "archive_entries")
+_INGEST_LIMITS = (
+    "decoded_bytes", "rows", "text_cell_bytes", "columns", "archive_entries", "id_bytes", "text_ratio",
+    "text_slack_bytes",
+)  # fmt: skip
 
 
 def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> Brief:

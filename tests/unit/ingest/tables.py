@@ -64,7 +64,8 @@ def write_all(table: list[Row], folder: Path) -> dict[str, Path]:
         "ratings.csv.gz": gzip.compress(text.encode()),
         "ml.inter": csv_text(table, "\t", "user_id:token,item_id:token,rating:float,timestamp:float").encode(),
         "reviews.jsonl": "".join(
-            json.dumps({"reviewerID": str(u), "asin": str(i), "overall": r, "unixReviewTime": t, "helpful": [0, 1]}) + "\n"
+            json.dumps({"reviewerID": str(u), "asin": str(i), "overall": r, "unixReviewTime": t, "helpful": [0, 1]})
+            + "\n"
             for u, i, r, t in table
         ).encode(),
         "numbers.jsonl": "".join(

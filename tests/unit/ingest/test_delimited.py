@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.unit.ingest.tables import csv_text, read, refusal, rows
 
 
@@ -81,7 +82,9 @@ def test_column_map_when_given_by_name_and_position_then_obeyed(tmp_path: Path) 
 
 
 def test_column_map_when_name_is_unknown_then_lists_columns_and_nearest(tmp_path: Path) -> None:
-    problem = refusal(write(tmp_path, "who,what\na,x\nb,y\n"), "unknown_column", columns={"user": "whoo", "item": "what"})
+    problem = refusal(
+        write(tmp_path, "who,what\na,x\nb,y\n"), "unknown_column", columns={"user": "whoo", "item": "what"}
+    )
     assert problem.pointer == "/columns/user"
     assert "'who', 'what'" in problem.detail
     assert "Nearest match: 'who'" in problem.detail
@@ -131,7 +134,7 @@ def test_rows_when_ragged_then_row_is_named(tmp_path: Path) -> None:
 
 def test_quote_when_never_closed_then_refused(tmp_path: Path) -> None:
     text = "user,item,note\na,x,y\nb,y,z\n" + 'c,"z,w\n' + "d,e,f\n" * 2_000_000
-    assert "Row 3 " in refusal(write(tmp_path, text), "invalid_input").detail
+    assert "quote" in refusal(write(tmp_path, text), "decoded_too_large").hint
 
 
 @pytest.mark.parametrize("text", ["user,item\n", "user_id:token\titem_id:token\n", "user,item\n\n\n"])
@@ -142,3 +145,8 @@ def test_table_when_only_a_header_then_refused(tmp_path: Path, text: str) -> Non
 def test_id_when_longer_than_the_limit_then_refused(tmp_path: Path) -> None:
     problem = refusal(write(tmp_path, "user,item\na,x\n" + "b" * 2000 + ",y\n"), "decoded_too_large")
     assert "DISTILLERY_INGEST_ID_BYTES" in problem.detail
+
+
+def test_headerless_when_a_time_is_missing_then_still_a_time(tmp_path: Path) -> None:
+    _, found = read(write(tmp_path, "1,2,NA\n3,4,1356912000\n5,6,1356912001\n"))
+    assert found["timestamp"] == [None, 1356912000, 1356912001]

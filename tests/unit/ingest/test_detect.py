@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.unit.ingest.tables import read, refusal, rows, write_all
 
+from tests.unit.ingest.tables import read, refusal, rows, write_all
 from worker.ingest import table_shape, unsafe
 from worker.ingest.detect import guess_encoding
 
@@ -22,7 +22,8 @@ EXPECTED = {
     "headerless.csv": ("delimited", ","), "u.data": ("delimited", "\t"), "blanks.txt": ("delimited", " "),
     "ratings.dat": ("delimited", "::"), "ratings.csv.gz": ("delimited", ","), "ratings.zip": ("delimited", ","),
     "ml.inter": ("recbole", "\t"), "reviews.jsonl": ("jsonl", ""), "numbers.jsonl": ("jsonl", ""),
-    "numbers.parquet": ("parquet", ""), "text.parquet": ("parquet", ""), "arrays.npz": ("npz", ""), "text.npz": ("npz", ""),
+    "numbers.parquet": ("parquet", ""), "text.parquet": ("parquet", ""),
+    "arrays.npz": ("npz", ""), "text.npz": ("npz", ""),
 }  # fmt: skip
 
 

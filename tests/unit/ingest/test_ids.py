@@ -15,7 +15,9 @@ def batches(words: list[str], size: int) -> list[pa.DictionaryArray]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(max_size=3), max_size=60), st.integers(1, 20), st.integers(1, 30))
-def test_ids_when_in_batches_of_any_size_then_codes_give_the_words_back(words: list[str], size: int, merge: int) -> None:
+def test_ids_when_in_batches_of_any_size_then_codes_give_the_words_back(
+    words: list[str], size: int, merge: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ids, "_MERGE_AT", merge)
         numbering = IdMap()
@@ -40,3 +42,11 @@ def test_ids_when_leading_zeros_then_kept_apart_and_sorted_as_text() -> None:
     numbering = IdMap()
     numbering.add(pa.array(["7", "007", "10"]).dictionary_encode())
     assert numbering.finish()[1].to_pylist() == ["007", "10", "7"]
+
+
+def test_ids_when_a_dictionary_repeats_a_word_then_one_number() -> None:
+    numbering = IdMap()
+    numbering.add(pa.DictionaryArray.from_arrays(pa.array([0, 1, 2], pa.int32()), pa.array(["a", "b", "a"])))
+    numbering.add(pa.DictionaryArray.from_arrays(pa.array([1, 0], pa.int32()), pa.array(["a", "b"])))
+    codes, known = numbering.finish()
+    assert (codes.tolist(), known.to_pylist()) == ([0, 1, 0, 1, 0], ["a", "b"])

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from tests.unit.ingest.tables import read, refusal
 
 
@@ -14,7 +15,14 @@ def write(folder: Path, text: str | bytes) -> Path:
 
 
 def test_jsonl_when_amazon_keys_then_roles(tmp_path: Path) -> None:
-    record = {"reviewerID": "A1", "asin": "B1", "helpful": [0, 0], "reviewText": "ok", "overall": 5.0, "unixReviewTime": 7}
+    record = {
+        "reviewerID": "A1",
+        "asin": "B1",
+        "helpful": [0, 0],
+        "reviewText": "ok",
+        "overall": 5.0,
+        "unixReviewTime": 7,
+    }
     detection, found = read(write(tmp_path, json.dumps(record) + "\n" + json.dumps(record | {"asin": "B2"}) + "\n"))
     assert detection["files"][0]["columns"][3]["role"] == "text"
     assert found == {"user": ["A1", "A1"], "item": ["B1", "B2"], "rating": [5.0, 5.0], "timestamp": [7, 7]}

@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.ingest.tables import csv_text, refusal, rows
 
+from tests.unit.ingest.tables import csv_text, refusal, rows
 from worker.ingest.limits import Limits, Meter
 from worker.runtime.errors import JobError
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import sparse
+
 from tests.unit.ingest.tables import read, refusal
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.ingest.tables import read, refusal
 
+from tests.unit.ingest.tables import read, refusal
 from worker.ingest.limits import Limits
 
 
@@ -46,13 +46,17 @@ def test_parquet_when_row_groups_and_other_columns_then_only_roles(tmp_path: Pat
 
 def test_parquet_when_times_are_typed_then_milliseconds(tmp_path: Path) -> None:
     when = [dt.datetime(2020, 1, 1, tzinfo=dt.UTC), None]
-    _, found = read(write(tmp_path, {"user": [1, 2], "item": [1, 2], "time": pa.array(when, pa.timestamp("ns", "UTC"))}))
+    _, found = read(
+        write(tmp_path, {"user": [1, 2], "item": [1, 2], "time": pa.array(when, pa.timestamp("ns", "UTC"))})
+    )
     assert found["timestamp"] == [1577836800000, None]
 
 
 def test_parquet_when_ids_are_null_or_nan_then_row_is_named(tmp_path: Path) -> None:
     assert "row 2 " in refusal(write(tmp_path, {"user": [1, None], "item": [1, 2]}), "invalid_input").detail
-    assert "row 3 " in refusal(write(tmp_path, {"user": [1, 2, 3], "item": [1, 2, float("nan")]}), "invalid_input").detail
+    assert (
+        "row 3 " in refusal(write(tmp_path, {"user": [1, 2, 3], "item": [1, 2, float("nan")]}), "invalid_input").detail
+    )
 
 
 def test_parquet_when_ids_are_fractions_or_nested_then_refused(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.unit.ingest.tables import read, refusal
 
+from tests.unit.ingest.tables import read, refusal
 from worker.ingest.limits import Limits
 
 CSV = b"user,item\n1,2\n"
@@ -27,7 +27,9 @@ def archive(folder: Path, members: list[tuple[str | zipfile.ZipInfo, bytes]]) ->
     "name", ["../x.csv", "a/../../x.csv", "/etc/x.csv", "..\\x.csv", "\\x.csv", "C:/x.csv", "c:\\x.csv"]
 )
 def test_zip_when_a_name_leaves_it_then_refused(tmp_path: Path, name: str) -> None:
-    assert "leaves" in (detail := refusal(archive(tmp_path, [(name, CSV)]), "unsafe_format").detail) or "drive" in detail
+    assert (
+        "leaves" in (detail := refusal(archive(tmp_path, [(name, CSV)]), "unsafe_format").detail) or "drive" in detail
+    )
 
 
 @pytest.mark.parametrize("mode", [0o120777, 0o020666, 0o010644])

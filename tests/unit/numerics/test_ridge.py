@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 from torch import Tensor
@@ -133,3 +135,15 @@ def test_gradient_through_kernel_and_solve_survives_equal_rows() -> None:
     (ntk(X.float(), rows) @ ridge_solve(ntk(rows), rows, 1e-3)).square().sum().backward()
     assert rows.grad is not None
     assert torch.isfinite(rows.grad).all()
+
+
+def test_ridge_path_charges_every_lambda_for_the_shared_eigendecomposition(monkeypatch: pytest.MonkeyPatch) -> None:
+    diagonalise = RidgePath._diagonalise
+
+    def slowly(self: RidgePath) -> tuple[Tensor, Tensor, Tensor]:
+        time.sleep(0.2)
+        return diagonalise(self)
+
+    monkeypatch.setattr(RidgePath, "_diagonalise", slowly)
+    path = RidgePath(ntk(X), X, method="eigen")
+    assert min(solution.seconds for solution in path.solutions([0.1, 1.0, 5.0])) >= 0.2

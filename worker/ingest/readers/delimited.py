@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.csv
 
 from worker.ingest.canonical import canonical
-from worker.ingest.columns import Column
+from worker.ingest.columns import Column, number
 from worker.ingest.detect import Detected
 from worker.ingest.limits import Meter
 from worker.runtime.errors import JobError
 
-BLOCK_BYTES = 8 << 20  # a row must fit into one block
+BLOCK_BYTES = 4 << 20  # a row must fit into one block
 _SEPARATOR = b"\x1f"  # ASCII's own unit separator stands in for "::", which Arrow cannot split on
 _EXACT_FLOAT = 1 << 53
 
@@ -34,7 +34,8 @@ class Lines:
             chunk = self._stream.read(size)
             block = self._rest + chunk
             cut = block.rfind(b"\n") + 1 if chunk else len(block)
-            if not cut and len(block) > BLOCK_BYTES:
+            first = block.find(b"\n")
+            if (len(block) if first < 0 else first) > BLOCK_BYTES:
                 raise too_long(self._name)
             self._rest = block[cut:]
             if cut or not chunk:
@@ -111,7 +112,7 @@ def _type(role: str, column: Column) -> pa.DataType:
     if role == "rating":
         return pa.float64()
     if role == "timestamp" and column.type in {"integer", "number"}:
-        large = any(abs(float(example or 0)) > _EXACT_FLOAT for example in column.examples)
+        large = any(abs(number(example)) > _EXACT_FLOAT for example in column.examples)
         # float64 also takes the odd "881250949.0"; nanoseconds need all 64 bits
         return pa.int64() if large else pa.float64()
     return pa.string()
@@ -159,5 +160,3 @@ def too_long(name: str) -> JobError:
         f"A row of {name} is longer than {BLOCK_BYTES:,} bytes.",
         hint="Look for a quote that is opened and never closed, or leave long texts out.",
     )
-
-

@@ -19,7 +19,7 @@ from worker.ingest.table_shape import type_of
 from worker.runtime.errors import JobError
 
 _SAMPLE = 200
-_SEARCHED = 2_000_000
+_SEARCHED = 500_000
 
 
 def columns(source: Source, text: str) -> list[Column]:
@@ -37,7 +37,9 @@ def _record(name: str, number: int, line: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as invalid:
-        raise JobError("invalid_input", f"Line {number} of {name} is not a JSON object: {invalid}.", hint=hint) from None
+        raise JobError(
+            "invalid_input", f"Line {number} of {name} is not a JSON object: {invalid}.", hint=hint
+        ) from None
     if not isinstance(record, dict):
         raise JobError("invalid_input", f"Line {number} of {name} is JSON but not an object.", hint=hint)
     return record
@@ -74,9 +76,7 @@ def read(detected: Detected, roles: Mapping[str, Column], meter: Meter) -> Itera
 
 def _type(role: str, column: Column) -> pa.DataType:
     if column.type == "nested":
-        raise JobError(
-            "invalid_input", f"The key {column.name!r} holds lists or objects.", pointer=f"/columns/{role}"
-        )
+        raise JobError("invalid_input", f"The key {column.name!r} holds lists or objects.", pointer=f"/columns/{role}")
     if role in {"rating", "timestamp"} and column.type in {"integer", "number"}:
         return pa.float64() if role == "rating" or column.type == "number" else pa.int64()
     return pa.int64() if column.type == "integer" else pa.float64() if column.type == "number" else pa.string()

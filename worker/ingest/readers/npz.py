@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from worker.ingest.columns import Column
 from worker.ingest.limits import Meter
-from worker.ingest.sources import Source
+from worker.ingest.sources import DAMAGE, Source
 from worker.runtime.errors import JobError
 
 _ROWS = 1 << 20
@@ -38,7 +38,7 @@ class Array:
         wanted = count * self.dtype.itemsize
         try:
             data = self.stream.read(wanted)
-        except (OSError, EOFError, zipfile.BadZipFile, ValueError) as broken:
+        except DAMAGE as broken:
             raise JobError("invalid_input", f"The array {self.name!r} is damaged: {broken}.") from broken
         if len(data) != wanted:
             raise JobError("invalid_input", f"The array {self.name!r} ends early.")
@@ -49,13 +49,13 @@ class Array:
 
 def open_array(archive: zipfile.ZipFile, name: str, meter: Meter) -> Array:
     """Open an array after checking its header: type, and shape x itemsize against the bytes that are there."""
-    info = archive.getinfo(name + ".npy")
-    stream = archive.open(info)
     try:
+        info = archive.getinfo(name + ".npy")
+        stream = archive.open(info)
         version = np.lib.format.read_magic(stream)
         parse = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         shape, fortran, dtype = parse[version](stream, max_header_size=_HEADER_BYTES)
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError, SyntaxError) as bad:
+    except (*DAMAGE, SyntaxError, TypeError) as bad:
         raise JobError("invalid_input", f"The array {name!r} has no readable header: {str(bad)[:200]}.") from bad
     if dtype.hasobject:
         raise JobError(
@@ -140,8 +140,11 @@ def _arrays(
             meter.id_length(array.dtype.itemsize // 4 if array.dtype.kind in "US" else 0, source.name)
     for start in range(0, total, _ROWS):
         count = min(_ROWS, total - start)
-        yield (start + count) / total, pa.RecordBatch.from_arrays(
-            [_to_arrow(array.take(count)) for array in arrays], names=[array.name for array in arrays]
+        yield (
+            (start + count) / total,
+            pa.RecordBatch.from_arrays(
+                [_to_arrow(array.take(count)) for array in arrays], names=[array.name for array in arrays]
+            ),
         )
 
 
@@ -170,8 +173,11 @@ def _sparse(archive: zipfile.ZipFile, layout: str, meter: Meter) -> Iterator[tup
         if min(row.min(), column.min()) < 0 or row.max() >= shape[0] or column.max() >= shape[1]:
             raise JobError("invalid_input", "The sparse matrix has an index outside its shape.")
         kept = values != 0
-        yield stop / total, pa.RecordBatch.from_arrays(
-            [pa.array(part[kept]) for part in (row, column, values)], names=["row", "column", "data"]
+        yield (
+            stop / total,
+            pa.RecordBatch.from_arrays(
+                [pa.array(part[kept]) for part in (row, column, values)], names=["row", "column", "data"]
+            ),
         )
 
 

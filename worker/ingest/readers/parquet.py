@@ -22,9 +22,7 @@ def columns(source: Source, meter: Meter) -> list[Column]:
     """The top-level columns with types and a few examples."""
     with _opened(source, Meter(meter.limits)) as (file, _):
         meter.columns(len(file.schema_arrow), source.name)
-        return [
-            Column(field.name, place, _type(field.type)) for place, field in enumerate(file.schema_arrow)
-        ]
+        return [Column(field.name, place, _type(field.type)) for place, field in enumerate(file.schema_arrow)]
 
 
 def read(detected: object, roles: Mapping[str, Column], meter: Meter) -> Iterator[pa.RecordBatch]:
@@ -66,7 +64,9 @@ def _check(file: pa.parquet.ParquetFile, roles: Mapping[str, Column], meter: Met
                 pointer=f"/columns/{role}",
             )
         if schema.names.count(field.name) > 1:
-            raise JobError("invalid_input", f"{source.name} has two columns {field.name!r}.", pointer=f"/columns/{role}")
+            raise JobError(
+                "invalid_input", f"{source.name} has two columns {field.name!r}.", pointer=f"/columns/{role}"
+            )
         width += _width(field.type)
     rows = file.metadata.num_rows
     meter.rows_read(rows, source.name)

@@ -85,9 +85,7 @@ def _thins_out(summary: InteractionsSummary, full: Rows) -> bool:
     return summary.n_events / summary.n_rows < 0.5 * full.nnz / full.shape[0]
 
 
-def _random_users(
-    data: Interactions, summary: InteractionsSummary, equal: str, draws: int, seed: int
-) -> Contender:
+def _random_users(data: Interactions, summary: InteractionsSummary, equal: str, draws: int, seed: int) -> Contender:
     lengths = np.diff(data.train.indptr)
     able = np.flatnonzero(lengths)
     picked = []

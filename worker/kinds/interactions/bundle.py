@@ -224,8 +224,7 @@ def write_dataset(summary: InteractionsSummary, users: np.ndarray, titles: np.nd
 
 
 def training_mask(data: Interactions, summary: InteractionsSummary) -> np.ndarray:
-    """Which of the dataset's training events (in the order of its file) are in a summary of real rows;
-    bool."""
+    """Which of the dataset's training events (in the order of its file) are in a summary of real rows; bool."""
     number = {user: row for row, user in enumerate(data.user_ids.tolist())}
     rows = sorted_rows(summary.hard)
     users = np.array([number[user] for user in row_ids(summary).tolist()], dtype=np.int64)

@@ -125,15 +125,15 @@ def gradient(
     rows = rows_at(logits, recipe, seed, step)
     leaf = rows.detach().requires_grad_(True)
     chosen = list(cf.batches(targets, recipe.batch_users, block, seed, step))
-    users = float(sum(targets.weights[part].sum() for part in chosen))
+    users = float(sum(weights.sum() for _, weights in chosen))
     total = 0.0
-    for number, part in enumerate(chosen):
+    for number, (part, weights) in enumerate(chosen):
         real = targets.rows[part]
         loss = cf.outer_loss(
             leaf,
             cf.dense(cf.masked(real, recipe.mask_input, seed, step, number), leaf),
             cf.dense(real, leaf),
-            torch.from_numpy(targets.weights[part]).to(leaf),
+            torch.from_numpy(weights).to(leaf),
             ridge=recipe.inner_lambda,
             depth=recipe.depth,
             dim=targets.dim,
@@ -150,8 +150,7 @@ def gradient(
 
 
 def adam(state: Progress, grad: Tensor, lr: float, betas: tuple[float, float] = (0.9, 0.999)) -> None:
-    """One step of Adam (arXiv:1412.6980, algorithm 1) on the logits, in place; moments lie in the
-    checkpoint."""
+    """One step of Adam (arXiv:1412.6980, algorithm 1) on the logits, in place."""
     state.first.lerp_(grad, 1 - betas[0])
     state.second.mul_(betas[1]).addcmul_(grad, grad, value=1 - betas[1])
     root = (state.second / (1 - betas[1] ** state.step)).sqrt_().add_(1e-8)

@@ -30,8 +30,7 @@ _INIT, _BATCH, _MASK = 1, 2, 3  # streams of random numbers, kept apart
 
 @dataclass(frozen=True)
 class Targets:
-    """Distinct real rows (B, I) 0/1 with the number of users (B,) that have each; `dim`: items of the
-    dataset."""
+    """Distinct real rows (B, I) 0/1 with the number of users (B,) that have each; `dim`: items of the dataset."""
 
     rows: Rows
     weights: np.ndarray
@@ -54,7 +53,7 @@ def merge_equal_rows(rows: Rows, dim: int | None = None) -> Targets:
     order = np.argsort(first)
     return Targets(
         rows=Rows(rows[first[order]]),
-        weights=counts[order].astype(np.float32),
+        weights=counts[order].astype(np.int64),
         mean_events=rows.nnz / max(1, rows.shape[0]),
         dim=dim or rows.shape[1],
     )
@@ -82,15 +81,13 @@ def initial_logits(rows: Rows, n: int, *, start: str, noise: float, seed: int) -
 
 
 def soft_rows(logits: Tensor, *, row_mass: float, tau: float, draws: int, seed: int, step: int) -> Tensor:
-    """Xs = min(row_mass * mean of the draws, 1) (n, I): rows of soft events, `row_mass` of them before the
-    clip."""
+    """Xs = min(row_mass * mean of the draws, 1) (n, I): rows of soft events, `row_mass` of them before the clip."""
     mean = relaxed_mean(logits, tau=tau, draws=draws, seed=seed, step=step)
     return (row_mass * mean).clamp(max=1.0)
 
 
 def top_events(rows: Tensor, per_row: Tensor) -> Tensor:
-    """0/1 rows (n, I) with the per_row[r] (n,) largest entries of row r; equal values go to the lower
-    item."""
+    """0/1 rows (n, I) with the per_row[r] (n,) largest entries of row r; equal values go to the lower item."""
     order = torch.argsort(rows, dim=1, descending=True, stable=True)
     kept = torch.arange(rows.shape[1], device=rows.device)[None, :] < per_row[:, None]
     return torch.zeros_like(rows).scatter_(1, order, kept.to(rows.dtype))
@@ -101,15 +98,20 @@ def straight_through(soft: Tensor, per_row: Tensor) -> Tensor:
     return soft + (top_events(soft.detach(), per_row) - soft).detach()
 
 
-def batches(targets: Targets, size: int, block: int, seed: int, step: int) -> Iterator[np.ndarray]:
-    """Row numbers of this step's target users in blocks of at most `block`; `size` 0 means all users."""
-    count = targets.rows.shape[0]
-    if 0 < size < count:
-        chosen = np.sort(np.random.default_rng(mix(seed, _BATCH, step)).choice(count, size, replace=False))
+def batches(targets: Targets, size: int, block: int, seed: int, step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """This step's target rows in blocks of at most `block`: row numbers (b,) and how many users each stands for.
+
+    `size` users are drawn without replacement, 0 takes all; users with equal rows share one.
+    """
+    users = int(targets.weights.sum())
+    if 0 < size < users:
+        drawn = np.random.default_rng(mix(seed, _BATCH, step)).choice(users, size, replace=False)
+        rows = np.searchsorted(np.cumsum(targets.weights), drawn, side="right")
+        chosen, weights = np.unique(rows, return_counts=True)
     else:
-        chosen = np.arange(count)
+        chosen, weights = np.arange(len(targets.weights)), targets.weights
     for first in range(0, len(chosen), block):
-        yield chosen[first : first + block]
+        yield chosen[first : first + block], weights[first : first + block]
 
 
 def masked(rows: Rows, share: float, seed: int, step: int, block: int) -> Rows:
@@ -174,8 +176,7 @@ def sparsity_loss(rows: Tensor, rho: float, mean_events: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Validated:
-    """Best ridge of a grid for one summary, its metrics (shares, not percent) and the score of every
-    ridge."""
+    """Best ridge of a grid for one summary, its metrics (shares, not percent) and the score of every ridge."""
 
     ridge: float
     score: float
@@ -185,8 +186,7 @@ class Validated:
 
 @dataclass(frozen=True)
 class Validator:
-    """Held-out real users: what the model sees of them (q, I), what it is to find (q, I), and the ridges to
-    try."""
+    """Held-out real users: what the model sees of them (q, I), what it is to find (q, I), and the ridges to try."""
 
     inputs: Rows
     targets: Rows

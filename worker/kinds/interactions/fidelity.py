@@ -9,6 +9,7 @@ items.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -17,11 +18,13 @@ from scipy import sparse
 
 from worker.evidence.measurements import Curve, Learner, Measurements, Metric, TrainedResult
 from worker.evidence.meter import measured
+from worker.evidence.wording import number
 from worker.kinds.interactions import portrait
 from worker.kinds.interactions.baselines import Contender, contenders
 from worker.kinds.interactions.dataset import Interactions, Queries
-from worker.kinds.interactions.learners.tuning import Tuned, fit_tuned
+from worker.kinds.interactions.learners.tuning import Tuned
 from worker.kinds.interactions.metrics import Model, evaluate
+from worker.kinds.interactions.search import tune
 from worker.kinds.interactions.summary import InteractionsSummary
 from worker.runtime.context import Context
 from worker.runtime.errors import JobError
@@ -34,6 +37,7 @@ LEARNERS = {
     "ease": Learner("ease", "EASE"),
     "infinite-ae": Learner("infinite-ae", "∞-AE"),
 }
+_PARAMETERS = {"lam": "lambda"}
 # Test users are scored in blocks this large, so that equal histories are scored once a block.
 _BLOCK = 16_384
 
@@ -58,7 +62,7 @@ class EvaluateParams(BaseModel):
     )
     nystrom: bool = Field(False, description="Let ∞-AE learn from all rows through max_users landmarks.")
     tune_users: int = Field(
-        3000, ge=0, description="Validation users that hyper-parameters are chosen on; 0 takes all."
+        2000, ge=0, description="Validation users that hyper-parameters are chosen on; 0 takes all."
     )
     test_users: int = Field(0, ge=0, description="Test users to measure on; 0 takes all.")
     draws: int = Field(3, ge=1, le=20, description="How often the random baseline is drawn.")
@@ -84,9 +88,7 @@ class _Protocol:
     full_rows: int
 
 
-def judge(
-    data: Interactions, summary: InteractionsSummary, params: EvaluateParams, ctx: Context
-) -> Measurements:
+def judge(data: Interactions, summary: InteractionsSummary, params: EvaluateParams, ctx: Context) -> Measurements:
     """Train every learner on every set, measure on the test users, and describe the summary.
 
     Raises `JobError` `too_few_rows` when there are no test users, `Cancelled` when a stop was asked for.
@@ -96,7 +98,7 @@ def judge(
     steps = [(name, one, draw) for name in params.learners for one in sets for draw in range(len(one.draws))]
     results = []
     for step, (name, one, draw) in enumerate(steps):
-        with ctx.share(step, len(steps), phase=f"judge: {LEARNERS[name].label} on {one.record.label}"):
+        with ctx.share(step, len(steps), phase=_phase(name, one)):
             result = _train_and_test(name, one, draw, shared, ctx)
         if result is not None:
             results.append(result)
@@ -124,6 +126,10 @@ def judge(
     )
 
 
+def _phase(learner: str, one: Contender) -> str:
+    return f"judge: {LEARNERS[learner].label} on {one.record.label}"
+
+
 def _protocol(data: Interactions, params: EvaluateParams, ctx: Context) -> _Protocol:
     validation = _sample(data.queries("validation").with_targets(), params.tune_users, ctx.seed)
     test = _sample(data.queries("test").with_targets(), params.test_users, ctx.seed + 1)
@@ -144,22 +150,21 @@ def _sample(queries: Queries, most: int, seed: int) -> Queries:
     return queries.take(np.sort(chosen))
 
 
-def _train_and_test(
-    name: str, one: Contender, draw: int, shared: _Protocol, ctx: Context
-) -> TrainedResult | None:
+def _train_and_test(name: str, one: Contender, draw: int, shared: _Protocol, ctx: Context) -> TrainedResult | None:
     params = shared.params
     rows = one.draws[draw]
     try:
         with measured() as usage:
-            tuned = fit_tuned(
+            tuned = tune(
                 name,
                 rows,
                 shared.validation,
                 metric=params.metric,
                 # Few rows want far less ridge than many: the grid follows the size, not the role.
-                summary=2 * rows.shape[0] < shared.full_rows,
+                small=2 * rows.shape[0] < shared.full_rows,
                 max_users=params.max_users,
                 nystrom=params.nystrom,
+                phase=_phase(name, one),
                 ctx=ctx,
             )
     except JobError as failure:
@@ -183,7 +188,7 @@ def _train_and_test(
         seed=draw,
         per_unit=per_unit,
         pooled=pooled,
-        chosen=tuned.chosen,
+        chosen={_PARAMETERS.get(key, key): value for key, value in tuned.chosen.items()},
         curve=_curve(tuned),
         validation=_validation_score(tuned, shared),
         fit_s=tuned.fit_s,
@@ -208,7 +213,7 @@ class _Distinct:
         ends = inputs.indptr
         index: dict[bytes, int] = {}
         place = np.array(
-            [index.setdefault(inputs.indices[a:b].tobytes(), len(index)) for a, b in zip(ends, ends[1:])],  # noqa: B905
+            [index.setdefault(inputs.indices[a:b].tobytes(), len(index)) for a, b in pairwise(ends)],
             dtype=np.int64,
         )
         if 2 * len(index) > inputs.shape[0]:
@@ -221,7 +226,8 @@ def _curve(tuned: Tuned) -> Curve | None:
     if not tuned.curve or not tuned.chosen:
         return None
     points = [(point["value"], point["metric"]) for point in tuned.curve if np.isfinite(point["metric"])]
-    return Curve(next(iter(tuned.chosen)), tuple(sorted(points))) if points else None
+    parameter = next(iter(tuned.chosen))
+    return Curve(_PARAMETERS.get(parameter, parameter), tuple(sorted(points))) if points else None
 
 
 def _validation_score(tuned: Tuned, shared: _Protocol) -> float | None:
@@ -244,10 +250,11 @@ def _optimised_for(summary: InteractionsSummary) -> str:
 
 
 def _said(shared: _Protocol) -> str:
+    tuned_on, tested_on = number(len(shared.validation)), number(len(shared.test))
     return (
         "Every learner is trained on each set alone and then recommends to real users from what they did before; "
-        f"the ranking is over all items. Hyper-parameters are chosen for every set anew on {len(shared.validation)} "
-        f"validation users; the figures are over {len(shared.test)} test users."
+        f"the ranking is over all items. Hyper-parameters are chosen for every set anew on {tuned_on} validation "
+        f"users; the figures are over {tested_on} test users."
     )
 
 
@@ -269,8 +276,9 @@ def _warnings(
         said.append(f"Only {len(shared.test)} test users: every interval here is wide.")
     if "infinite-ae" in full and shared.full_rows > shared.params.max_users:
         through = "landmarks drawn from" if shared.params.nystrom else "of"
+        seen, there = number(shared.params.max_users), number(shared.full_rows)
         said.append(
-            f"On the full data ∞-AE learned from {shared.params.max_users:,} {through} {shared.full_rows:,} users "
-            "(max_users), so its full-data figure may be low.".replace(",", "\u202f")
+            f"On the full data ∞-AE learned from {seen} {through} {there} users (max_users): its full-data figure may "
+            "be low."
         )
     return said + portrait.warnings(data, summary)

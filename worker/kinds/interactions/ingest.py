@@ -23,6 +23,7 @@ from worker.runtime.errors import JobError
 MIN_USERS, MIN_ITEMS = 10, 5
 _FEW_VALIDATION_EVENTS = 500
 _HEAVY_DUPLICATES = 0.1
+_TITLE_CHARACTERS = 200
 _NO_TIME = np.iinfo(np.int64).min
 
 
@@ -94,6 +95,8 @@ def ingest(
     detection, batches = read_tables(sources, reading, ctx, limits, wanted=wanted)
     told: dict[str, Any] = {"overlap": 0}
     events, users, items = _read(batches, given, told, ctx)
+    if len(users) < MIN_USERS or len(items) < MIN_ITEMS:  # a bomb of equal rows ends here, before it is sorted
+        raise _too_few(len(users), len(items), given, told)
     _check_widths(users, items, limits)
     ctx.progress(0, 3, phase="clean")
     _unique(events, given.dedup, len(users), len(items), told)
@@ -106,7 +109,7 @@ def ingest(
         codes = codes[codes >= 0]
     users, items = _compact(events, users, items, given, told)
     ctx.progress(2, 3, phase="write")
-    titles = _titles(sources, given, items, limits) if detection["titles"] else None
+    titles = _titles(sources, given, items, limits, ctx) if detection["titles"] else None
     _save(events, codes, users, items, titles, given, out)
     _warn(detection, told, codes, ctx)
     ctx.progress(3, 3, phase="write")
@@ -143,7 +146,8 @@ def _read(
     user, user_words = users.finish()
     item, item_words = items.finish()
     told["rows"] = len(user)
-    columns = {name: np.concatenate(parts) for name, parts in numbers.items() if parts}
+    columns = {name: np.concatenate(numbers.pop(name)) for name in list(numbers) if numbers[name]}
+    pa.default_memory_pool().release_unused()  # the batches are gone, and sorting needs the room
     events = Events(user, item, np.arange(len(user), dtype=np.int32), **columns)
     _check_times(events, options, ctx)
     return events, user_words, item_words
@@ -151,7 +155,7 @@ def _read(
 
 def _parts(column: pa.DictionaryArray) -> np.ndarray:
     words = pc.fill_null(column.dictionary, "")
-    codes = splits.column(np.array(words.to_pylist() + [""], dtype=str))
+    codes = splits.column(np.array([*words.to_pylist(), ""], dtype=str))
     return codes[pc.fill_null(column.indices, len(words)).to_numpy(zero_copy_only=False)]
 
 
@@ -193,23 +197,23 @@ def _unique(events: Events, how: str, n_users: int, n_items: int, told: dict[str
     if not len(events):
         return
     order, key = _by_pair(events, n_users, n_items)
-    starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+    starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1]))).astype(order.dtype)
     told["duplicates_removed"] = len(key) - len(starts)
     if len(starts) == len(key):
         events.keep(order)
         return
-    counts = np.diff(np.append(starts, len(key)))
+    counts = np.diff(starts, append=starts.dtype.type(len(key)))
     told["overlap"] = _overlap(events, order, starts)
     if events.timestamp is not None:
         repeated = np.flatnonzero(np.repeat(counts > 1, counts))
         rows = order[repeated]
         order[repeated] = rows[np.lexsort((rows, events.timestamp[rows], key[repeated]))]
+    summed = None
     if how == "sum":
         rating = np.ones(len(key)) if events.rating is None else events.rating[order].astype(np.float64)
-    del key
+        summed = np.add.reduceat(rating, starts).astype(np.float32)
     events.keep(order[starts + counts - 1] if how == "last" else order[starts])
-    if how == "sum":
-        events.rating = np.add.reduceat(rating, starts).astype(np.float32)
+    events.rating = events.rating if summed is None else summed
 
 
 def _by_pair(events: Events, n_users: int, n_items: int) -> tuple[np.ndarray, np.ndarray]:
@@ -223,7 +227,7 @@ def _by_pair(events: Events, n_users: int, n_items: int) -> tuple[np.ndarray, np
     key += events.item
     if (n_users * n_items).bit_length() + row_bits <= 63:
         key <<= row_bits
-        key |= np.arange(len(events))
+        key |= events.row
         key.sort()
         order = (key & ((1 << row_bits) - 1)).astype(np.int32)
         key >>= row_bits
@@ -307,21 +311,28 @@ def _too_few(n_users: int, n_items: int, options: IngestOptions, told: dict[str,
     pointer, hint = "", "Upload more interactions."
     if options.binarize_threshold is not None and told.get("below_threshold"):
         pointer, hint = "/options/binarize_threshold", "Lower binarize_threshold."
-    if told["users_dropped"]:
+    if told.get("users_dropped"):
         pointer = "/options/min_user_events"
         hint = f"Lower min_user_events (now {options.min_user_events}) or upload more interactions."
     detail = f"{n_users} users and {n_items} items are left; at least {MIN_USERS} and {MIN_ITEMS} are needed."
-    if not n_users and told["users_before"]:
+    if not n_users and told.get("users_before"):
         detail = f"All {told['users_before']:,} users were left out: none has the events that are asked for."
     return JobError("too_few_rows", detail, hint=hint, pointer=pointer)
 
 
-def _titles(sources: Sources, options: IngestOptions, items: pa.Array, limits: Limits) -> np.ndarray | None:
+def _titles(
+    sources: Sources, options: IngestOptions, items: pa.Array, limits: Limits, ctx: Context
+) -> np.ndarray | None:
+    """The beginning of each item's title: titles are for showing, and are later held as fixed-width text."""
+    if len(items) * _TITLE_CHARACTERS * 4 > limits.decoded_bytes // 8:
+        ctx.warn("There are too many items to keep their titles.")
+        return None
     table = read_titles(sources, options, limits)
     if table is None:
         return None
     place = pc.index_in(items, table["item"].combine_chunks())
     titles = pc.fill_null(table["title_first"].combine_chunks().take(place), "")
+    titles = pc.utf8_slice_codeunits(titles, 0, _TITLE_CHARACTERS)
     return titles.to_numpy(zero_copy_only=False)
 
 

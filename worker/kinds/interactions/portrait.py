@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
 
 from worker.evidence.measurements import Plot, PrivacyRow, Series
 from worker.evidence.table import Cell, Column, Table
+from worker.evidence.wording import number
 from worker.kinds.interactions.baselines import Contender
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.summary import InteractionsSummary
@@ -22,14 +24,15 @@ _ROWS_AT_ONCE = 128
 
 def plots(data: Interactions, sets: Sequence[Contender], summary: InteractionsSummary) -> tuple[Plot, ...]:
     """Popularity before and after, row sizes, and the training curve of a distilled summary."""
-    shown = [one for one in sets if one.record.role in ("full", "summary", "baseline")]
-    return (popularity(shown), row_sizes(shown), *training_curves(summary))
+    pair = [one for one in sets if one.record.role in ("full", "summary")]
+    cheap = [one for one in sets if one.record.role == "baseline" and one.record.equal != "bytes"]
+    return (popularity([*pair, *cheap]), row_sizes(pair), *training_curves(summary))
 
 
 def popularity(sets: Sequence[Contender]) -> Plot:
     """Share of events by item, items in the order of their popularity in the full data (log-spaced ranks)."""
     order = np.argsort(-_per_item(sets[0].draws[0]), kind="stable")
-    edges = np.unique(np.geomspace(1, len(order) + 1, 41).round().astype(int))
+    edges = np.unique(np.geomspace(1, len(order) + 1, 25).round().astype(int))
     ranks = (edges[:-1] + edges[1:] - 1) / 2
     series = []
     for one in sets:
@@ -111,7 +114,7 @@ def data_card(data: Interactions, sets: Sequence[Contender]) -> Table:
     ]
     return Table(
         "data_card",
-        f"The data before and after, over {data.n_items:,} items".replace(",", "\u202f"),
+        f"The data before and after, over {number(data.n_items)} items",
         (
             Column("measure", "Measure", "text"),
             Column("full", "Full training data"),
@@ -119,18 +122,19 @@ def data_card(data: Interactions, sets: Sequence[Contender]) -> Table:
             Column("unit", "Unit", "text"),
         ),
         tuple(rows),
+        heading="Before and after",
     )
 
 
-def _card(rows: Rows) -> dict[str, tuple[float, str]]:
+def _card(rows: Rows) -> dict[str, tuple[float | int, str]]:
     per_row, per_item = _per_row(rows), np.sort(_per_item(rows))[::-1]
     total = max(float(per_item.sum()), 1e-12)
     head = max(1, round(len(per_item) / 100))
     used = np.count_nonzero(np.diff(rows.indptr))
     return {
-        "Rows": (float(used), "users"),
+        "Rows": (int(used), "users"),
         "Events (sum of weights)": (float(per_item.sum()), "events"),
-        "Stored entries": (float(rows.nnz), "entries"),
+        "Stored entries": (int(rows.nnz), "entries"),
         "Items with any event": (100 * np.count_nonzero(per_item) / max(1, len(per_item)), "% of items"),
         "Mean row": (float(per_row.mean()) if len(per_row) else 0.0, "events"),
         "Median row": (float(np.median(per_row)) if len(per_row) else 0.0, "events"),
@@ -200,10 +204,10 @@ def warnings(data: Interactions, summary: InteractionsSummary) -> list[str]:
     if mean < SHORT_ROW and not summary.real_rows:
         said.append(
             f"Users have {mean:.1f} training events on average. For rows this short learned rows save rows, not "
-            "bytes: consider `head-users`."
+            "bytes: consider head-users."
         )
     rows.sort_indices()
-    distinct = len({rows.indices[a:b].tobytes() for a, b in zip(rows.indptr, rows.indptr[1:])})  # noqa: B905
+    distinct = len({rows.indices[a:b].tobytes() for a, b in pairwise(rows.indptr)})
     if rows.shape[0] and distinct < 0.5 * rows.shape[0]:
         share = 100 * (1 - distinct / rows.shape[0])
         said.append(f"{share:.0f} % of the training rows repeat another user's row exactly.")
@@ -211,7 +215,26 @@ def warnings(data: Interactions, summary: InteractionsSummary) -> list[str]:
     overlap = int(test.inputs.multiply(test.targets).nnz)
     if overlap:
         said.append(f"{overlap} test events are training events of the same user too: no learner can be right there.")
+    leaked = leaks(data, summary)
+    if leaked:
+        said.append(
+            f"The summary holds {leaked} of the very events that it is tested on: it has seen the answers, and what "
+            "it keeps is overstated."
+        )
     return said
+
+
+def leaks(data: Interactions, summary: InteractionsSummary) -> int:
+    """How many events of a summary of real rows are test events of the same user."""
+    if summary.row_ids is None:
+        return 0
+    test = data.queries("test")
+    place = {str(data.user_ids[user]): query for query, user in enumerate(test.users)}
+    rows = [(row, place[user]) for row, user in enumerate(np.asarray(summary.row_ids).tolist()) if user in place]
+    if not rows:
+        return 0
+    ours, theirs = (np.array(column) for column in zip(*rows, strict=True))
+    return int(Rows(summary.hard[ours]).multiply(Rows(test.targets[theirs])).nnz)
 
 
 def _series(one: Contender, x: np.ndarray, y: np.ndarray) -> Series:

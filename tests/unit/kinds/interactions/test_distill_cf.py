@@ -108,6 +108,17 @@ def test_merged_rows_weigh_as_the_users_they_stand_for() -> None:
     assert float(every) == pytest.approx(float(once), rel=1e-12)
 
 
+def test_batch_is_of_users_not_of_distinct_rows() -> None:
+    table = np.repeat(np.eye(4, dtype=np.float32), [1, 1, 1, 97], axis=0)
+    merged = cf.merge_equal_rows(sparse.csr_array(table))
+    ((rows, weights),) = cf.batches(merged, 50, 1000, 0, 1)
+    assert weights.sum() == 50
+    assert dict(zip(rows.tolist(), weights.tolist(), strict=True))[3] >= 47
+    everyone = list(cf.batches(merged, 0, 3, 0, 1))
+    assert [part.tolist() for part, _ in everyone] == [[0, 1, 2], [3]]
+    assert sum(int(weights.sum()) for _, weights in everyone) == 100
+
+
 def test_loss_on_two_planted_clusters_falls_and_two_rows_recover_them() -> None:
     data = two_clusters(items=20)
     targets = cf.merge_equal_rows(data.training_rows())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy import sparse
 from tests.official_splits import official
 from worker.kinds.interactions.dataset import Interactions, Queries
 from worker.kinds.interactions.learners.ease import Ease, EaseGram, EaseModel, EaseOnRows
-from worker.kinds.interactions.learners.infinite_ae import InfiniteAE
+from worker.kinds.interactions.learners.infinite_ae import InfiniteAE, Rows
 from worker.kinds.interactions.learners.popularity import Popularity
 from worker.kinds.interactions.learners.tuning import OFFICIAL_GRID, Tuned, fit_tuned
 from worker.kinds.interactions.metrics import evaluate, means
@@ -149,6 +150,13 @@ def test_nystrom_is_nearer_to_the_full_model_than_a_subset_of_the_same_size() ->
     assert np.abs(nystrom - full).mean() < 0.7 * np.abs(subset - full).mean()
 
 
+def test_infinite_ae_scores_when_only_the_solve_was_in_double() -> None:
+    rows, inputs = random_rows(30, 12), random_rows(5, 12, seed=1)
+    model = InfiniteAE().fit(rows)
+    single = replace(model, support=Rows(model.support.rows, model.support.squares.float()))
+    np.testing.assert_allclose(single.scores(inputs), model.scores(inputs), rtol=0, atol=1e-5)
+
+
 def test_infinite_ae_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="no rows"):
         InfiniteAE().fit(sparse.csr_array((3, 4), dtype=np.float32))
@@ -235,18 +243,21 @@ def tuned_on_test(data: Interactions, name: str, **options: object) -> tuple[Tun
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_infinite_ae_on_movielens_reaches_the_reproduced_figures() -> None:
     tuned, found = tuned_on_test(official("ml-1m"), "infinite-ae", metric="hr@100", grid=OFFICIAL_GRID)
     assert tuned.chosen == {"lam": 5.0}
     chosen = next(point for point in tuned.curve if point["value"] == 5.0)
     assert 100 * chosen["metric"] == pytest.approx(58.23, abs=0.1)
     assert 33.3 <= found["ndcg@10"] <= 33.5
-    expected = {"hr@10": 31.91, "hr@100": 60.91, "ndcg@100": 43.33, "psp@10": 23.73, "auc_pooled": 94.60}
+    expected = {"hr@10": 31.91, "hr@100": 60.91, "ndcg@100": 43.33, "psp@10": 23.73}
     assert found == pytest.approx(found | expected, abs=0.15)
     assert found["psp_paper@10"] == pytest.approx(3.295, abs=0.02)
+    assert 94.6 < found["auc_pooled"] < 95.5  # the published 94.6 counts liked validation items as negatives
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_ease_on_movielens_reaches_the_reproduced_figures() -> None:
     tuned, found = tuned_on_test(official("ml-1m"), "ease", metric="hr@100")
     assert tuned.chosen == {"ridge": 1000}
@@ -258,6 +269,7 @@ def test_ease_on_movielens_reaches_the_reproduced_figures() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_popularity_on_movielens_reaches_the_reproduced_figures() -> None:
     _, found = tuned_on_test(official("ml-1m"), "popularity")
     expected = {"hr@10": 13.51, "hr@100": 30.83, "ndcg@10": 14.35, "ndcg@100": 19.99}
@@ -265,8 +277,19 @@ def test_popularity_on_movielens_reaches_the_reproduced_figures() -> None:
 
 
 @pytest.mark.slow
-def test_infinite_ae_on_magazine_comes_near_the_reproduced_figures() -> None:
-    """Users have so few events that many scores are equal: figures move by 0.5 with the order of items."""
-    data = official("amazon-magazine", dedup=False)
-    _, found = tuned_on_test(data, "infinite-ae", grid=(5.0,))
-    assert found == pytest.approx(found | {"hr@10": 26.58, "hr@100": 56.30, "ndcg@10": 22.99}, abs=0.5)
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("lam", "hr10", "hr100", "ndcg10", "ndcg100", "psp_paper10"),
+    [
+        (5.0, 26.58, 56.30, 22.99, 30.09, 13.21),
+        (10.0, 26.96, 59.29, 22.99, 30.79, 13.13),
+        (20.0, 25.15, 61.09, 21.92, 30.57, 12.20),
+    ],
+)
+def test_infinite_ae_on_magazine_reaches_the_reproduced_figures(
+    lam: float, hr10: float, hr100: float, ndcg10: float, ndcg100: float, psp_paper10: float
+) -> None:
+    """Binary rows, but test items that are also in training stay: without duplicates HR@10 is 2 points higher."""
+    _, found = tuned_on_test(official("amazon-magazine", dedup="within"), "infinite-ae", grid=(lam,))
+    expected = {"hr@10": hr10, "hr@100": hr100, "ndcg@10": ndcg10, "ndcg@100": ndcg100, "psp_paper@10": psp_paper10}
+    assert found == pytest.approx(found | expected, abs=0.05)

@@ -98,7 +98,7 @@ class InfiniteAE:
         for lam in grid:
             solution = next(RidgePath(square, mixed, method="cholesky").solutions([lam * scale], strict=True))
             with full_precision():
-                beta = torch.linalg.solve_triangular(lower.T, solution.alpha, upper=True)
+                beta = torch.linalg.solve_triangular(lower.T, solution.alpha.to(lower.dtype), upper=True)
             yield InfiniteAEModel(replace(self, lam=lam), support, beta, solution.seconds)
 
 
@@ -141,6 +141,7 @@ class InfiniteAEModel:
         for start in range(0, inputs.shape[0], _ROWS):
             block = sparse.csr_array(inputs[start : start + _ROWS])
             with full_precision():
-                product = cross_kernel(block, self.support, self.learner.depth) @ self.alpha
+                kernel = cross_kernel(block, self.support, self.learner.depth)
+                product = kernel.to(self.alpha.dtype) @ self.alpha  # the solve may have had to go to float64
             out[start : start + _ROWS] = product.to(torch.float32).cpu().numpy()
         return out

@@ -49,7 +49,7 @@ class DistillCFParams(BaseModel):
     mask_input: float | None = Field(None, ge=0, le=0.9, description="Share of each input row that is hidden.")
     rho: float = Field(1e-3, ge=0, le=100, description="Weight of the penalty on the mean row sum.")
     steps: int | None = Field(None, ge=10, le=5000, description="Most steps to take.")
-    batch_users: int | None = Field(None, ge=0, description="Distinct target rows a step; 0 takes all.")
+    batch_users: int | None = Field(None, ge=0, description="Target users a step; 0 takes all.")
     init: Literal["users", "head", "random"] = Field(
         "users",
         description="Rows to start from: random real users, heavy real users, or item popularity only.",
@@ -58,8 +58,10 @@ class DistillCFParams(BaseModel):
     normalise_users: bool = Field(False, description="Give every user the same weight in the loss.")
     train_hard: bool = Field(False, description="Train 0/1 rows (straight-through) in the second half.")
     hard_events: int | None = Field(None, ge=1, le=2000, description="Events of one hard row; left out: its sum.")
-    export: Literal["soft", "hard", "both"] = Field("both", description="Delivered forms besides the 8-bit one.")
-    quantize: Literal["none", "8", "4"] = Field("8", description="Bits of the delivered soft values.")
+    export: Literal["soft", "hard", "both"] = Field(
+        "both", description="Forms to deliver: soft rows, 0/1 rows, or both."
+    )
+    quantize: Literal["none", "8", "4"] = Field("8", description="Bits of the primary soft form; none: float32.")
     soft_eps: float = Field(0.01, ge=0, le=0.5, description="Soft values below this are dropped.")
     patience: int = Field(100, ge=1, le=5000, description="Steps without a better validation before stopping.")
     validate_every: int | None = Field(None, ge=1, le=500, description="Steps from one validation to the next.")
@@ -74,7 +76,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "inner_lambda": 1e-3,
         "mask_input": 0.0,
         "steps": 250,
-        "batch_users": 0,
+        "batch_users": 4096,
         "validate_every": 25,
     },
     "long": {
@@ -91,11 +93,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def choose_recipe(params: DistillCFParams, *, users: int, items: int, mean_events: float) -> Recipe:
-    """Fill what was left out: short rows want noise and a tiny ridge, long rows the mean field and
-    masking."""
+    """Fill what was left out: short rows want noise and a tiny ridge, long rows the mean field and masking."""
     name = "short" if mean_events < SHORT_ROW else "long"
     preset = dict(PRESETS[name])
-    preset["row_mass"] = min(200.0, max(5.0, 0.15 * items))
+    preset["row_mass"] = min(200.0, max(5.0, 0.15 * items), items)  # 200 of few items would fill the rows
     given = {key: value for key, value in params.model_dump().items() if value is not None}
     merged = {**preset, **given, "users": users}
     if merged["row_mass"] > items:
@@ -110,8 +111,7 @@ def choose_recipe(params: DistillCFParams, *, users: int, items: int, mean_event
 
 
 def popular_items(rows: cf.Rows, most: int) -> np.ndarray | None:
-    """Columns of the `most` most popular items in ascending order, or None when there are no more than
-    that."""
+    """Columns of the `most` most popular items in ascending order, or None when there are no more than that."""
     if rows.shape[1] <= most:
         return None
     counts = np.asarray(rows.sum(axis=0)).ravel()

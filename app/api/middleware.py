@@ -1,0 +1,124 @@
+"""The gate every request passes: an id, limits on headers and bodies, and a document for every failure."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import re
+import time
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import Problem, render
+from app.settings import Settings
+from app.store.blobs import CorruptBlob
+from app.store.ids import new_id
+
+CHUNK_S = 30.0
+LEAST_BYTES_PER_S = 1000
+_UPLOAD = re.compile(r"/v1/datasets/[^/]+/files/")
+_GIVEN_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
+log = logging.getLogger(__name__)
+
+
+class Gate:
+    """Gives each request an id, refuses what is too large or too slow, and turns every error into a problem."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self.settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        request_id = given if _GIVEN_ID.fullmatch(given) else new_id("req")
+        scope["distillery.request_id"] = request_id
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            self._check(scope, headers)
+            await self.app(scope, self._limited(scope, receive), sending)
+        except Exception as error:
+            if started:
+                raise  # the server cuts the connection: a truncated answer must not look whole
+            problem = of_error(error)
+            if problem.status_code == 500:
+                log.exception("request %s failed", request_id)
+            await render(Request(scope), problem)(scope, receive, sending)
+
+    def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        size = sum(len(name) + len(value) for name, value in scope["headers"])
+        if size + len(scope["raw_path"]) + len(scope["query_string"]) > self.settings.header_limit_bytes:
+            raise Problem(
+                "headers_too_large", f"At most {self.settings.header_limit_bytes} bytes of headers are taken."
+            )
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            raise Problem("malformed_request", "The address contains a NUL character.")
+        declared = headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self._limit(scope):
+            raise _too_large(self._limit(scope))
+
+    def _limit(self, scope: Scope) -> int:
+        upload = scope["method"] == "PUT" and _UPLOAD.match(scope["path"])
+        return self.settings.upload_limit_bytes if upload else self.settings.json_limit_bytes
+
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        """`receive` with a limit on the body's size, on each wait for it, and on its mean rate."""
+        limit, size, waited, more = self._limit(scope), 0, 0.0, True
+
+        async def receiving() -> Message:
+            nonlocal size, waited, more
+            if not more:
+                return await receive()
+            begun = time.monotonic()
+            try:
+                async with asyncio.timeout(CHUNK_S):
+                    message = await receive()
+            except TimeoutError:
+                raise Problem("request_timeout", headers={"Connection": "close"}) from None
+            waited += time.monotonic() - begun
+            more = bool(message.get("more_body", False))
+            size += len(message.get("body", b""))
+            if size > limit:
+                raise _too_large(limit)
+            if more and waited > CHUNK_S and size < LEAST_BYTES_PER_S * waited:
+                raise Problem("request_timeout", headers={"Connection": "close"})
+            return message
+
+        return receiving
+
+
+def of_error(error: Exception) -> Problem:
+    """The problem that an exception nobody handled stands for."""
+    match error:
+        case Problem():
+            return error
+        case OperationalError() | InterfaceError() | PoolTimeout():
+            return Problem("database_unavailable", headers={"Retry-After": "2"})
+        case DBAPIError() if error.connection_invalidated:
+            return Problem("database_unavailable", headers={"Retry-After": "2"})
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return Problem("insufficient_storage")
+        case CorruptBlob() | FileNotFoundError():
+            return Problem("corrupt_blob")
+        case _:
+            return Problem("internal")
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem("payload_too_large", f"At most {limit} bytes are taken here.", headers={"Connection": "close"})

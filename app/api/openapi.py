@@ -1,0 +1,58 @@
+"""The API's description: `python -m app.main openapi > openapi.json` writes the committed copy."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from app.api.schemas.common import ProblemDocument
+
+VERSION = "0.1.0"
+TITLE = "Distillery"
+SUMMARY = "Turns a large dataset into a tiny summary that trains models as well as the whole, with the evidence."
+TAGS = {
+    "datasets": "What was uploaded.",
+    "files": "Files of the next version.",
+    "versions": "Immutable versions of a dataset.",
+    "methods": "What can be done with a kind of data.",
+    "jobs": "Runs of a method on a version.",
+    "summaries": "What jobs make.",
+    "reports": "How good it is, and how that was measured.",
+    "account": "API keys.",
+    "operations": "Health, metrics, and what problem codes mean.",
+}
+
+
+def describe(app: FastAPI) -> None:
+    """Give the application its title, and the document its problem schema."""
+    app.title, app.version, app.summary = TITLE, VERSION, SUMMARY
+    app.openapi_tags = [{"name": name, "description": text} for name, text in TAGS.items()]
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = openapi
+
+
+def rendered(app: FastAPI) -> str:
+    """The description as the text of `openapi.json`."""
+    return json.dumps(app.openapi(), indent=1, sort_keys=True) + "\n"
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title, version=app.version, summary=app.summary, routes=app.routes, tags=app.openapi_tags
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(problem.pop("$defs", {}))
+    schemas["ProblemDocument"] = problem
+    # FastAPI's own shape of a 422 is never answered: every refusal is a problem document.
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    return document

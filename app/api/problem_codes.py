@@ -1,0 +1,103 @@
+"""Every problem code: its HTTP status, its title, and one sentence that says what it means and what to do.
+
+Codes of requests and of jobs that failed share this list, so that /problems/<code> explains both.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Code(NamedTuple):
+    """One code. `status`: of the answer; for codes only jobs end with, the status such a request would get."""
+
+    status: int
+    title: str
+    meaning: str
+
+
+CODES: dict[str, Code] = {
+    # the request itself
+    "malformed_request": Code(400, "Malformed request", "The request is not well-formed HTTP or contains a NUL."),
+    "malformed_json": Code(400, "Malformed JSON", "The body is not JSON in UTF-8."),
+    "invalid_page": Code(
+        400, "Invalid page", "The page size is negative, or the page token is not one this list gave for these filters."
+    ),
+    "unauthenticated": Code(401, "API key needed", "Send a valid key as `Authorization: Bearer dsk_...`."),
+    "forbidden": Code(403, "Scope missing", "The API key lacks a scope that this route needs."),
+    "not_found": Code(404, "Not found", "There is nothing at this address that this API key may see."),
+    "method_not_allowed": Code(405, "Method not allowed", "The address exists but does not take this HTTP method."),
+    "request_timeout": Code(408, "Request too slow", "The body came in too slowly; send it again."),
+    "conflict": Code(409, "Conflict", "The state of the resource does not allow this now."),
+    "idempotency_in_progress": Code(
+        409, "Still being answered", "A request with this Idempotency-Key is being answered; send it again shortly."
+    ),
+    "dataset_in_use": Code(
+        409, "Dataset in use", "Unfinished jobs read this dataset; cancel them, or delete with ?force=true."
+    ),
+    "duplicate_file": Code(409, "Duplicate file", "Another file has the same path in other letter case."),
+    "precondition_failed": Code(
+        412, "Precondition failed", "The resource changed since it was read; read it again and repeat the change."
+    ),
+    "payload_too_large": Code(413, "Payload too large", "The body is larger than this route takes."),
+    "unsupported_media_type": Code(415, "Unsupported media type", "Send JSON as `Content-Type: application/json`."),
+    "range_not_satisfiable": Code(416, "Range not satisfiable", "The file ends before the range begins."),
+    "invalid_request": Code(422, "Invalid request", "Fields of the request are missing or have wrong values."),
+    "invalid_path": Code(
+        422, "Invalid path", "File paths have letters, digits and . _ @ + - in at most nine parts between slashes."
+    ),
+    "checksum_mismatch": Code(
+        422, "Checksum mismatch", "The bytes that arrived are not those the digest was made of; send them again."
+    ),
+    "idempotency_key_reused": Code(
+        422, "Idempotency key reused", "This Idempotency-Key was sent with another body; use a fresh key."
+    ),
+    "unknown_file": Code(422, "Unknown file", "The dataset has no such file; upload it first."),
+    "no_files": Code(422, "No files", "The dataset has no files to make a version of; upload some first."),
+    "precondition_required": Code(428, "If-Match needed", "Send the ETag you read last as If-Match."),
+    "too_many_requests": Code(429, "Too many requests", "Slow down and try again after Retry-After seconds."),
+    "headers_too_large": Code(431, "Headers too large", "The sum of the request headers is too large."),
+    # jobs that are not accepted
+    "unknown_method": Code(422, "Unknown method", "No worker announced this method for this kind; see /v1/methods."),
+    "unknown_dataset": Code(422, "Unknown dataset", "There is no such dataset version."),
+    "unknown_summary": Code(422, "Unknown summary", "There is no such summary."),
+    "dataset_not_ready": Code(409, "Dataset not ready", "The version is still being ingested, or its ingest failed."),
+    "kind_mismatch": Code(422, "Kind mismatch", "The method is for another kind of data."),
+    "task_mismatch": Code(422, "Task mismatch", "The method does another task; leave `task` out."),
+    "invalid_params": Code(422, "Invalid parameters", "A parameter does not fit the method's schema at /v1/methods."),
+    "missing_input": Code(422, "Missing input", "The method needs a further input."),
+    "unsupported_device": Code(422, "Unsupported device", "The method cannot run on this device."),
+    "method_needs_gpu": Code(422, "GPU needed", "The method needs a GPU; accept `device: cpu` with its estimate."),
+    "estimated_time_exceeds_limit": Code(422, "Too slow", "The estimate exceeds the job's time limit; raise it."),
+    "job_not_finished": Code(409, "Job not finished", "Only a finished job can be retried; cancel it or wait."),
+    "not_retryable": Code(409, "Not retryable", "This job cannot be retried; commit the dataset again instead."),
+    "queue_full": Code(429, "Queue full", "Too many jobs are waiting; try again when some have finished."),
+    "quota_exceeded": Code(403, "Quota exceeded", "The account's quota is used up."),
+    # jobs that fail
+    "invalid_input": Code(422, "Invalid input", "The data cannot be read as what it was declared to be."),
+    "unknown_column": Code(422, "Unknown column", "The file has no such column; map the columns it has."),
+    "unsupported": Code(422, "Unsupported", "This combination of data and options is not supported."),
+    "too_few_rows": Code(422, "Too few rows", "The data is too small for this method or split."),
+    "non_numeric_label": Code(422, "Label not numeric", "The label column must hold numbers."),
+    "budget_too_large": Code(422, "Budget too large", "The budget exceeds what the dataset has."),
+    "budget_too_small": Code(422, "Budget too small", "The budget is below the smallest summary of this method."),
+    "unsafe_format": Code(
+        422, "Unsafe format", "Files that can carry code (pickle, .pt, joblib) are refused; export to Parquet or CSV."
+    ),
+    "decoded_too_large": Code(
+        422, "Decoded too large", "The file decodes to more than DISTILLERY_DECODED_LIMIT_BYTES allows."
+    ),
+    "timeout": Code(422, "Time limit reached", "The job ran longer than limits.time_s; raise it or shrink the work."),
+    "diverged": Code(422, "Diverged", "The optimisation left the range of finite numbers; lower the learning rate."),
+    "out_of_memory": Code(422, "Out of memory", "The job needed more memory than limits.memory_mb."),
+    "cancelled": Code(409, "Cancelled", "The job was cancelled and left no result."),
+    "worker_lost": Code(500, "Worker lost", "The worker died each time it tried this job."),
+    # the service
+    "internal": Code(500, "Internal error", "The service made a mistake; report it with the request_id."),
+    "corrupt_blob": Code(500, "Stored file damaged", "A stored file no longer has the bytes it was stored with."),
+    "database_unavailable": Code(503, "Database unavailable", "The database cannot be asked now; try again shortly."),
+    "store_unavailable": Code(503, "Store unavailable", "The file store cannot be reached now; try again shortly."),
+    "stopping": Code(503, "Stopping", "This process is being stopped; connect again."),
+    "disk_full": Code(507, "Disk full", "The disk of the worker is full."),
+    "insufficient_storage": Code(507, "Insufficient storage", "The service has too little disk left for uploads."),
+}  # fmt: skip

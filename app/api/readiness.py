@@ -1,0 +1,30 @@
+"""What the process needs around it, looked at on request."""
+
+from __future__ import annotations
+
+import os
+
+from app.settings import Settings
+
+_BROKER_S = 0.5
+
+
+def check_store(settings: Settings) -> str:
+    """`ok`, or why files cannot be stored."""
+    for folder in (settings.blob_dir, settings.staging_dir):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            return f"{folder.name} is not writable"
+    return "ok"
+
+
+def check_broker(url: str) -> str:
+    """`ok`, or why hints cannot be published; jobs then start only when the dispatcher reaches it again."""
+    import redis  # only here: the API itself never talks to the broker
+
+    address = url.replace("redis+socket://", "unix://", 1)
+    try:
+        with redis.Redis.from_url(address, socket_connect_timeout=_BROKER_S, socket_timeout=_BROKER_S) as client:
+            client.ping()
+    except (redis.RedisError, OSError, ValueError) as error:
+        return type(error).__name__
+    return "ok"

@@ -1,0 +1,48 @@
+"""/v1/api-keys and /v1/me."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from app.api.answers import answer
+from app.api.documented import refusals
+from app.api.problems import Problem
+from app.api.schemas.accounts import KeyCreate, KeyCreated, KeyList, KeyView, Me
+from app.api.security import Admin, Anyone
+from app.store import api_keys as store
+
+router = APIRouter(prefix="/v1", tags=["account"])
+
+
+@router.post(
+    "/api-keys", status_code=201, response_model=KeyCreated, responses=refusals(415), summary="Create an API key"
+)
+def create_api_key(caller: Admin, body: KeyCreate) -> Response:
+    """A key of the caller's own tenant. Its token is in this answer and nowhere else."""
+    scopes = sorted(set(body.scopes))
+    row, token = store.create_key(caller.conn, caller.tenant_id, body.name, scopes, body.expires_at)
+    created = KeyCreated(token=token, **row)
+    return answer(created, status=201, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/api-keys", response_model=KeyList, responses=refusals(), summary="List API keys")
+def list_api_keys(caller: Admin) -> KeyList:
+    """Every key of the tenant, newest first, without secrets."""
+    rows = store.list_keys(caller.conn, caller.tenant_id)
+    return KeyList(items=[KeyView(**row) for row in rows], next_page_token="")
+
+
+@router.delete("/api-keys/{key_id}", status_code=204, responses=refusals(404), summary="Revoke an API key")
+def revoke_api_key(caller: Admin, key_id: str) -> Response:
+    """Make a key useless from now on."""
+    if not store.revoke_key(caller.conn, caller.tenant_id, key_id):
+        raise Problem("not_found", f"There is no live key {key_id}.")
+    return Response(status_code=204)
+
+
+@router.get("/me", response_model=Me, responses=refusals(), summary="Who am I")
+def get_me(caller: Anyone) -> Me:
+    """The key that asks, its tenant and its scopes."""
+    who = caller.identity
+    return Me(key_id=who.key_id, tenant_id=who.tenant_id, name=who.name, scopes=sorted(who.scopes))

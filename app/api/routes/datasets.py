@@ -1,0 +1,104 @@
+"""/v1/datasets: create, look at, change, delete."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from app.api.answers import need_match, tagged
+from app.api.documented import UNCHANGED, refusals
+from app.api.idempotency import IdempotencyKey, Made, once
+from app.api.pagination import Page, Pager
+from app.api.problems import Problem
+from app.api.schemas.common import Kind
+from app.api.schemas.datasets import DatasetCreate, DatasetList, DatasetPatch, DatasetView
+from app.api.security import Caller, DatasetReader, DatasetWriter
+from app.store import datasets as store
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+
+
+@router.post("", status_code=201, response_model=DatasetView, responses=refusals(409, 415), summary="Create a dataset")
+def create_dataset(
+    request: Request, caller: DatasetWriter, body: DatasetCreate, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """An empty dataset; put its files, then commit them."""
+
+    def make() -> Made:
+        row = store.create_dataset(
+            caller.conn,
+            caller.tenant_id,
+            name=body.name,
+            kind=body.kind,
+            columns=body.columns,
+            options=body.options,
+            tags=body.tags,
+        )
+        return 201, DatasetView.of(row), {"Location": f"/v1/datasets/{row['id']}"}
+
+    return once(request, caller, idempotency_key, body, make)
+
+
+@router.get("", response_model=DatasetList, responses=refusals(), summary="List datasets")
+def list_datasets(
+    caller: DatasetReader, page: Page, kind: Annotated[Kind | None, Query(description="Only of this kind.")] = None
+) -> DatasetList:
+    """Datasets, newest first."""
+    pager = Pager.of(page, caller.services.settings.secret, caller.tenant_id, "datasets", kind=kind)
+    rows = store.list_datasets(caller.conn, caller.tenant_id, kind=kind, after=pager.after_row(), limit=pager.limit)
+    return DatasetList.model_validate(pager.answer(rows, DatasetView.of))
+
+
+@router.get(
+    "/{dataset_id}", response_model=DatasetView, responses={**UNCHANGED, **refusals(404)}, summary="Get a dataset"
+)
+def get_dataset(request: Request, caller: DatasetReader, dataset_id: str) -> Response:
+    """One dataset with its ETag, which changes and deletions must name."""
+    return tagged(request, DatasetView.of(existing(caller, dataset_id)))
+
+
+@router.patch(
+    "/{dataset_id}",
+    response_model=DatasetView,
+    responses=refusals(404, 412, 415, 428),
+    summary="Change a dataset",
+)
+def update_dataset(request: Request, caller: DatasetWriter, dataset_id: str, body: DatasetPatch) -> Response:
+    """Change its name, tags, columns or options; needs If-Match."""
+    row = existing(caller, dataset_id, lock=True)
+    need_match(request, DatasetView.of(row))
+    changes = body.model_dump(exclude_none=True)
+    if changes:
+        store.update_dataset(caller.conn, caller.tenant_id, dataset_id, changes)
+    return tagged(request, DatasetView.of(existing(caller, dataset_id)))
+
+
+@router.delete("/{dataset_id}", status_code=204, responses=refusals(404, 409, 412, 428), summary="Delete a dataset")
+def delete_dataset(
+    request: Request,
+    caller: DatasetWriter,
+    dataset_id: str,
+    force: Annotated[bool, Query(description="Even while unfinished jobs read it; they go on.")] = False,
+) -> Response:
+    """Delete a dataset; what was made from it stays. Needs If-Match."""
+    row = existing(caller, dataset_id, lock=True)
+    need_match(request, DatasetView.of(row))
+    users = store.live_jobs_of(caller.conn, caller.tenant_id, dataset_id)
+    if users and not force:
+        raise Problem(
+            "dataset_in_use",
+            f"{dataset_id} is read by unfinished jobs: {', '.join(users)}.",
+            hint="Cancel them, or delete with ?force=true.",
+        )
+    store.delete_dataset(caller.conn, caller.tenant_id, dataset_id)
+    return Response(status_code=204)
+
+
+def existing(caller: Caller, dataset_id: str, *, lock: bool = False) -> dict[str, object]:
+    """The dataset's row; 404 when this tenant has none of that id."""
+    row = store.get_dataset(caller.conn, caller.tenant_id, dataset_id, lock=lock)
+    if row is None:
+        raise Problem("not_found", f"There is no dataset {dataset_id}.")
+    return row

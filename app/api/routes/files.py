@@ -1,0 +1,157 @@
+"""/v1/datasets/{id}/files: put, get and delete the files that the next version is made of."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Request
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from app.api.answers import answer
+from app.api.digests import sha256_of_field
+from app.api.documented import binary, refusals
+from app.api.downloads import BlobContent, send
+from app.api.pagination import Page, Pager
+from app.api.paths import checked_path
+from app.api.problems import Problem
+from app.api.routes.datasets import existing
+from app.api.schemas.datasets import FileList, FileView
+from app.api.security import DatasetReader, DatasetWriter, identified
+from app.api.services import Services, services_of
+from app.store import artifacts
+from app.store import datasets as store
+from app.store.api_keys import Identity
+from app.store.blobs import CHUNK, StoredBlob, record
+
+router = APIRouter(prefix="/v1/datasets/{dataset_id}/files", tags=["files"])
+log = logging.getLogger(__name__)
+MEDIA_TYPE = "application/octet-stream"
+_BODY = {"requestBody": {"required": True, "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+@router.get("", response_model=FileList, responses=refusals(404), summary="List uploaded files")
+def list_files(caller: DatasetReader, dataset_id: str, page: Page) -> FileList:
+    """The files put so far, by path."""
+    existing(caller, dataset_id)
+    pager = Pager.of(page, caller.services.settings.secret, caller.tenant_id, f"files of {dataset_id}")
+    after = pager.after()
+    rows = artifacts.list_artifacts(
+        caller.conn, caller.tenant_id, dataset_id, after=after[0] if after else None, limit=pager.limit
+    )
+    return FileList.model_validate(pager.answer(rows, _view, keys=("path",)))
+
+
+@router.put(
+    "/{path:path}",
+    status_code=201,
+    response_model=FileView,
+    responses={
+        200: {"description": "An earlier file was replaced.", "model": FileView},
+        **refusals(404, 409, 507),
+    },
+    openapi_extra=_BODY,
+    summary="Upload a file",
+)
+async def put_file(
+    request: Request,
+    identity: Annotated[Identity, Depends(identified("datasets:write"))],
+    dataset_id: str,
+    path: str,
+    content_digest: Annotated[str | None, Header(description="`sha-256=:<base64>:`, checked when sent.")] = None,
+) -> Response:
+    """The raw bytes of one file, streamed to the store; an earlier file of that path is replaced."""
+    services = services_of(request)
+    path = checked_path(path)
+    expected = sha256_of_field(content_digest) if content_digest is not None else None
+    await services.in_transaction(lambda conn: _check_target(conn, identity.tenant_id, dataset_id, path))
+    if services.short_of_disk():
+        raise Problem("insufficient_storage")
+    stored = await _receive(request, services, expected)
+
+    def record_it(conn: Connection) -> bool:
+        _check_target(conn, identity.tenant_id, dataset_id, path)
+        known = artifacts.get_artifact(conn, identity.tenant_id, dataset_id, path) is not None
+        record(conn, identity.tenant_id, dataset_id, path, stored, MEDIA_TYPE)
+        return known
+
+    replaced = await services.in_transaction(record_it)
+    headers = {"Location": f"/v1/datasets/{dataset_id}/files/{path}", "ETag": f'"{stored.sha256}"'}
+    view = FileView(path=path, size=stored.size, sha256=stored.sha256)
+    return answer(view, status=200 if replaced else 201, headers=headers)
+
+
+@router.get(
+    "/{path:path}",
+    response_class=Response,
+    responses=binary(ranges=True),
+    summary="Download an uploaded file",
+)
+async def get_file(
+    request: Request,
+    identity: Annotated[Identity, Depends(identified("datasets:read"))],
+    dataset_id: str,
+    path: str,
+) -> Response:
+    """The bytes that were put, whole or a range of them."""
+    services = services_of(request)
+
+    def find(conn: Connection) -> dict[str, Any] | None:
+        if store.get_dataset(conn, identity.tenant_id, dataset_id) is None:
+            return None
+        return artifacts.get_artifact(conn, identity.tenant_id, dataset_id, path)
+
+    file = await services.in_transaction(find)
+    if file is None:
+        raise Problem("not_found", f"{dataset_id} has no file of that path.")
+    content = BlobContent(services.blobs, file["sha256"], file["size"])
+    # The address names whatever was put there last, so its bytes may change.
+    return await send(request, content, file["media_type"], filename=path.rpartition("/")[2], cache="private, no-cache")
+
+
+@router.delete("/{path:path}", status_code=204, responses=refusals(404), summary="Delete an uploaded file")
+def delete_file(caller: DatasetWriter, dataset_id: str, path: str) -> Response:
+    """Forget a file; versions already committed keep their copy."""
+    existing(caller, dataset_id)
+    if not artifacts.delete_artifact(caller.conn, caller.tenant_id, dataset_id, path):
+        raise Problem("not_found", f"{dataset_id} has no file of that path.")
+    return Response(status_code=204)
+
+
+async def _receive(request: Request, services: Services, expected: str | None) -> StoredBlob:
+    """Write the body to the blob store. One that breaks off is removed; one with another hash than expected is
+    refused and left to the sweeper, for nothing refers to it."""
+    incoming = await run_in_threadpool(services.blobs.incoming)
+    with incoming:
+        waiting: list[bytes] = []
+        size = 0
+        try:
+            async for chunk in request.stream():
+                waiting.append(chunk)
+                size += len(chunk)
+                if size >= CHUNK:  # one thread hop for a megabyte, not one for each packet
+                    await run_in_threadpool(incoming.write, b"".join(waiting))
+                    waiting, size = [], 0
+        except ClientDisconnect:
+            log.debug("the client went away during an upload")
+            raise
+        await run_in_threadpool(incoming.write, b"".join(waiting))
+        stored = await run_in_threadpool(incoming.finish)
+    if expected is not None and stored.sha256 != expected:
+        raise Problem("checksum_mismatch")
+    return stored
+
+
+def _check_target(conn: Connection, tenant_id: str, dataset_id: str, path: str) -> None:
+    if store.get_dataset(conn, tenant_id, dataset_id) is None:
+        raise Problem("not_found", f"There is no dataset {dataset_id}.")
+    twin = artifacts.same_path_in_other_case(conn, tenant_id, dataset_id, path)
+    if twin is not None:
+        raise Problem("duplicate_file", f"The dataset has {twin} already.", hint="Delete it first.", pointer="path")
+
+
+def _view(row: Any) -> FileView:
+    return FileView(path=row["path"], size=row["size"], sha256=row["sha256"])

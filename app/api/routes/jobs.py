@@ -1,0 +1,166 @@
+"""/v1/jobs: ask for work, follow it, stop it, repeat it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+
+from app.api.answers import answer, tagged
+from app.api.documented import UNCHANGED, refusals
+from app.api.idempotency import IdempotencyKey, Made, once
+from app.api.pagination import Page, Pager
+from app.api.problems import Problem
+from app.api.schemas.common import State, Task
+from app.api.schemas.jobs import JobCreate, JobList, JobView
+from app.api.security import Caller, JobReader, JobWriter
+from app.jobs.cancel import cancel_job as cancel
+from app.jobs.create import NewJob
+from app.jobs.create import create_job as create
+from app.jobs.retry import retry_job as retry
+from app.store import jobs as store
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=JobView,
+    responses={
+        200: {"description": "With validate_only: the job that would be made.", "model": JobView},
+        **refusals(409, 415),
+    },
+    summary="Create a job",
+)
+def create_job(
+    request: Request,
+    caller: JobWriter,
+    body: JobCreate,
+    validate_only: Annotated[bool, Query(description="Check the request, store nothing.")] = False,
+    idempotency_key: IdempotencyKey = None,
+    traceparent: Annotated[str | None, Header(description="W3C trace context, kept on the job.")] = None,
+) -> Response:
+    """Queue a job, or answer with identical work that is under way or finished (see `cached_from`)."""
+    new = NewJob(
+        **body.model_dump(exclude={"limits"}),
+        limits=body.limits.model_dump(exclude_none=True),
+        api_key_id=caller.identity.key_id,
+        request_id=request.scope["distillery.request_id"],
+        traceparent=traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None,
+    )
+    limit = caller.services.settings.queue_limit
+    if validate_only:
+        row = create(caller.conn, caller.tenant_id, new, queue_limit=limit, validate_only=True)
+        return answer(JobView.of_validated(row))
+
+    def make() -> Made:
+        return _accepted(caller, create(caller.conn, caller.tenant_id, new, queue_limit=limit))
+
+    return once(request, caller, idempotency_key, body, make)
+
+
+@router.get("", response_model=JobList, responses=refusals(), summary="List jobs")
+def list_jobs(
+    caller: JobReader,
+    page: Page,
+    task: Annotated[Task | None, Query(description="Only of this task.")] = None,
+    state: Annotated[State | None, Query(description="Only in this state.")] = None,
+    dataset: Annotated[
+        str | None, Query(max_length=100, description="Only on this dataset `ds_x`, or version `ds_x@1`.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, Query(max_length=16, description="Only with this label: `name` or `name=value`.")
+    ] = None,
+) -> JobList:
+    """Jobs, newest first."""
+    filters: dict[str, Any] = {"task": task, "state": state, "dataset": dataset, "label": sorted(label or [])}
+    pager = Pager.of(page, caller.services.settings.secret, caller.tenant_id, "jobs", **filters)
+    labels = dict[str, str | None]()
+    for item in label or []:
+        name, equals, value = item.partition("=")
+        labels[name] = value if equals else None
+    rows = store.list_jobs(
+        caller.conn,
+        caller.tenant_id,
+        task=task,
+        state=state,
+        dataset=_version(dataset) if dataset else None,
+        labels=labels,
+        after=pager.after_row(),
+        limit=pager.limit,
+    )
+    return JobList.model_validate(pager.answer(rows, JobView.of))
+
+
+@router.get("/{job_id}", response_model=JobView, responses={**UNCHANGED, **refusals(404)}, summary="Get a job")
+def get_job(request: Request, caller: JobReader, job_id: str) -> Response:
+    """One job with a strong ETag: ask with If-None-Match to hear only of changes."""
+    return tagged(request, _view(caller, existing_job(caller, job_id)))
+
+
+@router.post("/{job_id}/cancel", response_model=JobView, responses=refusals(404), summary="Cancel a job")
+def cancel_job(caller: JobWriter, job_id: str) -> Response:
+    """Stop a job: at once while it waits, soon while it runs; one that has ended stays as it is."""
+    row = cancel(caller.conn, caller.tenant_id, job_id)
+    if row is None:
+        raise _unknown(job_id)
+    return answer(_view(caller, dict(row)))
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    response_model=JobView,
+    responses=refusals(404, 409),
+    summary="Retry a finished job",
+)
+def retry_job(request: Request, caller: JobWriter, job_id: str, idempotency_key: IdempotencyKey = None) -> Response:
+    """A new job with the same request, which starts from the old one's last checkpoint."""
+
+    def make() -> Made:
+        row = retry(
+            caller.conn,
+            caller.tenant_id,
+            job_id,
+            queue_limit=caller.services.settings.queue_limit,
+            api_key_id=caller.identity.key_id,
+            request_id=request.scope["distillery.request_id"],
+        )
+        if row is None:
+            raise _unknown(job_id)
+        return _accepted(caller, row)
+
+    return once(request, caller, idempotency_key, None, make)
+
+
+def existing_job(caller: Caller, job_id: str) -> dict[str, Any]:
+    """The job's row; 404 when this tenant has none of that id."""
+    row = store.get_job(caller.conn, caller.tenant_id, job_id)
+    if row is None:
+        raise _unknown(job_id)
+    return row
+
+
+def _accepted(caller: Caller, row: dict[str, Any]) -> Made:
+    return 202, _view(caller, row), {"Location": f"/v1/jobs/{row['id']}", "Retry-After": "2"}
+
+
+def _view(caller: Caller, row: dict[str, Any]) -> JobView:
+    return JobView.of(row, store.queue_position(caller.conn, row))
+
+
+def _version(text: str) -> tuple[str, int | None]:
+    dataset_id, at, number = text.partition("@")
+    if not at:
+        return dataset_id, None
+    if not (number.isascii() and number.isdigit() and int(number) < 2**31):
+        raise Problem("invalid_request", "A version is named as ds_...@1.", pointer="dataset")
+    return dataset_id, int(number)
+
+
+def _unknown(job_id: str) -> Problem:
+    return Problem("not_found", f"There is no job {job_id}.")

@@ -1,0 +1,97 @@
+"""/healthz, /readyz, /metrics and the pages of the problem codes: what operators and their programs look at."""
+
+from __future__ import annotations
+
+import logging
+from html import escape
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from app.api.documented import binary, refusals
+from app.api.metrics import CONTENT_TYPE
+from app.api.problem_codes import CODES
+from app.api.problems import Problem
+from app.api.readiness import check_broker, check_store
+from app.api.security import Credentials, identified
+from app.api.services import services_of
+from app.store.migrate import current_revision, head_revision
+
+router = APIRouter(tags=["operations"])
+log = logging.getLogger(__name__)
+
+
+@router.get("/healthz", summary="Is the process alive", responses=refusals())
+async def get_health() -> dict[str, str]:
+    """Answers whenever the process does."""
+    return {"status": "ok"}
+
+
+@router.get(
+    "/readyz",
+    summary="Can the process serve",
+    responses={503: {"description": "It cannot; the checks say why."}},
+)
+async def get_readiness(request: Request) -> JSONResponse:
+    """Database, schema and file store must be there; without the broker the service is only degraded."""
+    services = services_of(request)
+    checks: dict[str, str] = {}
+    try:
+        found = await services.in_transaction(current_revision)
+        expected = await run_in_threadpool(head_revision)
+        checks["database"] = "ok"
+        checks["schema"] = "ok" if found == expected else f"at {found}, this code expects {expected}"
+    except SQLAlchemyError as error:
+        checks["database"] = type(error).__name__
+    checks["store"] = await run_in_threadpool(check_store, services.settings)
+    if services.stopping.is_set():
+        checks["process"] = "stopping"
+    ready = all(result == "ok" for result in checks.values())
+    checks["broker"] = await run_in_threadpool(check_broker, services.settings.broker_url)
+    status = "unready" if not ready else "ready" if checks["broker"] == "ok" else "degraded"
+    return JSONResponse({"status": status, "checks": checks}, 200 if ready else 503)
+
+
+async def _may_read_metrics(request: Request, credentials: Credentials) -> None:
+    if not services_of(request).settings.metrics_open:
+        await identified("admin")(request, credentials)
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={**binary("text/plain"), **refusals()},
+    summary="Metrics for Prometheus",
+)
+async def get_metrics(request: Request, _: Annotated[None, Depends(_may_read_metrics)]) -> Response:
+    """Requests of this process, and jobs as the database counts them; only the former while it is away."""
+    services = services_of(request)
+
+    def of_jobs(conn: Connection) -> bytes:
+        return services.metrics.of_jobs(conn)
+
+    try:
+        jobs = await services.in_transaction(of_jobs)
+    except SQLAlchemyError as error:
+        log.warning("metrics without jobs: %s", type(error).__name__)
+        jobs = b""
+    return Response(services.metrics.own() + jobs, media_type=CONTENT_TYPE)
+
+
+@router.get("/problems/{code}", response_class=HTMLResponse, responses=refusals(404), summary="Meaning of a problem")
+async def get_problem_page(code: str) -> HTMLResponse:
+    """The page that the `type` of a problem document names."""
+    known: Any = CODES.get(code)
+    if known is None:
+        raise Problem("not_found", "There is no problem of that code.")
+    title, meaning = escape(known.title), escape(known.meaning)
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+        f"<h1>{title}</h1><p><code>{escape(code)}</code>, HTTP {known.status}</p><p>{meaning}</p></html>"
+    )
+    return HTMLResponse(page, headers={"Content-Security-Policy": "default-src 'none'"})

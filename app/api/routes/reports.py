@@ -1,0 +1,89 @@
+"""/v1/reports: the evidence of a job, as JSON, as a page, and its plots and tables singly."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from app.api.documented import binary
+from app.api.downloads import BlobContent, send
+from app.api.problems import Problem
+from app.api.security import identified
+from app.api.services import services_of
+from app.store.api_keys import Identity
+from app.store.artifacts import get_artifact
+from app.store.summaries import get_report as get_row
+
+router = APIRouter(prefix="/v1/reports", tags=["reports"])
+Reader = Annotated[Identity, Depends(identified("summaries:read"))]
+# The page holds strings of the user's data: it may be looked at, but runs no script and asks nobody.
+_PAGE = {
+    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "frame-ancestors 'self'",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+@router.get(
+    "/{report_id}.html", response_class=Response, responses=binary("text/html", ranges=True), summary="Report page"
+)
+async def get_report_page(request: Request, identity: Reader, report_id: str) -> Response:
+    """The report as a page that stands alone."""
+    return await _file(request, identity, report_id, "report.html", headers=_PAGE)
+
+
+@router.get(
+    "/{report_id}", response_class=Response, responses=binary("application/json", ranges=True), summary="Get a report"
+)
+async def get_report(request: Request, identity: Reader, report_id: str) -> Response:
+    """Every number of the report with its unit, interval and n."""
+    return await _file(request, identity, report_id, "report.json")
+
+
+@router.get(
+    "/{report_id}/plots/{name}.svg",
+    response_class=Response,
+    responses=binary("image/svg+xml", ranges=True),
+    summary="Plot of a report",
+)
+async def get_report_plot(request: Request, identity: Reader, report_id: str, name: str) -> Response:
+    """One plot."""
+    return await _file(request, identity, report_id, f"plots/{name}.svg", headers=_PAGE)
+
+
+@router.get(
+    "/{report_id}/tables/{name}.csv",
+    response_class=Response,
+    responses=binary("text/csv", ranges=True),
+    summary="Table of a report",
+)
+async def get_report_table(request: Request, identity: Reader, report_id: str, name: str) -> Response:
+    """One table."""
+    return await _file(request, identity, report_id, f"tables/{name}.csv", filename=f"{name}.csv")
+
+
+async def _file(
+    request: Request,
+    identity: Identity,
+    report_id: str,
+    path: str,
+    *,
+    filename: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    services = services_of(request)
+
+    def find(conn: Connection) -> dict[str, Any]:
+        if get_row(conn, identity.tenant_id, report_id) is None:
+            raise Problem("not_found", f"There is no report {report_id}.")
+        file = get_artifact(conn, identity.tenant_id, report_id, path)
+        if file is None:
+            raise Problem("not_found", f"{report_id} has no {path}.")
+        return file
+
+    file = await services.in_transaction(find)
+    content = BlobContent(services.blobs, file["sha256"], file["size"])
+    return await send(request, content, file["media_type"], filename=filename, headers=headers)

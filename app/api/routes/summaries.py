@@ -1,0 +1,93 @@
+"""/v1/summaries: the manifest of a summary, and its files singly or as one zip."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from app.api.answers import tagged
+from app.api.bundle import zip_of
+from app.api.documented import UNCHANGED, binary, refusals
+from app.api.downloads import BlobContent, send
+from app.api.problems import Problem
+from app.api.schemas.results import SummaryView
+from app.api.security import JobWriter, SummaryReader, identified
+from app.api.services import services_of
+from app.store import summaries as store
+from app.store.api_keys import Identity
+from app.store.artifacts import get_artifact, list_artifacts
+
+router = APIRouter(prefix="/v1/summaries/{summary_id}", tags=["summaries"])
+Downloader = Annotated[Identity, Depends(identified("summaries:read"))]
+
+
+@router.get(
+    "", response_model=SummaryView, responses={**UNCHANGED, **refusals(404)}, summary="Get a summary's manifest"
+)
+def get_summary(request: Request, caller: SummaryReader, summary_id: str) -> Response:
+    """What the summary is, where it came from, and its files with their hashes."""
+    row = store.get_summary(caller.conn, caller.tenant_id, summary_id)
+    if row is None:
+        raise _unknown(summary_id)
+    return tagged(request, SummaryView.of(row, list_artifacts(caller.conn, caller.tenant_id, summary_id)))
+
+
+@router.get(
+    "/download",
+    response_class=Response,
+    responses=binary("application/zip", ranges=True),
+    summary="Download a summary as a zip",
+)
+async def download_summary(request: Request, identity: Downloader, summary_id: str) -> Response:
+    """All files as one zip; equal content gives equal bytes, so ranges and resumed downloads work."""
+    services = services_of(request)
+
+    def find(conn: Connection) -> list[dict[str, Any]]:
+        if store.get_summary(conn, identity.tenant_id, summary_id) is None:
+            raise _unknown(summary_id)
+        return list_artifacts(conn, identity.tenant_id, summary_id)
+
+    files = await services.in_transaction(find)
+    content = await run_in_threadpool(zip_of, services.blobs, files)
+    return await send(request, content, "application/zip", filename=f"summary-{summary_id}.zip")
+
+
+@router.get(
+    "/files/{path:path}",
+    response_class=Response,
+    responses=binary(ranges=True),
+    summary="Download a file of a summary",
+)
+async def get_summary_file(request: Request, identity: Downloader, summary_id: str, path: str) -> Response:
+    """One file, whole or a range of it."""
+    services = services_of(request)
+
+    def find(conn: Connection) -> dict[str, Any]:
+        if store.get_summary(conn, identity.tenant_id, summary_id) is None:
+            raise _unknown(summary_id)
+        file = get_artifact(conn, identity.tenant_id, summary_id, path)
+        if file is None:
+            raise Problem("not_found", f"{summary_id} has no file of that path.")
+        return file
+
+    file = await services.in_transaction(find)
+    content = BlobContent(services.blobs, file["sha256"], file["size"])
+    # Files are offered for saving and sandboxed: a bundle holds an HTML report made from the user's own strings.
+    headers = {"Content-Security-Policy": "sandbox; default-src 'none'"}
+    return await send(request, content, file["media_type"], filename=path.rpartition("/")[2], headers=headers)
+
+
+@router.delete("", status_code=204, responses=refusals(404), summary="Delete a summary")
+def delete_summary(caller: JobWriter, summary_id: str) -> Response:
+    """Delete a summary; its report stays."""
+    if not store.delete_summary(caller.conn, caller.tenant_id, summary_id):
+        raise _unknown(summary_id)
+    return Response(status_code=204)
+
+
+def _unknown(summary_id: str) -> Problem:
+    return Problem("not_found", f"There is no summary {summary_id}.")

@@ -1,0 +1,85 @@
+"""What several documents share: strict request bodies, lists, problems."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MAX_DEPTH = 8
+Kind = Literal["interactions", "sequences", "graph", "images", "table", "text", "labels", "bandit"]
+Task = Literal[
+    "ingest", "distil", "select", "evaluate", "estimate", "learn", "advise", "tokenise", "audit", "search", "compare"
+]
+State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+ShortText = Annotated[str, Field(min_length=1, max_length=200)]
+Labels = Annotated[
+    dict[Annotated[str, Field(max_length=63)], Annotated[str, Field(max_length=200)]], Field(max_length=16)
+]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Request(BaseModel):
+    """A request body: unknown fields are refused, and so is what Postgres or JSON cannot hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, value: Any) -> Any:
+        _check(value, 0)
+        return value
+
+
+class Answer(BaseModel):
+    """A document of an answer; fields may be added."""
+
+
+class Listed(Answer):
+    """One page of a list."""
+
+    next_page_token: str = Field(description="Ask for the next page with it; empty at the end.")
+
+
+class FieldError(Answer):
+    """What is wrong with one field."""
+
+    pointer: str = Field(description="JSON pointer into the body, or the name of a parameter.")
+    code: str
+    detail: str
+
+
+class ProblemDocument(Answer):
+    """A refusal (RFC 9457)."""
+
+    type: str = Field(description="Address of the page that explains the code.")
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str = Field(description="Stable: programs may depend on it.")
+    errors: list[FieldError]
+    hint: str
+    request_id: str
+
+
+def _check(value: Any, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
+    match value:
+        case str():
+            if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+                raise ValueError("a string contains a NUL or half of a surrogate pair")
+        case float():
+            if not math.isfinite(value):
+                raise ValueError("a number is not finite")
+        case dict():
+            for name, item in value.items():  # pyright: ignore[reportUnknownVariableType]
+                _check(name, depth)
+                _check(item, depth + 1)
+        case list():
+            for item in value:  # pyright: ignore[reportUnknownVariableType]
+                _check(item, depth + 1)
+        case _:
+            pass

@@ -1,0 +1,189 @@
+"""Documents of datasets, their files and versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from app.api.schemas.common import Answer, Kind, Labels, Listed, Request, Sha256, ShortText
+from app.api.schemas.jobs import JobView
+
+DatasetState = Literal["open", "ingesting", "ready", "failed"]
+
+
+class DatasetCreate(Request):
+    """A new dataset; its files are put afterwards."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "shop clicks",
+                    "kind": "interactions",
+                    "columns": {"user": "customer", "item": "sku"},
+                    "options": {"split": "leave_2"},
+                    "tags": {"team": "search"},
+                }
+            ]
+        }
+    )
+
+    name: ShortText
+    kind: Kind
+    columns: dict[str, Any] = Field({}, description="Which column of the files plays which role of the kind.")
+    options: dict[str, Any] = Field({}, description="How the files are read and split; see the kind's `ingest` method.")
+    tags: Labels = Field({})
+
+
+class DatasetPatch(Request):
+    """What may change later; columns and options take effect at the next commit."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "shop clicks, May"}]})
+
+    name: ShortText | None = None
+    columns: dict[str, Any] | None = None
+    options: dict[str, Any] | None = None
+    tags: Labels | None = None
+
+
+class DatasetView(Answer):
+    """A dataset."""
+
+    id: str
+    name: str
+    kind: str
+    columns: dict[str, Any]
+    options: dict[str, Any]
+    tags: dict[str, str]
+    state: DatasetState = Field(description="Of the latest version; `open` before the first commit.")
+    latest_version: int = Field(description="0 before the first commit.")
+    summary: str | None = Field(description="The summary that this dataset is the export of.")
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> DatasetView:
+        """From its row."""
+        return cls(summary=row["summary_id"], **{name: row[name] for name in cls.model_fields if name != "summary"})
+
+
+class DatasetList(Listed):
+    """A page of datasets, newest first."""
+
+    items: list[DatasetView]
+
+
+class FileView(Answer):
+    """An uploaded file."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class FileList(Listed):
+    """The uploaded files of a dataset, by path."""
+
+    items: list[FileView]
+
+
+class CommittedFile(Request):
+    """A file as the client believes it to be."""
+
+    path: str = Field(max_length=255)
+    sha256: Sha256
+    size: int = Field(ge=0)
+
+
+class Commit(Request):
+    """Which uploaded files make the version; all of them unless named."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "files": [
+                        {
+                            "path": "clicks.csv",
+                            "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                            "size": 4,
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    files: list[CommittedFile] | None = Field(None, max_length=10_000)
+
+
+class Committed(Answer):
+    """The version being made, and the job that makes it ready."""
+
+    job: JobView
+    dataset: str
+    version: int
+    reference: str = Field(description="How jobs name the version: `ds_x@n`.")
+
+
+class VersionView(Answer):
+    """One immutable version of a dataset."""
+
+    dataset: str
+    number: int
+    reference: str
+    state: Literal["ingesting", "ready", "failed"]
+    content_sha256: str | None = Field(description="Over the canonical files; equal content has an equal hash.")
+    job: str | None = Field(description="The job that ingested it.")
+    sources: list[dict[str, Any]]
+    columns: Any = Field(description="The canonical files' columns.")
+    detection: Any = Field(description="What was recognised in the files.")
+    statistics: dict[str, Any]
+    warnings: list[Any]
+    error: dict[str, Any] | None
+    created_at: datetime
+    ready_at: datetime | None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> VersionView:
+        """From its row."""
+        manifest: Mapping[str, Any] = row["manifest"]
+        return cls(
+            dataset=row["dataset_id"],
+            number=row["number"],
+            reference=f"{row['dataset_id']}@{row['number']}",
+            state=row["state"],
+            content_sha256=row["content_sha256"],
+            job=row["job_id"],
+            sources=manifest.get("sources", []),
+            columns=manifest.get("schema"),
+            detection=manifest.get("detection"),
+            statistics=manifest.get("statistics", {}),
+            warnings=manifest.get("warnings", []),
+            error=manifest.get("error"),
+            created_at=row["created_at"],
+            ready_at=row["ready_at"],
+        )
+
+
+class VersionList(Listed):
+    """A page of versions, newest first."""
+
+    items: list[VersionView]
+
+
+class Preview(Answer):
+    """The first rows of a version."""
+
+    reference: str
+    rows: list[dict[str, Any]]
+
+
+class Statistics(Answer):
+    """What was counted in a version."""
+
+    reference: str
+    statistics: dict[str, Any]

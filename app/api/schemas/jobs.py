@@ -1,0 +1,139 @@
+"""Documents of jobs and their events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, field_validator
+
+from app.api.schemas.common import Answer, Labels, Listed, Request, State, Task
+
+INT64 = 2**63
+
+
+class Limits(Request):
+    """What a job may use."""
+
+    time_s: int | None = Field(None, ge=10, le=86_400, description="A method with a best-so-far ends with it then.")
+    memory_mb: int | None = Field(None, ge=64, le=4_194_304)
+    disk_mb: int | None = Field(None, ge=16, le=67_108_864)
+
+
+class JobCreate(Request):
+    """A job to run; everything but the dataset has a default."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "method": "distill-cf",
+                    "dataset": "ds_06dc1m8yk2v9t3q5w7x4z1b0ra@1",
+                    "params": {"budget": "1%"},
+                    "seed": 0,
+                    "labels": {"team": "search"},
+                }
+            ]
+        }
+    )
+
+    dataset: str = Field(min_length=1, max_length=100, description="`ds_x@3`, or `ds_x` for its latest ready version.")
+    method: str = Field(
+        "auto", min_length=1, max_length=100, description="A name from /v1/methods of the dataset's kind."
+    )
+    task: Task | None = Field(None, description="The method fixes it; when given it must agree.")
+    inputs: dict[str, str] = Field({}, max_length=16, description="Further inputs: `sum_x` or `ds_x@n` by name.")
+    params: dict[str, Any] = Field({}, description="By the method's `params_schema`.")
+    evaluate: dict[str, Any] = Field({}, description="By the method's `evaluate_schema`.")
+    seed: int = Field(0, ge=-INT64, lt=INT64)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    limits: Limits = Field(default_factory=lambda: Limits.model_validate({}))
+    labels: Labels = Field({})
+    priority: int = Field(0, ge=-10, le=10)
+    deterministic: bool = False
+    force: bool = Field(False, description="Run even if identical work is finished or under way.")
+
+    @field_validator("task")
+    @classmethod
+    def _asked_for(cls, task: str | None) -> str | None:
+        if task == "ingest":
+            raise ValueError("versions are ingested by committing a dataset")
+        return task
+
+
+class JobView(Answer):
+    """A job."""
+
+    id: str | None = Field(description="None when the request was only validated.")
+    state: State
+    task: str
+    kind: str
+    method: str
+    method_version: int
+    dataset: str
+    inputs: dict[str, Any]
+    params: dict[str, Any]
+    evaluate: dict[str, Any]
+    seed: int
+    device: str
+    limits: dict[str, Any]
+    labels: dict[str, Any]
+    priority: int
+    deterministic: bool
+    force: bool
+    attempt: int
+    progress: dict[str, Any] = Field(description="phase, step, total, fraction (0 to 1), eta_s, metrics.")
+    queue: str
+    queue_position: int | None = Field(description="Jobs before it; None unless it waits.")
+    cancel_requested_at: datetime | None
+    error: dict[str, Any] | None = Field(description="code, detail, hint, pointer of a failed job.")
+    result: dict[str, Any] | None = Field(description="Ids: summary, report, dataset.")
+    cost: dict[str, Any] | None
+    environment: dict[str, Any] | None
+    input_hash: str = Field(description="Equal for requests that must give equal results.")
+    cached_from: str | None = Field(description="The identical job whose result this one was given.")
+    retry_of: str | None
+    last_seq: int = Field(description="Number of the last event.")
+    created_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], queue_position: int | None = None) -> JobView:
+        """From its row."""
+        made = ("dataset", "queue_position")
+        fields = {name: row.get(name) for name in cls.model_fields if name not in made}
+        return cls.model_validate(
+            {
+                **fields,
+                "dataset": f"{row['dataset_id']}@{row['dataset_version']}",
+                "queue_position": queue_position,
+            }
+        )
+
+    @classmethod
+    def of_validated(cls, row: Mapping[str, Any]) -> JobView:
+        """From a row that was not stored; `cost` is then the method's estimate."""
+        return cls.of({"attempt": 0, "last_seq": 0, "progress": {}, **row, "id": None})
+
+
+class JobList(Listed):
+    """A page of jobs, newest first."""
+
+    items: list[JobView]
+
+
+class JobEvent(Answer):
+    """One event of a job; numbers are gapless."""
+
+    seq: int
+    at: datetime
+    type: str
+    data: dict[str, Any]
+
+
+class JobEventList(Answer):
+    """Events in order; ask again with ?after= the last seq."""
+
+    items: list[JobEvent]

@@ -1,0 +1,91 @@
+"""What the routes of one API process share: settings, database, files, events."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from app.api.events import EventHub
+from app.api.metrics import Metrics
+from app.settings import Settings
+from app.store.blobs import Blobs, LocalBlobs
+from app.store.database import open_engine
+
+T = TypeVar("T")
+_TOUCH_EVERY_S = 60.0
+
+
+@dataclass
+class Services:
+    """Opened when the process starts to serve, closed when it stops.
+
+    `gate` admits no more transactions than there are connections, so that no thread ever waits for one: threads
+    that wait for connections held by requests that wait for threads would stand still together.
+    """
+
+    settings: Settings
+    engine: Engine
+    blobs: Blobs
+    events: EventHub
+    metrics: Metrics
+    stopping: asyncio.Event
+    gate: asyncio.Semaphore
+    _touched: dict[str, float] = field(default_factory=dict[str, float])
+    _touching: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def open(cls, settings: Settings, metrics: Metrics, stopping: asyncio.Event) -> Services:
+        """Connects to nothing yet: the process starts even while the database is away."""
+        engine = open_engine(settings.database_url, pool=settings.database_pool)
+        return cls(
+            settings=settings,
+            engine=engine,
+            blobs=LocalBlobs(settings.blob_dir, settings.staging_dir),
+            events=EventHub(engine),
+            metrics=metrics,
+            stopping=stopping,
+            gate=asyncio.Semaphore(2 * settings.database_pool),
+        )
+
+    def close(self) -> None:
+        """Give connections back."""
+        self.events.stop()
+        self.engine.dispose()
+
+    async def in_transaction(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a thread inside a transaction of its own; committed when this returns."""
+
+        def run() -> T:
+            with self.engine.begin() as conn:
+                return work(conn)
+
+        async with self.gate:
+            return await run_in_threadpool(run)
+
+    def due_for_touch(self, key_id: str) -> bool:
+        """Whether the use of a key should be noted now: once a minute per process, so that reads stay reads."""
+        now = time.monotonic()
+        with self._touching:
+            if now - self._touched.get(key_id, -_TOUCH_EVERY_S) < _TOUCH_EVERY_S:
+                return False
+            self._touched[key_id] = now
+            return True
+
+    def short_of_disk(self) -> bool:
+        """Whether less than 5 % of the disk (at most 10 GB of a huge one), or 2 GB, are free."""
+        disk = shutil.disk_usage(self.settings.blob_dir)
+        return disk.free < max(min(0.05 * disk.total, 10e9), 2e9)
+
+
+def services_of(request: Request) -> Services:
+    """The services of the process that answers this request."""
+    return request.app.state.services

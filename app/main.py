@@ -1,0 +1,88 @@
+"""The API: `create_app(settings)`, and `python -m app.main`, which serves it.
+
+`python -m app.main openapi` writes the API's description instead, and needs no settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from app.api import refusals
+from app.api.metrics import Metrics, MetricsMiddleware, route_template
+from app.api.middleware import Gate
+from app.api.openapi import describe, rendered
+from app.api.routes import (
+    accounts,
+    datasets,
+    events,
+    files,
+    jobs,
+    methods,
+    operations,
+    reports,
+    summaries,
+    versions,
+)
+from app.api.server import Server, configure
+from app.api.services import Services
+from app.settings import Settings
+
+_ROUTERS = (datasets, files, versions, methods, jobs, events, summaries, reports, accounts, operations)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; it opens its connections when it starts to serve.
+
+    `app.state.stopping` is the event that ends open streams: whoever runs the application sets it first of all.
+    """
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        services = Services.open(settings, metrics, app.state.stopping)
+        services.events.start()
+        app.state.services = services
+        try:
+            yield
+        finally:
+            app.state.stopping.set()
+            await asyncio.to_thread(services.close)
+
+    app = FastAPI(
+        lifespan=lifespan, docs_url=None, redoc_url=None, generate_unique_id_function=lambda route: route.name
+    )
+    app.state.stopping = asyncio.Event()
+    describe(app)
+    refusals.install(app)
+    for module in _ROUTERS:
+        app.include_router(module.router)
+    app.add_middleware(Gate, settings=settings)
+    app.add_middleware(MetricsMiddleware, metrics=metrics, route_of=route_template)
+    return app
+
+
+def undecided() -> Settings:
+    """Settings that describe the API but cannot serve it."""
+    required = ("database_url", "broker_url", "blob_dir", "staging_dir", "secret")
+    return Settings.model_validate(dict.fromkeys(required, ""))
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT; open event streams say goodbye, other requests have 20 s to finish."""
+    if sys.argv[1:] == ["openapi"]:
+        sys.stdout.write(rendered(create_app(undecided())))
+        return
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = Settings()  # pyright: ignore[reportCallIssue] - filled from the environment
+    app = create_app(settings)
+    Server(configure(app, host=settings.host, port=settings.port), app.state.stopping.set).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Who may ask what: keys, scopes, tenants."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from starlette.testclient import TestClient
+
+from tests.integration.api.conftest import Api
+
+OPEN = {"/healthz", "/readyz", "/metrics", "/problems/{code}"}
+BODIES: dict[str, Any] = {
+    "create_dataset": {"name": "x", "kind": "graph"},
+    "update_dataset": {"name": "x"},
+    "create_job": {"dataset": "ds_x"},
+    "create_api_key": {"name": "x", "scopes": ["admin"]},
+}
+NEEDS = {
+    "datasets": {"GET": "datasets:read", "else": "datasets:write"},
+    "files": {"GET": "datasets:read", "else": "datasets:write"},
+    "versions": {"GET": "datasets:read", "else": "datasets:write"},
+    "methods": {"GET": "jobs:read"},
+    "jobs": {"GET": "jobs:read", "else": "jobs:write"},
+    "summaries": {"GET": "summaries:read", "else": "jobs:write"},
+    "reports": {"GET": "summaries:read"},
+    "account": {"GET": "admin", "else": "admin"},
+}
+
+
+def operations(client: TestClient) -> list[tuple[str, str, dict[str, Any]]]:
+    paths = client.get("/openapi.json").json()["paths"]
+    return [(verb.upper(), path, operation) for path, verbs in paths.items() for verb, operation in verbs.items()]
+
+
+def filled(path: str, api: Api) -> str:
+    """The path with ids of things that exist for this tenant."""
+    version = api.version()
+    made = api.summary()
+    dataset_id = version.partition("@")[0]
+    with api.engine.begin() as conn:
+        key_id = conn.execute(
+            text("SELECT id FROM api_key WHERE tenant_id = :t LIMIT 1"), {"t": api.tenant_id}
+        ).scalar_one()
+    job_id = api.get("/v1/jobs").json()["items"][0]["id"]
+    values = {
+        "dataset_id": dataset_id,
+        "number": "1",
+        "path": "clicks.csv" if "datasets" in path else "manifest.json",
+        "kind": "interactions",
+        "job_id": job_id,
+        "summary_id": made["summary"],
+        "report_id": made["report"],
+        "key_id": key_id,
+        "name": "curve" if "plots" in path else "main",
+    }
+    for name, value in values.items():
+        path = path.replace(f"{{{name}}}", value)
+    return path
+
+
+def send(api: Api, verb: str, path: str, operation: dict[str, Any]) -> Any:
+    options: dict[str, Any] = {"headers": {"If-Match": "*"}}
+    if operation["operationId"] in BODIES:
+        options["json"] = BODIES[operation["operationId"]]
+    elif verb == "PUT":
+        options["content"] = b"x"
+    return api.request(verb, path, **options)
+
+
+def test_every_route_when_the_id_is_of_another_tenant_then_404(api: Api, other: Api, client: TestClient) -> None:
+    tried = 0
+    for verb, path, operation in operations(client):
+        if "{" not in path or path in OPEN or "/methods/" in path:
+            continue
+        answer = send(other, verb, filled(path, api), operation)
+        assert answer.status_code == 404, (verb, path, answer.text)
+        assert answer.json()["code"] == "not_found"
+        tried += 1
+    assert tried >= 24
+
+
+def test_every_listed_id_when_it_is_its_own_tenant_then_not_404(api: Api, client: TestClient) -> None:
+    # The mirror of the test above: the ids it fills in are really there, so its 404s are not for nothing.
+    for verb, path, operation in operations(client):
+        if verb != "GET" or "{" not in path or path in OPEN or "/methods/" in path:
+            continue
+        assert send(api, verb, filled(path, api), operation).status_code == 200, path
+
+
+def test_lists_when_another_tenant_has_rows_then_empty(api: Api, other: Api) -> None:
+    api.summary()
+    for path in ("/v1/datasets", "/v1/jobs"):
+        assert other.get(path).json()["items"] == []
+    assert len(other.get("/v1/api-keys").json()["items"]) == 1
+
+
+def test_create_job_when_the_dataset_is_of_another_tenant_then_unknown(api: Api, other: Api) -> None:
+    answer = other.post("/v1/jobs", json={"dataset": api.version(), "method": "auto"})
+    assert answer.json()["code"] == "unknown_dataset"
+
+
+def test_every_route_when_no_key_is_sent_then_401(client: TestClient) -> None:
+    for verb, path, _ in operations(client):
+        if path in OPEN:
+            continue
+        answer = client.request(verb, path.replace("{number}", "1"))
+        assert answer.status_code == 401, (verb, path)
+        assert answer.json()["code"] == "unauthenticated"
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_every_route_when_the_scope_is_missing_then_403(api: Api, client: TestClient) -> None:
+    everything = ["datasets:read", "datasets:write", "jobs:read", "jobs:write", "summaries:read", "admin"]
+    keys = {scope: api.as_key(*(s for s in everything if s != scope)) for scope in everything}
+    tried = 0
+    for verb, path, operation in operations(client):
+        if path in OPEN or path == "/v1/me":
+            continue
+        needs = NEEDS[operation["tags"][0]]
+        scope = needs.get(verb, needs.get("else", ""))
+        answer = send(keys[scope], verb, path.replace("{number}", "1"), operation)
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), (verb, path)
+        assert scope in answer.json()["detail"]
+        tried += 1
+    assert tried >= 28
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer x", "Bearer dsk_a_b", "Basic dXNlcg==", "Bearer dsk_é_x"])
+def test_key_when_not_one_then_401(client: TestClient, header: str) -> None:
+    answer = client.get("/v1/me", headers={b"Authorization": header.encode()})
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+
+
+def test_api_key_when_created_then_works_until_revoked(api: Api) -> None:
+    answer = api.post("/v1/api-keys", json={"name": "ci", "scopes": ["jobs:read", "jobs:read"]})
+    made = answer.json()
+    assert (answer.status_code, made["scopes"], answer.headers["cache-control"]) == (201, ["jobs:read"], "no-store")
+    mine = Api(api.client, api.engine, api.blobs, api.tenant_id, made["token"])
+    assert mine.get("/v1/me").json() == {
+        "key_id": made["id"],
+        "tenant_id": api.tenant_id,
+        "name": "ci",
+        "scopes": ["jobs:read"],
+    }
+    listed = api.get("/v1/api-keys").json()["items"]
+    assert made["id"] in [item["id"] for item in listed]
+    assert made["token"].rpartition("_")[2] not in str(listed)
+    assert [api.delete(f"/v1/api-keys/{made['id']}").status_code for _ in range(2)] == [204, 404]
+    assert mine.get("/v1/me").status_code == 401
+
+
+def test_api_key_when_expired_or_wrong_then_refused(api: Api) -> None:
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    made = api.post("/v1/api-keys", json={"name": "x", "scopes": ["admin"], "expires_at": soon}).json()
+    with api.engine.begin() as conn:
+        conn.execute(text("UPDATE api_key SET expires_at = now() WHERE id = :id"), {"id": made["id"]})
+    expired = Api(api.client, api.engine, api.blobs, api.tenant_id, made["token"])
+    assert expired.get("/v1/me").status_code == 401
+    past = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    for wrong in ({"scopes": []}, {"scopes": ["root"]}, {"scopes": ["admin"], "expires_at": past}):
+        assert api.post("/v1/api-keys", json={"name": "x", **wrong}).status_code == 422

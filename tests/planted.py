@@ -1,0 +1,24 @@
+"""Interactions with a structure that can be learned: users of one taste, items of one taste, some noise."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+
+def planted_csv(path: Path, *, users: int = 300, items: int = 60, tastes: int = 4, seed: int = 0) -> Path:
+    """Write a csv user_id,item_id in which a user prefers the items of its taste nine times out of ten."""
+    rng = np.random.default_rng(seed)
+    taste_of_item = np.arange(items) % tastes
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["user_id", "item_id"])
+        for user in range(users):
+            weights = np.where(taste_of_item == user % tastes, 9.0 * tastes, tastes / (tastes - 1)) * (
+                1 + (np.arange(items) < 8)
+            )
+            chosen = rng.choice(items, size=int(rng.integers(8, 20)), replace=False, p=weights / weights.sum())
+            writer.writerows([f"u{user:04d}", f"i{item:03d}"] for item in chosen)
+    return path

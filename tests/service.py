@@ -1,0 +1,95 @@
+"""A whole running service for tests: the same command a user gives, in a home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from distillery import Client
+
+
+class Service:
+    """An embedded installation started with extra `DISTILLERY_*` settings; a context manager."""
+
+    def __init__(self, **settings: object) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="distillery-service-"))
+        if os.geteuid() == 0:
+            self.home.chmod(0o711)  # as root Postgres runs as another account, which must pass through
+        self._environment = {
+            **os.environ,
+            **{f"DISTILLERY_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        self._supervisor: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Service:
+        command = [sys.executable, "-m", "app.embedded.supervisor", "--home", str(self.home), "--port", "0"]
+        self._supervisor = subprocess.Popen(command, env=self._environment, stderr=subprocess.DEVNULL)
+        try:
+            self.wait(lambda: self.state().get("state") == "ready", 90, "the service to be ready")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._supervisor is not None
+        self._supervisor.send_signal(signal.SIGTERM)
+        try:
+            self._supervisor.wait(60)
+        except subprocess.TimeoutExpired:
+            self._supervisor.kill()
+            self._supervisor.wait()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    @property
+    def client(self) -> Client:
+        """A client with the first key."""
+        key = json.loads((self.home / "run" / "credentials").read_text())["api_key"]
+        return Client(self.state()["url"], key)
+
+    @property
+    def http(self) -> httpx.Client:
+        """A bare HTTP client with the first key."""
+        key = json.loads((self.home / "run" / "credentials").read_text())["api_key"]
+        return httpx.Client(base_url=self.state()["url"], headers={"Authorization": f"Bearer {key}"}, timeout=30)
+
+    def state(self) -> dict[str, Any]:
+        """What the home says about itself; empty when nothing runs."""
+        try:
+            return json.loads((self.home / "run" / "state.json").read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+
+    def pid(self, part: str) -> int:
+        """The process of a part: postgres, redis, dispatcher, worker or api."""
+        return self.state()["parts"][part]["pid"]
+
+    def children(self) -> list[psutil.Process]:
+        """The worker's child processes: the one at work and the spare."""
+        found = psutil.Process(self.pid("worker")).children(recursive=True)
+        return [process for process in found if "worker.runtime.child" in " ".join(process.cmdline())]
+
+    def logs(self, part: str) -> str:
+        """What a part has said."""
+        return (self.home / "logs" / f"{part}.log").read_text(errors="replace")
+
+    @staticmethod
+    def wait(condition: Any, seconds: float, what: str, *, every_s: float = 0.05) -> Any:
+        """Poll until the condition holds and return its value; AssertionError after `seconds`."""
+        give_up = time.monotonic() + seconds
+        while time.monotonic() < give_up:
+            if value := condition():
+                return value
+            time.sleep(every_s)
+        raise AssertionError(f"waited {seconds} s for {what}")

@@ -1,0 +1,98 @@
+"""Measurements made up for the tests, with the figures a test wants to see judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from worker.evidence.measurements import (
+    Curve,
+    Learner,
+    Measurements,
+    Metric,
+    Plot,
+    PrivacyRow,
+    Series,
+    TrainedResult,
+    TrainingSet,
+)
+
+JOB = {
+    "id": "job_01",
+    "method": "distill-cf",
+    "method_version": 1,
+    "kind": "interactions",
+    "task": "distil",
+    "dataset": "ds_01@1",
+    "params": {"budget": 500, "init": "it's"},
+    "seed": 7,
+    "evaluate": {"k": [10]},
+    "input_hash": "sha256:ab",
+    "environment": {"python": "3.11"},
+    "cost": {"seconds": 95.0, "peak_mb": 1350.0},
+}
+SETS = (
+    TrainingSet("full", "full data", "full", 1000, 20_000, 44_000),
+    TrainingSet("summary", "this summary", "summary", 50, 2_000, 9_000),
+    TrainingSet("random-users", "random users", "baseline", 50, 1_000, 2_200, method="random-users"),
+    TrainingSet("head-users", "head users", "baseline", 50, 4_000, 8_200, method="head-users"),
+)
+LEARNERS = (Learner("popularity", "popularity", floor=True), Learner("ease", "EASE"), Learner("ae", "∞-AE"))
+LEVELS = {
+    "popularity": {"full": 0.15, "summary": 0.14, "random-users": 0.13, "head-users": 0.12},
+    "ease": {"full": 0.34, "summary": 0.30, "random-users": 0.25, "head-users": 0.20},
+    "ae": {"full": 0.33, "summary": 0.32, "random-users": 0.27, "head-users": 0.21},
+}
+
+
+def per_user(level: float, users: int, *, noise: float = 0.03, seed: int = 0) -> np.ndarray:
+    """A metric over users around a level: users differ much, in the same way for every set."""
+    shared = np.random.default_rng(99).normal(0, 0.1, users)
+    own = np.random.default_rng([seed, round(1e6 * level)]).normal(0, noise, users)
+    return level + shared - shared.mean() + own - own.mean()
+
+
+def measurements(
+    levels: dict[str, dict[str, float]] = LEVELS, *, users: int = 2000, noise: float = 0.03, **changes: Any
+) -> Measurements:
+    """Measurements whose means are exactly `levels`."""
+    results = [
+        TrainedResult(
+            learner,
+            name,
+            0,
+            {"ndcg@10": per_user(level, users, noise=noise)},
+            pooled={"auc_pooled": 0.9},
+            chosen={} if learner == "popularity" else {"lambda": 5.0},
+            curve=None if learner == "popularity" else Curve("lambda", ((1.0, 0.1), (5.0, 0.2), (20.0, 0.15))),
+            validation=level,
+            fit_s=12.0 if name == "full" else 0.5,
+            tune_s=40.0,
+            peak_mb=100.0,
+        )
+        for learner, sets in levels.items()
+        for name, level in sets.items()
+    ]
+    plot = Plot(
+        "loss", "Loss", "The loss falls.", "line", "step", "loss", (Series("loss", (1.0, 2.0, 3.0), (3.0, 2.0, 1.0)),)
+    )
+    made = Measurements(
+        kind="interactions",
+        unit="user",
+        units="users",
+        test_units="users",
+        event="events",
+        sets=SETS,
+        learners=LEARNERS,
+        metrics=(Metric("ndcg@10", "nDCG@10"), Metric("auc_pooled", "AUC, pooled")),
+        primary="ndcg@10",
+        results=tuple(results),
+        optimised_for="ae",
+        plots=(plot,),
+        privacy=(PrivacyRow("Nearest real row", 0.4, "cosine", 50),),
+        warnings=("One warning.",),
+        bootstrap=300,
+    )
+    return replace(made, **changes)
