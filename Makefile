@@ -36,7 +36,7 @@ bench: $(STAMP)  ## every benchmark; results in benchmarks/results
 	$(BIN)/python -m benchmarks
 
 openapi: $(STAMP)  ## write openapi.json from the code
-	$(BIN)/python -m app.api.openapi > openapi.json
+	$(BIN)/python -m app.main openapi > openapi.json
 
 # A version of torch is pinned by range in pyproject.toml so that the CPU build is taken where it is offered.
 $(STAMP): pyproject.toml

@@ -50,12 +50,8 @@ class Settings(BaseSettings):
     reap_grace_s: float = Field(5.0, description="How long past its lease a job is left alone.")
     dispatch_every_s: float = Field(1.0, description="How often queued jobs are looked for without a hint.")
     republish_s: float = Field(30.0, description="A queued job's hint is sent again after this.")
-    checkpoint_every_s: float = Field(
-        10.0, description="Least time between two checkpoints of a job; 0 writes all."
-    )
-    stop_grace_s: float = Field(
-        10.0, description="Time a child has to write a last checkpoint before SIGKILL."
-    )
+    checkpoint_every_s: float = Field(10.0, description="Least time between two checkpoints of a job; 0 writes all.")
+    stop_grace_s: float = Field(10.0, description="Time a child has to write a last checkpoint before SIGKILL.")
     cancel_grace_s: float = Field(1.2, description="Time a cancelled child has to end by itself before SIGKILL.")
     shutdown_grace_s: float = Field(25.0, description="Time a stopping worker waits for its children.")
     blob_grace_s: float = Field(86_400.0, description="An unreferenced blob is deleted after this.")

@@ -136,11 +136,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in arguments.only:
         dataset, params = RUNS[name]
         data = official(dataset, dedup=False)
         runs = [one_run(data, params, seed) for seed in range(arguments.seeds)]
+        results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         results[name] = {
             "dataset": dataset,
             "params": params,

@@ -20,12 +20,12 @@ _TEMPLATE = "migrated"
 
 
 class Engines:
-    """A Postgres without fsync and a Redis in a temporary folder; `close` stops them and removes the folder.
+    """A Postgres (no fsync unless asked for) and a Redis in a temporary folder; `close` stops both and removes it.
 
     They die with this process, also when it is killed. Make it in the main thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, fsync: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="distillery-test-"))
         if os.geteuid() == 0:
             self.folder.chmod(0o711)  # as root Postgres runs as another account, which must pass through
@@ -34,7 +34,7 @@ class Engines:
             password="owner",
             superuser_password="superuser",
             copies=self.folder / "engines",
-            fsync=False,
+            fsync=fsync,
         )
         self.redis = Redis(self.folder / "redis")
         self._numbers = itertools.count(1)

@@ -10,12 +10,13 @@ from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.splits import column
 
 
-def official(name: str, *, dedup: bool = True) -> Interactions:
+def official(name: str, *, dedup: bool = True, across_parts: bool = True) -> Interactions:
     """`ml-1m` or `amazon-magazine` with its published split; skips the calling test when the data is absent.
 
-    `dedup` keeps the first of equal pairs within a part and drops from test what is also in training or
-    validation; without it the published figures' own rows are kept: value 2 for a pair twice in training,
-    and test items that are masked and can never be hit.
+    `dedup` leaves no pair twice: training wins over validation, that over test. Not `across_parts`, it keeps the
+    first of equal pairs inside each part only: rows are binary, while test items that are also in training are
+    masked and can never be hit; the reproduced Magazine figures are those. Without `dedup` the published rows are
+    kept as they are, value 2 for a pair twice in training included.
     """
     types = {"user_id": "int64", "item_id": "int64", "split": "string"}
     options = csv.ConvertOptions(column_types=types, include_columns=list(types))
@@ -26,8 +27,10 @@ def official(name: str, *, dedup: bool = True) -> Interactions:
     item_ids, item = np.unique(table["item_id"].to_numpy()[kept], return_inverse=True)
     split = split[kept]
     if dedup:
+        pair = user * len(item_ids) + item
         order = np.argsort(split, kind="stable")
-        _, first = np.unique(user[order] * len(item_ids) + item[order], return_index=True)
+        part = 0 if across_parts else split[order].astype(np.int64)
+        _, first = np.unique(part * len(user_ids) * len(item_ids) + pair[order], return_index=True)
         chosen = order[first]
         user, item, split = user[chosen], item[chosen], split[chosen]
     return Interactions.from_columns(user, item, split, user_ids=user_ids, item_ids=item_ids)

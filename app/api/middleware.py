@@ -10,7 +10,7 @@ import time
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import Problem, render
@@ -41,18 +41,20 @@ class Gate:
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _GIVEN_ID.fullmatch(given) else new_id("req")
         scope["distillery.request_id"] = request_id
-        started = False
+        started, begun, status = False, time.monotonic(), 0
 
         async def sending(message: Message) -> None:
-            nonlocal started
+            nonlocal started, status
             if message["type"] == "http.response.start":
-                started = True
+                started, status = True, message["status"]
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
             self._check(scope, headers)
             await self.app(scope, self._limited(scope, receive), sending)
+        except ClientDisconnect:
+            log.debug("request %s: the client went away", request_id)
         except Exception as error:
             if started:
                 raise  # the server cuts the connection: a truncated answer must not look whole
@@ -60,6 +62,10 @@ class Gate:
             if problem.status_code == 500:
                 log.exception("request %s failed", request_id)
             await render(Request(scope), problem)(scope, receive, sending)
+        finally:
+            # The raw path: percent-encoded, so nobody can write lines of their own into the log.
+            path, spent_ms = scope["raw_path"].decode("latin-1"), 1000 * (time.monotonic() - begun)
+            log.info("%s %s %d %.0f ms request_id=%s", scope["method"], path, status, spent_ms, request_id)
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         size = sum(len(name) + len(value) for name, value in scope["headers"])

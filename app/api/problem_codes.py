@@ -28,7 +28,6 @@ CODES: dict[str, Code] = {
     "not_found": Code(404, "Not found", "There is nothing at this address that this API key may see."),
     "method_not_allowed": Code(405, "Method not allowed", "The address exists but does not take this HTTP method."),
     "request_timeout": Code(408, "Request too slow", "The body came in too slowly; send it again."),
-    "conflict": Code(409, "Conflict", "The state of the resource does not allow this now."),
     "idempotency_in_progress": Code(
         409, "Still being answered", "A request with this Idempotency-Key is being answered; send it again shortly."
     ),
@@ -55,7 +54,6 @@ CODES: dict[str, Code] = {
     "unknown_file": Code(422, "Unknown file", "The dataset has no such file; upload it first."),
     "no_files": Code(422, "No files", "The dataset has no files to make a version of; upload some first."),
     "precondition_required": Code(428, "If-Match needed", "Send the ETag you read last as If-Match."),
-    "too_many_requests": Code(429, "Too many requests", "Slow down and try again after Retry-After seconds."),
     "headers_too_large": Code(431, "Headers too large", "The sum of the request headers is too large."),
     # jobs that are not accepted
     "unknown_method": Code(422, "Unknown method", "No worker announced this method for this kind; see /v1/methods."),
@@ -67,12 +65,9 @@ CODES: dict[str, Code] = {
     "invalid_params": Code(422, "Invalid parameters", "A parameter does not fit the method's schema at /v1/methods."),
     "missing_input": Code(422, "Missing input", "The method needs a further input."),
     "unsupported_device": Code(422, "Unsupported device", "The method cannot run on this device."),
-    "method_needs_gpu": Code(422, "GPU needed", "The method needs a GPU; accept `device: cpu` with its estimate."),
-    "estimated_time_exceeds_limit": Code(422, "Too slow", "The estimate exceeds the job's time limit; raise it."),
     "job_not_finished": Code(409, "Job not finished", "Only a finished job can be retried; cancel it or wait."),
     "not_retryable": Code(409, "Not retryable", "This job cannot be retried; commit the dataset again instead."),
     "queue_full": Code(429, "Queue full", "Too many jobs are waiting; try again when some have finished."),
-    "quota_exceeded": Code(403, "Quota exceeded", "The account's quota is used up."),
     # jobs that fail
     "invalid_input": Code(422, "Invalid input", "The data cannot be read as what it was declared to be."),
     "unknown_column": Code(422, "Unknown column", "The file has no such column; map the columns it has."),

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import os
 
+from sqlalchemy import Connection
+
 from app.settings import Settings
 
 _BROKER_S = 0.5
+
+
+def check_schema(conn: Connection) -> str:
+    """`ok`, or which revision the database is at instead of the one this code expects."""
+    from app.store.migrate import current_revision, head_revision  # only here: Alembic is slow to import
+
+    found, expected = current_revision(conn), head_revision()
+    return "ok" if found == expected else f"at {found}, this code expects {expected}"
 
 
 def check_store(settings: Settings) -> str:

@@ -25,6 +25,7 @@ from app.jobs.sweep import Sweeper
 from app.settings import Settings
 from app.store.blobs import LocalBlobs
 from app.store.database import listening, open_engine
+from app.store.idempotency import forget_expired
 from app.store.tables import job
 
 log = structlog.get_logger()
@@ -98,6 +99,7 @@ def _rounds(settings: Settings, engine: Engine, broker: Celery) -> list[tuple[Ca
     def sweep() -> None:
         with engine.begin() as conn:
             sweeper.sweep(conn)
+            forget_expired(conn)
 
     return [(reap, settings.reap_every_s), (sweep, 600.0)]
 

@@ -87,9 +87,7 @@ def touch(conn: Connection, key_id: str) -> None:
 
 def list_keys(conn: Connection, tenant_id: str) -> list[dict[str, Any]]:
     """Every key of a tenant, newest first, without secrets."""
-    rows = conn.execute(
-        select(*_PUBLIC).where(api_key.c.tenant_id == tenant_id).order_by(api_key.c.id.desc())
-    )
+    rows = conn.execute(select(*_PUBLIC).where(api_key.c.tenant_id == tenant_id).order_by(api_key.c.id.desc()))
     return [dict(row) for row in rows.mappings()]
 
 

@@ -177,9 +177,7 @@ class _LocalIncoming:
         return StoredBlob(sha256, self.size)
 
 
-def record(
-    conn: Connection, tenant_id: str, owner: str, path: str, stored: StoredBlob, media_type: str
-) -> None:
+def record(conn: Connection, tenant_id: str, owner: str, path: str, stored: StoredBlob, media_type: str) -> None:
     """Say in the database that `owner` has this blob at `path`; an earlier blob there is replaced."""
     conn.execute(insert(blob).values(sha256=stored.sha256, size=stored.size).on_conflict_do_nothing())
     statement = insert(artifact).values(

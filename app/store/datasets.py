@@ -85,7 +85,7 @@ def delete_dataset(conn: Connection, tenant_id: str, dataset_id: str) -> None:
 
 def live_jobs_of(conn: Connection, tenant_id: str, dataset_id: str) -> list[str]:
     """Unfinished jobs that read a dataset, as their main one or as a further input."""
-    uses = or_(job.c.dataset_id == dataset_id, cast(job.c.inputs, Text).contains(f'"{dataset_id}@'))
+    uses = or_(job.c.dataset_id == dataset_id, cast(job.c.inputs, Text).contains(f'"{dataset_id}@', autoescape=True))
     rows = conn.scalars(
         select(job.c.id)
         .where(job.c.tenant_id == tenant_id, job.c.state.in_(("queued", "running", "cancelling")), uses)

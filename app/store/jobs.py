@@ -45,9 +45,7 @@ def list_jobs(
         if dataset[1] is not None:
             query = query.where(job.c.dataset_version == dataset[1])
     for name, value in (labels or {}).items():
-        query = query.where(
-            job.c.labels.has_key(name) if value is None else job.c.labels.contains({name: value})
-        )
+        query = query.where(job.c.labels.has_key(name) if value is None else job.c.labels.contains({name: value}))
     if after is not None:
         then = tuple_(literal(after[0], job.c.created_at.type), literal(after[1]))
         query = query.where(tuple_(job.c.created_at, job.c.id) < then)
@@ -103,9 +101,7 @@ def outcome_counts(conn: Connection) -> list[tuple[str, str, str, str, int, floa
 
 def queue_depths(conn: Connection) -> list[tuple[str, int]]:
     """Queued jobs of every queue, over all tenants."""
-    rows = conn.execute(
-        select(job.c.queue, func.count()).where(job.c.state == "queued").group_by(job.c.queue)
-    )
+    rows = conn.execute(select(job.c.queue, func.count()).where(job.c.state == "queued").group_by(job.c.queue))
     return [(row[0], int(row[1])) for row in rows]
 
 

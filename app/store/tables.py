@@ -217,15 +217,9 @@ job = Table(
     _time("created_at", now=True),
     _time("started_at"),
     _time("finished_at"),
-    ForeignKeyConstraint(
-        ["dataset_id", "dataset_version"], ["dataset_version.dataset_id", "dataset_version.number"]
-    ),
-    CheckConstraint(
-        "state IN ('queued','running','cancelling','succeeded','failed','cancelled')", name="state"
-    ),
-    CheckConstraint(
-        "(state IN ('running','cancelling')) = (lease_until IS NOT NULL)", name="owned_jobs_hold_a_lease"
-    ),
+    ForeignKeyConstraint(["dataset_id", "dataset_version"], ["dataset_version.dataset_id", "dataset_version.number"]),
+    CheckConstraint("state IN ('queued','running','cancelling','succeeded','failed','cancelled')", name="state"),
+    CheckConstraint("(state IN ('running','cancelling')) = (lease_until IS NOT NULL)", name="owned_jobs_hold_a_lease"),
     CheckConstraint(
         "(state IN ('succeeded','failed','cancelled')) = (finished_at IS NOT NULL)",
         name="finished_jobs_have_a_time",

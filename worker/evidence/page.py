@@ -97,7 +97,7 @@ def headline(verdict: dict[str, Any]) -> str:
 def key_figures(report: dict[str, Any]) -> list[dict[str, str]]:
     """The four or five numbers that a reader looks for first: label, value, and what it is over."""
     verdict = report["verdict"]
-    sizes = report["tables"]["sizes"]["rows"]
+    sizes = next(table for table in report["tables"] if table["name"] == "sizes")["rows"]
     full, small = (next(row for row in sizes if row["role"] == role) for role in ("full", "summary"))
     units = report["units"]
     found = [_kept_figure(report)] if verdict["fidelity"] is not None else []

@@ -77,8 +77,8 @@ def build(measurements: Measurements, job: Mapping[str, Any]) -> Report:
         "metric": vars(measurements.metric) | {},
         "protocol": measurements.protocol,
         "verdict": verdict.to_json(),
-        "tables": {table.name: table.to_json() for table in built},
-        "plots": {plot.name: plots.to_json(plot) for plot in drawn},
+        "tables": [table.to_json() for table in built],
+        "plots": [plots.to_json(plot) for plot in drawn],
         "warnings": list(dict.fromkeys([*measurements.warnings, *warnings(comparison, verdict)])),
         "cost": cost(measurements, distilling, built),
         "reproduce": reproduce(job),
@@ -153,7 +153,8 @@ def plain(value: Any) -> Any:
 
 
 def _distilling(m: Measurements, job: Mapping[str, Any]) -> DistilCost:
-    measured = job.get("cost") or {}
+    # Judging a summary that was there already says nothing about what it took to make it.
+    measured = {} if job.get("task") == "evaluate" else job.get("cost") or {}
     return DistilCost(measured.get("seconds", m.distilling.seconds), measured.get("peak_mb", m.distilling.peak_mb))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 from worker.runtime.errors import JobError
@@ -60,6 +61,7 @@ class Meter:
         self.bytes = 0
         self.rows = 0
         self.packed_done = 0.0  # bytes of the upload consumed so far, for progress
+        self.tick: Callable[[], None] = lambda: None  # called often while decoding: reports, and stops when asked to
 
     def decoded(self, count: int, what: str) -> None:
         """`count` more bytes were decoded from `what`."""

@@ -193,14 +193,17 @@ def _detection(tables: list[Table], ignored: list[dict[str, str]], titles: Table
 
 def _batches(tables: list[Table], meter: Meter, ctx: Context) -> Iterator[pa.RecordBatch]:
     total = max(1, sum(table.detected.source.packed_bytes for table in tables))
-    read = 0
+
+    def report() -> None:
+        ctx.progress(min(int(meter.packed_done), total), total, phase="read", rows=float(meter.rows))
+
+    meter.tick = report
     for table in tables:
         rows, name = 0, table.detected.source.name
         for raw in READERS[table.detected.format](table.detected, table.roles, meter):
             batch = canonical(raw, meter, rows, name)
             rows += batch.num_rows
-            ctx.progress(min(int(meter.packed_done), total), total, phase="read", rows=float(read + rows))
+            report()
             yield batch
-        read += rows
         if not rows:
             raise JobError("invalid_input", f"{name} holds no rows.", hint="Upload a table with at least one row.")

@@ -70,6 +70,7 @@ class Source:
         with self.open(meter) as stream:
             while chunk := stream.read(_COPY):
                 spool.write(chunk)
+                meter.tick()
         spool.seek(0)
         return spool
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from worker.numerics.ntk import full_precision
 
-_SPARSE_COST = {"cpu": 1000, "cuda": 20_000}  # dense multiply-adds done in the time of one sparse one (measured)
-_SPARSE_BELOW = 0.02  # density under which a sparse product with a dense matrix wins (measured)
+_SPARSE_COST = {"cpu": 1000, "cuda": 20_000}  # dense multiply-adds done in the time of one sparse one; rough
+_SPARSE_BELOW = 0.02  # density under which a sparse product with a dense matrix wins; a guess
 _COLUMNS = 1024
 _ROWS = 1024
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from app.api.answers import answer
@@ -28,7 +26,6 @@ from app.store.api_keys import Identity
 from app.store.blobs import CHUNK, StoredBlob, record
 
 router = APIRouter(prefix="/v1/datasets/{dataset_id}/files", tags=["files"])
-log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/octet-stream"
 _BODY = {"requestBody": {"required": True, "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}}
 
@@ -128,16 +125,12 @@ async def _receive(request: Request, services: Services, expected: str | None) -
     with incoming:
         waiting: list[bytes] = []
         size = 0
-        try:
-            async for chunk in request.stream():
-                waiting.append(chunk)
-                size += len(chunk)
-                if size >= CHUNK:  # one thread hop for a megabyte, not one for each packet
-                    await run_in_threadpool(incoming.write, b"".join(waiting))
-                    waiting, size = [], 0
-        except ClientDisconnect:
-            log.debug("the client went away during an upload")
-            raise
+        async for chunk in request.stream():
+            waiting.append(chunk)
+            size += len(chunk)
+            if size >= CHUNK:  # one thread hop for a megabyte, not one for each packet
+                await run_in_threadpool(incoming.write, b"".join(waiting))
+                waiting, size = [], 0
         await run_in_threadpool(incoming.write, b"".join(waiting))
         stored = await run_in_threadpool(incoming.finish)
     if expected is not None and stored.sha256 != expected:

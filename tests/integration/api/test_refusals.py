@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -172,9 +173,18 @@ def test_problem_pages_when_asked_for_then_explain_every_code(client: TestClient
     check(client.get("/problems/none"), 404, "not_found")
 
 
-def test_codes_when_used_in_the_source_then_are_documented() -> None:
-    used: set[str] = set()
-    for path in Path("app").rglob("*.py"):
-        used |= set(re.findall(r'(?:Problem|Refused)\(\s*"([a-z_]+)"', path.read_text()))
-    assert used
+def test_codes_when_in_the_source_then_documented_and_the_other_way_round() -> None:
+    files = [path for folder in ("app", "worker") for path in Path(folder).rglob("*.py")]
+    source = "".join(path.read_text() for path in files if path.name != "problem_codes.py")
+    used = set(re.findall(r'(?:Problem|Refused|JobError)\(\s*"([a-z_]+)"', source))
     assert used <= set(CODES)
+    assert [code for code in CODES if f'"{code}"' not in source] == []
+
+
+def test_upload_when_the_disk_is_nearly_full_then_507(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage("/")
+    path = f"/v1/datasets/{api.dataset()['id']}/files/a"
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**9))
+    check(api.put(path, content=b"1"), 507, "insufficient_storage")
+    monkeypatch.undo()
+    assert api.put(path, content=b"1").status_code == 201

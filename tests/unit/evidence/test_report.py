@@ -44,9 +44,9 @@ SCHEMA = {
             },
         },
         "tables": {
-            "type": "object",
-            "required": ["fidelity", "sizes", "cost", "cross_learner"],
-            "additionalProperties": {
+            "type": "array",
+            "minItems": 4,
+            "items": {
                 "type": "object",
                 "required": ["name", "caption", "columns", "rows"],
                 "properties": {
@@ -56,9 +56,9 @@ SCHEMA = {
             },
         },
         "plots": {
-            "type": "object",
-            "required": ["fidelity"],
-            "additionalProperties": {"required": ["title", "description", "kind", "file", "series"]},
+            "type": "array",
+            "minItems": 1,
+            "items": {"required": ["name", "title", "description", "kind", "file", "series"]},
         },
         "warnings": {"type": "array", "items": {"type": "string"}},
         "cost": {
@@ -97,6 +97,8 @@ def report() -> Report:
 def test_report_json_fits_its_schema_and_has_no_nan(report: Report) -> None:
     text = report.json_text()
     jsonschema.validate(json.loads(text), SCHEMA)
+    names = [table["name"] for table in report.json["tables"]]
+    assert names[:5] == ["fidelity", "sizes", "cost", "cross_learner", "metrics"]
     assert "NaN" not in text
     assert "Infinity" not in text
 
@@ -231,6 +233,12 @@ def test_reproduce_python_keeps_odd_parameter_names_out_of_the_call() -> None:
 def test_cost_measured_by_the_runtime_goes_first(report: Report) -> None:
     assert report.json["cost"]["distilling"]["seconds"] == {"value": 95.0, "unit": "s", "n": 1}
     assert report.json["cost"]["learners"][0]["break_even"]["value"] == 9
+
+
+def test_cost_of_judging_an_existing_summary_is_not_taken_for_that_of_making_it() -> None:
+    cost = build(measurements(), JOB | {"task": "evaluate", "method": "fidelity"}).json["cost"]
+    assert cost["distilling"]["seconds"]["value"] is None
+    assert cost["learners"][0]["break_even"]["said"] == "unknown"
 
 
 def test_learner_without_results_does_not_break_the_report() -> None:

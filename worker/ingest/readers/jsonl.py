@@ -13,7 +13,7 @@ import pyarrow.json
 from worker.ingest.columns import Column
 from worker.ingest.detect import Detected
 from worker.ingest.limits import Meter
-from worker.ingest.readers.delimited import BLOCK_BYTES, Lines, too_long
+from worker.ingest.readers import native
 from worker.ingest.sources import Source
 from worker.ingest.table_shape import type_of
 from worker.runtime.errors import JobError
@@ -59,16 +59,18 @@ def _column(key: str, place: int, seen: list[Any]) -> Column:
 def read(detected: Detected, roles: Mapping[str, Column], meter: Meter) -> Iterator[pa.RecordBatch]:
     """Batches of the chosen keys, named by role; a key that is absent from an object is null there."""
     schema = pa.schema([(column.name, _type(role, column)) for role, column in roles.items()])
+    before = meter.packed_done
     try:
-        with detected.source.open(meter) as stream:
+        with native.native(detected.source, meter) as file:
             reader = pyarrow.json.open_json(
-                Lines(stream, detected.source.name),
-                read_options=pyarrow.json.ReadOptions(block_size=BLOCK_BYTES),
+                file,
+                read_options=pyarrow.json.ReadOptions(block_size=native.BLOCK_BYTES),
                 parse_options=pyarrow.json.ParseOptions(
                     explicit_schema=schema, unexpected_field_behavior="ignore", newlines_in_values=False
                 ),
             )
             for batch in reader:
+                native.advance(meter, detected.source, before, file)
                 yield batch.select(schema.names).rename_columns(list(roles))
     except (pa.ArrowInvalid, UnicodeDecodeError) as invalid:
         raise _explained(detected, schema, meter, str(invalid)) from invalid
@@ -86,7 +88,7 @@ def _explained(detected: Detected, schema: pa.Schema, meter: Meter, said: str) -
     """Look line by line for the object that cannot be read as the first ones were."""
     name = detected.source.name
     if "straddling" in said:
-        return too_long(name)
+        return native.too_long(name)
     try:
         for number, line in enumerate(islice(_lines(detected, meter), _SEARCHED), 1):
             if not line.strip():
@@ -105,7 +107,7 @@ def _explained(detected: Detected, schema: pa.Schema, meter: Meter, said: str) -
 
 def _lines(detected: Detected, meter: Meter) -> Iterator[bytes]:
     with detected.source.open(Meter(meter.limits)) as stream:
-        while line := stream.readline(BLOCK_BYTES):
+        while line := stream.readline(native.BLOCK_BYTES):
             yield line
 
 

@@ -95,7 +95,9 @@ def judge(data: Interactions, summary: InteractionsSummary, params: EvaluatePara
     """
     shared = _protocol(data, params, ctx)
     sets = contenders(data, summary, params.baselines, draws=params.draws, seed=ctx.seed)
-    steps = [(name, one, draw) for name in params.learners for one in sets for draw in range(len(one.draws))]
+    steps = [
+        (name, one, draw) for name in dict.fromkeys(params.learners) for one in sets for draw in range(len(one.draws))
+    ]
     results = []
     for step, (name, one, draw) in enumerate(steps):
         with ctx.share(step, len(steps), phase=_phase(name, one)):
@@ -110,7 +112,7 @@ def judge(data: Interactions, summary: InteractionsSummary, params: EvaluatePara
         test_units="users",
         event="events",
         sets=tuple(one.record for one in sets),
-        learners=tuple(LEARNERS[name] for name in params.learners),
+        learners=tuple(sorted((LEARNERS[name] for name in dict.fromkeys(params.learners)), key=lambda one: one.floor)),
         metrics=_metrics(params),
         primary=params.metric,
         results=tuple(results),
@@ -216,7 +218,7 @@ class _Distinct:
             [index.setdefault(inputs.indices[a:b].tobytes(), len(index)) for a, b in pairwise(ends)],
             dtype=np.int64,
         )
-        if 2 * len(index) > inputs.shape[0]:
+        if len(index) > 0.8 * inputs.shape[0]:
             return self.model.scores(inputs)
         first = np.unique(place, return_index=True)[1]
         return self.model.scores(Rows(inputs[first]))[place]

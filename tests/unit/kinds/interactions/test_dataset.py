@@ -169,12 +169,12 @@ def test_official_movielens_split_has_the_published_sizes() -> None:
 
 
 def test_official_magazine_split_has_the_published_traps() -> None:
-    raw, clean = official("amazon-magazine", dedup="none"), official("amazon-magazine")
+    raw, clean = official("amazon-magazine", dedup=False), official("amazon-magazine")
     assert (raw.n_users, raw.n_items) == (clean.n_users, clean.n_items) == (3092, 1305)
     assert (raw.train.sum(), raw.train.nnz) == (5984, 5934)
     assert raw.train.multiply(raw.part(2)).nnz == 281
     assert clean.train.multiply(clean.part(2)).nnz == 0
     assert len(raw.queries("validation")) == 411
-    within = official("amazon-magazine", dedup="within")
+    within = official("amazon-magazine", across_parts=False)
     assert within.train.data.max() == 1
     assert within.train.multiply(within.part(2)).nnz == 281

@@ -71,13 +71,13 @@ class DistillCFParams(BaseModel):
 PRESETS: dict[str, dict[str, Any]] = {
     "short": {
         "tau": 10.0,
-        "draws": 1,
+        "draws": 3,
         "lr": 0.04,
         "inner_lambda": 1e-3,
         "mask_input": 0.0,
-        "steps": 250,
+        "steps": 260,
         "batch_users": 4096,
-        "validate_every": 25,
+        "validate_every": 20,
     },
     "long": {
         "tau": 3.0,

@@ -1,0 +1,25 @@
+"""The commands, put together. Whatever is slow to import is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import typer
+
+from distillery.cli import datasets, demo, jobs, keys, methods, results, run, service
+
+app = typer.Typer(
+    help="Turn a large dataset into a tiny summary that trains models as well as the whole.\n\n"
+    "Talks to DISTILLERY_URL with DISTILLERY_API_KEY, else to the service that `distillery up` started here.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+for command in (service.up, service.down, service.status, service.doctor, demo.demo):
+    app.command(rich_help_panel="The service on this machine")(command)
+app.add_typer(datasets.app, name="datasets", rich_help_panel="Data")
+for command in (methods.methods, run.run):
+    app.command(rich_help_panel="Work")(command)
+app.add_typer(jobs.app, name="jobs", rich_help_panel="Work")
+for command in (results.get, results.report):
+    app.command(rich_help_panel="Results")(command)
+app.add_typer(keys.app, name="keys", rich_help_panel="Access")

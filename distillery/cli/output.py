@@ -1,0 +1,104 @@
+"""What a command prints: one JSON document, or text for people; and how it fails.
+
+stdout carries the answer and nothing else; progress and errors go to stderr.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from distillery.errors import APIError, DistilleryError, JobError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, the same as the API's.")]
+
+_INTERRUPTED = 130
+
+
+def failing_well(command: Command) -> Command:
+    """Turn errors into exit code 1 with one sentence and its hint; with --json also the problem on stdout."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (DistilleryError, OSError, ValueError) as error:
+            fail(error, as_json=bool(kwargs.get("as_json")))
+        except KeyboardInterrupt:
+            print("Interrupted.", file=sys.stderr)
+            raise typer.Exit(_INTERRUPTED) from None
+
+    return wrapped  # type: ignore[return-value]
+
+
+def fail(error: Exception, *, as_json: bool) -> None:
+    """Say what went wrong and leave with exit code 1."""
+    if as_json:
+        emit_json(problem_of(error))
+    print(f"Error: {error}", file=sys.stderr)
+    for one in error.errors if isinstance(error, APIError) else []:
+        if one.get("detail") != error.args[0]:
+            print(f"  {one.get('pointer', '')}: {one.get('detail', '')}", file=sys.stderr)
+    if hint := getattr(error, "hint", ""):
+        print(f"Hint: {hint}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+def problem_of(error: Exception) -> dict[str, Any]:
+    """An error as a problem document; the service's own where it comes from the service."""
+    if isinstance(error, APIError):
+        return dict(error.problem)
+    if isinstance(error, JobError):
+        said = {"code": error.code, "detail": error.detail, "hint": error.hint, "job": error.job["id"]}
+        return {"type": f"/problems/{error.code}", "title": type(error).__name__, **said}
+    hint = getattr(error, "hint", "")
+    return {"type": "about:blank", "title": type(error).__name__, "detail": str(error), "hint": hint}
+
+
+def emit_json(document: Any) -> None:
+    """The one document of a command."""
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def items(found: Sequence[Any]) -> dict[str, Any]:
+    """A whole list, as the API gives its last page."""
+    return {"items": list(found), "next_page_token": ""}
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
+    """A table of aligned columns; `right` names the columns that are aligned to the right, by index."""
+    texts = [[str(cell) if cell is not None else "" for cell in row] for row in rows]
+    widths = [max([len(h), *(len(row[i]) for row in texts)]) for i, h in enumerate(headings)]
+    for row in [list(headings), *texts]:
+        cells = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        print("  ".join(cells).rstrip())
+
+
+def pairs(words: Sequence[str], option: str) -> dict[str, str]:
+    """NAME=VALUE words as a mapping; ValueError for a word without =."""
+    found: dict[str, str] = {}
+    for word in words:
+        name, separator, value = word.partition("=")
+        if not separator or not name:
+            raise ValueError(f"{option} takes NAME=VALUE, not {word!r}.")
+        found[name] = value
+    return found
+
+
+def values(words: Sequence[str], option: str) -> dict[str, Any]:
+    """NAME=VALUE words with each value read as JSON where it is JSON, as text where it is not."""
+    return {name: parsed(value) for name, value in pairs(words, option).items()}
+
+
+def parsed(text: str) -> Any:
+    """A value from the command line: 5, 0.1, true, null, [1, 2] and {"a": 1} as JSON, all else as text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

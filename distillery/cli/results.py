@@ -1,0 +1,99 @@
+"""get and report: what a job made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from distillery.cli.output import AsJson, emit_json, failing_well, table
+
+if TYPE_CHECKING:
+    from distillery._resources import Report
+
+_MISSING = "–"
+_LEFT_OUT = {"role", "chosen"}  # too wide for a terminal; --json and the page have them
+
+
+@failing_well
+def get(
+    summary: Annotated[str, typer.Argument(help="sum_…", metavar="SUMMARY")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for its files.")] = Path("."),
+    as_zip: Annotated[bool, typer.Option("--zip", help="One zip file in that folder.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Download a summary; every file is checked against its digest."""
+    from distillery import Client
+    from distillery._progress import reporter
+
+    with Client() as client:
+        found = client.summary(summary)
+        with reporter(True, "get") as progress:
+            where = found.download(out, as_zip=as_zip, progress=progress)
+        if as_json:
+            emit_json(found.manifest())
+        else:
+            print(where)
+
+
+@failing_well
+def report(
+    report: Annotated[str, typer.Argument(help="rep_…", metavar="REPORT")],
+    html: Annotated[Path | None, typer.Option(help="Write the report as one page to this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the evidence about a summary."""
+    from distillery import Client
+
+    with Client() as client:
+        found = client.report(report)
+        if html is not None:
+            found.save(html if html.suffix in (".html", ".htm") else html.with_name(html.name + ".html"))
+        if as_json:
+            emit_json(found.json())
+        else:
+            show_report(found)
+            if html is not None:
+                print(f"\nPage: {html}")
+
+
+def show_report(found: Report) -> None:
+    """The verdict, the first table and the warnings of a report."""
+    document = found.json()
+    print(found.verdict)
+    for name in ("fidelity", "sizes", "cost"):
+        for one in document["tables"]:
+            if one["name"] == name:
+                print()
+                show_table(one)
+    for warning in document["warnings"]:
+        print(f"\nWarning: {warning if isinstance(warning, str) else warning.get('text', warning)}")
+
+
+def show_table(one: dict[str, Any]) -> None:
+    """A table of a report, for a terminal: the ends of an interval stand in brackets behind their value."""
+    print(one["caption"])
+    ends = {key for column in one["columns"] for key in column.get("interval") or ()}
+    columns = [c for c in one["columns"] if c["key"] not in ends | _LEFT_OUT]
+    headings = [f"{c['label']} ({c['unit']})" if c.get("unit") else c["label"] for c in columns]
+    rows = [[_cell(row, column) for column in columns] for row in one["rows"]]
+    table(headings, rows, right=[i for i, c in enumerate(columns) if c["kind"] == "number"])
+    if one.get("note"):
+        print(one["note"])
+
+
+def _cell(row: dict[str, Any], column: dict[str, Any]) -> str:
+    interval = [row.get(key) for key in column.get("interval") or ()]
+    text = _text(row.get(column["key"]))
+    return f"{text} [{', '.join(map(_text, interval))}]" if None not in interval and interval else text
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return _MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.1f}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

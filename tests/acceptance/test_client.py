@@ -1,0 +1,96 @@
+"""The client against a real service."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from distillery import AsyncClient, Client, errors
+from distillery._home import look
+from tests.acceptance.conftest import Installation
+
+QUICK = {"learners": ["popularity", "ease"], "bootstrap": 100}
+
+
+@pytest.fixture(scope="module")
+def client(installation: Installation) -> Iterator[Client]:
+    found = look(installation.home)
+    with Client(found.url, found.api_key()) as connected:
+        yield connected
+
+
+def test_upload_when_done_then_has_reference_statistics_and_preview(client: Client, clicks: Path) -> None:
+    dataset = client.datasets.upload(clicks, kind="interactions", columns={"user": "uid", "item": "what"})
+    assert dataset.reference == f"{dataset.id}@1"
+    assert dataset.state == "ready"
+    assert dataset.statistics()["statistics"]
+    assert dataset.preview(3)["rows"]
+    source = dataset.versions()[0]["sources"][0]
+    assert source["sha256"] == hashlib.sha256(clicks.read_bytes()).hexdigest()
+
+
+def test_upload_when_columns_are_numbers_then_file_needs_no_header(
+    client: Client, clicks: Path, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare.csv"
+    bare.write_text("\n".join(clicks.read_text().splitlines()[1:]) + "\n")
+    dataset = client.datasets.upload(bare, kind="interactions", columns={"user": 0, "item": 1})
+    assert dataset.state == "ready"
+
+
+def test_distil_when_waited_for_then_events_are_gapless_and_summary_is_whole(
+    client: Client, dataset: str, tmp_path: Path
+) -> None:
+    told: list[int] = []
+    job = client.distil(dataset, "head-users", budget=0.25, evaluate=QUICK, labels={"test": "client"})
+    job.wait(progress=lambda event: told.append(event["seq"]))
+    assert told == list(range(1, len(told) + 1))
+    assert job.report.verdict
+    files = {file["path"]: file for file in job.summary.manifest()["files"]}
+    folder = job.summary.download(tmp_path)
+    assert {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} == set(files)
+    assert [found.id for found in client.jobs(label="test=client")] == [job.id]
+
+
+def test_evaluate_when_given_a_summary_then_reports_on_it(client: Client, dataset: str) -> None:
+    made = client.distil(dataset, "random-users", budget=30, evaluate=QUICK).wait()
+    judged = client.evaluate(made.summary, dataset, evaluate=QUICK).wait()
+    assert {"verdict", "tables"} <= set(judged.report.json())
+
+
+def test_run_when_budget_exceeds_the_dataset_then_raises_budget_too_large(client: Client, dataset: str) -> None:
+    with pytest.raises(errors.BudgetTooLarge) as caught:
+        client.distil(dataset, "random-users", budget=100_000, evaluate=QUICK).wait()
+    assert caught.value.hint
+
+
+def test_run_when_method_is_unknown_then_raises_unknown_method(client: Client, dataset: str) -> None:
+    with pytest.raises(errors.UnknownMethod):
+        client.run("no-such-method", dataset)
+
+
+def test_job_when_id_is_unknown_then_raises_not_found(client: Client) -> None:
+    with pytest.raises(errors.NotFound):
+        client.job("job_00000000000000000000000000")
+
+
+def test_key_when_wrong_then_raises_authentication_error(client: Client) -> None:
+    with Client(client.url, "dsk_no_body") as stranger, pytest.raises(errors.AuthenticationError):
+        stranger.jobs()
+
+
+def test_async_client_when_used_then_does_the_same(client: Client, installation: Installation, dataset: str) -> None:
+    async def run() -> tuple[str, list[str]]:
+        async with AsyncClient(client.url, look(installation.home).api_key()) as connected:
+            job = await connected.distil(dataset, "random-interactions", budget="20%", evaluate=QUICK)
+            seen = [event["type"] async for event in job.events()]
+            await job.wait()
+            return await job.report.verdict(), seen
+
+    verdict, seen = asyncio.run(run())
+    assert verdict
+    assert (seen[0], seen[-1]) == ("created", "succeeded")
