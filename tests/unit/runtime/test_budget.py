@@ -1,0 +1,36 @@
+"""A budget in units, as a share, or in bytes."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from worker.runtime.budget import Budget, resolve
+from worker.runtime.errors import JobError
+
+
+class Params(BaseModel):
+    budget: Budget = 500
+
+
+@pytest.mark.parametrize(
+    ("budget", "units"), [(50, 50), ("50", 50), ("1%", 10), ("0.5 %", 5), ("2kB", 20), ("0.003MB", 30), ("990B", 9)]
+)
+def test_resolve_when_given_in_any_form_then_counts_units(budget, units: int):
+    assert resolve(Params(budget=budget).budget, total_units=1000, bytes_per_unit=100) == units
+
+
+@pytest.mark.parametrize(
+    ("budget", "code"), [(4, "budget_too_small"), ("99.9%", "budget_too_large"), (1000, "budget_too_large")]
+)
+def test_resolve_when_out_of_bounds_then_names_the_bounds(budget, code: str):
+    with pytest.raises(JobError) as caught:
+        resolve(budget, total_units=1000, bytes_per_unit=1, lowest=5, highest=900)
+    assert (caught.value.code, caught.value.pointer) == (code, "/params/budget")
+    assert "between 5 and 900" in caught.value.hint
+
+
+@pytest.mark.parametrize("budget", ["many", "-3", "5 tons", True, 2.5])
+def test_budget_when_it_is_none_then_the_model_refuses(budget):
+    with pytest.raises(ValidationError):
+        Params(budget=budget)
