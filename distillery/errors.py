@@ -237,10 +237,6 @@ class PermissionDenied(APIError):
     """The API key lacks the scope."""
 
 
-class QuotaExceeded(PermissionDenied):
-    """`quota_exceeded`: the account's quota is used up."""
-
-
 class NotFound(APIError):
     """There is no such thing, or it belongs to somebody else."""
 
@@ -289,7 +285,6 @@ API_ERRORS: dict[str, type[APIError]] = {
     "unknown_method": UnknownMethod,
     "unknown_dataset": UnknownDataset,
     "unknown_summary": UnknownSummary,
-    "quota_exceeded": QuotaExceeded,
     "checksum_mismatch": ChecksumMismatch,
     "idempotency_key_reused": IdempotencyKeyReused,
     "payload_too_large": PayloadTooLarge,

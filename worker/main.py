@@ -24,7 +24,8 @@ from app.settings import Settings
 from app.store.database import listening, open_engine
 from app.store.ids import new_id
 from app.store.tables import worker
-from worker.runtime.announce import announce, collect
+from worker.runtime.announce import announce
+from worker.runtime.children import Children
 from worker.runtime.supervise import Supervisor
 
 log = structlog.get_logger()
@@ -37,10 +38,11 @@ def main() -> None:
     engine = open_engine(settings.database_url, pool=settings.slots + 3)
     worker_id = new_id("wrk")
     queues = [name.strip() for name in settings.queues.split(",") if name.strip()]
-    methods = collect()
+    children = Children(threads=settings.threads, warm_spare=settings.warm_spare)
+    methods = children.catalogue()
     with engine.begin() as conn:
         announce(conn, methods)
-    supervisor = Supervisor(engine, settings, worker_id)
+    supervisor = Supervisor(engine, settings, children, worker_id)
     app = build(settings, supervisor)
     for work in (_listen_for_cancels, _say_alive):
         threading.Thread(target=work, args=(engine, supervisor, worker_id), daemon=True).start()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from worker.runtime import limits
 
@@ -20,8 +20,7 @@ def main() -> None:
     """Serve one brief and exit: 0 when an answer was given, whatever it was."""
     limits.tether(int(sys.argv[1]))
     speaker = _claim_stdout()
-    _warm_up()
-    speaker.say("ready")
+    speaker.say("ready", catalogue=_warm_up())
     line = sys.stdin.buffer.readline()
     if line:
         _serve(line, speaker)
@@ -38,14 +37,14 @@ def _claim_stdout() -> Speaker:
     return Speaker(pipe)
 
 
-def _warm_up() -> None:
-    """Import what every method needs, but do not touch CUDA: it belongs to the job that comes."""
+def _warm_up() -> list[dict[str, Any]]:
+    """Import every method, but do not touch CUDA: it belongs to the job that comes. Returns the catalogue."""
     import torch
 
-    from worker.runtime.registry import discover
+    from worker.runtime.catalogue import catalogue
 
-    discover()
     torch.set_num_interop_threads(1)
+    return catalogue()
 
 
 def _serve(line: bytes, speaker: Speaker) -> None:

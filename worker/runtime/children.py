@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Any
 
 # What a child may see of this process's environment: nothing that holds a secret.
 _PASSED_ON = (
@@ -37,6 +39,15 @@ class Children:
         self._work.put(lambda: self._hand_out(answer))
         return answer.result(timeout=60)
 
+    def catalogue(self) -> list[dict[str, Any]]:
+        """What the methods say of themselves: a child has imported them all, so this process need not.
+
+        RuntimeError when a child cannot start; its own words are on standard error.
+        """
+        answer: Future[list[dict[str, Any]]] = Future()
+        self._work.put(lambda: self._ask_spare(answer))
+        return answer.result(timeout=120)
+
     def close(self) -> None:
         """Stop the spare and the spawner; children that were taken are their takers' business."""
         self._work.put(None)
@@ -59,6 +70,20 @@ class Children:
             return
         if self._warm_spare:
             self._refill()
+
+    def _ask_spare(self, answer: Future[list[dict[str, Any]]]) -> None:
+        self._refill()
+        spare = self._spare
+        assert spare is not None  # noqa: S101 - just filled
+        assert spare.stdout is not None  # noqa: S101 - it is a pipe
+        line = spare.stdout.readline()
+        if line:
+            answer.set_result(json.loads(line)["catalogue"])
+        else:
+            answer.set_exception(RuntimeError(f"the child process ended with code {spare.wait()} while importing"))
+        if not self._warm_spare:
+            kill_group(spare)
+            self._spare = None
 
     def _refill(self) -> None:
         if self._spare is None or self._spare.poll() is not None:

@@ -285,12 +285,12 @@ class Attempt:
 class Supervisor:
     """Every attempt of this worker."""
 
-    def __init__(self, engine: Engine, settings: Settings, worker_id: str) -> None:
+    def __init__(self, engine: Engine, settings: Settings, children: Children, worker_id: str) -> None:
         self._engine = engine
         self._settings = settings
         self._worker_id = worker_id
         self._blobs = LocalBlobs(settings.blob_dir, settings.staging_dir)
-        self._children = Children(threads=settings.threads, warm_spare=settings.warm_spare)
+        self._children = children
         self._attempts: dict[str, Attempt] = {}
         self._stopping = False
 
