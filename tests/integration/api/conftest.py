@@ -38,7 +38,7 @@ METHODS: list[dict[str, Any]] = [
     {"name": "ingest", "task": "ingest", "queue": "io"},
     {"name": "auto", "task": "distil"},
     {"name": "head-users", "task": "select"},
-    {"name": "fidelity", "task": "evaluate", "inputs": ["summary"]},
+    {"name": "evaluate", "task": "evaluate", "inputs": ["summary"]},
 ]
 _names = itertools.count(1)
 

@@ -83,7 +83,7 @@ def test_delete_dataset_when_a_job_uses_it_then_409_unless_forced(api: Api) -> N
 
 def test_delete_dataset_when_only_a_further_input_then_409(api: Api) -> None:
     used, main = api.version(b"a"), api.version(b"b")
-    api.job(main, method="fidelity", inputs={"summary": used})
+    api.job(main, method="evaluate", inputs={"summary": used})
     path = f"/v1/datasets/{used.partition('@')[0]}"
     assert api.delete(path, headers={"If-Match": "*"}).status_code == 409
 

@@ -43,8 +43,8 @@ def test_create_job_when_no_method_is_named_then_auto(api: Api) -> None:
         ({"task": "ingest"}, 422, "invalid_request", "/task"),
         ({"params": {"budgit": 1}}, 422, "invalid_params", "/params/budgit"),
         ({"params": {"budget": 0}}, 422, "invalid_params", "/params/budget"),
-        ({"method": "fidelity"}, 422, "missing_input", "/inputs/summary"),
-        ({"method": "fidelity", "inputs": {"summary": "sum_no"}}, 422, "unknown_summary", "/inputs/summary"),
+        ({"method": "evaluate"}, 422, "missing_input", "/inputs/summary"),
+        ({"method": "evaluate", "inputs": {"summary": "sum_no"}}, 422, "unknown_summary", "/inputs/summary"),
         ({"device": "tpu"}, 422, "invalid_request", "/device"),
         ({"device": "cuda"}, 422, "unsupported_device", "/device"),
         ({"seed": 2**63}, 422, "invalid_request", "/seed"),
@@ -224,7 +224,7 @@ def test_queue_position_when_priority_is_higher_then_before(api: Api) -> None:
 
 def test_methods_when_listed_then_filtered_and_without_ingest(api: Api) -> None:
     names = [item["name"] for item in api.get("/v1/methods").json()["items"]]
-    assert names == ["auto", "fidelity", "head-users"]
+    assert names == ["auto", "evaluate", "head-users"]
     assert [item["name"] for item in api.get("/v1/methods?task=select").json()["items"]] == ["head-users"]
     assert api.get("/v1/methods?kind=graph").json()["items"] == []
     one = api.get("/v1/methods/interactions/head-users").json()

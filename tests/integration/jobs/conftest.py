@@ -31,7 +31,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 def fill(conn: Connection) -> None:
     for name in ("ten_a", "ten_b"):
         conn.execute(insert(tenant).values(id=name, name=name))
-    for name, task, inputs in (("tiny", "select", []), ("fidelity", "evaluate", ["summary"]), ("ingest", "ingest", [])):
+    for name, task, inputs in (("tiny", "select", []), ("evaluate", "evaluate", ["summary"]), ("ingest", "ingest", [])):
         conn.execute(
             insert(method).values(
                 kind="interactions",

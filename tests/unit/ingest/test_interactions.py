@@ -372,6 +372,7 @@ def test_ingest_when_magazine_then_duplicates_are_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_ingest_when_ten_million_rows_then_under_a_gigabyte_and_a_half(tmp_path: Path) -> None:
     import subprocess
     import sys

@@ -58,8 +58,8 @@ def test_lines_when_encoded_then_utf8(encoding: str) -> None:
 
 def test_lines_when_one_is_endless_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "BLOCK_BYTES", 10)
+    lines = native.Lines(io.BytesIO(b"a" * 50), "t")
     with pytest.raises(JobError, match="longer than 10 bytes"):
-        lines = native.Lines(io.BytesIO(b"a" * 50), "t")
         list(iter(lambda: lines.read(4), b""))
 
 

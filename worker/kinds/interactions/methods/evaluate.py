@@ -15,25 +15,25 @@ from worker.runtime.errors import JobError
 from worker.runtime.registry import method
 
 
-class FidelityParams(BaseModel):
-    """Parameters of `fidelity`: none; how to judge is said in the job's `evaluate`."""
+class NoParams(BaseModel):
+    """Parameters of `evaluate`: none; how to judge is said in the job's `evaluate`."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-@method(kind="interactions", task="evaluate", name="fidelity", version=1, inputs=("summary",), memory_mb=3072)
-def fidelity(data: Interactions, params: FidelityParams, ctx: Context) -> InteractionsSummary:
+@method(kind="interactions", task="evaluate", name="evaluate", version=1, inputs=("summary",), memory_mb=3072)
+def evaluate(data: Interactions, params: NoParams, ctx: Context) -> InteractionsSummary:
     """Measure what an existing summary keeps of the full data.
 
     The summary comes in memory as `ctx.inputs["summary"]`, on the items of `data`. Raises `JobError`
     `invalid_input` when it is absent or is not on these items.
     """
-    summary = getattr(ctx, "inputs", {}).get("summary")
+    summary = ctx.inputs.get("summary")
     if not isinstance(summary, InteractionsSummary):
         raise JobError(
             "invalid_input",
             "No summary was given to judge.",
-            hint='Name one as {"inputs": {"summary": "ds_...@1"}}.',
+            hint='Name one as {"inputs": {"summary": "sum_..."}}.',
             pointer="/inputs/summary",
         )
     if summary.rows.shape[1] != data.n_items:
