@@ -40,7 +40,7 @@ async def measure(service: Service, dataset: str, clients: int, requests: int) -
     async with httpx.AsyncClient(base_url=bare.base_url, headers=bare.headers, limits=limits, timeout=60) as http:
         body = {"method": "random-users", "dataset": dataset, "params": {"budget": 20}}
         first = (await http.post("/v1/jobs", json=body)).json()["id"]
-        await asyncio.to_thread(service.client.jobs.get(first).wait)
+        await asyncio.to_thread(service.client.job(first).wait)
         seeds = iter(range(1, 10**6))
         kinds: dict[str, Callable[[], Any]] = {
             "healthz": lambda: http.get("/healthz"),

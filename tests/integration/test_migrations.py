@@ -1,0 +1,45 @@
+"""The migrations make exactly the tables of app/store/tables.py, and can be taken back."""
+
+from __future__ import annotations
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, inspect
+
+from app.store.migrate import config, current_revision, head_revision, upgrade
+from app.store.tables import metadata
+from tests.engines import Engines
+
+
+def test_migrations_when_applied_then_equal_the_tables(database_url: str):
+    engine = create_engine(database_url)
+    with engine.connect() as conn:
+        assert current_revision(conn) == head_revision()
+        assert compare_metadata(MigrationContext.configure(conn), metadata) == []
+        assert index_names(conn) == {index.name for table in metadata.tables.values() for index in table.indexes}
+    engine.dispose()
+
+
+def test_migrations_when_taken_back_and_applied_again_then_work(engines: Engines):
+    with engines.database(migrated=False) as url:
+        upgrade(url)
+        engine = create_engine(url)
+        with engine.connect() as conn:
+            settings = config()
+            settings.attributes["connection"] = conn
+            command.downgrade(settings, "base")
+            conn.commit()
+            assert set(inspect(conn).get_table_names()) == {"alembic_version"}
+        engine.dispose()
+        upgrade(url)
+
+
+def index_names(conn) -> set[str]:
+    """Every index that is not behind a primary key or a unique constraint."""
+    inspector = inspect(conn)
+    found = set()
+    for table in metadata.tables:
+        constraints = {constraint["name"] for constraint in inspector.get_unique_constraints(table)}
+        found |= {index["name"] for index in inspector.get_indexes(table)} - constraints
+    return found
