@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo up down test test-slow test-faults test-gpu lint bench openapi clean
+.PHONY: demo up down test test-slow test-faults test-security spectral test-gpu lint bench openapi settings clean
 
 demo: $(STAMP)  ## distil the bundled dataset end to end and print the report
 	$(BIN)/distillery demo
@@ -15,13 +15,19 @@ down: $(STAMP)  ## stop it
 	$(BIN)/distillery down
 
 test: $(STAMP)  ## every test that takes seconds
-	$(BIN)/pytest -q -m "not slow and not faults and not gpu"
+	$(BIN)/pytest -q -m "not slow and not faults and not security and not gpu"
 
 test-slow: $(STAMP)  ## the figures of the papers, and other tests of minutes
 	$(BIN)/pytest -q -m "slow" --timeout=1800
 
 test-faults: $(STAMP)  ## kill every part of a running service
-	$(BIN)/pytest -q tests/faults -m "faults" --timeout=600
+	$(BIN)/pytest -q tests/faults tests/integration/test_production_processes.py -m "faults" --timeout=600
+
+test-security: $(STAMP)  ## attack a running service
+	$(BIN)/pytest -q tests/security --timeout=600
+
+spectral:  ## lint openapi.json; needs node
+	npx --yes @stoplight/spectral-cli@6.16.3 lint openapi.json --ruleset tests/security/spectral.yaml --fail-severity=warn
 
 test-gpu: $(STAMP)
 	$(BIN)/pytest -q -m "gpu"
@@ -37,6 +43,9 @@ bench: $(STAMP)  ## every benchmark; results in benchmarks/results
 
 openapi: $(STAMP)  ## write openapi.json from the code
 	$(BIN)/python -m app.main openapi > openapi.json
+
+settings: $(STAMP)  ## write docs/settings.md from the code
+	$(BIN)/python -m docs.write_settings
 
 # A version of torch is pinned by range in pyproject.toml so that the CPU build is taken where it is offered.
 $(STAMP): pyproject.toml

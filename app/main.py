@@ -6,34 +6,55 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from app import logs
 from app.api import refusals
 from app.api.metrics import Metrics, MetricsMiddleware, route_template
 from app.api.middleware import Gate
 from app.api.openapi import describe, rendered
+from app.api.rate_limits import RateLimits
 from app.api.routes import (
     accounts,
     datasets,
     events,
     files,
+    imports,
     jobs,
     methods,
     operations,
     reports,
     summaries,
+    uploads,
+    usage,
     versions,
+    webhooks,
 )
 from app.api.server import Server, configure
 from app.api.services import Services
+from app.api.token_buckets import SharedBuckets
 from app.settings import Settings
 
-_ROUTERS = (datasets, files, versions, methods, jobs, events, summaries, reports, accounts, operations)
+_ROUTERS = (
+    datasets,
+    files,
+    uploads,
+    versions,
+    methods,
+    jobs,
+    events,
+    summaries,
+    reports,
+    webhooks,
+    imports,
+    accounts,
+    usage,
+    operations,
+)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -42,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     `app.state.stopping` is the event that ends open streams: whoever runs the application sets it first of all.
     """
     metrics = Metrics()
+    buckets = SharedBuckets(settings.broker_url, settings.rate_limit_per_s, settings.rate_limit_burst)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -52,6 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         finally:
             app.state.stopping.set()
+            await buckets.close()
             await asyncio.to_thread(services.close)
 
     app = FastAPI(
@@ -62,6 +85,10 @@ def create_app(settings: Settings) -> FastAPI:
     refusals.install(app)
     for module in _ROUTERS:
         app.include_router(module.router)
+    if settings.rate_limit_per_s:
+        app.add_middleware(
+            RateLimits, buckets=buckets, per_s=settings.rate_limit_per_s, burst=settings.rate_limit_burst
+        )
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(MetricsMiddleware, metrics=metrics, route_of=route_template)
     return app
@@ -78,10 +105,10 @@ def main() -> None:
     if sys.argv[1:] == ["openapi"]:
         sys.stdout.write(rendered(create_app(undecided())))
         return
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = Settings()  # pyright: ignore[reportCallIssue] - filled from the environment
+    logs.configure("api", settings)
     app = create_app(settings)
-    Server(configure(app, host=settings.host, port=settings.port), app.state.stopping.set).run()
+    Server(configure(app, settings), app.state.stopping.set).run()
 
 
 if __name__ == "__main__":

@@ -11,13 +11,23 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """The settings of one process; passed in, never read from a global."""
 
-    model_config = SettingsConfigDict(env_prefix="DISTILLERY_", extra="ignore")
+    # The values hold passwords: an error about one of them must not show the others.
+    model_config = SettingsConfigDict(env_prefix="DISTILLERY_", extra="ignore", hide_input_in_errors=True)
 
     database_url: str = Field(description="SQLAlchemy address of Postgres, postgresql+psycopg://...")
     broker_url: str = Field(description="Celery's broker, redis://... or redis+socket://...")
-    blob_dir: Path = Field(description="Folder of the content-addressed files.")
+    blob_dir: Path = Field(description="Folder of the content-addressed files; of copies of them, with blob_url.")
     staging_dir: Path = Field(description="Folder for files being written; same file system as blob_dir.")
     secret: str = Field(description="Signs page tokens; 32 random characters or more, the same everywhere.")
+
+    blob_url: str = Field("", description="S3-like store of files, s3://bucket/prefix; empty: they lie in blob_dir.")
+    blob_endpoint: str = Field("", description="Address of the S3-like store, https://...; empty: that of AWS.")
+    blob_region: str = Field("us-east-1", description="Region of the S3-like store.")
+    blob_access_key: str = Field("", description="Key of the S3-like store; empty: the environment's AWS credentials.")
+    blob_secret_key: str = Field("", description="Secret of blob_access_key.")
+    blob_cache_bytes: int = Field(20_000_000_000, description="Copies of files of the S3-like store kept in blob_dir.")
+
+    alive_file: str = Field("", description="File a dispatcher or worker touches as it goes round; empty: none.")
 
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8080, description="Port the API listens on.")
@@ -25,8 +35,26 @@ class Settings(BaseSettings):
     database_pool: int = Field(10, description="Connections an API process keeps.")
 
     upload_limit_bytes: int = Field(2_000_000_000, description="Largest single uploaded file.")
+    upload_keep_s: float = Field(86_400.0, description="A resumable upload is forgotten this long after its last byte.")
     json_limit_bytes: int = Field(1_000_000, description="Largest JSON request body.")
     header_limit_bytes: int = Field(16_384, description="Largest sum of request headers.")
+    header_s: float = Field(10.0, description="Time a connection has for each request's head, idle time included.")
+    body_stall_s: float = Field(30.0, description="Longest wait for the next bytes of a request body.")
+    connections_per_address: int = Field(
+        600, description="Connections of one address to an API process, of 1000 in all; 0, no limit: behind a proxy."
+    )
+
+    outbound_ports: str = Field("443,8443", description="Ports webhooks and imports may reach; * is every port.")
+    outbound_http: bool = Field(False, description="Let webhooks and imports use http; for closed networks.")
+    outbound_private: bool = Field(False, description="Let webhooks and imports reach private addresses; as above.")
+    webhook_every_s: float = Field(1.0, description="How often webhook messages that are due are looked for.")
+    webhook_slots: int = Field(8, description="Webhook endpoints a dispatcher sends to at the same time.")
+    webhook_endpoints: int = Field(20, description="Most webhook endpoints of one tenant.")
+    webhook_keep_s: float = Field(2_592_000.0, description="Webhook messages are forgotten after this.")
+    import_enabled: bool = Field(False, description="Allow POST /v1/datasets:import, which fetches files from the web.")
+    import_limit_bytes: int = Field(2_000_000_000, description="Largest file that is imported.")
+    import_s: float = Field(600.0, description="Time in which an import must have arrived.")
+    import_slots: int = Field(2, description="Imports an API process fetches at the same time.")
 
     ingest_decoded_bytes: int = Field(8_000_000_000, description="Most bytes an upload may decode to.")
     ingest_rows: int = Field(200_000_000, description="Most rows of an upload.")
@@ -57,3 +85,15 @@ class Settings(BaseSettings):
     blob_grace_s: float = Field(86_400.0, description="An unreferenced blob is deleted after this.")
     idempotency_s: float = Field(86_400.0, description="How long an Idempotency-Key is remembered.")
     queue_limit: int = Field(100, description="Most queued jobs of one tenant.")
+    queue_total_limit: int = Field(1_000, description="Most queued jobs of all tenants; 0: no limit.")
+    quota_stored_bytes: int = Field(500_000_000_000, description="Most bytes one tenant may store; 0: no limit.")
+    quota_gpu_s_per_day: float = Field(
+        0.0, description="Seconds in 24 h that one tenant's jobs may hold GPUs; 0: no limit."
+    )
+    rate_limit_per_s: float = Field(1_000.0, description="Requests a second of one API key; 0: no limit.")
+    rate_limit_burst: int = Field(2_000, description="Requests of one API key at once, when it was quiet before.")
+
+    sweep_every_s: float = Field(600.0, description="How often what is kept no longer is looked for.")
+    deleted_keep_s: float = Field(604_800.0, description="Files of deleted datasets and summaries are kept this long.")
+    checkpoint_keep_s: float = Field(604_800.0, description="Resume points are kept this long after the end of a job.")
+    event_keep_s: float = Field(0.0, description="Events are kept this long after the end of a job; 0: for ever.")

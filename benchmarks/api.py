@@ -27,7 +27,8 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--requests", type=int, default=2000)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, Service(warm_spare="false", queue_limit=100_000) as service:
+    unlimited = {"queue_limit": 0, "queue_total_limit": 0, "rate_limit_per_s": 0}
+    with tempfile.TemporaryDirectory() as folder, Service(warm_spare="false", **unlimited) as service:
         dataset = service.client.datasets.upload(str(planted_csv(Path(folder) / "p.csv")), kind="interactions")
         figures = asyncio.run(measure(service, dataset.reference, given.clients, given.requests))
     write("api", {"clients": given.clients, "requests": given.requests, **figures}, ("fastapi", "uvicorn", "httpx"))

@@ -12,6 +12,7 @@ from distillery._operations import Budget
 from distillery._requests import get_json, pages
 from distillery._transport import AsyncTransport
 from distillery._views import View, job_body, reference_of
+from distillery._webhooks import AsyncWebhooks
 
 
 class AsyncClient:
@@ -39,6 +40,7 @@ class AsyncClient:
         self._transport = AsyncTransport(self._connection.url, headers, **httpx_options)
         self.datasets = AsyncDatasets(self._transport)
         self.keys = AsyncKeys(self._transport)
+        self.webhooks = AsyncWebhooks(self._transport)
 
     @property
     def url(self) -> str:
@@ -63,6 +65,7 @@ class AsyncClient:
         device: str = "auto",
         priority: int = 0,
         force: bool = False,
+        webhook: str | None = None,
         **more_params: Any,
     ) -> AsyncJob:
         """Start a job: a method on a dataset ("ds_…@1", "ds_…" for its latest version, a `Dataset`, a
@@ -84,6 +87,7 @@ class AsyncClient:
             device=device,
             priority=priority,
             force=force,
+            webhook=webhook,
         )
         return AsyncJob(self._transport, await self._transport.run(ops.create_job(body)))
 

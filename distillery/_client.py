@@ -12,6 +12,7 @@ from distillery._requests import get_json, pages
 from distillery._resources import Datasets, Job, Keys, Report, Summary
 from distillery._transport import SyncTransport
 from distillery._views import View, job_body, reference_of
+from distillery._webhooks import Webhooks
 
 
 class Client:
@@ -39,6 +40,7 @@ class Client:
         self._transport = SyncTransport(self._connection.url, headers, **httpx_options)
         self.datasets = Datasets(self._transport)
         self.keys = Keys(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     @property
     def url(self) -> str:
@@ -63,13 +65,15 @@ class Client:
         device: str = "auto",
         priority: int = 0,
         force: bool = False,
+        webhook: str | None = None,
         **more_params: Any,
     ) -> Job:
         """Start a job: a method on a dataset ("ds_…@1", "ds_…" for its latest version, a `Dataset`, a
         `Summary`).
 
         Parameters of the method are given by name, or in `params` where their name is one of the arguments
-        above. Identical finished work is answered at once from its result, unless `force`. Raises
+        above. Identical finished work is answered at once from its result, unless `force`. `webhook`: who is
+        told of its end, an endpoint's identifier or an https address. Raises
         `InvalidParams`, `KindMismatch`, `UnknownMethod`, `QueueFull`.
         """
         body = job_body(
@@ -84,6 +88,7 @@ class Client:
             device=device,
             priority=priority,
             force=force,
+            webhook=webhook,
         )
         return Job(self._transport, self._transport.run(ops.create_job(body)))
 

@@ -18,20 +18,20 @@ _RETRIED_STATUS = {429, 502, 503, 504}
 _LONGEST_PAUSE_S = 30.0
 
 
-def call(request: Request) -> Operation[Reply]:
+def call(request: Request, *, tries: int = TRIES) -> Operation[Reply]:
     """Send a request and return its 2xx or 304 answer.
 
-    Tries again, at most five times in all and with exponential backoff, when the connection fails or the
+    Tries again, at most `tries` times in all and with exponential backoff, when the connection fails or the
     service asks for it, but only where repeating cannot do a thing twice: GET, PUT, DELETE, and POST with
     an `Idempotency-Key`. Raises the `APIError` of the problem document, or the `TransportError` of the last
     try.
     """
-    return _attempts(request, Send)
+    return _attempts(request, Send, tries)
 
 
 def open_stream(request: Request) -> Operation[Reply]:
     """The same, but the body of the answer is left to be read piece by piece."""
-    return _attempts(request, Open)
+    return _attempts(request, Open, TRIES)
 
 
 def get_json(path: str, **params: Any) -> Operation[Any]:
@@ -71,9 +71,9 @@ def fresh_key() -> str:
     return secrets.token_urlsafe(24)
 
 
-def _attempts(request: Request, effect: type[Send] | type[Open]) -> Operation[Reply]:
+def _attempts(request: Request, effect: type[Send] | type[Open], tries: int) -> Operation[Reply]:
     repeatable = request.method != "POST" or "Idempotency-Key" in request.headers
-    tries = TRIES if repeatable else 1
+    tries = tries if repeatable else 1
     for attempt in range(1, tries + 1):
         last = attempt == tries
         try:

@@ -16,8 +16,10 @@ from urllib.parse import quote
 from distillery._effects import Compute, Operation, Request
 from distillery._following import wait
 from distillery._requests import call, get_json, post_json
+from distillery._resuming import Sent, send_resumably
 
 CHUNK_BYTES = 1 << 20
+RESUMABLE_ABOVE_BYTES = 64 << 20  # a file this small is sent again as a whole when its connection breaks
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
@@ -92,13 +94,27 @@ def upload(
     dataset = yield from post_json("/v1/datasets", body)
     total, before = sum(file.size for file in files), 0
     for file in files:
-        yield from call(_put(dataset["id"], file, before, total, progress))
+        yield from _send(dataset["id"], file, before, total, progress)
         before += file.size
     committed = yield from post_json(
         f"/v1/datasets/{dataset['id']}/commit", {"files": [_entry(file) for file in files]}
     )
     yield from wait(committed["job"]["id"], timeout_s=timeout_s)
     return (yield from get_json(f"/v1/datasets/{dataset['id']}"))
+
+
+def _send(
+    dataset_id: str, file: LocalFile, before: int, total: int, progress: Callable[[Uploaded], object] | None
+) -> Operation[None]:
+    if file.size <= RESUMABLE_ABOVE_BYTES:
+        yield from call(_put(dataset_id, file, before, total, progress))
+        return
+
+    def tell(sent: int) -> None:
+        if progress is not None:
+            progress(Uploaded(before + sent, total, file.name))
+
+    yield from send_resumably(Sent(file.path, dataset_id, file.name, file.size, file.sha256.hex(), tell))
 
 
 def _put(

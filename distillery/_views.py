@@ -101,6 +101,7 @@ def job_body(
     device: str,
     priority: int,
     force: bool,
+    webhook: str | None,
 ) -> dict[str, Any]:
     """The body of `POST /v1/jobs`."""
     return {
@@ -115,4 +116,12 @@ def job_body(
         "device": device if device != "auto" else None,
         "priority": priority,
         "force": force,
+        "webhook": _named(webhook),
     }
+
+
+def _named(named: str | None) -> dict[str, str] | None:
+    """How a job names who hears of its end: an endpoint by its identifier, or an address."""
+    if named is None:
+        return None
+    return {"url": named} if "://" in named else {"endpoint_id": named}

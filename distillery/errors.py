@@ -9,6 +9,7 @@
     │   └── ResponseTimeout      no answer in time
     ├── DigestMismatch           a file is not what the service says it is
     ├── WaitTimeout              a job was not finished in the time `wait` was given
+    ├── UnverifiedWebhook        a message is not certainly from the service
     ├── NoResult                 a job has no summary, report or dataset (yet)
     ├── JobError                 a job ended without a result
     │   ├── JobCancelled
@@ -81,6 +82,10 @@ class WaitTimeout(DistilleryError):
     def __init__(self, job: Mapping[str, Any], timeout_s: float) -> None:
         super().__init__(f"Job {job['id']} is still {job['state']} after {timeout_s:g} s.")
         self.job = job
+
+
+class UnverifiedWebhook(DistilleryError):
+    """A webhook's message is not signed with the secret, or too old. Answer it with 400 and do nothing."""
 
 
 class NoResult(DistilleryError):
@@ -234,7 +239,11 @@ class AuthenticationError(APIError):
 
 
 class PermissionDenied(APIError):
-    """The API key lacks the scope."""
+    """The API key lacks the scope, or the tenant the quota."""
+
+
+class QuotaExceeded(PermissionDenied):
+    """`quota_exceeded`: the tenant stores or computes as much as it may."""
 
 
 class NotFound(APIError):
@@ -294,6 +303,7 @@ API_ERRORS: dict[str, type[APIError]] = {
     "job_not_finished": JobNotFinished,
     "precondition_failed": PreconditionFailed,
     "queue_full": QueueFull,
+    "quota_exceeded": QuotaExceeded,
 }
 
 _BY_STATUS: dict[int, type[APIError]] = {

@@ -15,10 +15,12 @@ import psycopg
 import structlog
 from celery import Celery
 from celery.platforms import SecurityWarning
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from sqlalchemy import Engine, func, insert, update
 from sqlalchemy.exc import DBAPIError
 
+from app import logs
+from app.health import beat
 from app.jobs.broker import TASK, open_broker
 from app.settings import Settings
 from app.store.database import listening, open_engine
@@ -35,6 +37,8 @@ LAST_SEEN_EVERY_S = 10.0
 def main() -> None:
     """Serve until SIGTERM."""
     settings = Settings()  # pyright: ignore[reportCallIssue] - filled from the environment
+    logs.configure("worker", settings)
+    setup_logging.connect(lambda **_: None, weak=False)  # whoever connects keeps Celery from doing it its own way
     engine = open_engine(settings.database_url, pool=settings.slots + 3)
     worker_id = new_id("wrk")
     queues = [name.strip() for name in settings.queues.split(",") if name.strip()]
@@ -44,8 +48,8 @@ def main() -> None:
         announce(conn, methods)
     supervisor = Supervisor(engine, settings, children, worker_id)
     app = build(settings, supervisor)
-    for work in (_listen_for_cancels, _say_alive):
-        threading.Thread(target=work, args=(engine, supervisor, worker_id), daemon=True).start()
+    threading.Thread(target=_listen_for_cancels, args=(engine, supervisor), daemon=True).start()
+    threading.Thread(target=_say_alive, args=(engine, worker_id, settings.alive_file), daemon=True).start()
     offered = [f"{row['kind']}/{row['name']}" for row in methods]
     worker_ready.connect(lambda **_: _register(engine, worker_id, queues, offered), weak=False)
     worker_shutting_down.connect(lambda **_: _stop_in_background(supervisor), weak=False)
@@ -92,7 +96,7 @@ def _register(engine: Engine, worker_id: str, queues: list[str], methods: list[s
     log.info("worker_ready", worker=worker_id)
 
 
-def _listen_for_cancels(engine: Engine, supervisor: Supervisor, _: str) -> None:
+def _listen_for_cancels(engine: Engine, supervisor: Supervisor) -> None:
     while True:
         try:
             with listening(engine, "job_cancel") as connection:
@@ -102,8 +106,9 @@ def _listen_for_cancels(engine: Engine, supervisor: Supervisor, _: str) -> None:
             time.sleep(1.0)  # until then the heartbeat hears of cancels
 
 
-def _say_alive(engine: Engine, _: Supervisor, worker_id: str) -> None:
+def _say_alive(engine: Engine, worker_id: str, alive_file: str) -> None:
     while True:
+        beat(alive_file)
         time.sleep(LAST_SEEN_EVERY_S)
         try:
             with engine.begin() as conn:

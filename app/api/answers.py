@@ -32,11 +32,15 @@ def answer(model: BaseModel, *, status: int = 200, headers: Mapping[str, str] | 
 def tagged(request: Request, model: BaseModel, *, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer with its ETag; 304 when the client has it already."""
     body = encoded(model)
-    tag = etag_of(body)
-    sent = {"ETag": tag, "Cache-Control": "no-cache", **(headers or {})}
-    if names_tag(request.headers.get("if-none-match"), tag, weak=True):
+    sent = {"ETag": etag_of(body), "Cache-Control": "no-cache", **(headers or {})}
+    if is_known(request, model):
         return Response(status_code=304, headers=sent)
     return Response(body, 200, sent, media_type="application/json")
+
+
+def is_known(request: Request, model: BaseModel) -> bool:
+    """Whether If-None-Match names the current state."""
+    return names_tag(request.headers.get("if-none-match"), etag_of(encoded(model)), weak=True)
 
 
 def need_match(request: Request, model: BaseModel) -> None:

@@ -27,6 +27,19 @@ def binary(media_type: str = "application/octet-stream", *, ranges: bool = False
     return answers
 
 
+# `openapi_extra=` of a route that answers 428 without the header, as `app.api.answers.need_match` does.
+IF_MATCH: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "If-Match",
+            "in": "header",
+            "required": True,
+            "description": "The ETag it was read with; `*` skips the check.",
+            "schema": {"type": "string"},
+            "example": "*",
+        }
+    ]
+}
 UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it already."}}
 
 

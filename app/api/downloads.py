@@ -112,12 +112,18 @@ async def send(
     if_range = request.headers.get("if-range")
     if wanted is None or (if_range is not None and if_range.strip() != tag):
         sent["Content-Digest"] = sent["Repr-Digest"]
+        if request.method == "HEAD":
+            return Response(
+                status_code=200, headers={**sent, "Content-Length": str(content.size)}, media_type=media_type
+            )
         pieces = verified(content)
         return await _streamed(pieces, content.size, 200, sent, media_type)
     start, stop = wanted
     if start >= stop:
         raise Problem("range_not_satisfiable", headers={"Content-Range": f"bytes */{content.size}"})
     sent["Content-Range"] = f"bytes {start}-{stop - 1}/{content.size}"
+    if request.method == "HEAD":
+        return Response(status_code=206, headers={**sent, "Content-Length": str(stop - start)}, media_type=media_type)
     return await _streamed(content.read(start, stop), stop - start, 206, sent, media_type)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+import structlog
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,7 +28,7 @@ CHANNEL = "job_event"
 BATCH = 500
 KEEPALIVE_S = 15.0
 RETRY_MS = 2000
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class EventHub:
@@ -76,7 +76,7 @@ class EventHub:
                         for note in connection.notifies(timeout=0.5):
                             self._tell(note.payload)
             except (psycopg.Error, SQLAlchemyError) as lost:
-                log.warning("not listening for events: %s", type(lost).__name__)
+                log.warning("not_listening_for_events", error=type(lost).__name__)
                 self._stop.wait(pause)
                 pause = min(5.0, 2 * pause)
 
@@ -127,17 +127,18 @@ async def stream_events(
             if news.state in TERMINAL:
                 yield format_sse_event(event="end", data_str=json.dumps({"state": news.state}))
                 return
-            if not await _woken(flag, stopping):
+            if not await woken(flag, stopping, KEEPALIVE_S):
                 yield KEEPALIVE_COMMENT  # and look again: a notification may have been lost with its connection
             if stopping.is_set():
                 yield format_sse_event(event="bye", data_str="{}", retry=RETRY_MS)
                 return
 
 
-async def _woken(flag: asyncio.Event, stopping: asyncio.Event) -> bool:
+async def woken(flag: asyncio.Event, stopping: asyncio.Event, seconds: float) -> bool:
+    """Wait until either is set; False when neither was in that time."""
     waiters = [asyncio.ensure_future(flag.wait()), asyncio.ensure_future(stopping.wait())]
     try:
-        done, _ = await asyncio.wait(waiters, timeout=KEEPALIVE_S, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(waiters, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for waiter in waiters:
             waiter.cancel()

@@ -36,20 +36,10 @@ def once(
     """Answer with what `work` makes (status, document, headers), or with what it made for this key before."""
     if key is None:
         return _response(*work())
-    asked = {"method": request.method, "path": request.url.path, "body": _sent(body)}
-    body_sha256 = hashlib.sha256(canonical(asked)).hexdigest()
-    route = f"{request.method} {route_template(request.scope)}"
-    scope = Scope(caller.tenant_id, caller.identity.key_id, route, key)
-    if not lock_key(caller.conn, scope):
-        raise Problem("idempotency_in_progress", headers={"Retry-After": "1"})
-    if (earlier := recall(caller.conn, scope)) is not None:
-        if earlier.body_sha256 != body_sha256:
-            raise Problem("idempotency_key_reused")
-        headers = {**earlier.headers, "Idempotency-Replayed": "true"}
-        return Response(
-            json.dumps(earlier.response, separators=(",", ":")), earlier.status, headers, media_type="application/json"
-        )
+    if (earlier := replayed(request, caller, key, body)) is not None:
+        return earlier
     status, document, headers = work()
+    scope, body_sha256 = _asked(request, caller, key, body)
     remember(
         caller.conn,
         scope,
@@ -57,6 +47,29 @@ def once(
         keep_s=caller.services.settings.idempotency_s,
     )
     return _response(status, document, headers)
+
+
+def replayed(request: Request, caller: Caller, key: str, body: BaseModel | None) -> Response | None:
+    """What was answered to this key before, or None; the key is then held until the transaction ends."""
+    scope, body_sha256 = _asked(request, caller, key, body)
+    if not lock_key(caller.conn, scope):
+        raise Problem("idempotency_in_progress", headers={"Retry-After": "1"})
+    earlier = recall(caller.conn, scope)
+    if earlier is None:
+        return None
+    if earlier.body_sha256 != body_sha256:
+        raise Problem("idempotency_key_reused")
+    headers = {**earlier.headers, "Idempotency-Replayed": "true"}
+    return Response(
+        json.dumps(earlier.response, separators=(",", ":")), earlier.status, headers, media_type="application/json"
+    )
+
+
+def _asked(request: Request, caller: Caller, key: str, body: BaseModel | None) -> tuple[Scope, str]:
+    asked = {"method": request.method, "path": request.url.path, "body": _sent(body)}
+    route = f"{request.method} {route_template(request.scope)}"
+    scope = Scope(caller.tenant_id, caller.identity.key_id, route, key)
+    return scope, hashlib.sha256(canonical(asked)).hexdigest()
 
 
 def _sent(body: BaseModel | None) -> Any:

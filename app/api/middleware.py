@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import re
 import time
 
+import structlog
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.requests import ClientDisconnect, Request
@@ -15,14 +15,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import Problem, render
 from app.settings import Settings
-from app.store.blobs import CorruptBlob
+from app.store.blobs import CorruptBlob, StoreUnavailable
 from app.store.ids import new_id
 
-CHUNK_S = 30.0
 LEAST_BYTES_PER_S = 1000
-_UPLOAD = re.compile(r"/v1/datasets/[^/]+/files/")
+_RESUMABLE = re.compile(r"/v1/uploads/[^/]+$")
+_UPLOADS = {"PUT": re.compile(r"/v1/datasets/[^/]+/files/"), "PATCH": _RESUMABLE, "POST": _RESUMABLE}
 _GIVEN_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class Gate:
@@ -41,31 +41,37 @@ class Gate:
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _GIVEN_ID.fullmatch(given) else new_id("req")
         scope["distillery.request_id"] = request_id
+        structlog.contextvars.bind_contextvars(request_id=request_id)  # threads of this request inherit it
         started, begun, status = False, time.monotonic(), 0
 
         async def sending(message: Message) -> None:
             nonlocal started, status
             if message["type"] == "http.response.start":
                 started, status = True, message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                sent = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                if all(name.lower() != b"x-content-type-options" for name, _ in sent):
+                    sent.append((b"x-content-type-options", b"nosniff"))
+                message["headers"] = sent
             await send(message)
 
         try:
             self._check(scope, headers)
             await self.app(scope, self._limited(scope, receive), sending)
         except ClientDisconnect:
-            log.debug("request %s: the client went away", request_id)
+            log.debug("client_went_away")
         except Exception as error:
             if started:
                 raise  # the server cuts the connection: a truncated answer must not look whole
             problem = of_error(error)
             if problem.status_code == 500:
-                log.exception("request %s failed", request_id)
+                log.exception("request_failed")
             await render(Request(scope), problem)(scope, receive, sending)
         finally:
             # The raw path: percent-encoded, so nobody can write lines of their own into the log.
-            path, spent_ms = scope["raw_path"].decode("latin-1"), 1000 * (time.monotonic() - begun)
-            log.info("%s %s %d %.0f ms request_id=%s", scope["method"], path, status, spent_ms, request_id)
+            path, spent_ms = scope["raw_path"].decode("latin-1"), round(1000 * (time.monotonic() - begun))
+            about = {"tenant": scope["distillery.tenant"]} if "distillery.tenant" in scope else {}
+            log.info("request", method=scope["method"], path=path, status=status, ms=spent_ms, **about)
+            structlog.contextvars.unbind_contextvars("request_id")
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         size = sum(len(name) + len(value) for name, value in scope["headers"])
@@ -80,12 +86,14 @@ class Gate:
             raise _too_large(self._limit(scope))
 
     def _limit(self, scope: Scope) -> int:
-        upload = scope["method"] == "PUT" and _UPLOAD.match(scope["path"])
+        way = _UPLOADS.get(scope["method"])
+        upload = way is not None and way.match(scope["path"])
         return self.settings.upload_limit_bytes if upload else self.settings.json_limit_bytes
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         """`receive` with a limit on the body's size, on each wait for it, and on its mean rate."""
         limit, size, waited, more = self._limit(scope), 0, 0.0, True
+        stall_s = self.settings.body_stall_s
 
         async def receiving() -> Message:
             nonlocal size, waited, more
@@ -93,7 +101,7 @@ class Gate:
                 return await receive()
             begun = time.monotonic()
             try:
-                async with asyncio.timeout(CHUNK_S):
+                async with asyncio.timeout(stall_s):
                     message = await receive()
             except TimeoutError:
                 raise Problem("request_timeout", headers={"Connection": "close"}) from None
@@ -102,7 +110,7 @@ class Gate:
             size += len(message.get("body", b""))
             if size > limit:
                 raise _too_large(limit)
-            if more and waited > CHUNK_S and size < LEAST_BYTES_PER_S * waited:
+            if more and waited > stall_s and size < LEAST_BYTES_PER_S * waited:
                 raise Problem("request_timeout", headers={"Connection": "close"})
             return message
 
@@ -120,6 +128,8 @@ def of_error(error: Exception) -> Problem:
             return Problem("database_unavailable", headers={"Retry-After": "2"})
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return Problem("insufficient_storage")
+        case StoreUnavailable():
+            return Problem("store_unavailable", headers={"Retry-After": "5"})
         case CorruptBlob() | FileNotFoundError():
             return Problem("corrupt_blob")
         case _:

@@ -8,19 +8,26 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from app.api.examples import add_examples
 from app.api.schemas.common import ProblemDocument
 
 VERSION = "0.1.0"
 TITLE = "Distillery"
 SUMMARY = "Turns a large dataset into a tiny summary that trains models as well as the whole, with the evidence."
+DESCRIPTION = (
+    "Upload a dataset, run a method on it as a job, fetch the summary and the evidence of how good it is. Requests "
+    "carry `Authorization: Bearer dsk_...`; refusals are problem documents (RFC 9457) with a stable `code`."
+)
 TAGS = {
     "datasets": "What was uploaded.",
     "files": "Files of the next version.",
+    "uploads": "Files that arrive in pieces (tus 1.0.0).",
     "versions": "Immutable versions of a dataset.",
     "methods": "What can be done with a kind of data.",
     "jobs": "Runs of a method on a version.",
     "summaries": "What jobs make.",
     "reports": "How good it is, and how that was measured.",
+    "webhooks": "Who is told what happened.",
     "account": "API keys.",
     "operations": "Health, metrics, and what problem codes mean.",
 }
@@ -46,7 +53,15 @@ def rendered(app: FastAPI) -> str:
 
 def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
-        title=app.title, version=app.version, summary=app.summary, routes=app.routes, tags=app.openapi_tags
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=DESCRIPTION,
+        contact={"name": "The authors of Distillery"},
+        license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
+        servers=[{"url": "/", "description": "Where this document came from."}],
+        routes=app.routes,
+        tags=app.openapi_tags,
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -55,4 +70,5 @@ def _document(app: FastAPI) -> dict[str, Any]:
     # FastAPI's own shape of a 422 is never answered: every refusal is a problem document.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    add_examples(document)
     return document

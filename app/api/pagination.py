@@ -35,14 +35,14 @@ class PageRequest:
 def _page(
     page_size: Annotated[
         int,
-        Query(description=f"Items a page, {DEFAULT_SIZE} unless given; above {LARGEST_SIZE} it is {LARGEST_SIZE}."),
+        Query(
+            ge=0, description=f"Items a page, {DEFAULT_SIZE} unless given; above {LARGEST_SIZE} it is {LARGEST_SIZE}."
+        ),
     ] = DEFAULT_SIZE,
     page_token: Annotated[
         str, Query(description="`next_page_token` of the page before; the filters must be the same.")
     ] = "",
 ) -> PageRequest:
-    if page_size < 0:
-        raise Problem("invalid_page", "page_size is negative.", pointer="page_size")
     return PageRequest(min(page_size or DEFAULT_SIZE, LARGEST_SIZE), page_token)
 
 

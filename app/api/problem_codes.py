@@ -25,6 +25,12 @@ CODES: dict[str, Code] = {
     ),
     "unauthenticated": Code(401, "API key needed", "Send a valid key as `Authorization: Bearer dsk_...`."),
     "forbidden": Code(403, "Scope missing", "The API key lacks a scope that this route needs."),
+    "quota_exceeded": Code(
+        403, "Quota exceeded", "The tenant stores or computes as much as it may; see GET /v1/usage."
+    ),
+    "import_disabled": Code(
+        403, "Import disabled", "Whoever runs the service has not allowed imports (DISTILLERY_IMPORT_ENABLED)."
+    ),
     "not_found": Code(404, "Not found", "There is nothing at this address that this API key may see."),
     "method_not_allowed": Code(405, "Method not allowed", "The address exists but does not take this HTTP method."),
     "request_timeout": Code(408, "Request too slow", "The body came in too slowly; send it again."),
@@ -35,6 +41,13 @@ CODES: dict[str, Code] = {
         409, "Dataset in use", "Unfinished jobs read this dataset; cancel them, or delete with ?force=true."
     ),
     "duplicate_file": Code(409, "Duplicate file", "Another file has the same path in other letter case."),
+    "webhook_exists": Code(409, "Webhook exists", "There is an endpoint of this address already."),
+    "webhook_disabled": Code(409, "Webhook disabled", "Nothing is sent to a disabled endpoint; enable it first."),
+    "upload_offset_conflict": Code(
+        409, "Wrong offset", "The upload goes on at another byte; HEAD it and send from its Upload-Offset."
+    ),
+    "upload_expired": Code(410, "Upload expired", "The upload was left alone for too long; begin a new one."),
+    "tus_version": Code(412, "Protocol version", "Send `Tus-Resumable: 1.0.0`."),
     "precondition_failed": Code(
         412, "Precondition failed", "The resource changed since it was read; read it again and repeat the change."
     ),
@@ -53,9 +66,20 @@ CODES: dict[str, Code] = {
     ),
     "unknown_file": Code(422, "Unknown file", "The dataset has no such file; upload it first."),
     "no_files": Code(422, "No files", "The dataset has no files to make a version of; upload some first."),
+    "upload_locked": Code(423, "Upload in progress", "Another request is writing this upload; try again shortly."),
     "precondition_required": Code(428, "If-Match needed", "Send the ETag you read last as If-Match."),
+    "rate_limited": Code(429, "Too many requests", "The API key asks too often; wait as long as Retry-After says."),
+    "upload_checksum_mismatch": Code(
+        460, "Checksum mismatch", "The bytes that arrived are not those of Upload-Checksum; send them again."
+    ),
     "headers_too_large": Code(431, "Headers too large", "The sum of the request headers is too large."),
+    "unsafe_url": Code(
+        422, "Address refused", "It must be https, on an allowed port, and each address of its host must be public."
+    ),
+    "import_failed": Code(422, "Import failed", "The address did not answer with a whole file."),
+    "import_busy": Code(429, "Too many imports", "As many imports as may are under way; try again shortly."),
     # jobs that are not accepted
+    "unknown_webhook": Code(422, "Unknown webhook", "There is no such webhook endpoint."),
     "unknown_method": Code(422, "Unknown method", "No worker announced this method for this kind; see /v1/methods."),
     "unknown_dataset": Code(422, "Unknown dataset", "There is no such dataset version."),
     "unknown_summary": Code(422, "Unknown summary", "There is no such summary."),
@@ -80,7 +104,7 @@ CODES: dict[str, Code] = {
         422, "Unsafe format", "Files that can carry code (pickle, .pt, joblib) are refused; export to Parquet or CSV."
     ),
     "decoded_too_large": Code(
-        422, "Decoded too large", "The file decodes to more than DISTILLERY_DECODED_LIMIT_BYTES allows."
+        422, "Decoded too large", "The file decodes to more than a DISTILLERY_INGEST_* limit allows."
     ),
     "timeout": Code(422, "Time limit reached", "The job ran longer than limits.time_s; raise it or shrink the work."),
     "diverged": Code(422, "Diverged", "The optimisation left the range of finite numbers; lower the learning rate."),

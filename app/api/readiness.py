@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from sqlalchemy import Connection
 
-from app.settings import Settings
+from app.store.blobs import Blobs, StoreUnavailable
 
 _BROKER_S = 0.5
 
@@ -19,11 +17,12 @@ def check_schema(conn: Connection) -> str:
     return "ok" if found == expected else f"at {found}, this code expects {expected}"
 
 
-def check_store(settings: Settings) -> str:
+def check_store(blobs: Blobs) -> str:
     """`ok`, or why files cannot be stored."""
-    for folder in (settings.blob_dir, settings.staging_dir):
-        if not os.access(folder, os.W_OK | os.X_OK):
-            return f"{folder.name} is not writable"
+    try:
+        blobs.check()
+    except StoreUnavailable as error:
+        return str(error)
     return "ok"
 
 

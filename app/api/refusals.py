@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -34,7 +35,25 @@ def _http(request: Request, error: Exception) -> Response:
     if isinstance(error, Problem):
         return render(request, error)
     assert isinstance(error, HTTPException)  # noqa: S101 - how this handler is installed
-    return render(request, Problem(_BY_STATUS.get(error.status_code, "internal"), headers=error.headers))
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return render(request, Problem(_BY_STATUS.get(error.status_code, "internal"), headers=headers))
+
+
+def _allowed(request: Request) -> str:
+    """Every method that the address takes; the framework names only those of the first route that fits."""
+    described: Mapping[str, Mapping[str, Any]] = request.app.openapi()["paths"]
+    methods: set[str] = set()
+    for template, operations in described.items():
+        parts = (".+" if name == "{path}" else "[^/]+" if name else re.escape(text) for text, name in _parts(template))
+        if re.fullmatch("".join(parts), request.url.path):
+            methods.update(verb.upper() for verb in operations)
+    return ", ".join(sorted(methods))
+
+
+def _parts(template: str) -> Iterator[tuple[str, str]]:
+    """The pieces of a path template: (text, "") or ("", "{name}")."""
+    for piece in re.split(r"({[^}]*})", template):
+        yield ("", piece) if piece.startswith("{") else (piece, "")
 
 
 def _refused(request: Request, error: Exception) -> Response:

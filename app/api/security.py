@@ -43,13 +43,14 @@ def calling(*scopes: str) -> Callable[[Request, Credentials], AsyncIterator[Call
         def begin() -> Caller:
             conn = services.engine.connect()
             try:
-                return Caller(conn, _authorised(conn, services, credentials, scopes), services)
+                return Caller(conn, authorised(conn, services, credentials, scopes), services)
             except BaseException:
                 conn.close()
                 raise
 
         async with services.gate:
             made = await run_in_threadpool(begin)
+            request.scope["distillery.tenant"] = made.tenant_id  # for the log
             try:
                 yield made
                 await run_in_threadpool(made.conn.commit)
@@ -65,17 +66,20 @@ def identified(*scopes: str) -> Callable[[Request, Credentials], Awaitable[Ident
 
     async def identity(request: Request, credentials: Credentials) -> Identity:
         services = services_of(request)
-        return await services.in_transaction(lambda conn: _authorised(conn, services, credentials, scopes))
+        found = await services.in_transaction(lambda conn: authorised(conn, services, credentials, scopes))
+        request.scope["distillery.tenant"] = found.tenant_id  # for the log
+        return found
 
     return identity
 
 
-def _authorised(
+def authorised(
     conn: Connection,
     services: Services,
     credentials: HTTPAuthorizationCredentials | None,
     scopes: tuple[str, ...],
 ) -> Identity:
+    """Who asks; refused without a valid key or a scope. For routes that open transactions of their own."""
     # A NUL cannot be part of any key, and Postgres refuses to compare with one.
     token = credentials.credentials if credentials else ""
     identity = identify(conn, token) if token and token.isascii() and token.isprintable() else None
@@ -98,5 +102,6 @@ DatasetWriter = Annotated[Caller, Depends(calling("datasets:write"), scope="func
 JobReader = Annotated[Caller, Depends(calling("jobs:read"), scope="function")]
 JobWriter = Annotated[Caller, Depends(calling("jobs:write"), scope="function")]
 SummaryReader = Annotated[Caller, Depends(calling("summaries:read"), scope="function")]
+WebhookWriter = Annotated[Caller, Depends(calling("webhooks:write"), scope="function")]
 Admin = Annotated[Caller, Depends(calling("admin"), scope="function")]
 Anyone = Annotated[Caller, Depends(calling(), scope="function")]

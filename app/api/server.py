@@ -4,32 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEADER_S = 10.0
+from app.settings import Settings
 
 
 class TimedH11Protocol(H11Protocol):
     """Closes a connection that has not sent a whole request head within `header_s` of connecting or of the last
-    answer. uvicorn alone waits for ever for a client that dribbles."""
+    answer. uvicorn alone waits for ever for a client that dribbles. Closes one at once when its address has
+    `per_address` open already (0: no limit), so that one client cannot take all that the process has."""
 
-    header_s = HEADER_S
+    header_s = 10.0
+    per_address = 0
+    open_of: ClassVar[Counter[str]] = Counter()
     _timer: asyncio.TimerHandle | None = None
+    _address = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected: its time runs."""
         super().connection_made(transport)
+        self._address = str((transport.get_extra_info("peername") or ("",))[0])
+        self.open_of[self._address] += 1
+        if self.per_address and self.open_of[self._address] > self.per_address:
+            transport.abort()
+            return
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client went."""
         self._stop_timer()
+        self.open_of[self._address] -= 1
+        if self.open_of[self._address] <= 0:
+            del self.open_of[self._address]
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
@@ -105,17 +118,19 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def configure(app: Any, *, host: str, port: int) -> uvicorn.Config:
-    """The limits that come from uvicorn itself."""
+def configure(app: Any, settings: Settings) -> uvicorn.Config:
+    """The limits on connections."""
+    limits = {"header_s": settings.header_s, "per_address": settings.connections_per_address}
     return uvicorn.Config(
         app,
-        host=host,
-        port=port,
-        http=TimedH11Protocol,
+        host=settings.host,
+        port=settings.port,
+        http=type("Protocol", (TimedH11Protocol,), {**limits, "open_of": Counter[str]()}),
         ws="none",
         h11_max_incomplete_event_size=16_384,
         limit_concurrency=1000,
         timeout_graceful_shutdown=20,
         access_log=False,
+        log_config=None,  # its lines go where all lines go: see app.logs
         server_header=False,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -17,8 +16,10 @@ from starlette.requests import Request
 from app.api.events import EventHub
 from app.api.metrics import Metrics
 from app.settings import Settings
-from app.store.blobs import Blobs, LocalBlobs
+from app.store.blobs import Blobs
 from app.store.database import open_engine
+from app.store.disk import short_of_disk
+from app.store.open_blobs import open_blobs
 
 T = TypeVar("T")
 _TOUCH_EVERY_S = 60.0
@@ -39,6 +40,7 @@ class Services:
     metrics: Metrics
     stopping: asyncio.Event
     gate: asyncio.Semaphore
+    imports: asyncio.Semaphore
     _touched: dict[str, float] = field(default_factory=dict[str, float])
     _touching: threading.Lock = field(default_factory=threading.Lock)
 
@@ -49,11 +51,12 @@ class Services:
         return cls(
             settings=settings,
             engine=engine,
-            blobs=LocalBlobs(settings.blob_dir, settings.staging_dir),
+            blobs=open_blobs(settings),
             events=EventHub(engine),
             metrics=metrics,
             stopping=stopping,
             gate=asyncio.Semaphore(2 * settings.database_pool),
+            imports=asyncio.Semaphore(settings.import_slots),
         )
 
     def close(self) -> None:
@@ -82,8 +85,7 @@ class Services:
 
     def short_of_disk(self) -> bool:
         """Whether less than 5 % of the disk (at most 10 GB of a huge one), or 2 GB, are free."""
-        disk = shutil.disk_usage(self.settings.blob_dir)
-        return disk.free < max(min(0.05 * disk.total, 10e9), 2e9)
+        return short_of_disk(self.settings.blob_dir)
 
 
 def services_of(request: Request) -> Services:

@@ -20,6 +20,7 @@ MEDIA_TYPES = {
     "json": "application/json",
     "html": "text/html; charset=utf-8",
     "svg": "image/svg+xml",
+    "png": "image/png",
     "csv": "text/csv; charset=utf-8",
     "py": "text/x-python; charset=utf-8",
     "npz": "application/zip",

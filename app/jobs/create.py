@@ -15,11 +15,16 @@ from sqlalchemy import Connection, func, insert, select
 from app.jobs.catalogue import checked_parameters, find_method
 from app.jobs.checkpoint import adopt_checkpoint
 from app.jobs.errors import Refused
+from app.jobs.quotas import admit_job
 from app.jobs.references import Reference, resolve_dataset, resolve_input
 from app.jobs.states import JobRow, append_event, transition
 from app.store.database import notify
 from app.store.ids import new_id
-from app.store.tables import job, summary, tenant
+from app.store.quotas import Quota, quota_of
+from app.store.tables import job, summary
+from app.store.webhooks import get_endpoint, name_endpoints
+
+_DEFAULT_QUOTA = Quota()
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class NewJob:
     priority: int = 0
     deterministic: bool = False
     force: bool = False
+    webhooks: tuple[str, ...] = ()  # endpoints that hear of its end whatever else they listen to
     retry_of: str | None = None
     checkpoint: dict[str, Any] | None = None
     api_key_id: str | None = None
@@ -47,7 +53,7 @@ class NewJob:
 
 
 def create_job(
-    conn: Connection, tenant_id: str, new: NewJob, *, queue_limit: int = 100, validate_only: bool = False
+    conn: Connection, tenant_id: str, new: NewJob, *, quota: Quota = _DEFAULT_QUOTA, validate_only: bool = False
 ) -> dict[str, Any]:
     """The row of the job that now answers the request.
 
@@ -58,18 +64,20 @@ def create_job(
     method = find_method(conn, dataset.kind, new.method, new.task)
     inputs = {name: resolve_input(conn, tenant_id, method, name, ref) for name, ref in new.inputs.items()}
     _need_inputs(method, inputs)
+    _need_endpoints(conn, tenant_id, new.webhooks)
     row = _row(tenant_id, new, method, dataset, inputs)
     if validate_only:
         return {**row, "cost": method["cost"], "progress": {}, "attempt": 0, "fence": 0, "last_seq": 0}
     # One creation of a tenant at a time: the look for identical work and the insert must not interleave.
-    conn.execute(select(tenant.c.id).where(tenant.c.id == tenant_id).with_for_update())
+    own = quota_of(conn, tenant_id, quota, lock=True)
     if not new.force:
-        if (live := _live_twin(conn, row)) is not None:
+        if (live := _live_twin(conn, row, lock=bool(new.webhooks))) is not None:
+            name_endpoints(conn, tenant_id, live["id"], new.webhooks)
             return dict(live)
         if (finished := _finished_twin(conn, row)) is not None:
-            return _answer_from_cache(conn, row, finished)
-    _check_queue(conn, tenant_id, queue_limit)
-    return _queue(conn, row)
+            return _answer_from_cache(conn, row, finished, new.webhooks)
+    admit_job(conn, tenant_id, row["queue"], own)
+    return _queue(conn, row, new.webhooks)
 
 
 def create_ingest_job(
@@ -78,6 +86,7 @@ def create_ingest_job(
     dataset: JobRow,
     version: int,
     *,
+    quota: Quota = _DEFAULT_QUOTA,
     api_key_id: str | None = None,
     request_id: str | None = None,
 ) -> dict[str, Any]:
@@ -89,7 +98,9 @@ def create_ingest_job(
     # Its content is not known yet; the reference stands for it, so that two ingests never count as the same work.
     reference = Reference("dataset", dataset["id"], version, dataset["kind"], text, content=text)
     new = NewJob(method="ingest", dataset=reference.text, params=params, api_key_id=api_key_id, request_id=request_id)
-    return _queue(conn, _row(tenant_id, new, method, reference, {}))
+    row = _row(tenant_id, new, method, reference, {})
+    admit_job(conn, tenant_id, row["queue"], quota_of(conn, tenant_id, quota, lock=True))
+    return _queue(conn, row)
 
 
 def _row(
@@ -156,19 +167,26 @@ def _need_inputs(method: JobRow, inputs: dict[str, Reference]) -> None:
             )
 
 
-def _live_twin(conn: Connection, row: dict[str, Any]) -> JobRow | None:
-    return (
-        conn.execute(
-            select(job).where(
-                job.c.tenant_id == row["tenant_id"],
-                job.c.input_hash == row["input_hash"],
-                job.c.state.in_(("queued", "running")),
-                ~job.c.force,
+def _need_endpoints(conn: Connection, tenant_id: str, endpoint_ids: tuple[str, ...]) -> None:
+    for endpoint_id in endpoint_ids:
+        if get_endpoint(conn, tenant_id, endpoint_id) is None:
+            raise Refused(
+                "unknown_webhook",
+                f"There is no webhook endpoint {endpoint_id}.",
+                hint="Create it with POST /v1/webhooks.",
+                pointer="/webhook/endpoint_id",
             )
-        )
-        .mappings()
-        .first()
+
+
+def _live_twin(conn: Connection, row: dict[str, Any], *, lock: bool) -> JobRow | None:
+    """Identical work that is under way; with `lock` it does not end before this transaction has."""
+    query = select(job).where(
+        job.c.tenant_id == row["tenant_id"],
+        job.c.input_hash == row["input_hash"],
+        job.c.state.in_(("queued", "running")),
+        ~job.c.force,
     )
+    return conn.execute(query.with_for_update(key_share=True) if lock else query).mappings().first()
 
 
 def _finished_twin(conn: Connection, row: dict[str, Any]) -> JobRow | None:
@@ -191,16 +209,9 @@ def _finished_twin(conn: Connection, row: dict[str, Any]) -> JobRow | None:
     )
 
 
-def _check_queue(conn: Connection, tenant_id: str, limit: int) -> None:
-    waiting = conn.scalar(
-        select(func.count()).select_from(job).where(job.c.tenant_id == tenant_id, job.c.state == "queued")
-    )
-    if (waiting or 0) >= limit:
-        raise Refused("queue_full", f"{waiting} jobs are waiting already.", hint="Try again when some have finished.")
-
-
-def _queue(conn: Connection, row: dict[str, Any]) -> dict[str, Any]:
+def _queue(conn: Connection, row: dict[str, Any], webhooks: tuple[str, ...] = ()) -> dict[str, Any]:
     conn.execute(insert(job).values(**row))
+    name_endpoints(conn, row["tenant_id"], row["id"], webhooks)
     append_event(conn, row["id"], "created", {"method": row["method"], "retry_of": row["retry_of"]})
     if row["checkpoint"] is not None:
         adopt_checkpoint(conn, row["tenant_id"], row["id"], row["checkpoint"])
@@ -208,10 +219,13 @@ def _queue(conn: Connection, row: dict[str, Any]) -> dict[str, Any]:
     return dict(conn.execute(select(job).where(job.c.id == row["id"])).mappings().one())
 
 
-def _answer_from_cache(conn: Connection, row: dict[str, Any], finished: JobRow) -> dict[str, Any]:
+def _answer_from_cache(
+    conn: Connection, row: dict[str, Any], finished: JobRow, webhooks: tuple[str, ...]
+) -> dict[str, Any]:
     """A job that passes through its states in one transaction and points at the earlier job's result."""
     # It never holds work, so it must not count as the live job of its input.
     conn.execute(insert(job).values(**{**row, "force": True}))
+    name_endpoints(conn, row["tenant_id"], row["id"], webhooks)
     append_event(conn, row["id"], "created", {"method": row["method"]})
     transition(conn, row["id"], "running", values={"lease_until": func.now()})
     done = transition(

@@ -16,17 +16,23 @@ import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
 from sqlalchemy import Connection, Engine, func, or_, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from app import logs
+from app.health import beat
 from app.jobs.broker import open_broker, publish
 from app.jobs.reap import Reaper
+from app.jobs.retain import Retention, drop_expired_uploads
 from app.jobs.states import lease
 from app.jobs.sweep import Sweeper
 from app.settings import Settings
-from app.store.blobs import LocalBlobs
+from app.store.blobs import StoreUnavailable
 from app.store.database import listening, open_engine
 from app.store.idempotency import forget_expired
+from app.store.open_blobs import open_blobs
 from app.store.tables import job
+from app.store.webhooks import forget_old
+from app.webhooks.deliver import Deliverer
 
 log = structlog.get_logger()
 BATCH = 100
@@ -77,38 +83,46 @@ def serve(settings: Settings, stopping: threading.Event) -> None:
     while not stopping.is_set():
         woken.wait(pause or settings.dispatch_every_s)
         woken.clear()
+        beat(settings.alive_file)
         try:
             publish_due(engine, broker, settings.republish_s)
             pause = 0.0
-        except (OperationalError, OSError, DBAPIError) as error:
+        except (OperationalError, OSError, SQLAlchemyError) as error:
             pause = min(15.0, pause * 2 or 1.0)
             log.warning("dispatch_paused", error=type(error).__name__, pause_s=pause)
             stopping.wait(pause)
     engine.dispose()
 
 
-def _rounds(settings: Settings, engine: Engine, broker: Celery) -> list[tuple[Callable[[], None], float]]:
+def _rounds(settings: Settings, engine: Engine, broker: Celery) -> list[tuple[Callable[[], object], float]]:
     reaper = Reaper(lease_s=settings.lease_s, grace_s=settings.reap_grace_s)
-    sweeper = Sweeper(LocalBlobs(settings.blob_dir, settings.staging_dir), grace_s=settings.blob_grace_s)
+    sweeper = Sweeper(open_blobs(settings), grace_s=settings.blob_grace_s)
 
     def reap() -> None:
         with engine.begin() as conn:
             if count := reaper.sweep(conn):
                 log.warning("leases_expired", count=count)
 
+    retention = Retention.of(settings)
+
     def sweep() -> None:
+        with engine.begin() as conn:
+            retention.enforce(conn)
+            drop_expired_uploads(conn, settings.staging_dir)
         with engine.begin() as conn:
             sweeper.sweep(conn)
             forget_expired(conn)
+            forget_old(conn, keep_s=settings.webhook_keep_s)
 
-    return [(reap, settings.reap_every_s), (sweep, 600.0)]
+    deliverer = Deliverer.of(settings, engine)
+    return [(reap, settings.reap_every_s), (sweep, settings.sweep_every_s), (deliverer.round, settings.webhook_every_s)]
 
 
-def _repeat(work: Callable[[], None], every_s: float, stopping: threading.Event) -> None:
+def _repeat(work: Callable[[], object], every_s: float, stopping: threading.Event) -> None:
     while not stopping.wait(every_s):
         try:
             work()
-        except DBAPIError as error:
+        except (SQLAlchemyError, StoreUnavailable) as error:  # also: no connection of the pool in time
             log.warning("round_skipped", work=work.__name__, error=type(error).__name__)
 
 
@@ -128,7 +142,11 @@ def main() -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    serve(Settings(), stopping)  # pyright: ignore[reportCallIssue] - filled from the environment
+    settings = Settings()  # pyright: ignore[reportCallIssue] - filled from the environment
+    logs.configure("dispatcher", settings)
+    log.info("dispatcher_started")
+    serve(settings, stopping)
+    log.info("dispatcher_stopped")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from sqlalchemy import Connection, select
 from app.jobs.create import NewJob, create_job
 from app.jobs.errors import Refused
 from app.jobs.states import TERMINAL
+from app.store.quotas import Quota
 from app.store.tables import job
+from app.store.webhooks import named_endpoints
 
 
 def retry_job(
@@ -17,12 +19,14 @@ def retry_job(
     tenant_id: str,
     job_id: str,
     *,
-    queue_limit: int = 100,
+    quota: Quota | None = None,
     api_key_id: str | None = None,
     request_id: str | None = None,
 ) -> dict[str, Any] | None:
     """The new job, or None when there is no such job; `Refused` while the old one is still alive."""
-    old = conn.execute(select(job).where(job.c.id == job_id, job.c.tenant_id == tenant_id)).mappings().one_or_none()
+    # Held, so that retention does not take away the resume point that the new job is about to refer to.
+    query = select(job).where(job.c.id == job_id, job.c.tenant_id == tenant_id).with_for_update(key_share=True)
+    old = conn.execute(query).mappings().one_or_none()
     if old is None:
         return None
     if old["state"] not in TERMINAL:
@@ -34,11 +38,12 @@ def retry_job(
         dataset=f"{old['dataset_id']}@{old['dataset_version']}",
         retry_of=job_id,
         checkpoint=old["checkpoint"],
+        webhooks=tuple(named_endpoints(conn, tenant_id, job_id)),
         api_key_id=api_key_id,
         request_id=request_id,
         **{name: old[name] for name in _SAME},
     )
-    return create_job(conn, tenant_id, new, queue_limit=queue_limit)
+    return create_job(conn, tenant_id, new, quota=quota or Quota())
 
 
 _SAME = (

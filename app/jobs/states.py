@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, insert, text, update
 
 from app.store.database import notify
 from app.store.tables import job, job_event
+from app.webhooks.announce import announce_end
 
 JobRow = Mapping[Any, Any]
 """A row of the table `job`."""
@@ -65,6 +66,8 @@ def transition(
     if row is None:
         return None
     _write_event(conn, row, _EVENT.get(to, to), data or {})
+    if to in TERMINAL:
+        announce_end(conn, row)
     if to == "queued":
         notify(conn, "job_queued", job_id)
     if to == "cancelling":

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import suppress
 
 from sqlalchemy import Connection, delete, exists, select, text
 
 from app.jobs.states import OWNED
-from app.store.blobs import LocalBlobs
+from app.store.blobs import Blobs
+from app.store.staging import owner_of
 from app.store.tables import artifact, blob, job
+from app.store.uploads import unfinished_ids
 
 _LOCK = 7_368_118
 
@@ -17,7 +20,7 @@ _LOCK = 7_368_118
 class Sweeper:
     """Removes unreferenced blobs older than `grace_s` (an attempt stores its blobs before it refers to them)."""
 
-    def __init__(self, blobs: LocalBlobs, *, grace_s: float) -> None:
+    def __init__(self, blobs: Blobs, *, grace_s: float) -> None:
         self.blobs = blobs
         self.grace_s = grace_s
 
@@ -42,11 +45,12 @@ class Sweeper:
         return deleted
 
     def _sweep_staging(self, conn: Connection) -> None:
-        owned = set(conn.scalars(select(job.c.id).where(job.c.state.in_(OWNED))))
+        owned = set(conn.scalars(select(job.c.id).where(job.c.state.in_(OWNED)))) | unfinished_ids(conn)
         for path in self.blobs.staging.iterdir():
-            if path.name in owned or path.stat().st_mtime > time.time() - 3600:
-                continue
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # others rename and remove here meanwhile
+                if owner_of(path.name) in owned or path.stat().st_mtime > time.time() - 3600:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)

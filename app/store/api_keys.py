@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import secrets
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -115,6 +117,12 @@ def ensure_first_key(url: str, *, tenant_name: str = "default") -> str:
         engine.dispose()
 
 
+def main() -> None:
+    """`python -m app.store.api_keys [TENANT]`: make an admin key for a tenant and print it, this one time."""
+    tenant_name = sys.argv[1] if len(sys.argv) > 1 else "default"
+    sys.stdout.write(ensure_first_key(os.environ["DISTILLERY_DATABASE_URL"], tenant_name=tenant_name) + "\n")
+
+
 def _digest(secret: str) -> bytes:
     # The secret is 256 random bits, so a plain hash is as hard to invert as a slow one.
     return hashlib.sha256(secret.encode()).digest()
@@ -129,3 +137,7 @@ _PUBLIC = (
     api_key.c.last_used_at,
     api_key.c.revoked_at,
 )
+
+
+if __name__ == "__main__":
+    main()

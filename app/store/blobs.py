@@ -1,7 +1,8 @@
 """Content-addressed files. A blob is written once under its SHA-256 and never changed.
 
-`Blobs` is what the rest of the service asks for; `LocalBlobs` keeps them on a local disk. Everything is written to
-a staging file first, fsynced, hashed and renamed, so a crash at any time leaves either no blob or a whole one.
+`Blobs` is what the rest of the service asks for; `LocalBlobs` keeps them on a local disk, `object_blobs.ObjectBlobs`
+in an S3-like store. Everything is written to a staging file first, fsynced, hashed and renamed or uploaded, so a crash
+at any time leaves either no blob or a whole one.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,10 @@ CHUNK = 1 << 20
 
 class CorruptBlob(Exception):
     """A stored file no longer has the bytes it was stored with."""
+
+
+class StoreUnavailable(Exception):
+    """The store of the blobs cannot be reached, or refuses us, now."""
 
 
 class Incoming(Protocol):
@@ -58,7 +63,16 @@ class StoredBlob:
 
 
 class Blobs(Protocol):
-    """The interface of every blob store, local or S3-like."""
+    """The interface of every blob store, local or S3-like; all but the local one may raise `StoreUnavailable`."""
+
+    @property
+    def staging(self) -> Path:
+        """The folder on this machine where files are written before they are stored."""
+        ...
+
+    def check(self) -> None:
+        """Raise `StoreUnavailable` when blobs can be neither read nor written."""
+        ...
 
     def incoming(self) -> Incoming:
         """Start writing a blob whose bytes arrive in chunks."""
@@ -94,9 +108,15 @@ class LocalBlobs:
         (root / "sha256").mkdir(parents=True, exist_ok=True)
         staging.mkdir(parents=True, exist_ok=True)
 
+    def check(self) -> None:
+        """Raise `StoreUnavailable` when the folders cannot be written."""
+        for folder in (self.root, self.staging):
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise StoreUnavailable(f"{folder.name} is not writable")
+
     def incoming(self) -> Incoming:
         """Start writing a blob whose bytes arrive in chunks."""
-        return _LocalIncoming(self)
+        return StagedBlob(self.staging, self._adopt)
 
     def put_file(self, path: Path) -> StoredBlob:
         """Store a finished local file (fsynced here); the file is moved away."""
@@ -146,15 +166,17 @@ class LocalBlobs:
         _fsync_folder(target.parent)
 
 
-class _LocalIncoming:
-    def __init__(self, blobs: LocalBlobs) -> None:
-        self._blobs = blobs
-        self._path = blobs.staging / new_id("up")
+class StagedBlob:
+    """A blob being written to a staging file, which `adopt(path, sha256)` takes away when it is whole."""
+
+    def __init__(self, staging: Path, adopt: Callable[[Path, str], None]) -> None:
+        self._adopt = adopt
+        self._path = staging / new_id("up")
         self._file = self._path.open("xb")
         self._hash = hashlib.sha256()
         self.size = 0
 
-    def __enter__(self) -> _LocalIncoming:
+    def __enter__(self) -> StagedBlob:
         return self
 
     def __exit__(
@@ -164,16 +186,18 @@ class _LocalIncoming:
         self._path.unlink(missing_ok=True)
 
     def write(self, chunk: bytes) -> None:
+        """Append bytes."""
         self._file.write(chunk)
         self._hash.update(chunk)
         self.size += len(chunk)
 
     def finish(self) -> StoredBlob:
+        """Make it durable under its hash."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         sha256 = self._hash.hexdigest()
-        self._blobs._adopt(self._path, sha256)  # pyright: ignore[reportPrivateUsage]
+        self._adopt(self._path, sha256)
         return StoredBlob(sha256, self.size)
 
 

@@ -17,6 +17,7 @@ def open_engine(url: str, *, pool: int = 5) -> Engine:
         max_overflow=pool,
         pool_pre_ping=True,
         pool_timeout=10,
+        hide_parameters=True,  # an error's text goes into logs; what users stored does not
         connect_args={"connect_timeout": 5, "application_name": "distillery"},
     )
 

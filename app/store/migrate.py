@@ -1,9 +1,15 @@
-"""Bring a database to the schema of this code; safe to run from several processes at once."""
+"""Bring a database to the schema of this code: `python -m app.store.migrate`, with DISTILLERY_DATABASE_URL set.
+
+Safe to run from several processes at once.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -45,3 +51,19 @@ def current_revision(conn: Connection) -> str | None:
 def head_revision() -> str | None:
     """The revision this code expects."""
     return ScriptDirectory.from_config(config()).get_current_head()
+
+
+def main() -> None:
+    """Upgrade the database that the environment names, and say what it is at."""
+    from app import logs  # only here: others who migrate log in their own way
+
+    logs.configure("migrate")
+    url = os.environ.get("DISTILLERY_DATABASE_URL", "")
+    if not url:
+        sys.exit("DISTILLERY_DATABASE_URL is not set")
+    upgrade(url)
+    structlog.get_logger().info("migrated", revision=head_revision())
+
+
+if __name__ == "__main__":
+    main()

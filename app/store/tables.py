@@ -62,6 +62,7 @@ tenant = Table(
     _id(),
     Column("name", Text, nullable=False, unique=True),
     _time("created_at", now=True),
+    _json("limits", "{}"),  # instead of the settings': stored_bytes, queued_jobs, gpu_s_per_day; 0 is no limit
 )
 
 api_key = Table(
@@ -131,6 +132,7 @@ artifact = Table(
     Column("media_type", Text, nullable=False),
     _time("created_at", now=True),
     Index("ix_artifact_sha256", "sha256"),
+    Index("ix_artifact_tenant", "tenant_id", "sha256"),
 )
 
 dataset = Table(
@@ -166,6 +168,25 @@ dataset_version = Table(
     _time("ready_at"),
     CheckConstraint("state IN ('ingesting','ready','failed')", name="state"),
     CheckConstraint("state <> 'ready' OR content_sha256 IS NOT NULL", name="ready_has_content"),
+)
+
+upload = Table(
+    "upload",
+    metadata,
+    _id(),  # also the name of its file in the staging folder
+    _tenant(),
+    Column("dataset_id", Text, ForeignKey("dataset.id"), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("offset", BigInteger, nullable=False, server_default="0"),  # bytes that are certainly on the disk
+    Column("sha256", Text),  # what the client says the bytes will hash to
+    Column("stored_sha256", Text),  # set when they have become the dataset's file
+    Column("metadata", Text, nullable=False, server_default=""),
+    _time("created_at", now=True),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint('"offset" >= 0 AND "offset" <= length', name="offset_within_length"),
+    Index("ix_upload_tenant", "tenant_id"),
+    Index("ix_upload_expires_at", "expires_at"),
 )
 
 JOB_STATES = ("queued", "running", "cancelling", "succeeded", "failed", "cancelled")
@@ -243,6 +264,7 @@ job = Table(
     Index("ix_job_finished_input", "tenant_id", "input_hash", postgresql_where=text("state = 'succeeded'")),
     Index("ix_job_page", "tenant_id", "created_at", "id"),
     Index("ix_job_dataset", "dataset_id", "dataset_version"),
+    Index("ix_job_finished_at", "finished_at"),
 )
 
 job_attempt = Table(
@@ -300,6 +322,58 @@ report = Table(
     Column("summary_id", Text),
     _json("verdict", "{}"),
     _time("created_at", now=True),
+)
+
+webhook_endpoint = Table(
+    "webhook_endpoint",
+    metadata,
+    _id(),
+    _tenant(),
+    Column("url", Text, nullable=False),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("events", ARRAY(Text), nullable=False),
+    Column("secret", Text, nullable=False),  # plain: an HMAC is made with it
+    Column("previous_secret", Text),
+    _time("previous_until"),
+    _time("created_at", now=True),
+    _time("updated_at", now=True),
+    _time("disabled_at"),
+    Column("disabled_reason", Text),  # user, gone
+    _time("deleted_at"),
+    Index("ix_webhook_endpoint_page", "tenant_id", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
+    Index("uq_webhook_endpoint_url", "tenant_id", "url", unique=True, postgresql_where=text("deleted_at IS NULL")),
+)
+
+job_webhook = Table(
+    "job_webhook",
+    metadata,
+    # Endpoints that a job names itself: they hear of its end whatever else they listen to.
+    Column("job_id", Text, ForeignKey("job.id"), primary_key=True),
+    Column("endpoint_id", Text, ForeignKey("webhook_endpoint.id"), primary_key=True),
+    _tenant(),
+)
+
+webhook_delivery = Table(
+    "webhook_delivery",
+    metadata,
+    _id(),  # also the `webhook-id` of every try
+    _tenant(),
+    Column("endpoint_id", Text, ForeignKey("webhook_endpoint.id"), nullable=False),
+    Column("event", Text, nullable=False),
+    Column("job_id", Text),
+    Column("body", Text, nullable=False),  # the bytes that are signed and sent, the same in every try
+    Column("state", Text, nullable=False, server_default="pending"),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("next_at", DateTime(timezone=True), server_default=func.now()),
+    Column("last_status", Integer),
+    Column("last_error", Text),
+    _time("last_at"),
+    _time("delivered_at"),
+    _time("created_at", now=True),
+    CheckConstraint("state IN ('pending','delivered','failed')", name="state"),
+    CheckConstraint("(state = 'pending') = (next_at IS NOT NULL)", name="pending_has_a_time"),
+    Index("ix_webhook_delivery_due", "next_at", postgresql_where=text("state = 'pending'")),
+    Index("ix_webhook_delivery_page", "endpoint_id", "created_at", "id"),
 )
 
 idempotency_key = Table(

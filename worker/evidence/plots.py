@@ -1,4 +1,4 @@
-"""Drawing: plots as data in, SVG out. Same data, same bytes; no dates, no random ids, text stays text.
+"""Drawing: plots as data in, SVG and PNG out. Same data, same bytes; no dates, no random ids, text stays text in SVG.
 
 The first six colours are those of Okabe and Ito, distinct for every kind of colour vision; lines also differ by
 marker and dash. A
@@ -21,6 +21,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
@@ -63,19 +65,35 @@ _STYLE = {
 
 def draw(plot: Plot) -> str:
     """The plot as a stand-alone SVG document (UTF-8 text), with title and description for screen readers."""
+    empty = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    svg = _drawn(plot, FigureCanvasSVG, format="svg", metadata=empty, transparent=True)
+    return _finish(svg.decode("utf-8"), plot)
+
+
+def draw_png(plot: Plot) -> bytes:
+    """The same plot as a PNG on white paper, for places that show no SVG; 150 pixels an inch."""
+    described = {"Software": None, "Title": _latin(plot.title), "Description": _latin(plot.description)}
+    return _drawn(plot, FigureCanvasAgg, format="png", metadata=described, dpi=150, facecolor="white")
+
+
+def _drawn(plot: Plot, canvas: type[FigureCanvasBase], **options: object) -> bytes:
     style = {key: value for key, value in _STYLE.items() if key in mpl.rcParams}
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     with mpl.rc_context(style), warnings.catch_warnings():
         # Text is drawn by the reader's own font, so a glyph missing in the one used for measuring is no loss.
         warnings.simplefilter("ignore", UserWarning)
         figure = Figure(figsize=(_WIDTH, _height(plot)), layout="constrained")
-        FigureCanvasSVG(figure)
+        canvas(figure)
         axes = figure.add_subplot()
         _DRAW[plot.kind](axes, plot)
-        out = io.StringIO()
-        empty = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        figure.savefig(out, format="svg", metadata=empty, transparent=True)
-    return _finish(out.getvalue(), plot)
+        out = io.BytesIO()
+        figure.savefig(out, **options)
+    return out.getvalue()
+
+
+def _latin(text: str) -> str:
+    # Text in a PNG is Latin-1 (PNG specification, section 11.3.3.2).
+    return clean(text).encode("latin-1", errors="replace").decode("latin-1")
 
 
 def inline(svg: str, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Report:
     html: str
     tables: tuple[Table, ...]
     drawings: dict[str, str]
+    pictures: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def verdict(self) -> dict[str, Any]:
@@ -33,15 +34,17 @@ class Report:
         return self.json["verdict"]
 
     def write(self, folder: Path) -> list[Path]:
-        """Write report.json, report.html, plots/*.svg and tables/*.csv; returns the paths, in order."""
+        """Write report.json, report.html, plots/*.svg, plots/*.png and tables/*.csv; returns the paths, in order."""
         files = {"report.json": self.json_text(), "report.html": self.html}
         files |= {f"plots/{name}": svg for name, svg in self.drawings.items()}
         files |= {f"tables/{table.name}.csv": table.to_csv() for table in self.tables}
+        encoded = {name: text.encode("utf-8", errors="replace") for name, text in files.items()}
+        encoded |= {f"plots/{name}": picture for name, picture in self.pictures.items()}
         written = []
-        for name, text in files.items():
+        for name, content in encoded.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(text.encode("utf-8", errors="replace"))
+            path.write_bytes(content)
             written.append(path)
         return written
 
@@ -84,7 +87,8 @@ def build(measurements: Measurements, job: Mapping[str, Any]) -> Report:
         "reproduce": reproduce(job),
     }
     content = plain(content)
-    return Report(content, page.render(content, built, _inlined(drawn, drawings)), built, drawings)
+    pictures = {plots.file_name(plot).replace(".svg", ".png"): plots.draw_png(plot) for plot in drawn}
+    return Report(content, page.render(content, built, _inlined(drawn, drawings)), built, drawings, pictures)
 
 
 def warnings(c: Comparison, verdict: Verdict) -> list[str]:

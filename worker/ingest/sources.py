@@ -11,7 +11,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,7 +34,8 @@ _COPY = 1 << 20
 class Source:
     """One file as the user named it: `path` its bytes, `member` its name inside a zip at `path`.
 
-    `compression`: "", "gzip" or "zip"; `packed_bytes`: the bytes it takes as uploaded.
+    `compression`: "", "gzip" or "zip"; `packed_bytes`: the bytes it takes as uploaded; `archive`: the open zip,
+    shared by its members, since reading its directory once for each of them takes time quadratic in their number.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Source:
     compression: str
     packed_bytes: int
     member: str = ""
+    archive: zipfile.ZipFile | None = field(default=None, compare=False, repr=False)
 
     def open(self, meter: Meter) -> Decoded:
         """A stream of the decoded bytes, counted against the limits."""
@@ -50,9 +52,9 @@ class Source:
         if self.compression == "gzip":
             packed = self.path.open("rb")
             return Decoded(gzip.GzipFile(fileobj=packed, mode="rb"), self, meter, packed)
+        assert self.archive is not None  # noqa: S101 - a member is made with its zip
         try:
-            with zipfile.ZipFile(self.path) as archive:  # the member keeps the file open until it is closed itself
-                return Decoded(archive.open(self.member), self, meter)
+            return Decoded(self.archive.open(self.member), self, meter)
         except DAMAGE as broken:
             raise damaged(self.name, broken) from broken
 
@@ -159,8 +161,8 @@ def expand(sources: Sequence[tuple[str, Path] | Path], meter: Meter) -> list[Sou
 def _unzip(name: str, path: Path, meter: Meter) -> list[Source]:
     meter.entries(_promised_entries(path), name)
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
+        archive = zipfile.ZipFile(path)  # closed when the last of its members is forgotten
+        members = archive.infolist()
     except DAMAGE as broken:
         raise damaged(name, broken) from broken
     meter.entries(len(members), name)
@@ -170,9 +172,10 @@ def _unzip(name: str, path: Path, meter: Meter) -> list[Source]:
     files = [member for member in members if not member.is_dir() and not _litter(member.filename)]
     refuse_unsafe_members(name, (member.filename for member in files))
     if files and all(member.filename.endswith(".npy") for member in files):
+        archive.close()
         return [Source(name, path, "", path.stat().st_size)]
     return [
-        _not_nested(Source(member.filename, path, "zip", max(member.compress_size, 1), member.filename), meter)
+        _not_nested(Source(member.filename, path, "zip", max(member.compress_size, 1), member.filename, archive), meter)
         for member in files
     ]
 

@@ -88,7 +88,9 @@ def _deliver(kind: Kind, data: Any, summary: Any, brief: Brief, versions: dict[s
         version = kind.describe(folder / "dataset")
     manifest = _manifest(brief, folder, versions)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-    return {"manifest": manifest, "version": version}
+    # The file names the data by its content alone, so that equal work gives equal bytes in every installation.
+    source = {"reference": brief.job["dataset"], **manifest["dataset"]}
+    return {"manifest": {**manifest, "dataset": source}, "version": version}
 
 
 def _manifest(brief: Brief, folder: Path, versions: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +105,7 @@ def _manifest(brief: Brief, folder: Path, versions: dict[str, Any]) -> dict[str,
     return {
         "manifest_version": MANIFEST_VERSION,
         **{name: job[name] for name in ("kind", "method", "method_version", "task", "params", "seed", "input_hash")},
-        "dataset": {"reference": job["dataset"], "content_sha256": job["dataset_content"]},
+        "dataset": {"content_sha256": job["dataset_content"]},
         "environment": versions,
         "files": files,
         "bytes": sum(entry["size"] for entry in files.values()),

@@ -5,6 +5,7 @@ It never imports torch. Losing the fence means another owner has the job: the ch
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -26,11 +27,13 @@ from app.jobs.finish import AttemptEnd, cancel_attempt, fail_attempt, release_at
 from app.jobs.renew import renew_lease
 from app.jobs.states import JobRow, append_event
 from app.settings import Settings
-from app.store.blobs import LocalBlobs, StoredBlob
+from app.store.blobs import Blobs, CorruptBlob, StoredBlob, StoreUnavailable
+from app.store.disk import short_of_disk
+from app.store.open_blobs import open_blobs
 from worker.runtime import limits
 from worker.runtime.brief import prepare
 from worker.runtime.children import Children, kill_group
-from worker.runtime.protocol import OUTPUTS
+from worker.runtime.protocol import OUTPUTS, Brief
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -41,7 +44,7 @@ LONGEST_OUTAGE_S = 600.0
 class Attempt:
     """One claimed job and its child. `run` returns when the attempt is over, however it ended."""
 
-    def __init__(self, engine: Engine, blobs: LocalBlobs, settings: Settings, children: Children, row: JobRow) -> None:
+    def __init__(self, engine: Engine, blobs: Blobs, settings: Settings, children: Children, row: JobRow) -> None:
         self.row: JobRow = row
         self._engine = engine
         self._blobs = blobs
@@ -58,29 +61,48 @@ class Attempt:
         self._peak_rss = 0
         self._cpu_s = 0.0
         self._kills_before = limits.out_of_memory_kills()
-        self._log = log.bind(job_id=row["id"], attempt=row["attempt"], fence=row["fence"], tenant=row["tenant_id"])
+        self._log = log.bind(
+            job_id=row["id"],
+            attempt=row["attempt"],
+            fence=row["fence"],
+            tenant=row["tenant_id"],
+            request_id=row["request_id"],
+        )
 
     def run(self) -> None:
         """Run the child to its end and write down what came of it."""
-        try:
-            brief = self._persist(lambda conn: prepare(conn, self._blobs, self._settings, self.row))
-        except FileNotFoundError as missing:
-            error = _missing_blob(missing)
-            self._persist(lambda conn: fail_attempt(conn, self.row, error, AttemptEnd()))
-            return
-        if brief is None:
-            return
-        watcher = threading.Thread(target=self._watch, args=(brief.memory_mb, brief.time_s), daemon=True)
-        self._child = self._children.take()
+        self._log.info("attempt_started", method=self.row["method"])
+        # The lease is kept from here to the commit: files may come from, and go to, a store far away.
+        watcher = threading.Thread(target=self._watch, daemon=True)
         watcher.start()
         try:
-            self._talk(self._child, brief.to_line())
+            if (brief := self._prepare()) is not None:
+                self._finish(self._work(brief))
         finally:
             self._over.set()
             watcher.join()
-            kill_group(self._child)  # whatever it may have left running
-        self._finish(self._child.returncode)
         shutil.rmtree(self._settings.staging_dir / self.row["id"], ignore_errors=True)
+
+    def _prepare(self) -> Brief | None:
+        """The inputs, laid out; None when the attempt ended here."""
+        try:
+            return self._persist(lambda conn: prepare(conn, self._blobs, self._settings, self.row))
+        except (FileNotFoundError, CorruptBlob) as damaged:
+            error = _damaged_blob(damaged)
+        except StoreUnavailable as away:
+            error = _store_away(away)
+        self._fail(error, AttemptEnd())
+        return None
+
+    def _work(self, brief: Brief) -> int:
+        """Run the child to its end; returns its exit code."""
+        child = self._child = self._children.take()
+        try:
+            self._talk(child, brief.to_line())
+        finally:
+            kill_group(child)  # whatever it may have left running
+            self._child = None
+        return child.returncode
 
     def cancel(self) -> None:
         """The user wants it to end: a moment to end by itself, then SIGKILL."""
@@ -119,16 +141,24 @@ class Attempt:
             self._try(lambda conn: append_event(conn, self.row["id"], kind, message, fence=self.row["fence"]))
 
     def _keep_checkpoint(self, path: Path, step: int) -> None:
-        stored = self._blobs.put_file(path)
+        try:
+            stored = self._blobs.put_file(path)
+        except StoreUnavailable as away:
+            self._log.warning("checkpoint_not_kept", step=step, error=str(away))
+            return
 
         def write(conn: Connection) -> list[str]:
             save_checkpoint(conn, self.row, stored, step)
             return drop_old_checkpoints(conn, self.row["id"])
 
-        delete_blobs(self._blobs, self._try(write) or [])
+        with contextlib.suppress(StoreUnavailable):  # the sweeper takes them later
+            delete_blobs(self._blobs, self._try(write) or [])
 
-    def _watch(self, memory_mb: int, time_s: float) -> None:
+    def _watch(self) -> None:
         """Twice a second: deadline, memory, progress; every heartbeat: the lease."""
+        asked = self.row["limits"]
+        memory_mb = int(asked.get("memory_mb", self._settings.memory_limit_mb))
+        time_s = float(asked.get("time_s", 3600))
         started = last_beat = last_heard = time.monotonic()
         while not self._over.is_set():
             self._woken.wait(TICK_S)
@@ -137,8 +167,9 @@ class Attempt:
             self._watch_usage(memory_mb)
             if now - started > 2 * time_s + LONGEST_OUTAGE_S:
                 self._tell_to_go("time", 0.0)
-            if self._end_by is not None and now > self._end_by and self._child is not None:
-                kill_group(self._child)
+            child = self._child
+            if self._end_by is not None and now > self._end_by and child is not None:
+                kill_group(child)
             self._flush_progress()
             if now - last_beat >= self._settings.heartbeat_s:
                 last_beat = now
@@ -162,11 +193,11 @@ class Attempt:
         return True
 
     def _watch_usage(self, memory_mb: int) -> None:
-        if self._child is None:
+        if (child := self._child) is None:
             return
-        resident = limits.resident_bytes(self._child.pid)
+        resident = limits.resident_bytes(child.pid)
         self._peak_rss = max(self._peak_rss, resident)
-        self._cpu_s = max(self._cpu_s, limits.cpu_seconds(self._child.pid))
+        self._cpu_s = max(self._cpu_s, limits.cpu_seconds(child.pid))
         if memory_mb and resident > memory_mb * 1_000_000:
             self._tell_to_go("memory", 0.0)
 
@@ -175,8 +206,8 @@ class Attempt:
             return
         self._why = self._why if self._why == "lost" else why
         self._end_by = time.monotonic() + grace_s
-        if self._child is not None:
-            kill_group(self._child, signal.SIGTERM if grace_s else signal.SIGKILL)
+        if (child := self._child) is not None:
+            kill_group(child, signal.SIGTERM if grace_s else signal.SIGKILL)
         self._woken.set()
         if grace_s:
             timer = threading.Timer(grace_s, self._woken.set)
@@ -208,7 +239,12 @@ class Attempt:
         if self._why == "lost":
             return
         if answer.get("t") == "done" and self._why != "cancel":
-            outcome = self._store_outputs(answer)
+            try:
+                outcome = self._store_outputs(answer)
+            except StoreUnavailable as away:
+                self._fail(_store_away(away), end)
+                return
+            self._over.set()  # from here on the fence is no longer ours to keep
             if self._persist(lambda conn: commit_result(conn, self.row, outcome, end)) is not None:
                 self._log.info("succeeded")
                 return
@@ -218,9 +254,12 @@ class Attempt:
         elif self._why == "release":
             self._persist(lambda conn: release_attempt(conn, self.row, end))
         else:
-            error = self._error(exit_code, answer)
-            self._log.warning("attempt_failed", code=error["code"], detail=error["detail"])
-            self._persist(lambda conn: fail_attempt(conn, self.row, error, end, backoff_s=_backoff(error)))
+            self._fail(self._error(exit_code, answer), end)
+
+    def _fail(self, error: dict[str, Any], end: AttemptEnd) -> None:
+        self._over.set()
+        self._log.warning("attempt_failed", code=error["code"], detail=error["detail"])
+        self._persist(lambda conn: fail_attempt(conn, self.row, error, end, backoff_s=_backoff(error)))
 
     def _store_outputs(self, answer: dict[str, Any]) -> Outcome:
         out = self._settings.staging_dir / self.row["id"] / str(self.row["fence"]) / "out"
@@ -289,7 +328,7 @@ class Supervisor:
         self._engine = engine
         self._settings = settings
         self._worker_id = worker_id
-        self._blobs = LocalBlobs(settings.blob_dir, settings.staging_dir)
+        self._blobs = open_blobs(settings)
         self._children = children
         self._attempts: dict[str, Attempt] = {}
         self._stopping = False
@@ -297,6 +336,9 @@ class Supervisor:
     def attempt(self, job_id: str) -> None:
         """Claim the job and run it; does nothing when it is not claimable (any more)."""
         if self._stopping:
+            return
+        if short_of_disk(self._settings.staging_dir):
+            log.warning("not_claimed", job_id=job_id, reason="short of disk")  # the dispatcher hints again
             return
         try:
             with self._engine.begin() as conn:
@@ -333,9 +375,14 @@ def _backoff(error: dict[str, Any]) -> float:
     return 0.5 if error["code"] in ("worker_lost", "out_of_memory") else 5.0
 
 
-def _missing_blob(missing: FileNotFoundError) -> dict[str, str]:
-    return {
-        "code": "corrupt_blob",
-        "detail": f"A stored file this job needs is missing: {Path(str(missing.filename or missing)).name}.",
-        "hint": "Upload the dataset again.",
-    }
+def _damaged_blob(damaged: FileNotFoundError | CorruptBlob) -> dict[str, str]:
+    if isinstance(damaged, CorruptBlob):
+        detail = f"A stored file this job needs is damaged: {damaged}."
+    else:
+        detail = f"A stored file this job needs is missing: {Path(str(damaged.filename or damaged)).name}."
+    return {"code": "corrupt_blob", "detail": detail, "hint": "Upload the dataset again."}
+
+
+def _store_away(away: StoreUnavailable) -> dict[str, str]:
+    detail = f"The store of the files did not answer ({away})."
+    return {"code": "store_unavailable", "detail": detail, "hint": "It is tried again by itself."}

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from app.api.answers import need_match, tagged
-from app.api.documented import UNCHANGED, refusals
+from app.api.documented import IF_MATCH, UNCHANGED, refusals
 from app.api.idempotency import IdempotencyKey, Made, once
 from app.api.pagination import Page, Pager
 from app.api.problems import Problem
@@ -63,6 +63,7 @@ def get_dataset(request: Request, caller: DatasetReader, dataset_id: str) -> Res
     "/{dataset_id}",
     response_model=DatasetView,
     responses=refusals(404, 412, 415, 428),
+    openapi_extra=IF_MATCH,
     summary="Change a dataset",
 )
 def update_dataset(request: Request, caller: DatasetWriter, dataset_id: str, body: DatasetPatch) -> Response:
@@ -75,7 +76,13 @@ def update_dataset(request: Request, caller: DatasetWriter, dataset_id: str, bod
     return tagged(request, DatasetView.of(existing(caller, dataset_id)))
 
 
-@router.delete("/{dataset_id}", status_code=204, responses=refusals(404, 409, 412, 428), summary="Delete a dataset")
+@router.delete(
+    "/{dataset_id}",
+    status_code=204,
+    responses=refusals(404, 409, 412, 428),
+    openapi_extra=IF_MATCH,
+    summary="Delete a dataset",
+)
 def delete_dataset(
     request: Request,
     caller: DatasetWriter,

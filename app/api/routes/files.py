@@ -10,6 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.api.answers import answer
+from app.api.bodies import batches
+from app.api.dataset_files import MEDIA_TYPE, check_target, keep_file
 from app.api.digests import sha256_of_field
 from app.api.documented import binary, refusals
 from app.api.downloads import BlobContent, send
@@ -20,14 +22,17 @@ from app.api.routes.datasets import existing
 from app.api.schemas.datasets import FileList, FileView
 from app.api.security import DatasetReader, DatasetWriter, identified
 from app.api.services import Services, services_of
+from app.jobs.quotas import need_room
 from app.store import artifacts
 from app.store import datasets as store
 from app.store.api_keys import Identity
-from app.store.blobs import CHUNK, StoredBlob, record
+from app.store.blobs import StoredBlob
+from app.store.quotas import Quota
 
 router = APIRouter(prefix="/v1/datasets/{dataset_id}/files", tags=["files"])
-MEDIA_TYPE = "application/octet-stream"
-_BODY = {"requestBody": {"required": True, "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}}
+_BODY = {
+    "requestBody": {"required": False, "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+}
 
 
 @router.get("", response_model=FileList, responses=refusals(404), summary="List uploaded files")
@@ -64,18 +69,20 @@ async def put_file(
     services = services_of(request)
     path = checked_path(path)
     expected = sha256_of_field(content_digest) if content_digest is not None else None
-    await services.in_transaction(lambda conn: _check_target(conn, identity.tenant_id, dataset_id, path))
+    quota = Quota.of(services.settings)
+    declared = int(request.headers.get("content-length", "0"))
+
+    def may_come(conn: Connection) -> None:
+        check_target(conn, identity.tenant_id, dataset_id, path)
+        need_room(conn, identity.tenant_id, quota, declared, expected)
+
+    await services.in_transaction(may_come)
     if services.short_of_disk():
         raise Problem("insufficient_storage")
     stored = await _receive(request, services, expected)
-
-    def record_it(conn: Connection) -> bool:
-        _check_target(conn, identity.tenant_id, dataset_id, path)
-        known = artifacts.get_artifact(conn, identity.tenant_id, dataset_id, path) is not None
-        record(conn, identity.tenant_id, dataset_id, path, stored, MEDIA_TYPE)
-        return known
-
-    replaced = await services.in_transaction(record_it)
+    replaced = await services.in_transaction(
+        lambda conn: keep_file(conn, identity.tenant_id, quota, dataset_id, path, stored)
+    )
     headers = {"Location": f"/v1/datasets/{dataset_id}/files/{path}", "ETag": f'"{stored.sha256}"'}
     view = FileView(path=path, size=stored.size, sha256=stored.sha256)
     return answer(view, status=200 if replaced else 201, headers=headers)
@@ -123,28 +130,16 @@ async def _receive(request: Request, services: Services, expected: str | None) -
     refused and left to the sweeper, for nothing refers to it."""
     incoming = await run_in_threadpool(services.blobs.incoming)
     with incoming:
-        waiting: list[bytes] = []
-        size = 0
-        async for chunk in request.stream():
-            waiting.append(chunk)
-            size += len(chunk)
-            if size >= CHUNK:  # one thread hop for a megabyte, not one for each packet
-                await run_in_threadpool(incoming.write, b"".join(waiting))
-                waiting, size = [], 0
-        await run_in_threadpool(incoming.write, b"".join(waiting))
+        async for batch in batches(request):
+            await run_in_threadpool(incoming.write, batch)
         stored = await run_in_threadpool(incoming.finish)
     if expected is not None and stored.sha256 != expected:
         raise Problem("checksum_mismatch")
     return stored
 
 
-def _check_target(conn: Connection, tenant_id: str, dataset_id: str, path: str) -> None:
-    if store.get_dataset(conn, tenant_id, dataset_id) is None:
-        raise Problem("not_found", f"There is no dataset {dataset_id}.")
-    twin = artifacts.same_path_in_other_case(conn, tenant_id, dataset_id, path)
-    if twin is not None:
-        raise Problem("duplicate_file", f"The dataset has {twin} already.", hint="Delete it first.", pointer="path")
-
-
 def _view(row: Any) -> FileView:
     return FileView(path=row["path"], size=row["size"], sha256=row["sha256"])
+
+
+router.add_api_route("/{path:path}", get_file, methods=["HEAD"], include_in_schema=False)

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.api.answers import answer, tagged
 from app.api.documented import UNCHANGED, refusals
 from app.api.idempotency import IdempotencyKey, Made, once
 from app.api.pagination import Page, Pager
+from app.api.prefer import changed, wait_of
 from app.api.problems import Problem
 from app.api.schemas.common import State, Task
 from app.api.schemas.jobs import JobCreate, JobList, JobView
-from app.api.security import Caller, JobReader, JobWriter
+from app.api.security import Caller, Credentials, JobReader, JobWriter, authorised
+from app.api.services import services_of
+from app.api.webhooks import endpoints_of_job
 from app.jobs.cancel import cancel_job as cancel
 from app.jobs.create import NewJob
 from app.jobs.create import create_job as create
 from app.jobs.retry import retry_job as retry
 from app.store import jobs as store
+from app.store.quotas import Quota
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
@@ -46,19 +52,21 @@ def create_job(
 ) -> Response:
     """Queue a job, or answer with identical work that is under way or finished (see `cached_from`)."""
     new = NewJob(
-        **body.model_dump(exclude={"limits"}),
+        **body.model_dump(exclude={"limits", "webhook"}),
         limits=body.limits.model_dump(exclude_none=True),
         api_key_id=caller.identity.key_id,
         request_id=request.scope["distillery.request_id"],
         traceparent=traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None,
     )
-    limit = caller.services.settings.queue_limit
+    quota = Quota.of(caller.services.settings)
     if validate_only:
-        row = create(caller.conn, caller.tenant_id, new, queue_limit=limit, validate_only=True)
+        new = replace(new, webhooks=endpoints_of_job(caller, body.webhook, only_check=True))
+        row = create(caller.conn, caller.tenant_id, new, quota=quota, validate_only=True)
         return answer(JobView.of_validated(row))
 
     def make() -> Made:
-        return _accepted(caller, create(caller.conn, caller.tenant_id, new, queue_limit=limit))
+        told = replace(new, webhooks=endpoints_of_job(caller, body.webhook))
+        return _accepted(caller, create(caller.conn, caller.tenant_id, told, quota=quota))
 
     return once(request, caller, idempotency_key, body, make)
 
@@ -97,9 +105,33 @@ def list_jobs(
 
 
 @router.get("/{job_id}", response_model=JobView, responses={**UNCHANGED, **refusals(404)}, summary="Get a job")
-def get_job(request: Request, caller: JobReader, job_id: str) -> Response:
+async def get_job(
+    request: Request,
+    credentials: Credentials,
+    job_id: str,
+    prefer: Annotated[
+        str | None, Header(description="`wait=20`: answer when the job changes, or after so many seconds, at most 30.")
+    ] = None,
+) -> Response:
     """One job with a strong ETag: ask with If-None-Match to hear only of changes."""
-    return tagged(request, _view(caller, existing_job(caller, job_id)))
+    services = services_of(request)
+
+    def read(conn: Connection) -> JobView:
+        identity = authorised(conn, services, credentials, ("jobs:read",))
+        request.scope["distillery.tenant"] = identity.tenant_id  # for the log
+        row = store.get_job(conn, identity.tenant_id, job_id)
+        if row is None:
+            raise _unknown(job_id)
+        return JobView.of(row, store.queue_position(conn, row))
+
+    async def look() -> JobView:
+        return await services.in_transaction(read)
+
+    wait_s = wait_of(prefer)
+    if wait_s is None:
+        return tagged(request, await look())
+    view = await changed(services.events, services.stopping, job_id, look, request, wait_s)
+    return tagged(request, view, headers={"Preference-Applied": f"wait={wait_s}", "Vary": "Prefer"})
 
 
 @router.post("/{job_id}/cancel", response_model=JobView, responses=refusals(404), summary="Cancel a job")
@@ -126,7 +158,7 @@ def retry_job(request: Request, caller: JobWriter, job_id: str, idempotency_key:
             caller.conn,
             caller.tenant_id,
             job_id,
-            queue_limit=caller.services.settings.queue_limit,
+            quota=Quota.of(caller.services.settings),
             api_key_id=caller.identity.key_id,
             request_id=request.scope["distillery.request_id"],
         )
@@ -135,14 +167,6 @@ def retry_job(request: Request, caller: JobWriter, job_id: str, idempotency_key:
         return _accepted(caller, row)
 
     return once(request, caller, idempotency_key, None, make)
-
-
-def existing_job(caller: Caller, job_id: str) -> dict[str, Any]:
-    """The job's row; 404 when this tenant has none of that id."""
-    row = store.get_job(caller.conn, caller.tenant_id, job_id)
-    if row is None:
-        raise _unknown(job_id)
-    return row
 
 
 def _accepted(caller: Caller, row: dict[str, Any]) -> Made:

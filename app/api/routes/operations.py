@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from html import escape
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 from sqlalchemy import Connection
@@ -22,7 +22,7 @@ from app.api.security import Credentials, identified
 from app.api.services import services_of
 
 router = APIRouter(tags=["operations"])
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 @router.get("/healthz", summary="Is the process alive", responses=refusals())
@@ -45,7 +45,7 @@ async def get_readiness(request: Request) -> JSONResponse:
         checks["database"] = "ok"
     except SQLAlchemyError as error:
         checks["database"] = type(error).__name__
-    checks["store"] = await run_in_threadpool(check_store, services.settings)
+    checks["store"] = await run_in_threadpool(check_store, services.blobs)
     if services.stopping.is_set():
         checks["process"] = "stopping"
     ready = all(result == "ok" for result in checks.values())
@@ -63,6 +63,7 @@ async def _may_read_metrics(request: Request, credentials: Credentials) -> None:
     "/metrics",
     response_class=Response,
     responses={**binary("text/plain"), **refusals()},
+    openapi_extra={"security": [{}]},  # a key is needed only where metrics_open is off
     summary="Metrics for Prometheus",
 )
 async def get_metrics(request: Request, _: Annotated[None, Depends(_may_read_metrics)]) -> Response:
@@ -75,7 +76,7 @@ async def get_metrics(request: Request, _: Annotated[None, Depends(_may_read_met
     try:
         jobs = await services.in_transaction(of_jobs)
     except SQLAlchemyError as error:
-        log.warning("metrics without jobs: %s", type(error).__name__)
+        log.warning("metrics_without_jobs", error=type(error).__name__)
         jobs = b""
     return Response(services.metrics.own() + jobs, media_type=CONTENT_TYPE)
 

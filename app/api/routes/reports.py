@@ -55,6 +55,17 @@ async def get_report_plot(request: Request, identity: Reader, report_id: str, na
 
 
 @router.get(
+    "/{report_id}/plots/{name}.png",
+    response_class=Response,
+    responses=binary("image/png", ranges=True),
+    summary="Plot of a report as PNG",
+)
+async def get_report_picture(request: Request, identity: Reader, report_id: str, name: str) -> Response:
+    """The same plot for places that show no SVG."""
+    return await _file(request, identity, report_id, f"plots/{name}.png", headers=_PAGE)
+
+
+@router.get(
     "/{report_id}/tables/{name}.csv",
     response_class=Response,
     responses=binary("text/csv", ranges=True),

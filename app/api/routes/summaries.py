@@ -91,3 +91,7 @@ def delete_summary(caller: JobWriter, summary_id: str) -> Response:
 
 def _unknown(summary_id: str) -> Problem:
     return Problem("not_found", f"There is no summary {summary_id}.")
+
+
+router.add_api_route("/download", download_summary, methods=["HEAD"], include_in_schema=False)
+router.add_api_route("/files/{path:path}", get_summary_file, methods=["HEAD"], include_in_schema=False)

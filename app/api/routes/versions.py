@@ -28,6 +28,7 @@ from app.jobs.create import create_ingest_job
 from app.store import datasets as store
 from app.store.artifacts import list_artifacts
 from app.store.jobs import queue_position
+from app.store.quotas import Quota
 
 router = APIRouter(prefix="/v1/datasets/{dataset_id}", tags=["versions"])
 Number = Annotated[int, Path(ge=1, lt=2**31, description="The version's number.")]
@@ -50,27 +51,33 @@ def commit_dataset(
     """Make an immutable version of the uploaded files; an ingest job makes it ready."""
 
     def make() -> Made:
-        dataset = existing(caller, dataset_id, lock=True)
-        files = _committed(caller, dataset_id, body.files if body else None)
-        version = store.add_version(caller.conn, caller.tenant_id, dataset_id, files)
-        job = create_ingest_job(
-            caller.conn,
-            caller.tenant_id,
-            dataset,
-            version["number"],
-            api_key_id=caller.identity.key_id,
-            request_id=request.scope["distillery.request_id"],
-        )
-        store.name_ingest_job(caller.conn, caller.tenant_id, dataset_id, version["number"], job["id"])
-        answer = Committed(
-            job=JobView.of(job, queue_position(caller.conn, job)),
-            dataset=dataset_id,
-            version=version["number"],
-            reference=f"{dataset_id}@{version['number']}",
-        )
-        return 202, answer, {"Location": f"/v1/jobs/{job['id']}", "Retry-After": "2"}
+        return make_version(request, caller, dataset_id, body.files if body else None)
 
     return once(request, caller, idempotency_key, body, make)
+
+
+def make_version(request: Request, caller: Caller, dataset_id: str, named: list[CommittedFile] | None) -> Made:
+    """A version of the uploaded files, of all of them unless some are named, and the job that makes it ready."""
+    dataset = existing(caller, dataset_id, lock=True)
+    files = _committed(caller, dataset_id, named)
+    version = store.add_version(caller.conn, caller.tenant_id, dataset_id, files)
+    job = create_ingest_job(
+        caller.conn,
+        caller.tenant_id,
+        dataset,
+        version["number"],
+        quota=Quota.of(caller.services.settings),
+        api_key_id=caller.identity.key_id,
+        request_id=request.scope["distillery.request_id"],
+    )
+    store.name_ingest_job(caller.conn, caller.tenant_id, dataset_id, version["number"], job["id"])
+    answer = Committed(
+        job=JobView.of(job, queue_position(caller.conn, job)),
+        dataset=dataset_id,
+        version=version["number"],
+        reference=f"{dataset_id}@{version['number']}",
+    )
+    return 202, answer, {"Location": f"/v1/jobs/{job['id']}", "Retry-After": "2"}
 
 
 @router.get("/versions", response_model=VersionList, responses=refusals(404), summary="List versions")

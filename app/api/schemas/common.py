@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 MAX_DEPTH = 8
 Kind = Literal["interactions", "sequences", "graph", "images", "table", "text", "labels", "bandit"]
@@ -24,6 +24,15 @@ class Request(BaseModel):
     """A request body: unknown fields are refused, and so is what Postgres or JSON cannot hold."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_described(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic would take `false` and "0" for the number 0, which the schema does not.
+        described = _types_of(cls.model_fields[str(info.field_name)].annotation)
+        if isinstance(value, bool | str) and described & {int, float} and not described & {type(value), Any}:
+            raise ValueError("not a number")
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -62,6 +71,12 @@ class ProblemDocument(Answer):
     errors: list[FieldError]
     hint: str
     request_id: str
+
+
+def _types_of(annotation: Any) -> set[Any]:
+    """The plain types of an annotation such as `int | None`."""
+    inner = get_args(annotation)
+    return set[Any]().union(*(_types_of(one) for one in inner)) if inner else {annotation}
 
 
 def _check(value: Any, depth: int) -> None:

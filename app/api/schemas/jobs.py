@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, field_validator
 
 from app.api.schemas.common import Answer, Labels, Listed, Request, State, Task
+from app.api.schemas.job_webhook import JobWebhook
 
 INT64 = 2**63
 
@@ -53,6 +54,7 @@ class JobCreate(Request):
     priority: int = Field(0, ge=-10, le=10)
     deterministic: bool = False
     force: bool = Field(False, description="Run even if identical work is finished or under way.")
+    webhook: JobWebhook | None = None
 
     @field_validator("task")
     @classmethod

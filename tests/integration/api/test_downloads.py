@@ -178,3 +178,22 @@ def test_logs_when_ranged_then_the_rest(api: Api) -> None:
     assert more.status_code == 206
     assert more.text.endswith("third line\n")
     assert api.get(path, headers={"Range": "bytes=100000-"}).status_code == 416
+
+
+def test_head_when_asked_then_the_headers_of_get_without_a_body(api: Api) -> None:
+    dataset = api.dataset()["id"]
+    api.put(f"/v1/datasets/{dataset}/files/a", content=bytes(range(256)) * 40)
+    made = api.summary()
+    paths = [
+        f"/v1/datasets/{dataset}/files/a",
+        f"/v1/summaries/{made['summary']}/download",
+        f"/v1/summaries/{made['summary']}/files/manifest.json",
+    ]
+    for path in paths:
+        whole, asked = api.get(path), api.request("HEAD", path)
+        assert (asked.status_code, asked.content) == (200, b"")
+        for name in ("content-length", "etag", "repr-digest", "content-type", "accept-ranges"):
+            assert asked.headers[name] == whole.headers[name]
+    part = api.request("HEAD", paths[0], headers={"Range": "bytes=1-3"})
+    assert (part.status_code, part.headers["content-length"]) == (206, "3")
+    assert api.request("HEAD", f"{paths[0]}x").status_code == 404

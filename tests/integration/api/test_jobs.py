@@ -51,7 +51,9 @@ def test_create_job_when_no_method_is_named_then_auto(api: Api) -> None:
         ({"limits": {"time_s": 5}}, 422, "invalid_request", "/limits/time_s"),
         ({"labels": {str(n): "x" for n in range(17)}}, 422, "invalid_request", "/labels"),
         ({"priority": 11}, 422, "invalid_request", "/priority"),
-        ({"webhook": {"url": "http://x"}}, 422, "invalid_request", "/webhook"),
+        ({"webhook": {"url": "http://x"}}, 422, "unsafe_url", "/webhook/url"),
+        ({"webhook": {}}, 422, "invalid_request", "/webhook"),
+        ({"notify": {"url": "https://x"}}, 422, "invalid_request", "/notify"),
     ],
 )
 def test_create_job_when_wrong_then_refused_with_pointer(

@@ -8,9 +8,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from app.api import middleware
 from app.api.middleware import Gate
 from tests.integration.api.conftest import file_settings
 
@@ -42,11 +39,6 @@ def status_of(settings: Any, receive: Callable[[], Awaitable[dict[str, Any]]]) -
     return sent[0]["status"], json.loads(body)["code"] if body else ""
 
 
-@pytest.fixture(autouse=True)
-def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "CHUNK_S", 0.2)
-
-
 def test_body_when_it_stalls_then_408(tmp_path: Path) -> None:
     pieces = iter([{"type": "http.request", "body": b"x" * 5000, "more_body": True}])
 
@@ -56,7 +48,7 @@ def test_body_when_it_stalls_then_408(tmp_path: Path) -> None:
             await asyncio.sleep(60)
         return piece or {}
 
-    assert status_of(file_settings("", tmp_path), receive) == (408, "request_timeout")
+    assert status_of(file_settings("", tmp_path, body_stall_s=0.2), receive) == (408, "request_timeout")
 
 
 def test_body_when_it_drips_then_408(tmp_path: Path) -> None:
@@ -64,7 +56,7 @@ def test_body_when_it_drips_then_408(tmp_path: Path) -> None:
         await asyncio.sleep(0.05)
         return {"type": "http.request", "body": b"x", "more_body": True}
 
-    assert status_of(file_settings("", tmp_path), receive) == (408, "request_timeout")
+    assert status_of(file_settings("", tmp_path, body_stall_s=0.2), receive) == (408, "request_timeout")
 
 
 def test_body_when_slow_but_steady_then_taken(tmp_path: Path) -> None:
@@ -74,4 +66,4 @@ def test_body_when_slow_but_steady_then_taken(tmp_path: Path) -> None:
         await asyncio.sleep(0.05)
         return {"type": "http.request", "body": b"x" * 500, "more_body": next(pieces)}
 
-    assert status_of(file_settings("", tmp_path), receive) == (200, "")
+    assert status_of(file_settings("", tmp_path, body_stall_s=0.2), receive) == (200, "")

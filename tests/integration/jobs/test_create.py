@@ -11,6 +11,7 @@ from app.jobs.create import NewJob, create_job
 from app.jobs.errors import Refused
 from app.jobs.finish import AttemptEnd
 from app.jobs.retry import retry_job
+from app.store.quotas import Quota
 from app.store.tables import job
 from tests.integration.jobs.conftest import event_types, queue_job
 
@@ -84,9 +85,9 @@ def test_create_when_only_validating_then_stores_nothing(engine: Engine):
 
 def test_create_when_too_many_wait_then_refuses(engine: Engine):
     with engine.begin() as conn:
-        create_job(conn, "ten_a", NewJob(method="tiny", dataset="ds_a"), queue_limit=1)
+        create_job(conn, "ten_a", NewJob(method="tiny", dataset="ds_a"), quota=Quota(queued_jobs=1))
         with pytest.raises(Refused) as caught:
-            create_job(conn, "ten_a", NewJob(method="tiny", dataset="ds_a", seed=2), queue_limit=1)
+            create_job(conn, "ten_a", NewJob(method="tiny", dataset="ds_a", seed=2), quota=Quota(queued_jobs=1))
     assert caught.value.code == "queue_full"
 
 

@@ -79,7 +79,7 @@ class Server:
                 server.asked.append(asked)
                 _send(self, script(asked))
 
-            do_GET = do_POST = do_PUT = do_DELETE = answer
+            do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = do_DELETE = answer
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -106,6 +106,8 @@ def _send(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
     if "Content-Length" not in answer.headers:
         handler.send_header("Content-Length", str(len(answer.body)))
     handler.end_headers()
+    if handler.command == "HEAD":
+        return
     body = answer.body if answer.cut_after is None else answer.body[: answer.cut_after]
     handler.wfile.write(body)
     if answer.cut_after is not None:

@@ -18,7 +18,8 @@ from worker.ingest.limits import Meter
 from worker.ingest.sources import DAMAGE, Source
 from worker.runtime.errors import JobError
 
-_ROWS = 1 << 20
+_ROWS = 1 << 18
+_BATCH_BYTES = 16_000_000
 _HEADER_BYTES = 10_000
 _INDEX = {"csr": ("indptr", "indices"), "csc": ("indptr", "indices"), "coo": ("row", "col")}
 
@@ -138,8 +139,9 @@ def _arrays(
     for role, array in zip(roles, arrays, strict=True):
         if role in {"user", "item"}:
             meter.id_length(array.dtype.itemsize // 4 if array.dtype.kind in "US" else 0, source.name)
-    for start in range(0, total, _ROWS):
-        count = min(_ROWS, total - start)
+    rows = max(1, min(_ROWS, _BATCH_BYTES // max(array.dtype.itemsize for array in arrays)))
+    for start in range(0, total, rows):
+        count = min(rows, total - start)
         yield (
             (start + count) / total,
             pa.RecordBatch.from_arrays(
@@ -164,10 +166,8 @@ def _sparse(archive: zipfile.ZipFile, layout: str, meter: Meter) -> Iterator[tup
         raise JobError("invalid_input", "The index and data arrays of the sparse matrix differ in length.")
     if any(array.dtype.kind not in "iu" for array in (first, second)) or data.dtype.kind not in "iufb":
         raise JobError("invalid_input", "The sparse matrix is not made of numbers.")
-    bounds = _bounds(first, shape[0 if layout == "csr" else 1], total) if layout != "coo" else None
-    for start in range(0, total, _ROWS):
-        stop = min(start + _ROWS, total)
-        major = first.take(stop - start) if bounds is None else _majors(bounds, start, stop)
+    pieces = _pieces(first, total) if layout == "coo" else _bounded(first, shape[0 if layout == "csr" else 1], total)
+    for start, stop, major in pieces:
         minor, values = second.take(stop - start), data.take(stop - start)
         row, column = (minor, major) if layout == "csc" else (major, minor)
         if min(row.min(), column.min()) < 0 or row.max() >= shape[0] or column.max() >= shape[1]:
@@ -181,11 +181,29 @@ def _sparse(archive: zipfile.ZipFile, layout: str, meter: Meter) -> Iterator[tup
         )
 
 
-def _bounds(array: Array, majors: int, total: int) -> np.ndarray:
-    bounds = array.take(math.prod(array.shape)).astype(np.int64)
-    if len(bounds) != majors + 1 or bounds[0] != 0 or bounds[-1] != total or (np.diff(bounds) < 0).any():
-        raise JobError("invalid_input", "The sparse matrix's indptr does not fit its shape and data.")
-    return bounds
+def _pieces(index: Array, total: int) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Elements start..stop-1 and the index of each."""
+    for start in range(0, total, _ROWS):
+        stop = min(start + _ROWS, total)
+        yield start, stop, index.take(stop - start)
+
+
+def _bounded(array: Array, majors: int, total: int) -> Iterator[tuple[int, int, np.ndarray]]:
+    """As `_pieces` from the bounds of the rows (indptr), which are never held whole: empty rows compress to nothing."""
+    unfit = JobError("invalid_input", "The sparse matrix's indptr does not fit its shape and data.")
+    if math.prod(array.shape) != majors + 1 or array.take(1)[0] != 0:
+        raise unfit
+    last = 0
+    for done in range(0, majors, _ROWS):
+        bounds = np.concatenate([[last], array.take(min(_ROWS, majors - done)).astype(np.int64)])
+        if (np.diff(bounds) < 0).any() or bounds[-1] > total:
+            raise unfit
+        for start in range(last, int(bounds[-1]), _ROWS):
+            stop = min(start + _ROWS, int(bounds[-1]))
+            yield start, stop, done + _majors(bounds, start, stop)
+        last = int(bounds[-1])
+    if last != total:
+        raise unfit
 
 
 def _majors(bounds: np.ndarray, start: int, stop: int) -> np.ndarray:

@@ -11,10 +11,12 @@ import pyarrow.parquet
 
 from worker.ingest.columns import Column
 from worker.ingest.limits import Meter
+from worker.ingest.readers.parquet_pages import extent
 from worker.ingest.sources import Source
 from worker.runtime.errors import JobError
 
 _ROWS = 131_072
+_BATCH_BYTES = 16_000_000
 _FOOTER_BYTES = 64 << 20
 
 
@@ -31,11 +33,13 @@ def read(detected: object, roles: Mapping[str, Column], meter: Meter) -> Iterato
     """
     source: Source = detected.source  # type: ignore[attr-defined]
     before, last_dictionary = meter.packed_done, {}
-    with _opened(source, meter, text=[c.name for c in roles.values() if c.type == "text"]) as (file, _):
+    with _opened(source, meter, text=[c.name for c in roles.values() if c.type == "text"]) as (file, raw):
         _check(file, roles, meter, source)
+        widest = extent(raw, file.metadata, {column.name for column in roles.values()}, meter, source.name).widest
+        rows_at_once = max(1, min(_ROWS, int(_BATCH_BYTES / widest)))
         rows = max(file.metadata.num_rows, 1)
         done = 0
-        for batch in file.iter_batches(_ROWS, columns=list(dict.fromkeys(c.name for c in roles.values()))):
+        for batch in file.iter_batches(rows_at_once, columns=list(dict.fromkeys(c.name for c in roles.values()))):
             for place, column in enumerate(batch.columns):
                 size = column.nbytes
                 if pa.types.is_dictionary(column.type):

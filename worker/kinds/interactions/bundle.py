@@ -195,7 +195,9 @@ def _write_inter(file: Path, rows: Rows, users: np.ndarray, items: np.ndarray) -
 def _write_items(file: Path, items: np.ndarray, titles: np.ndarray | None) -> None:
     columns = [items] if titles is None else [items, titles]
     with file.open("w", newline="", encoding="utf-8") as out:
-        lines = csv.writer(out, lineterminator="\n")
+        # RFC 4180 line ends: with "\n" alone the module leaves cells with a carriage return unquoted, and what follows
+        # the return would then begin a cell, unescaped.
+        lines = csv.writer(out, lineterminator="\r\n")
         lines.writerow(["index", "item_id", "title"][: 1 + len(columns)])
         for number, cells in enumerate(zip(*columns, strict=True)):
             lines.writerow([number, *(escape_formula(str(cell)) for cell in cells)])

@@ -1,0 +1,132 @@
+"""/v1/datasets:import: a dataset whose file the service fetches itself. Off unless a setting allows it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import unquote, urlsplit
+
+from fastapi import APIRouter, Depends, Request
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from app.api.documented import refusals
+from app.api.idempotency import IdempotencyKey, Made, once, replayed
+from app.api.paths import checked_path
+from app.api.problems import Problem
+from app.api.routes.files import MEDIA_TYPE
+from app.api.routes.versions import make_version
+from app.api.schemas.datasets import Committed
+from app.api.schemas.webhooks import DatasetImport
+from app.api.security import Caller, identified
+from app.api.services import Services, services_of
+from app.api.webhooks import check_url
+from app.jobs.catalogue import checked_parameters, find_method
+from app.jobs.quotas import need_no_more_room, need_room
+from app.outbound.request import OutboundError, exchange
+from app.outbound.ssrf import Rules, Unresolvable, UnsafeTarget
+from app.store import datasets as store
+from app.store.api_keys import Identity
+from app.store.blobs import CHUNK, StoredBlob, record
+from app.store.quotas import Quota
+
+router = APIRouter(prefix="/v1", tags=["datasets"])
+
+
+@router.post(
+    "/datasets:import",
+    status_code=202,
+    response_model=Committed,
+    responses=refusals(409, 415, 507),
+    summary="Import a dataset from the web",
+)
+async def import_dataset(
+    request: Request,
+    identity: Annotated[Identity, Depends(identified("datasets:write"))],
+    body: DatasetImport,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Fetch a file, make a dataset of it and commit it: the answer comes when the file is here, and is the commit's."""
+    services = services_of(request)
+    settings = services.settings
+    if not settings.import_enabled:
+        raise Problem("import_disabled")
+    check_url(body.url, settings)
+    path = checked_path(body.path or _name_of(body.url))
+    quota = Quota.of(settings)
+
+    def admit(conn: Connection) -> Response | None:
+        """Everything that can be refused before the file is fetched."""
+        method = find_method(conn, body.kind, "ingest", "ingest")
+        checked_parameters(method["params_schema"], {**body.options, "columns": body.columns}, "/options")
+        need_room(conn, identity.tenant_id, quota, 0, body.sha256)
+        if idempotency_key is None:
+            return None
+        return replayed(request, Caller(conn, identity, services), idempotency_key, body)
+
+    if (earlier := await services.in_transaction(admit)) is not None:
+        return earlier
+    if services.short_of_disk():
+        raise Problem("insufficient_storage")
+    if services.imports.locked():
+        raise Problem("import_busy", headers={"Retry-After": "10"})
+    async with services.imports:
+        stored = await run_in_threadpool(_fetch, services, body)
+
+    def commit(conn: Connection) -> Response:
+        caller = Caller(conn, identity, services)
+
+        def make() -> Made:
+            kept = {name: getattr(body, name) for name in ("name", "kind", "columns", "options", "tags")}
+            dataset_id = store.create_dataset(conn, identity.tenant_id, **kept)["id"]
+            record(conn, identity.tenant_id, dataset_id, path, stored, MEDIA_TYPE)
+            need_no_more_room(conn, identity.tenant_id, quota)
+            return make_version(request, caller, dataset_id, None)
+
+        return once(request, caller, idempotency_key, body, make)
+
+    return await services.in_transaction(commit)
+
+
+def _fetch(services: Services, body: DatasetImport) -> StoredBlob:
+    """The file in the blob store, whole and no larger than allowed."""
+    settings = services.settings
+    limit = settings.import_limit_bytes
+    try:
+        with exchange("GET", body.url, Rules.of(settings), total_s=settings.import_s) as answer:
+            if answer.status != 200:
+                raise _failed(f"it answered {answer.status}; redirects are not followed")
+            if answer.headers.get("content-encoding", "identity") != "identity":
+                raise _failed("it sent an encoding that was not asked for")
+            declared = answer.headers.get("content-length", "")
+            if declared.isdigit() and int(declared) > limit:
+                raise _too_large(limit)
+            with services.blobs.incoming() as incoming:
+                while piece := answer.read(CHUNK):
+                    if services.stopping.is_set():
+                        raise Problem("stopping", headers={"Retry-After": "2"})
+                    incoming.write(piece)
+                    if incoming.size > limit:
+                        raise _too_large(limit)
+                stored = incoming.finish()
+    except UnsafeTarget as error:
+        raise Problem("unsafe_url", f"The address is refused: {error}.", pointer="/url") from None
+    except Unresolvable as error:
+        raise _failed(str(error)) from None
+    except OutboundError as error:
+        raise _failed(error.reason) from None
+    if body.sha256 is not None and stored.sha256 != body.sha256:
+        raise Problem("checksum_mismatch", f"The file has the SHA-256 {stored.sha256}.", pointer="/sha256")
+    return stored
+
+
+def _name_of(url: str) -> str:
+    return unquote(urlsplit(url).path).rpartition("/")[2] or "data"
+
+
+def _failed(reason: str) -> Problem:
+    return Problem("import_failed", f"The file could not be fetched: {reason}.", pointer="/url")
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem("payload_too_large", f"The file is larger than {limit} bytes.", pointer="/url")

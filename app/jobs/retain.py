@@ -1,0 +1,147 @@
+"""What is kept no longer: files of deleted things, resume points and events of old jobs, expired uploads.
+
+Only references go here; the sweeper then finds blobs that nothing refers to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Text,
+    cast,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    union_all,
+    update,
+)
+
+from app.jobs.states import TERMINAL
+from app.settings import Settings
+from app.store.staging import forget
+from app.store.tables import artifact, dataset, dataset_version, job, job_event, summary
+from app.store.uploads import delete_expired
+
+_LOCK = 7_368_119
+_BATCH = 1_000
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long things outlive their end, in seconds. `events_s` 0: for ever."""
+
+    deleted_s: float
+    checkpoints_s: float
+    events_s: float = 0.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Retention:
+        """As the settings have it."""
+        return cls(settings.deleted_keep_s, settings.checkpoint_keep_s, settings.event_keep_s)
+
+    def enforce(self, conn: Connection) -> int:
+        """One round under an advisory lock; returns the number of rows that went. At most a batch of each."""
+        if not conn.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK}):
+            return 0
+        count = _drop_dataset_files(conn, self.deleted_s) + _drop_summary_files(conn, self.deleted_s)
+        count += _drop_checkpoints(conn, self.checkpoints_s)
+        if self.events_s:
+            count += _drop_events(conn, self.events_s)
+        return count
+
+
+def drop_expired_uploads(conn: Connection, staging: Path) -> int:
+    """Forget uploads that were left alone for too long, with their bytes; returns how many.
+
+    A row that goes without its file leaves the file to the sweeper.
+    """
+    ids = delete_expired(conn)
+    for upload_id in ids:
+        forget(staging, upload_id)
+    return len(ids)
+
+
+def _drop_dataset_files(conn: Connection, keep_s: float) -> int:
+    """Files of datasets deleted long ago: uploaded ones and those of every version."""
+    version = dataset_version.c.dataset_id + "@" + cast(dataset_version.c.number, Text)
+    read = or_(job.c.dataset_id == dataset.c.id, _names(dataset.c.id + "@"))
+    over = (dataset.c.deleted_at < _before(keep_s), ~_unfinished(read))
+    uploaded = select(dataset.c.id).where(*over, exists().where(artifact.c.owner == dataset.c.id))
+    versions = (
+        select(version)
+        .select_from(dataset)
+        .join(dataset_version, dataset_version.c.dataset_id == dataset.c.id)
+        .where(*over, exists().where(artifact.c.owner == version))
+    )
+    owners = list(conn.scalars(union_all(uploaded, versions).limit(_BATCH)))
+    return _drop(conn, artifact.c.owner.in_(owners))
+
+
+def _drop_summary_files(conn: Connection, keep_s: float) -> int:
+    """Files of summaries deleted long ago; the report about one stays."""
+    gone = (
+        select(summary.c.id)
+        .where(
+            summary.c.deleted_at < _before(keep_s),
+            exists().where(artifact.c.owner == summary.c.id),
+            ~_unfinished(_names(summary.c.id + '"')),
+        )
+        .limit(_BATCH)
+    )
+    return _drop(conn, artifact.c.owner.in_(list(conn.scalars(gone))))
+
+
+def _drop_checkpoints(conn: Connection, keep_s: float) -> int:
+    """Resume points of jobs that ended long ago; such a job is retried from its beginning."""
+    old = (
+        select(job.c.id)
+        .where(
+            job.c.state.in_(TERMINAL),
+            job.c.finished_at < _before(keep_s),
+            exists().where(artifact.c.owner == job.c.id),
+        )
+        .limit(_BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(conn.scalars(old))
+    conn.execute(update(job).where(job.c.id.in_(ids)).values(checkpoint=None))
+    return _drop(conn, artifact.c.owner.in_(ids))
+
+
+def _drop_events(conn: Connection, keep_s: float) -> int:
+    """Events of jobs that ended long ago; the jobs themselves stay."""
+    old = (
+        select(job.c.id)
+        .where(
+            job.c.state.in_(TERMINAL),
+            job.c.finished_at < _before(keep_s),
+            exists().where(job_event.c.job_id == job.c.id),
+        )
+        .limit(_BATCH)
+    )
+    return conn.execute(delete(job_event).where(job_event.c.job_id.in_(list(conn.scalars(old))))).rowcount
+
+
+def _drop(conn: Connection, which: ColumnElement[bool]) -> int:
+    return conn.execute(delete(artifact).where(which)).rowcount
+
+
+def _unfinished(reads: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().where(job.c.state.not_in(TERMINAL), reads)
+
+
+def _names(start: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether a job names a thing that begins so among its further inputs."""
+    return func.strpos(cast(job.c.inputs, Text), literal('"').concat(start)) > 0
+
+
+def _before(seconds: float) -> ColumnElement[object]:
+    return func.now() - text(f"interval '{float(seconds)} seconds'")

@@ -1,0 +1,92 @@
+"""What a tenant may use and what it uses. Both are in the database: when it cannot be asked, nothing is granted."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, select, text
+
+from app.settings import Settings
+from app.store.tables import artifact, job, job_attempt, tenant, upload
+
+_DAY = text("interval '1 day'")
+
+
+@dataclass(frozen=True)
+class Quota:
+    """Most stored bytes and queued jobs of a tenant, GPU-seconds in 24 h, and queued jobs of all; 0: no limit."""
+
+    stored_bytes: int = 0
+    queued_jobs: int = 100
+    gpu_s_per_day: float = 0.0
+    queued_in_all: int = 1_000
+
+    @classmethod
+    def of(cls, settings: Settings) -> Quota:
+        """What the settings give to every tenant."""
+        return cls(
+            stored_bytes=settings.quota_stored_bytes,
+            queued_jobs=settings.queue_limit,
+            gpu_s_per_day=settings.quota_gpu_s_per_day,
+            queued_in_all=settings.queue_total_limit,
+        )
+
+
+def quota_of(conn: Connection, tenant_id: str, default: Quota, *, lock: bool = False) -> Quota:
+    """The quota of one tenant: its own limits where it has some.
+
+    `lock`: hold the tenant until the transaction ends, so that what is counted next cannot grow meanwhile.
+    """
+    query = select(tenant.c.limits).where(tenant.c.id == tenant_id)
+    if lock:
+        query = query.with_for_update(key_share=True)  # rows that only refer to the tenant need not wait
+    own: dict[str, Any] = conn.scalars(query).one()
+    given = {name: type(value)(own.get(name, value)) for name, value in asdict(default).items()}
+    return Quota(**{**given, "queued_in_all": default.queued_in_all})
+
+
+def stored_bytes_of(conn: Connection, tenant_id: str) -> int:
+    """Bytes of a tenant's different files, and of its unfinished uploads, whose room is taken from the start."""
+    files = select(artifact.c.sha256, artifact.c.size).where(artifact.c.tenant_id == tenant_id).distinct().subquery()
+    coming = select(func.coalesce(func.sum(upload.c.length), 0)).where(
+        upload.c.tenant_id == tenant_id, upload.c.stored_sha256.is_(None), upload.c.expires_at > func.now()
+    )
+    stored = conn.scalar(select(func.coalesce(func.sum(files.c.size), 0)))
+    return int(stored or 0) + int(conn.scalar(coming) or 0)
+
+
+def has_stored(conn: Connection, tenant_id: str, sha256: str) -> bool:
+    """Whether a tenant stores these bytes already, so that storing them again takes no room."""
+    found = select(artifact.c.sha256).where(artifact.c.tenant_id == tenant_id, artifact.c.sha256 == sha256).limit(1)
+    return conn.scalar(found) is not None
+
+
+def queued_jobs_of(conn: Connection, tenant_id: str) -> int:
+    """Jobs of a tenant that wait."""
+    query = select(func.count()).select_from(job).where(job.c.tenant_id == tenant_id, job.c.state == "queued")
+    return conn.scalar(query) or 0
+
+
+def queued_jobs(conn: Connection) -> int:
+    """Jobs that wait, of all tenants."""
+    return conn.scalar(select(func.count()).select_from(job).where(job.c.state == "queued")) or 0
+
+
+def gpu_seconds_of(conn: Connection, tenant_id: str) -> float:
+    """Seconds of the last 24 h in which attempts of a tenant's GPU jobs held a device, also those that failed."""
+    since = func.now() - _DAY
+    begun = func.greatest(job_attempt.c.started_at, since)
+    held = func.extract("epoch", func.coalesce(job_attempt.c.ended_at, func.now()) - begun)
+    query = (
+        select(func.coalesce(func.sum(held), 0.0))
+        .select_from(job_attempt)
+        .join(job, job.c.id == job_attempt.c.job_id)
+        .where(
+            job.c.tenant_id == tenant_id,
+            job.c.queue == "gpu",
+            func.coalesce(job_attempt.c.ended_at, func.now()) > since,
+            (job.c.finished_at.is_(None)) | (job.c.finished_at > since),
+        )
+    )
+    return float(conn.scalar(query) or 0.0)

@@ -1,0 +1,180 @@
+"""Quotas and backpressure: what a tenant may store and compute, and what happens beyond that."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from starlette.testclient import TestClient
+
+from app.settings import Settings
+from tests.integration.api.conftest import Api
+from tests.integration.api.test_uploads import CONTENT, begin, head, patch
+from worker.runtime.supervise import Supervisor
+
+MB = bytes(1_000_000)
+
+
+@contextmanager
+def changed(client: TestClient, **values: Any) -> Iterator[None]:
+    """The running process with other settings."""
+    settings: Settings = client.app.state.services.settings  # type: ignore[attr-defined]
+    before = {name: getattr(settings, name) for name in values}
+    for name, value in values.items():
+        setattr(settings, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(settings, name, value)
+
+
+def give(engine: Engine, api: Api, **limits: Any) -> None:
+    """Limits of this tenant's own."""
+    with engine.begin() as conn:
+        conn.execute(
+            text("UPDATE tenant SET limits = :limits WHERE id = :id"),
+            {"limits": json.dumps(limits), "id": api.tenant_id},
+        )
+
+
+def put(api: Api, dataset: str, path: str, content: Any, **options: Any) -> tuple[int, str]:
+    answer = api.put(f"/v1/datasets/{dataset}/files/{path}", content=content, **options)
+    return answer.status_code, answer.json().get("code", "")
+
+
+def test_put_when_beyond_the_quota_then_403_and_nothing_kept(api: Api, client: TestClient) -> None:
+    dataset = api.dataset()["id"]
+    with changed(client, quota_stored_bytes=1_500_000):
+        assert put(api, dataset, "a", MB)[0] == 201
+        assert put(api, dataset, "b", MB[1:]) == (403, "quota_exceeded")
+        # A body of unknown length is refused when it is there; the same bytes again take no room.
+        assert put(api, dataset, "b", iter([MB[1:]])) == (403, "quota_exceeded")
+        assert put(api, dataset, "c", iter([MB]))[0] == 201
+        digest = {"Content-Digest": f"sha-256=:{_base64_sha256(MB)}:"}
+        assert put(api, dataset, "a", MB, headers=digest)[0] == 200
+    assert [file["path"] for file in api.get(f"/v1/datasets/{dataset}/files").json()["items"]] == ["a", "c"]
+    assert api.get("/v1/usage").json()["stored_bytes"]["used"] == len(MB)
+
+
+def test_quota_when_the_tenant_has_its_own_then_that_counts(api: Api, other: Api, client: TestClient, engine) -> None:
+    give(engine, api, stored_bytes=500_000)
+    with changed(client, quota_stored_bytes=2_000_000):
+        assert put(api, api.dataset()["id"], "a", MB) == (403, "quota_exceeded")
+        assert put(other, other.dataset()["id"], "a", MB)[0] == 201
+        assert api.get("/v1/usage").json()["stored_bytes"] == {"used": 0, "limit": 500_000}
+    give(engine, api, stored_bytes=0)
+    assert api.get("/v1/usage").json()["stored_bytes"]["limit"] is None
+
+
+def test_quota_when_it_cannot_be_read_then_nothing_is_granted(api: Api, engine: Engine) -> None:
+    dataset = api.dataset()["id"]
+    give(engine, api, stored_bytes="plenty")
+    assert put(api, dataset, "a", b"1")[0] == 500
+    assert api.get(f"/v1/datasets/{dataset}/files").json()["items"] == []
+
+
+def test_quota_when_many_put_at_once_then_never_exceeded(api: Api, client: TestClient) -> None:
+    dataset = api.dataset()["id"]
+    answers: list[int] = []
+
+    def one(number: int) -> None:
+        content = iter([bytes([number]) * 400_000])  # no length: only the last check can refuse it
+        answers.append(put(api, dataset, f"f{number}", content)[0])
+
+    with changed(client, quota_stored_bytes=1_000_000):
+        threads = [threading.Thread(target=one, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(answers) == [201] * 2 + [403] * 6
+    assert api.get("/v1/usage").json()["stored_bytes"]["used"] == 800_000
+
+
+def test_resumable_upload_when_begun_then_its_room_is_taken_at_once(api: Api, client: TestClient) -> None:
+    dataset = api.dataset()["id"]
+    with changed(client, quota_stored_bytes=len(CONTENT) + 10):
+        where = begin(api, dataset=dataset).headers["location"]
+        assert api.get("/v1/usage").json()["stored_bytes"]["used"] == len(CONTENT)
+        assert begin(api, dataset=dataset, path="b").json()["code"] == "quota_exceeded"
+        assert patch(api, where, 0, CONTENT).status_code == 204
+        assert api.get("/v1/usage").json()["stored_bytes"]["used"] == len(CONTENT)
+        assert head(api, where).status_code == 200
+        # What is stored already takes no room.
+        known = begin(api, dataset=dataset, path="c", sha256=hashlib.sha256(CONTENT).hexdigest())
+        assert known.status_code == 201
+
+
+def test_jobs_when_the_whole_queue_is_full_then_429(api: Api, other: Api, client: TestClient, engine: Engine) -> None:
+    reference, theirs = api.version(), other.version()
+    api.job(reference)
+    with engine.connect() as conn:
+        waiting = conn.execute(text("SELECT count(*) FROM job WHERE state = 'queued'")).scalar_one()
+    with changed(client, queue_total_limit=waiting + 1):
+        assert api.post("/v1/jobs", json={"dataset": reference, "method": "auto"}).status_code == 202
+        refused = other.post("/v1/jobs", json={"dataset": theirs, "method": "auto"})
+        assert (refused.status_code, refused.json()["code"]) == (429, "queue_full")
+        assert int(refused.headers["retry-after"]) > 0
+
+
+def test_commit_when_the_queue_is_full_then_429_and_no_version(api: Api, engine: Engine) -> None:
+    reference = api.version()
+    give(engine, api, queued_jobs=1)
+    api.job(reference)
+    dataset = reference.partition("@")[0]
+    refused = api.post(f"/v1/datasets/{dataset}/commit")
+    assert (refused.status_code, refused.json()["code"]) == (429, "queue_full")
+    assert len(api.get(f"/v1/datasets/{dataset}/versions").json()["items"]) == 1
+    assert api.get("/v1/usage").json()["queued_jobs"] == {"used": 1, "limit": 1}
+
+
+def test_gpu_job_when_the_seconds_of_the_day_are_used_then_403(api: Api, client: TestClient, engine: Engine) -> None:
+    reference = api.version()
+    with engine.begin() as conn:
+        conn.execute(text("UPDATE method SET device = 'any' WHERE name = 'head-users'"))
+    done = api.job(reference, device="cuda")
+    with engine.begin() as conn:
+        conn.execute(
+            text(
+                "INSERT INTO job_attempt (job_id, fence, tenant_id, attempt, worker_id, started_at, ended_at) VALUES"
+                " (:id, 1, :t, 1, 'w', now() - interval '3 days', now() - interval '2 days'),"
+                " (:id, 2, :t, 2, 'w', now() - interval '25 hours', now() - interval '23 hours'),"
+                " (:id, 3, :t, 3, 'w', now() - interval '100 seconds', NULL)"
+            ),
+            {"id": done["id"], "t": api.tenant_id},
+        )
+    used = api.get("/v1/usage").json()["gpu_s_per_day"]["used"]
+    assert used == pytest.approx(3600 + 100, abs=20)
+    with changed(client, quota_gpu_s_per_day=3000):
+        body = {"dataset": reference, "method": "head-users", "seed": 1}
+        refused = api.post("/v1/jobs", json={**body, "device": "cuda"})
+        assert (refused.status_code, refused.json()["code"]) == (403, "quota_exceeded")
+        assert api.post("/v1/jobs", json=body).status_code == 202
+
+
+def test_worker_when_short_of_disk_then_claims_nothing(
+    api: Api, settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = api.job()["id"]
+    usage = shutil.disk_usage("/")
+    worker = Supervisor(engine, settings, None, "w1")  # type: ignore[arg-type] - no child is started
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**9))
+        worker.attempt(job_id)
+        assert api.state_of(job_id) == "queued"
+    with pytest.raises(AttributeError):
+        worker.attempt(job_id)
+    assert api.state_of(job_id) == "running"
+
+
+def _base64_sha256(content: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(content).digest()).decode()

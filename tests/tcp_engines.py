@@ -1,0 +1,84 @@
+"""Postgres and Redis as production has them: over TCP, with passwords, in a cluster of their own."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import redis
+
+from app.embedded.postgres import OWNER, SUPERUSER, Postgres
+from app.embedded.redis import Redis
+from tests.engines import Engines
+
+PASSWORD = "brokerpassword"
+
+
+class TcpPostgres(Postgres):
+    """The cluster of `Postgres` on a port of 127.0.0.1 besides its socket; passwords by SCRAM on both."""
+
+    port = 0
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**super().env, "PGPORT": str(self.port)}  # read by the server and by its tools
+
+    def command(self) -> list[str]:
+        return [*super().command(), "-c", "listen_addresses=127.0.0.1"]
+
+    def url(self, database: str = "distillery", *, superuser: bool = False) -> str:
+        user, password = (SUPERUSER, self._superuser_password) if superuser else (OWNER, self._password)
+        return f"postgresql+psycopg://{user}:{quote(password, safe='')}@127.0.0.1:{self.port}/{database}"
+
+
+class TcpRedis(Redis):
+    """A Redis on a port of 127.0.0.1 with a password."""
+
+    port = 0
+
+    @property
+    def broker_url(self) -> str:
+        return f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
+
+    @property
+    def client_url(self) -> str:
+        return self.broker_url
+
+    def command(self) -> list[str]:
+        words = super().command()
+        words[words.index("--port") + 1] = str(self.port)
+        return [*words, "--bind", "127.0.0.1", "--requirepass", PASSWORD]
+
+    def answers(self) -> bool:
+        try:
+            with redis.Redis.from_url(self.client_url, socket_timeout=1) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
+class TcpEngines(Engines):
+    """The pair of `Engines`, reached by address and password only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        folder: Path = self.folder
+        self.postgres = TcpPostgres(
+            folder / "pg", password="owner", superuser_password="superuser", copies=folder / "engines", fsync=False
+        )
+        self.postgres.port = free_port()
+        self.redis = TcpRedis(folder / "redis")
+        self.redis.port = free_port()
+
+    def _execute(self, sql: str) -> None:
+        where = self.postgres.url("postgres", superuser=True).replace("+psycopg", "")
+        with psycopg.connect(where, autocommit=True) as connection:
+            connection.execute(sql.encode())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

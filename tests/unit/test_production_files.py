@@ -1,0 +1,259 @@
+"""Dockerfile and docker-compose.yml against the code: every command, variable, path, stage and version exists."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import tomllib
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from pydantic import ValidationError
+
+from app.main import create_app, undecided
+from app.settings import Settings
+from tests.compose import ROOT, compose, exec_form, filled_in, lineage, ours, stage_environment, stages
+
+SERVICES = compose()["services"]
+OURS = ours()
+SECRETS = {"POSTGRES_PASSWORD": "pg", "REDIS_PASSWORD": "rd", "DISTILLERY_SECRET": "s" * 32}
+each_service = pytest.mark.parametrize("name", sorted(SERVICES))
+each_of_ours = pytest.mark.parametrize("name", sorted(OURS))
+each_image = pytest.mark.parametrize("name", ["api", "worker"])
+
+
+def paths() -> set[str]:
+    return set(create_app(undecided()).openapi()["paths"])
+
+
+def check_command(words: list[str]) -> None:
+    """A `python -m module` of ours that runs something when it is run."""
+    assert words[:2] == ["python", "-m"]
+    spec = find_spec(words[2])
+    assert spec is not None, words[2]
+    assert spec.origin is not None
+    with open(spec.origin) as source:
+        assert 'if __name__ == "__main__":' in source.read(), f"{words[2]} does nothing when run"
+
+
+def check_health(words: list[str], port: str, environment: dict[str, Any]) -> None:
+    check_command(words)
+    if len(words) == 3:
+        assert environment["DISTILLERY_ALIVE_FILE"].startswith("/tmp/"), "everything else is read-only"
+        return
+    where = urlsplit(words[3])
+    assert str(where.port) == port
+    assert where.path in paths()
+
+
+def environment_of(name: str) -> dict[str, str]:
+    given = {key: filled_in(value, SECRETS) for key, value in SERVICES[name]["environment"].items()}
+    return {**stage_environment(SERVICES[name]["build"]["target"]), **given}
+
+
+# --- the compose file ---
+
+
+def test_services_when_listed_then_all_parts_of_the_service_are_there():
+    assert set(SERVICES) == {"api", "dispatcher", "migrate", "postgres", "redis", "worker-cpu", "worker-gpu"}
+    assert SERVICES["worker-gpu"]["profiles"] == ["gpu"]
+    assert SERVICES["postgres"]["image"] == "postgres:18"
+    assert not [name for name in SERVICES if name != "worker-gpu" and "profiles" in SERVICES[name]]
+
+
+@each_of_ours
+def test_command_when_run_then_it_is_a_program_of_ours(name: str):
+    check_command(OURS[name]["command"])
+
+
+@each_of_ours
+def test_environment_when_read_then_it_is_a_complete_configuration(name: str):
+    given = {key.removeprefix("DISTILLERY_").lower(): value for key, value in environment_of(name).items()
+             if key.startswith("DISTILLERY_")}  # fmt: skip
+    assert set(given) <= set(Settings.model_fields), set(given) - set(Settings.model_fields)
+    settings = Settings.model_validate(given)
+    assert settings.database_url == "postgresql+psycopg://distillery:pg@postgres:5432/distillery"
+    assert settings.broker_url == "redis://:rd@redis:6379/0"
+    assert {str(settings.blob_dir), str(settings.staging_dir)} == {"/data/blobs", "/data/staging"}
+
+
+@each_of_ours
+def test_environment_when_a_secret_is_not_set_then_compose_refuses(name: str):
+    for missing in SECRETS:
+        rest = {key: value for key, value in SECRETS.items() if key != missing}
+        with pytest.raises(AssertionError, match=missing):
+            [filled_in(value, rest) for value in OURS[name]["environment"].values()]
+
+
+@each_of_ours
+def test_service_when_run_then_it_has_no_rights_it_does_not_need(name: str):
+    service = OURS[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert service["tmpfs"] == ["/tmp"]
+    assert service["volumes"] == ["files:/data"]
+    assert not service.get("privileged")
+
+
+@each_service
+def test_service_when_run_then_it_gains_no_privileges_and_may_stop_in_peace(name: str):
+    service = SERVICES[name]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service["cap_drop"] == ["ALL"]
+    assert int(service["stop_grace_period"].removesuffix("s")) >= 15
+    assert service["restart"] == ("no" if name == "migrate" else "unless-stopped")
+
+
+@each_service
+def test_health_check_when_asked_then_it_is_ours_or_the_engines(name: str):
+    check = SERVICES[name]["healthcheck"]
+    if name == "migrate":
+        assert check == {"disable": True}
+    elif name in OURS:
+        assert check["test"][0] == "CMD"
+        environment = environment_of(name)
+        check_health(check["test"][1:], environment.get("DISTILLERY_PORT", ""), environment)
+    else:
+        assert any(tool in " ".join(check["test"]) for tool in ("pg_isready", "valkey-cli ping"))
+
+
+@each_of_ours
+def test_service_when_it_starts_then_it_waits_for_the_schema_and_the_engines(name: str):
+    waits = {other: how["condition"] for other, how in OURS[name]["depends_on"].items()}
+    assert waits["postgres"] == "service_healthy"
+    if name != "migrate":
+        assert waits["migrate"] == "service_completed_successfully"
+        assert waits["redis"] == "service_healthy"
+
+
+def test_grace_periods_when_compared_with_the_settings_then_are_long_enough():
+    settings = Settings.model_fields
+    worker = max(settings["shutdown_grace_s"].default, settings["stop_grace_s"].default)
+    for name in ("worker-cpu", "worker-gpu"):
+        assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= worker + 10
+
+
+def test_queues_when_put_together_then_every_queue_is_served():
+    served = {
+        queue for name in OURS for queue in str(OURS[name]["environment"].get("DISTILLERY_QUEUES", "")).split(",")
+    }
+    assert served - {""} == {"cpu", "io", "gpu"}
+    assert OURS["worker-gpu"]["environment"]["DISTILLERY_SLOTS"] == 1
+
+
+def test_broker_when_run_then_it_keeps_its_file_and_drops_nothing():
+    command = SERVICES["redis"]["command"][-1]
+    assert "--appendonly yes" in command
+    assert "--maxmemory-policy noeviction" in command
+    assert "--requirepass" in command
+
+
+def test_volumes_when_used_then_declared_and_the_engines_publish_no_port():
+    used = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    assert used == set(compose()["volumes"])
+    assert [name for name in SERVICES if "ports" in SERVICES[name]] == ["api"]
+    assert filled_in(SERVICES["api"]["ports"][0], {}).startswith("127.0.0.1:")
+
+
+def test_example_of_variables_when_read_then_it_names_those_of_the_compose_file_and_no_others():
+    named = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / "docs" / "production.env.example").read_text(), re.MULTILINE))
+    used = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    assert named <= used, named - used
+    assert set(SECRETS) <= named
+
+
+# --- the Dockerfile ---
+
+
+@each_of_ours
+def test_build_when_looked_up_then_its_stage_and_arguments_exist(name: str):
+    build = OURS[name]["build"]
+    assert build["target"] in stages()
+    declared = {text.partition("=")[0] for stage in stages().values() for text in stage.all("ARG")}
+    assert set(build.get("args", {})) <= declared
+
+
+def test_copies_when_looked_up_then_every_source_exists_and_reaches_the_build():
+    ignore = (ROOT / ".dockerignore").read_text().splitlines()
+    assert ignore[0] == "*"
+    for stage in stages().values():
+        for text in stage.all("COPY"):
+            words = text.split()
+            if words[0].startswith("--from="):
+                assert words[0].removeprefix("--from=") in stages()
+                continue
+            for source in words[:-1]:
+                assert (ROOT / source).exists(), source
+                assert f"!{source}" in ignore, f"{source} is not sent to the build"
+
+
+def test_copies_when_compared_with_the_wheel_then_every_package_is_there():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    copied = {word for text in stages()["build-api"].all("COPY") for word in text.split()[:-1]}
+    assert set(packages) <= copied
+    assert {"pyproject.toml", project["project"]["readme"]} <= copied
+
+
+def test_versions_when_compared_with_the_project_then_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = (ROOT / "Dockerfile").read_text()
+    torch = next(word for word in project["optional-dependencies"]["worker"] if word.startswith("torch"))
+    assert f'"{torch}"' in text
+    python = re.search(r"^ARG PYTHON_VERSION=(\S+)", text, re.MULTILINE)
+    assert python is not None
+    assert project["requires-python"] == f">={python.group(1)}"
+    for service in OURS.values():
+        assert filled_in(service["image"], {}).rpartition(":")[2] == project["version"]
+    extras = set(re.findall(r'"\.\[(\w+)\]"', text))
+    assert extras == {"server", "worker"}
+
+
+def test_images_when_built_then_only_the_worker_has_torch():
+    def installs(name: str) -> str:
+        runs = [text for stage in lineage(name) for text in stage.all("RUN")]
+        return " ".join(text for text in runs if "pip install" in text)
+
+    assert "torch" not in installs("build-api")
+    assert "[worker]" not in installs("build-api")
+    assert "torch" in installs("build-worker")
+    assert [text.split()[0] for text in stages()["api"].all("COPY")] == ["--from=build-api"]
+    assert [text.split()[0] for text in stages()["worker"].all("COPY")] == ["--from=build-worker"]
+
+
+@each_image
+def test_image_when_run_then_not_as_root_and_its_commands_exist(name: str):
+    stage = stages()[name]
+    (user,) = stage.all("USER")
+    assert all(int(number) > 0 for number in user.split(":"))
+    check_command(exec_form(stage.all("CMD")[0]))
+    environment = stage_environment(name)
+    (health,) = stage.all("HEALTHCHECK")
+    check_health(exec_form(health), environment.get("DISTILLERY_PORT", ""), environment)
+    fields = {f"DISTILLERY_{field.upper()}" for field in Settings.model_fields}
+    assert {key for key in environment if key.startswith("DISTILLERY_")} <= fields
+    assert environment["HOME"] == "/tmp"
+
+
+def test_health_program_when_it_runs_then_the_exit_code_tells(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    def code(*arguments: str) -> object:
+        monkeypatch.setattr("sys.argv", ["health", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(ROOT / "app" / "health.py"), run_name="__main__")
+        return ended.value.code
+
+    monkeypatch.setenv("DISTILLERY_ALIVE_FILE", str(tmp_path / "alive"))
+    assert code() == 1
+    (tmp_path / "alive").touch()
+    assert code() == 0
+    assert code("http://127.0.0.1:9/healthz") == 1
+
+
+def test_settings_when_a_secret_is_missing_then_a_process_does_not_start(monkeypatch: pytest.MonkeyPatch):
+    for name in ("DATABASE_URL", "BROKER_URL", "SECRET"):
+        monkeypatch.delenv(f"DISTILLERY_{name}", raising=False)
+    with pytest.raises(ValidationError):
+        Settings()  # pyright: ignore[reportCallIssue]
