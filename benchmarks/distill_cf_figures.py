@@ -27,7 +27,7 @@ from scipy import sparse
 
 from tests.official_splits import official
 from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.learners.tuning import fit_tuned
+from worker.kinds.interactions.learners.tuning import GRIDS, fit_tuned
 from worker.kinds.interactions.methods.distill_cf import DistillCFParams, distill_cf
 from worker.kinds.interactions.metrics import evaluate
 from worker.runtime.context import Context
@@ -60,7 +60,7 @@ GOALS: dict[str, list[tuple[str, str, float]]] = {
 
 def judged(data: Interactions, rows: sparse.csr_array, learner: str) -> dict[str, float]:
     """Test metrics in percent of a learner trained on rows, tuned on validation; and the value chosen."""
-    tuned = fit_tuned(learner, rows, data.queries("validation"), summary=True)
+    tuned = fit_tuned(learner, rows, data.queries("validation"), grid=GRIDS[learner]["few"])
     counts = np.asarray(data.train.sum(axis=0)).ravel()
     found = evaluate(tuned.model, data.queries("test"), counts, auc=False)
     chosen = {name: value for name, value in tuned.chosen.items() if isinstance(value, int | float)}
