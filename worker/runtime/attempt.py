@@ -103,7 +103,7 @@ def _manifest(brief: Brief, folder: Path, versions: dict[str, Any]) -> dict[str,
     return {
         "manifest_version": MANIFEST_VERSION,
         **{name: job[name] for name in ("kind", "method", "method_version", "task", "params", "seed", "input_hash")},
-        "dataset": {"reference": job["dataset"], "content_sha256": job["dataset_content"]},
+        "dataset_sha256": job["dataset_content"],  # not its name: equal work gives equal bytes wherever it is done
         "environment": versions,
         "files": files,
         "bytes": sum(entry["size"] for entry in files.values()),
