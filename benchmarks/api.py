@@ -1,7 +1,9 @@
-"""Latency of the API under 50 clients at once, on the embedded service with its worker idle.
+"""Latency of the API under 50 clients, on the embedded service with its worker idle.
 
-Run: `python -m benchmarks.api [--clients 50] [--requests 2000]`. Every client keeps its connection. `POST /v1/jobs`
-is measured with `validate_only` (all checks, nothing stored) and for real (each one a new job, cancelled afterwards).
+Run: `python -m benchmarks.api [--clients 50] [--requests 1000]`. Every client keeps its connection. `polling`: each
+client asks once a second, as one that waits for a job does. `saturated`: each asks again as soon as it has its answer,
+which gives the most requests a second (the clients take a share of the same cores). `POST /v1/jobs` is measured with
+`validate_only` (all checks, nothing stored) and for real (each one a new job).
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from tests.service import Service
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=50)
-    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--requests", type=int, default=1000)
     given = parser.parse_args()
     unlimited = {"queue_limit": 0, "queue_total_limit": 0, "rate_limit_per_s": 0}
     with tempfile.TemporaryDirectory() as folder, Service(warm_spare="false", **unlimited) as service:
@@ -53,23 +55,28 @@ async def measure(service: Service, dataset: str, clients: int, requests: int) -
         figures: dict[str, Any] = {}
         for name, ask in kinds.items():
             count = min(requests, 500) if name == "post_job" else requests
-            figures[name] = await load(ask, clients, count)
+            figures[name] = {
+                "polling": await load(ask, clients, count, pause_s=1.0),
+                "saturated": await load(ask, clients, count),
+            }
         return figures
 
 
-async def load(ask: Callable[[], Any], clients: int, requests: int) -> dict[str, float]:
-    """Let `clients` send `requests` in all, each as fast as it gets answers."""
+async def load(ask: Callable[[], Any], clients: int, requests: int, *, pause_s: float = 0.0) -> dict[str, float]:
+    """Let `clients` send `requests` in all; each starts a request every `pause_s`, or as fast as it gets answers."""
     times: list[float] = []
 
-    async def client() -> None:
+    async def client(number: int) -> None:
+        await asyncio.sleep(pause_s * number / clients)
         while len(times) < requests:
-            started = time.perf_counter()
+            began = time.perf_counter()
             answer = await ask()
-            times.append(time.perf_counter() - started)
+            times.append(time.perf_counter() - began)
             answer.raise_for_status()
+            await asyncio.sleep(max(0.0, pause_s - times[-1]))
 
     started = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(clients)))
+    await asyncio.gather(*(client(number) for number in range(clients)))
     seconds = time.perf_counter() - started
     cuts = statistics.quantiles(times, n=100)
     return {

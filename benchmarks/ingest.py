@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import re
 import subprocess
 import sys
@@ -22,7 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-import pydantic
+
+from benchmarks.record import machine
 
 FORMATS = ("csv", "csv.gz", "parquet")
 USERS, ITEMS = 500_000, 50_000
@@ -89,26 +88,6 @@ def peak_mb() -> float:
     return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024 / 1e6
 
 
-def machine() -> dict[str, object]:
-    """What the figures were taken on."""
-    model = next(
-        (
-            line.split(":", 1)[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
-    return {
-        "cpu": model,
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "pyarrow": pa.__version__,
-        "pydantic": pydantic.VERSION,
-    }
-
-
 def main() -> None:
     """Make the table, measure every format in its own process, write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -131,7 +110,9 @@ def main() -> None:
         name: {key: round(v, 1) if isinstance(v, float) else v for key, v in r.items()} for name, r in results.items()
     }
     given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(json.dumps({"machine": machine(), "results": shown}, indent=2) + "\n")
+    given.output.write_text(
+        json.dumps({"machine": machine("numpy", "pyarrow", "pydantic"), "results": shown}, indent=2) + "\n"
+    )
 
 
 if __name__ == "__main__":

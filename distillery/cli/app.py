@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from distillery.cli import datasets, demo, jobs, keys, methods, results, run, service
+from distillery.cli.assignments import Assignments
 
 app = typer.Typer(
     help="Turn a large dataset into a tiny summary that trains models as well as the whole.\n\n"
@@ -17,8 +18,8 @@ app = typer.Typer(
 for command in (service.up, service.down, service.status, service.doctor, demo.demo):
     app.command(rich_help_panel="The service on this machine")(command)
 app.add_typer(datasets.app, name="datasets", rich_help_panel="Data")
-for command in (methods.methods, run.run):
-    app.command(rich_help_panel="Work")(command)
+app.command(rich_help_panel="Work")(methods.methods)
+app.command(rich_help_panel="Work", cls=Assignments)(run.run)
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Work")
 for command in (results.get, results.report):
     app.command(rich_help_panel="Results")(command)

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from distillery.cli.assignments import Assignments
 from distillery.cli.output import AsJson, emit_json, failing_well, items, pairs, table, values
 
 app = typer.Typer(help="Datasets: upload, list, look at, remove.", no_args_is_help=True)
 Reference = Annotated[str, typer.Argument(help="ds_… or ds_…@1", metavar="DATASET")]
 
 
-@app.command()
+@app.command(cls=Assignments)
 @failing_well
 def add(
     paths: Annotated[list[Path], typer.Argument(help="Files, or one folder.", metavar="PATH...")],

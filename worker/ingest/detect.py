@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Any
 
 from worker.ingest import table_shape
-from worker.ingest.columns import Column
+from worker.ingest.detected import Detected
 from worker.ingest.limits import Meter
 from worker.ingest.options import ReadOptions
 from worker.ingest.sources import ZIP, Source
@@ -16,31 +14,6 @@ from worker.runtime.errors import JobError
 
 _TYPED = re.compile(r"^\ufeff?[\w.]+:(token|token_seq|float|float_seq)(\t|$)")
 _CONTROL = bytes(set(range(32)) - {9, 10, 11, 12, 13, 31})
-
-
-@dataclass
-class Detected:
-    """What a file was taken for. `columns` are those of the sample; `header`: whether a first line names them."""
-
-    source: Source
-    format: str
-    encoding: str = ""
-    delimiter: str = ""
-    header: bool = True
-    columns: list[Column] = field(default_factory=list)
-    layout: dict[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON for the user."""
-        return {
-            "file": self.source.name,
-            "format": self.format,
-            "compression": self.source.compression,
-            "encoding": self.encoding,
-            "delimiter": self.delimiter,
-            "header": self.header,
-            "columns": [column.as_dict() for column in self.columns[:100]],
-        }
 
 
 def detect(source: Source, options: ReadOptions, meter: Meter) -> Detected:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 from worker.runtime.errors import JobError
 
@@ -28,16 +27,6 @@ class Limits:
     archive_entries: int = 200_000
     text_ratio: int = 200
     text_slack_bytes: int = 10_000_000
-
-    @classmethod
-    def from_environment(cls) -> Limits:
-        """The defaults, with what `DISTILLERY_INGEST_*` says instead."""
-        given = {
-            field.name: int(float(os.environ[_SETTING + field.name.upper()]))
-            for field in fields(cls)
-            if _SETTING + field.name.upper() in os.environ
-        }
-        return replace(cls(), **given)
 
     def text_ceiling(self, compressed_bytes: int) -> int:
         """Bytes that compressed text of this size may decode to."""

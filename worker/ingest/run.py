@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from worker.ingest.canonical import canonical
 from worker.ingest.columns import Column, assign_roles, plain_name
-from worker.ingest.detect import Detected, detect
+from worker.ingest.detect import detect
+from worker.ingest.detected import Detected
 from worker.ingest.limits import Limits, Meter
 from worker.ingest.options import ReadOptions
 from worker.ingest.readers import adjacency, delimited, jsonl, npz, parquet, recbole
@@ -75,7 +76,7 @@ def read_tables(
     (dates become milliseconds). Reading reports progress in bytes of the upload (phase "read").
     Raises `JobError`, from the call or while iterating.
     """
-    meter = Meter(limits or Limits.from_environment())
+    meter = Meter(limits or Limits())
     found = _named(expand(sources, meter), options.file)
     tables, ignored = _tables(found, options, meter, required, wanted)
     titles = _titles_table(found, options, meter, tables)
@@ -87,7 +88,7 @@ def read_tables(
 
 def read_titles(sources: Sources, options: ReadOptions, limits: Limits | None = None) -> pa.Table | None:
     """Columns item, title of the first uploaded file that names items (`.item`, `movies.csv`), one row an item."""
-    meter = Meter(limits or Limits.from_environment())
+    meter = Meter(limits or Limits())
     table = _titles_table(expand(sources, meter), options, meter, [])
     if table is None:
         return None

@@ -6,8 +6,6 @@ factorisation that fails is tried again with jitter 1e-6, 1e-5, 1e-4, 1e-3 times
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +13,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from worker.numerics.gram import densify
 from worker.numerics.ntk import full_precision
 
 DOUBLE_UP_TO = 4000
@@ -41,10 +40,20 @@ class Factor:
     lam: float
     jitter: float
 
-    def solve(self, rhs: Tensor) -> Tensor:
-        """(K_reg)^-1 rhs (n, r), in the factor's dtype."""
-        with full_precision():
-            return torch.cholesky_solve(rhs.to(self.lower.dtype), self.lower)
+    def solve(self, rhs: Tensor | sparse.sparray) -> Tensor:
+        """(K_reg)^-1 rhs (n, r), in the factor's dtype.
+
+        Of a scipy sparse right-hand side 4,096 columns are dense at a time.
+        """
+        if isinstance(rhs, Tensor):
+            with full_precision():
+                return torch.cholesky_solve(rhs.to(self.lower.dtype), self.lower)
+        columns = sparse.csc_array(rhs)
+        out = self.lower.new_empty(columns.shape)
+        for start in range(0, columns.shape[1], _COLUMNS):
+            part = slice(start, start + _COLUMNS)
+            out[:, part] = self.solve(densify(columns[:, part], device=out.device, dtype=out.dtype))
+        return out
 
 
 def precision(n: int) -> torch.dtype:
@@ -60,7 +69,7 @@ def factorise(kernel: Tensor, lam: float) -> Factor:
     """
     n = kernel.shape[0]
     scale = float(kernel.diagonal().double().mean())
-    if not torch.isfinite(kernel).all():
+    if not torch.stack(kernel.aminmax()).isfinite().all():
         raise ValueError("the kernel has values that are not finite")
     dtypes = dict.fromkeys((torch.promote_types(kernel.dtype, precision(n)), torch.float64))
     for dtype in dtypes:
@@ -128,94 +137,3 @@ class _RidgeSolve(torch.autograd.Function):
                 grad_kernel.diagonal().add_(grad_kernel.trace() * (ctx.ridge / lower.shape[0]))
                 grad_kernel = grad_kernel.to(ctx.dtypes[0])
         return grad_kernel, grad_rhs.to(ctx.dtypes[1]), None
-
-
-@dataclass(frozen=True)
-class Solution:
-    """One point of a ridge path: alpha (n, r) at `lam`; `jitter` as in `Factor`; `seconds` it would take
-    alone, an eigendecomposition that it shares with the rest of the path included."""
-
-    lam: float
-    alpha: Tensor
-    jitter: float
-    seconds: float
-
-
-class RidgePath:
-    """alpha(lambda) for every lambda of a grid, from one kernel (n, n) and one right-hand side (n, r).
-
-    The right-hand side is a tensor or a scipy sparse array, of which 4,096 columns are dense at a time.
-    `method`: `cholesky` factorises anew for every lambda (n^3/3 and two triangular solves), `eigen`
-    diagonalises once (about 9 n^3) and then spends one product a lambda. `auto` takes the
-    eigendecomposition where the grid is long enough to repay it. A lambda at which the kernel is singular
-    is left out and named in `skipped` (with the smallest usable).
-    """
-
-    def __init__(self, kernel: Tensor, rhs: Tensor | sparse.sparray, *, method: str = "auto") -> None:
-        if method not in ("auto", "cholesky", "eigen"):
-            raise ValueError(f"{method!r} is not auto, cholesky or eigen")
-        self.kernel, self.method = kernel, method
-        self.rhs = rhs if isinstance(rhs, Tensor) else sparse.csc_array(rhs)
-        self.skipped: dict[float, float | None] = {}
-        self._eigen: tuple[Tensor, Tensor, Tensor] | None = None
-        self._eigen_s = 0.0
-
-    def solutions(self, grid: Sequence[float], *, strict: bool = False) -> Iterator[Solution]:
-        """One `Solution` per usable lambda, in the grid's order; lazily, so that one alpha is alive at a
-        time.
-
-        `strict`: raise `NotPositiveDefinite` instead of leaving a lambda out.
-        """
-        eigen = self.method == "eigen" or (self.method == "auto" and len(grid) >= self._worthwhile())
-        for lam in grid:
-            started = time.perf_counter() - self._eigen_s
-            try:
-                alpha, jitter = self._by_eigen(lam) if eigen else self._by_cholesky(lam)
-            except NotPositiveDefinite as failure:
-                if strict:
-                    raise
-                self.skipped[lam] = failure.smallest
-                continue
-            yield Solution(lam, alpha, jitter, time.perf_counter() - started)
-
-    def _worthwhile(self) -> int:
-        """Grid length from which the eigendecomposition is faster (measured for n from 100 to 4,000)."""
-        return 3 + self.kernel.shape[0] // 300
-
-    def _by_cholesky(self, lam: float) -> tuple[Tensor, float]:
-        factor = factorise(self.kernel, lam)
-        alpha = factor.lower.new_empty(tuple(self.rhs.shape))
-        for start in range(0, alpha.shape[1], _COLUMNS):
-            part = slice(start, start + _COLUMNS)
-            alpha[:, part] = factor.solve(self._columns(part))
-        return alpha, factor.jitter
-
-    def _by_eigen(self, lam: float) -> tuple[Tensor, float]:
-        if self._eigen is None:
-            started = time.perf_counter()
-            self._eigen = self._diagonalise()
-            self._eigen_s = time.perf_counter() - started
-        values, vectors, projected = self._eigen
-        scale = float(values.double().mean())
-        noise = torch.finfo(values.dtype).eps * len(values) * float(values[-1])
-        least = max(float(values[0]), 0.0) + abs(lam) * scale
-        jitter = 0.0 if least > noise else next(step for step in JITTERS[1:] if least + step * scale > noise)
-        shifted = values.clamp(min=0) + (abs(lam) + jitter) * scale
-        with full_precision():
-            return vectors @ (projected / shifted[:, None]), jitter
-
-    def _diagonalise(self) -> tuple[Tensor, Tensor, Tensor]:
-        kernel = self.kernel.to(torch.promote_types(self.kernel.dtype, precision(len(self.kernel))), copy=True)
-        _symmetrise_(kernel)
-        with full_precision():
-            values, vectors = torch.linalg.eigh(kernel)
-            projected = vectors.new_empty(tuple(self.rhs.shape))
-            for start in range(0, projected.shape[1], _COLUMNS):
-                part = slice(start, start + _COLUMNS)
-                projected[:, part] = vectors.T @ self._columns(part).to(vectors.dtype)
-        return values, vectors, projected
-
-    def _columns(self, part: slice) -> Tensor:
-        if isinstance(self.rhs, Tensor):
-            return self.rhs[:, part]
-        return torch.from_numpy(self.rhs[:, part].toarray()).to(self.kernel.device)

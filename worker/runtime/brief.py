@@ -19,11 +19,6 @@ _FIELDS = (
     "degrade", "input_hash",
 )  # fmt: skip
 
-_INGEST_LIMITS = (
-    "decoded_bytes", "rows", "text_cell_bytes", "columns", "archive_entries", "id_bytes", "text_ratio",
-    "text_slack_bytes",
-)  # fmt: skip
-
 
 def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> Brief:
     """The brief of one attempt. Leftovers of earlier attempts are removed. FileNotFoundError: a blob is missing."""
@@ -56,8 +51,13 @@ def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> 
         threads=settings.threads,
         memory_mb=int(limits.get("memory_mb", settings.memory_limit_mb)),
         time_s=float(limits.get("time_s", 3600)),
-        ingest_limits={name: getattr(settings, f"ingest_{name}") for name in _INGEST_LIMITS},
+        ingest_limits=_ingest_limits(settings),
     )
+
+
+def _ingest_limits(settings: Settings) -> dict[str, int]:
+    named = {name: value for name, value in settings.model_dump().items() if name.startswith("ingest_")}
+    return {name.removeprefix("ingest_"): value for name, value in named.items()}
 
 
 def _link(conn: Connection, blobs: Blobs, owner: str, prefix: str, place: Path) -> None:

@@ -91,7 +91,12 @@ class Children:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        environment |= {"OMP_NUM_THREADS": str(self._threads), "MKL_NUM_THREADS": str(self._threads)}
+        # Threads that spin while they wait slow each other down as soon as two jobs share a core (measured: fourfold).
+        environment |= {
+            "OMP_NUM_THREADS": str(self._threads),
+            "MKL_NUM_THREADS": str(self._threads),
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }
         return subprocess.Popen(
             [sys.executable, "-m", "worker.runtime.child", str(os.getpid())],
             stdin=subprocess.PIPE,

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from app.jobs.checkpoint import delete_blobs, drop_old_checkpoints, save_checkpoint
 from app.jobs.claim import claim_job
@@ -314,8 +314,8 @@ class Attempt:
             try:
                 with self._engine.begin() as conn:
                     return work(conn)
-            except DBAPIError as error:
-                if not error.connection_invalidated or time.monotonic() > give_up:
+            except (OperationalError, InterfaceError) as error:
+                if time.monotonic() > give_up:
                     raise
                 self._log.warning("database_away", error=type(error).__name__)
                 time.sleep(1.0)

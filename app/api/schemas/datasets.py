@@ -60,6 +60,7 @@ class DatasetView(Answer):
     tags: dict[str, str]
     state: DatasetState = Field(description="Of the latest version; `open` before the first commit.")
     latest_version: int = Field(description="0 before the first commit.")
+    reference: str = Field(description="The latest version as jobs name it, `ds_...@1`; empty before the first commit.")
     summary: str | None = Field(description="The summary that this dataset is the export of.")
     created_at: datetime
     updated_at: datetime
@@ -67,7 +68,11 @@ class DatasetView(Answer):
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> DatasetView:
         """From its row."""
-        return cls(summary=row["summary_id"], **{name: row[name] for name in cls.model_fields if name != "summary"})
+        made = {
+            "summary": row["summary_id"],
+            "reference": f"{row['id']}@{row['latest_version']}" if row["latest_version"] else "",
+        }
+        return cls(**made, **{name: row[name] for name in cls.model_fields if name not in made})
 
 
 class DatasetList(Listed):

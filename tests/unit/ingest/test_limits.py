@@ -1,25 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from app.settings import Settings
 from tests.unit.ingest.tables import csv_text, refusal, rows
 from worker.ingest.limits import Limits, Meter
 from worker.runtime.errors import JobError
 
 
-def test_limits_when_nothing_is_set_then_the_documented_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DISTILLERY_INGEST_ROWS", raising=False)
-    limits = Limits.from_environment()
-    assert (limits.decoded_bytes, limits.rows, limits.text_cell_bytes, limits.columns, limits.archive_entries) == (
-        8_000_000_000, 200_000_000, 1_000_000, 4_096, 200_000,
-    )  # fmt: skip
-
-
-def test_limits_when_set_in_the_environment_then_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DISTILLERY_INGEST_ROWS", "1e3")
-    assert Limits.from_environment().rows == 1000
+def test_limits_when_nothing_is_set_then_equal_the_settings_defaults() -> None:
+    settings = {name: field.default for name, field in Settings.model_fields.items() if name.startswith("ingest_")}
+    assert {f"ingest_{name}": value for name, value in asdict(Limits()).items()} == settings
 
 
 def test_ceiling_when_compressed_text_then_ratio_and_slack_under_the_budget() -> None:

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from worker.numerics.ntk import ntk
-from worker.numerics.ridge import NotPositiveDefinite, RidgePath, factorise, precision, ridge_solve, solve
+from worker.numerics.ridge import NotPositiveDefinite, factorise, precision, ridge_solve, solve
 
 X = torch.tensor([[1, 0, 1, 0], [0, 1, 1, 0], [1, 1, 1, 1]], dtype=torch.float64)
 
@@ -70,16 +69,13 @@ def test_indefinite_kernel_is_refused_with_the_smallest_usable_ridge() -> None:
     with pytest.raises(NotPositiveDefinite, match="smallest usable lambda is 1") as refused:
         factorise(kernel, 0.1)
     assert refused.value.smallest == 1.0
-    path = RidgePath(kernel, torch.eye(2, dtype=torch.float64), method="cholesky")
-    assert [solution.lam for solution in path.solutions([0.1, 1.0])] == [1.0]
-    assert path.skipped == {0.1: 1.0}
-    with pytest.raises(NotPositiveDefinite):
-        list(path.solutions([0.1], strict=True))
+    assert factorise(kernel, 1.0).jitter == 0
 
 
-def test_kernel_with_values_that_are_not_finite_is_refused() -> None:
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_kernel_with_values_that_are_not_finite_is_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="finite"):
-        factorise(torch.full((2, 2), float("nan")), 1.0)
+        factorise(torch.tensor([[1.0, bad], [bad, 1.0]]), 1.0)
 
 
 def test_factorisation_symmetrises_and_leaves_the_kernel_as_it_was() -> None:
@@ -96,28 +92,21 @@ def test_small_kernels_are_solved_in_double_and_large_ones_in_single() -> None:
     assert solve(ntk(X).float(), X.float(), 1.0).dtype == torch.float64
 
 
-@pytest.mark.parametrize("method", ["auto", "cholesky", "eigen"])
-def test_ridge_path_equals_single_solves(method: str) -> None:
+@pytest.mark.parametrize("width", [30, 5000])
+def test_sparse_right_hand_side_is_solved_as_the_dense_one(width: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    rows = (torch.rand((60, 30), generator=generator) < 0.3).double()
-    kernel, grid = ntk(rows), [1e-5, 0.1, 1.0, 20.0]
-    path = RidgePath(kernel, rows, method=method)
-    for solution, lam in zip(path.solutions(grid), grid, strict=True):
-        assert solution.lam == lam
-        close(solution.alpha, solve(kernel, rows, lam), 1e-7)
+    rows = (torch.rand((60, width), generator=generator) < 0.1).double()
+    factor = factorise(ntk(rows), 0.1)
+    found = factor.solve(sparse.csr_array(rows.numpy()))
+    assert found.shape == rows.shape
+    close(found, factor.solve(rows), 1e-12)
 
 
-@pytest.mark.parametrize("method", ["cholesky", "eigen"])
-def test_ridge_path_of_a_singular_kernel_at_zero_is_jittered(method: str) -> None:
+def test_singular_kernel_at_zero_is_solved_with_jitter() -> None:
     rows = torch.cat([X, X])
-    solution = next(RidgePath(ntk(rows), rows, method=method).solutions([0.0]))
-    assert solution.jitter > 0
-    close(ntk(rows) @ solution.alpha, rows, 1e-4)
-
-
-def test_ridge_path_with_an_unknown_method_is_refused() -> None:
-    with pytest.raises(ValueError, match="eigen"):
-        RidgePath(ntk(X), X, method="cg")
+    factor = factorise(ntk(rows), 0.0)
+    assert factor.jitter > 0
+    close(ntk(rows) @ factor.solve(rows), rows, 1e-4)
 
 
 def test_ridge_solve_equals_solve_and_its_gradient_central_differences() -> None:
@@ -135,15 +124,3 @@ def test_gradient_through_kernel_and_solve_survives_equal_rows() -> None:
     (ntk(X.float(), rows) @ ridge_solve(ntk(rows), rows, 1e-3)).square().sum().backward()
     assert rows.grad is not None
     assert torch.isfinite(rows.grad).all()
-
-
-def test_ridge_path_charges_every_lambda_for_the_shared_eigendecomposition(monkeypatch: pytest.MonkeyPatch) -> None:
-    diagonalise = RidgePath._diagonalise
-
-    def slowly(self: RidgePath) -> tuple[Tensor, Tensor, Tensor]:
-        time.sleep(0.2)
-        return diagonalise(self)
-
-    monkeypatch.setattr(RidgePath, "_diagonalise", slowly)
-    path = RidgePath(ntk(X), X, method="eigen")
-    assert min(solution.seconds for solution in path.solutions([0.1, 1.0, 5.0])) >= 0.2

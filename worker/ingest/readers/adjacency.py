@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from worker.ingest.columns import Column
-from worker.ingest.detect import Detected
+from worker.ingest.detected import Detected
 from worker.ingest.limits import Meter
 from worker.runtime.errors import JobError
 

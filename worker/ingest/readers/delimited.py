@@ -10,7 +10,7 @@ import pyarrow.csv
 
 from worker.ingest.canonical import canonical
 from worker.ingest.columns import Column, number
-from worker.ingest.detect import Detected
+from worker.ingest.detected import Detected
 from worker.ingest.limits import Meter
 from worker.ingest.readers import native
 from worker.runtime.errors import JobError

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.json
 
 from worker.ingest.columns import Column
-from worker.ingest.detect import Detected
+from worker.ingest.detected import Detected
 from worker.ingest.limits import Meter
 from worker.ingest.readers import native
 from worker.ingest.sources import Source

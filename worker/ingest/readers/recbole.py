@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pyarrow as pa
 
 from worker.ingest.columns import Column
-from worker.ingest.detect import Detected
+from worker.ingest.detected import Detected
 from worker.ingest.limits import Meter
 from worker.ingest.readers import delimited
 

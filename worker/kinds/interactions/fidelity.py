@@ -22,9 +22,8 @@ from worker.evidence.wording import number
 from worker.kinds.interactions import portrait
 from worker.kinds.interactions.baselines import Contender, contenders
 from worker.kinds.interactions.dataset import Interactions, Queries
-from worker.kinds.interactions.learners.tuning import Tuned
+from worker.kinds.interactions.learners.tuning import Tuned, fit_tuned
 from worker.kinds.interactions.metrics import Model, evaluate
-from worker.kinds.interactions.search import tune
 from worker.kinds.interactions.summary import InteractionsSummary
 from worker.runtime.context import Context
 from worker.runtime.errors import JobError
@@ -157,16 +156,15 @@ def _train_and_test(name: str, one: Contender, draw: int, shared: _Protocol, ctx
     rows = one.draws[draw]
     try:
         with measured() as usage:
-            tuned = tune(
+            tuned = fit_tuned(
                 name,
                 rows,
                 shared.validation,
                 metric=params.metric,
                 # Few rows want far less ridge than many: the grid follows the size, not the role.
-                small=2 * rows.shape[0] < shared.full_rows,
+                few=2 * rows.shape[0] < shared.full_rows,
                 max_users=params.max_users,
                 nystrom=params.nystrom,
-                phase=_phase(name, one),
                 ctx=ctx,
             )
     except JobError as failure:

@@ -88,7 +88,7 @@ def ingest(
     Raises `JobError` whose pointer names the column or option at fault.
     """
     given = parse_options(IngestOptions, options)
-    limits = limits or Limits.from_environment()
+    limits = limits or Limits()
     column = given.split.removeprefix("column:") if given.split.startswith("column:") else ""
     reading = given.model_copy(update={"columns": given.columns | ({"split": column} if column else {})})
     wanted = ("user", "item", "rating", "timestamp", *(("split",) if column else ()))

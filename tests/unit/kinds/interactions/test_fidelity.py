@@ -18,7 +18,6 @@ from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.fidelity import EvaluateParams, _Distinct, judge
 from worker.kinds.interactions.learners.tuning import fit_tuned
 from worker.kinds.interactions.methods.evaluate import NoParams, evaluate
-from worker.kinds.interactions.search import tune
 from worker.kinds.interactions.splits import clean
 from worker.kinds.interactions.summary import InteractionsSummary
 from worker.runtime.context import Context
@@ -239,21 +238,6 @@ def test_distinct_histories_give_the_same_scores(data: Interactions) -> None:
     inputs = sparse.csr_array(data.training_rows()[np.repeat(np.arange(5), 4)])
     # The order of additions in a matrix product follows its shape, so the last digit may differ.
     np.testing.assert_allclose(_Distinct(model).scores(inputs), model.scores(inputs), rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", ["ease", "infinite-ae"])
-def test_climbing_search_ends_where_both_neighbours_are_no_better(data: Interactions, name: str) -> None:
-    tuned = tune(
-        name, data.training_rows(), data.queries("validation"), metric="ndcg@10", small=False, max_users=1000,
-        nystrom=False, phase="tune", ctx=Context(),
-    )  # fmt: skip
-    values = [point["value"] for point in tuned.curve]
-    scores = [point["metric"] for point in tuned.curve]
-    chosen = next(iter(tuned.chosen.values()))
-    place = values.index(chosen)
-    assert values == sorted(set(values))
-    assert scores[place] == max(scores)
-    assert 0 <= place < len(values) - 1, "the best value is inside, or the search would have gone on"
 
 
 def test_fidelity_method_hands_the_given_summary_on_unchanged(data: Interactions) -> None:

@@ -34,24 +34,13 @@ class Ease:
 
     def fit(self, rows: sparse.csr_array) -> EaseModel | EaseOnRows:
         """Fit to rows (n, I), by items or by rows, whichever are fewer."""
-        return self.fit_gram(EaseGram.of(rows, self.device))
-
-    def fit_gram(self, data: EaseGram) -> EaseModel | EaseOnRows:
-        """Fit to a Gram matrix made before: what a grid of ridges shares."""
-        if self.ridge <= 0:
-            raise ValueError("the ridge of EASE must be positive")
-        lower = _cholesky(data.gram, self.ridge)
-        if data.by_rows:
-            return _fit_rows(data, lower)
-        inverse = torch.cholesky_inverse(lower)
-        weights = inverse.div_(-inverse.diagonal().clone()[None, :])
-        weights.diagonal().zero_()
-        return EaseModel(weights.to(torch.float32))
+        return EaseGram.of(rows, self.device).fit(self.ridge)
 
 
 @dataclass(frozen=True)
 class EaseGram:
-    """X X^T (n, n) with `by_rows`, else X^T X (I, I), of rows (n, I)."""
+    """What trainings at different ridges share: of rows (n, I), X X^T (n, n) with `by_rows`, else X^T X
+    (I, I)."""
 
     rows: sparse.csr_array
     gram: Tensor
@@ -64,6 +53,24 @@ class EaseGram:
         by_rows = rows.shape[0] < rows.shape[1] if by_rows is None else by_rows
         side = rows if by_rows else sparse.csr_array(rows.T)
         return cls(rows, gram(side, device=device, dtype=precision(side.shape[0])), by_rows)
+
+    def fit(self, ridge: float) -> EaseModel | EaseOnRows:
+        """The model at a ridge > 0."""
+        if ridge <= 0:
+            raise ValueError("the ridge of EASE must be positive")
+        lower = _cholesky(self.gram, ridge)
+        if self.by_rows:
+            return _fit_rows(self, lower)
+        inverse = torch.cholesky_inverse(lower)
+        weights = inverse.div_(-inverse.diagonal().clone()[None, :])
+        weights.diagonal().zero_()
+        return EaseModel(weights.to(torch.float32))
+
+    def cross(self, inputs: sparse.csr_array, most_bytes: int) -> Tensor | None:
+        """Q X^T (q, n) for the `scores` of every model; None by items, which need none, or when it is larger."""
+        if not self.by_rows or inputs.shape[0] * self.rows.shape[0] * self.gram.element_size() > most_bytes:
+            return None
+        return gram(inputs, self.rows, device=self.gram.device, dtype=self.gram.dtype)
 
 
 def _cholesky(matrix: Tensor, ridge: float) -> Tensor:
@@ -107,11 +114,12 @@ class EaseOnRows:
     solved: Tensor
     leverage: Tensor
 
-    def scores(self, inputs: sparse.csr_array) -> np.ndarray:
-        """Q B (q, I) float32 for rows of inputs (q, I)."""
-        similar = gram(inputs, self.rows, device=self.solved.device, dtype=self.solved.dtype)
+    def scores(self, inputs: sparse.csr_array, cross: Tensor | None = None) -> np.ndarray:
+        """Q B (q, I) float32 for rows of inputs (q, I); `cross`: Q X^T (q, n) where it is there already."""
+        if cross is None:
+            cross = gram(inputs, self.rows, device=self.solved.device, dtype=self.solved.dtype)
         with full_precision():
-            out = similar @ self.solved
+            out = cross.to(self.solved.dtype) @ self.solved  # the solve may have had to go to float64
         owner = np.repeat(np.arange(inputs.shape[0]), np.diff(inputs.indptr))
         place = torch.from_numpy(owner * inputs.shape[1] + inputs.indices).to(out.device)
         own = torch.from_numpy(inputs.data).to(out) * self.leverage[place % inputs.shape[1]]
