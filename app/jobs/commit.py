@@ -71,6 +71,7 @@ def commit_result(conn: Connection, row: JobRow, outcome: Outcome, end: AttemptE
             "result": result,
             "cost": end.cost,
             "environment": outcome.environment,
+            "checkpoint": None,
             "progress": {**row["progress"], "phase": "done", "fraction": 1.0},
         },
     )

@@ -224,7 +224,7 @@ def _answer_from_cache(
 ) -> dict[str, Any]:
     """A job that passes through its states in one transaction and points at the earlier job's result."""
     # It never holds work, so it must not count as the live job of its input.
-    conn.execute(insert(job).values(**{**row, "force": True}))
+    conn.execute(insert(job).values(**{**row, "force": True, "checkpoint": None}))
     name_endpoints(conn, row["tenant_id"], row["id"], webhooks)
     append_event(conn, row["id"], "created", {"method": row["method"]})
     transition(conn, row["id"], "running", values={"lease_until": func.now()})

@@ -136,6 +136,7 @@ class Api:
             "report.json": b'{"verdict": "ok"}',
             "report.html": b"<!doctype html><title>r</title>",
             "plots/curve.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+            "plots/curve.png": b"\x89PNG\r\n\x1a\n",
             "tables/main.csv": b"a,b\n1,2\n",
         }
         outcome = Outcome(
