@@ -12,7 +12,7 @@ import typer
 
 from distillery._home import EmbeddedService, default_home, look
 from distillery.cli.output import AsJson, emit_json, failing_well, table
-from distillery.errors import DistilleryError, NotConfigured
+from distillery.errors import NotConfigured
 
 HomeOption = Annotated[
     Path | None,
@@ -109,14 +109,6 @@ def doctor(home: HomeOption = None, as_json: AsJson = False) -> None:
 def place(home: Path | None) -> Path:
     """The home that is meant, as an absolute path."""
     return (home or default_home()).expanduser().absolute()
-
-
-def need_ready(home: Path) -> EmbeddedService:
-    """The service of a home, which must be answering."""
-    found = look(home)
-    if not found.ready:
-        raise DistilleryError(f"The service in {home} is {found.state}.")
-    return found
 
 
 def _document(found: EmbeddedService) -> dict[str, Any]:
