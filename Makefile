@@ -21,7 +21,7 @@ test-slow: $(STAMP)  ## the figures of the papers, and other tests of minutes
 	$(BIN)/pytest -q -m "slow" --timeout=1800
 
 test-faults: $(STAMP)  ## kill every part of a running service
-	$(BIN)/pytest -q tests/faults tests/integration/test_production_processes.py -m "faults and not slow" --timeout=600
+	$(BIN)/pytest -q tests/faults tests/integration/test_production_processes.py -m "faults and not slow" --timeout=600 --reliability docs/reliability.md
 
 test-security: $(STAMP)  ## attack a running service
 	$(BIN)/pytest -q tests/security --timeout=600

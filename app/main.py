@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from app import logs
+from app import logs, tracing
 from app.api import refusals
 from app.api.metrics import Metrics, MetricsMiddleware, route_template
 from app.api.middleware import Gate
@@ -25,10 +25,12 @@ from app.api.routes import (
     files,
     imports,
     jobs,
+    many_events,
     methods,
     operations,
     reports,
     summaries,
+    upload_urls,
     uploads,
     usage,
     versions,
@@ -42,11 +44,13 @@ from app.settings import Settings
 _ROUTERS = (
     datasets,
     files,
+    upload_urls,
     uploads,
     versions,
     methods,
     jobs,
     events,
+    many_events,
     summaries,
     reports,
     webhooks,
@@ -91,6 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
         )
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(MetricsMiddleware, metrics=metrics, route_of=route_template)
+    app.add_middleware(tracing.Tracing, route_of=route_template)
     return app
 
 
@@ -107,6 +112,7 @@ def main() -> None:
         return
     settings = Settings()  # pyright: ignore[reportCallIssue] - filled from the environment
     logs.configure("api", settings)
+    tracing.configure("api", settings)
     app = create_app(settings)
     Server(configure(app, settings), app.state.stopping.set).run()
 

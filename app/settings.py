@@ -25,8 +25,21 @@ class Settings(BaseSettings):
     blob_region: str = Field("us-east-1", description="Region of the S3-like store.")
     blob_access_key: str = Field("", description="Key of the S3-like store; empty: the environment's AWS credentials.")
     blob_secret_key: str = Field("", description="Secret of blob_access_key.")
+    disk_reserve_bytes: int = Field(2_000_000_000, description="No upload or job begins with less free; 5 % at least.")
+    blob_presigned: bool = Field(
+        False,
+        description="Let clients send and fetch files at the S3-like store by presigned URLs; they must reach it.",
+    )
+    blob_public_endpoint: str = Field("", description="Its address as clients reach it; empty: blob_endpoint.")
+    presigned_upload_s: int = Field(900, description="A presigned URL for an upload is good for this long.")
+    presigned_download_s: int = Field(300, description="A presigned URL for a download is good for this long.")
+    presigned_download_bytes: int = Field(64_000_000, description="Smaller files come from the API all the same.")
     blob_cache_bytes: int = Field(20_000_000_000, description="Copies of files of the S3-like store kept in blob_dir.")
 
+    otlp_endpoint: str = Field(
+        "",
+        description="OpenTelemetry collector for traces, http://host:4318; empty: OTEL_EXPORTER_OTLP_ENDPOINT.",
+    )
     alive_file: str = Field("", description="File a dispatcher or worker touches as it goes round; empty: none.")
 
     host: str = Field("127.0.0.1", description="Address the API listens on.")
@@ -71,13 +84,17 @@ class Settings(BaseSettings):
     threads: int = Field(0, description="CPU threads of a child; 0 leaves it to the machine.")
     memory_limit_mb: int = Field(8_192, description="Memory a job may use when its limits name none.")
     warm_spare: bool = Field(True, description="Keep one child with torch already imported.")
+    spare_idle_s: float = Field(600.0, description="That child is given up after this without a job; 0: never.")
 
     lease_s: float = Field(30.0, description="How long a claim holds without a heartbeat.")
     heartbeat_s: float = Field(5.0, description="How often a worker renews its leases.")
     reap_every_s: float = Field(5.0, description="How often expired leases are looked for.")
     reap_grace_s: float = Field(5.0, description="How long past its lease a job is left alone.")
     dispatch_every_s: float = Field(1.0, description="How often queued jobs are looked for without a hint.")
+    probe_every_s: float = Field(30.0, description="How often each idle worker is asked whether it takes messages.")
+    probe_silence_s: float = Field(120.0, description="An idle worker that took none for this long starts again.")
     republish_s: float = Field(30.0, description="A queued job's hint is sent again after this.")
+    retry_pause_s: float = Field(5.0, description="Pause after a full disk or an absent store; doubled each time.")
     checkpoint_every_s: float = Field(10.0, description="Least time between two checkpoints of a job; 0 writes all.")
     stop_grace_s: float = Field(10.0, description="Time a child has to write a last checkpoint before SIGKILL.")
     cancel_grace_s: float = Field(1.2, description="Time a cancelled child has to end by itself before SIGKILL.")

@@ -109,6 +109,8 @@ def _fetch(path: str, out: Any, state: _Partial, progress: Progress | None, name
     if state.received and state.etag:
         headers |= {"Range": f"bytes={state.received}-", "If-Range": state.etag}
     reply: Reply = yield from open_stream(Request("GET", path, headers=headers))
+    if reply.status == 307:  # a large file lies elsewhere, at an address that is good for some minutes
+        reply = yield from open_stream(Request("GET", reply.headers["location"], headers=headers))
     if reply.status != 206:
         state.received = 0
         out.seek(0)

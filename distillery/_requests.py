@@ -11,11 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 from distillery._effects import Emit, Open, Operation, Pause, Reply, Request, Send
-from distillery.errors import TransportError, of_problem
+from distillery.errors import ResponseTimeout, TransportError, of_problem
 
-TRIES = 5
-_RETRIED_STATUS = {429, 502, 503, 504}
+TRIES = 10  # about 24 s: long enough for a service that restarts
+_IMPATIENT_TRIES = 5  # about 4 s: where nobody has ever answered, and for those that say "not now"
+_AWAY_STATUS = {502, 503, 504}
+_LONGEST_BACKOFF_S = 4.0
 _LONGEST_PAUSE_S = 30.0
+_GONE = (404, 410)
 
 
 def call(request: Request, *, tries: int = TRIES) -> Operation[Reply]:
@@ -23,8 +26,8 @@ def call(request: Request, *, tries: int = TRIES) -> Operation[Reply]:
 
     Tries again, at most `tries` times in all and with exponential backoff, when the connection fails or the
     service asks for it, but only where repeating cannot do a thing twice: GET, PUT, DELETE, and POST with
-    an `Idempotency-Key`. Raises the `APIError` of the problem document, or the `TransportError` of the last
-    try.
+    an `Idempotency-Key`. A service that restarts is waited for; one that has never answered is given up
+    sooner. Raises the `APIError` of the problem document, or the `TransportError` of the last try.
     """
     return _attempts(request, Send, tries)
 
@@ -74,19 +77,20 @@ def fresh_key() -> str:
 def _attempts(request: Request, effect: type[Send] | type[Open], tries: int) -> Operation[Reply]:
     repeatable = request.method != "POST" or "Idempotency-Key" in request.headers
     tries = tries if repeatable else 1
+    unsure = False  # whether an earlier try may have been done without our hearing of it
     for attempt in range(1, tries + 1):
-        last = attempt == tries
         try:
             reply: Reply = yield effect(replace(request))
-        except TransportError:
-            if last:
+        except TransportError as error:
+            if attempt >= min(tries, _tries_after(error)):
                 raise
+            unsure = True
             yield Pause(_backoff(attempt))
             continue
-        if reply.status < 400:
+        if reply.status < 400 or (unsure and request.method == "DELETE" and reply.status in _GONE):
             return reply
         asked = _retry_after(reply)
-        if last or not _worth_repeating(reply) or asked > _LONGEST_PAUSE_S:
+        if attempt >= min(tries, _tries_at(reply)) or asked > _LONGEST_PAUSE_S:
             raise of_problem(problem_of(reply))
         yield Pause(max(asked, _backoff(attempt)))
     raise AssertionError("the last try returns or raises")
@@ -111,11 +115,16 @@ def problem_of(reply: Reply) -> dict[str, Any]:
     }
 
 
-def _worth_repeating(reply: Reply) -> bool:
-    if reply.status in _RETRIED_STATUS:
-        return True
+def _tries_after(error: TransportError) -> int:
+    return TRIES if error.reached and not isinstance(error, ResponseTimeout) else _IMPATIENT_TRIES
+
+
+def _tries_at(reply: Reply) -> int:
+    if reply.status in _AWAY_STATUS:
+        return TRIES
     # 409 with Retry-After: the first try with this idempotency key is still being answered.
-    return reply.status == 409 and "retry-after" in reply.headers
+    waiting = reply.status == 429 or (reply.status == 409 and "retry-after" in reply.headers)
+    return _IMPATIENT_TRIES if waiting else 1
 
 
 def _retry_after(reply: Reply) -> float:
@@ -126,5 +135,6 @@ def _retry_after(reply: Reply) -> float:
 
 
 def _backoff(attempt: int) -> float:
-    # 0.25, 0.5, 1, 2 s, each times U(0.5, 1.5), so that clients cut off together do not come back together.
-    return 0.25 * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, guards nothing
+    # 0.25, 0.5, 1, 2, 4, 4... s, each times U(0.5, 1.5): clients cut off together do not come back together.
+    pause = min(_LONGEST_BACKOFF_S, 0.25 * 2 ** (attempt - 1))
+    return pause * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, guards nothing

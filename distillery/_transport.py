@@ -23,6 +23,9 @@ class SyncTransport:
 
     def __init__(self, url: str, headers: dict[str, str], **options: Any) -> None:
         self._http = httpx.Client(base_url=url, headers=headers, **_options(url, options))
+        self._elsewhere: dict[str, httpx.Client] = {}
+        self._options = options
+        self._reached = False
 
     def run(self, operation: Operation[T], follow: Follow | None = None) -> T:
         """Run an operation to its result; `follow` sees every value it emits."""
@@ -43,10 +46,19 @@ class SyncTransport:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        for http in (self._http, *self._elsewhere.values()):
+            http.close()
+
+    def _client_for(self, request: Request) -> httpx.Client:
+        """What asks for this: an absolute address is another server's, which must not see our key."""
+        if (origin := _origin(request)) is None:
+            return self._http
+        if origin not in self._elsewhere:
+            self._elsewhere[origin] = httpx.Client(base_url=origin, **_options(origin, self._options))
+        return self._elsewhere[origin]
 
     def _steps(self, operation: Operation[T]) -> Any:
-        stream = _SyncStream(self._http)
+        stream = _SyncStream(self._client_for)
         answer: Any = None
         error: TransportError | None = None
         try:
@@ -62,7 +74,9 @@ class SyncTransport:
                 try:
                     answer = stream.perform(effect)
                 except httpx.HTTPError as cause:
-                    error = _translated(cause, str(self._http.base_url))
+                    error = _translated(cause, stream.address, reached=self._reached)
+                else:
+                    self._reached = self._reached or isinstance(answer, Reply)
         finally:
             operation.close()
             stream.close()
@@ -73,6 +87,9 @@ class AsyncTransport:
 
     def __init__(self, url: str, headers: dict[str, str], **options: Any) -> None:
         self._http = httpx.AsyncClient(base_url=url, headers=headers, **_options(url, options))
+        self._elsewhere: dict[str, httpx.AsyncClient] = {}
+        self._options = options
+        self._reached = False
 
     async def run(self, operation: Operation[T], follow: Follow | None = None) -> T:
         """Run an operation to its result; `follow` sees every value it emits."""
@@ -89,11 +106,20 @@ class AsyncTransport:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        for http in (self._http, *self._elsewhere.values()):
+            await http.aclose()
+
+    def _client_for(self, request: Request) -> httpx.AsyncClient:
+        """As `SyncTransport._client_for`."""
+        if (origin := _origin(request)) is None:
+            return self._http
+        if origin not in self._elsewhere:
+            self._elsewhere[origin] = httpx.AsyncClient(base_url=origin, **_options(origin, self._options))
+        return self._elsewhere[origin]
 
     async def _steps(self, operation: Operation[T], result: list[T]) -> AsyncIterator[Any]:
         # An async generator cannot return a value, so the result goes into a list.
-        stream = _AsyncStream(self._http)
+        stream = _AsyncStream(self._client_for)
         answer: Any = None
         error: TransportError | None = None
         try:
@@ -110,7 +136,9 @@ class AsyncTransport:
                 try:
                     answer = await stream.perform(effect)
                 except httpx.HTTPError as cause:
-                    error = _translated(cause, str(self._http.base_url))
+                    error = _translated(cause, stream.address, reached=self._reached)
+                else:
+                    self._reached = self._reached or isinstance(answer, Reply)
         finally:
             operation.close()
             await stream.close()
@@ -119,19 +147,20 @@ class AsyncTransport:
 class _SyncStream:
     """Performs effects; holds the answer that is open, if one is."""
 
-    def __init__(self, http: httpx.Client) -> None:
-        self._http = http
+    def __init__(self, client_for: Callable[[Request], httpx.Client]) -> None:
+        self._client_for = client_for
+        self.address = ""
         self._response: httpx.Response | None = None
         self._chunks: Iterator[bytes] = iter(())
 
     def perform(self, effect: Effect) -> Any:
         match effect:
             case Send(request):
-                response = self._http.send(self._build(request))
+                response = self._send(request)
                 return _reply(response, response.content)
             case Open(request):
                 self.close()
-                response = self._http.send(self._build(request), stream=True)
+                response = self._send(request, stream=True)
                 if not response.is_success:
                     response.read()
                     return _reply(response, response.content)
@@ -153,27 +182,30 @@ class _SyncStream:
             self._response.close()
         self._response, self._chunks = None, iter(())
 
-    def _build(self, request: Request) -> httpx.Request:
+    def _send(self, request: Request, *, stream: bool = False) -> httpx.Response:
         content = None if request.body is None else request.body()
-        return self._http.build_request(**_arguments(request), content=content)
+        http = self._client_for(request)
+        self.address = str(http.base_url)
+        return http.send(http.build_request(**_arguments(request), content=content), stream=stream)
 
 
 class _AsyncStream:
     """The same with await."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
-        self._http = http
+    def __init__(self, client_for: Callable[[Request], httpx.AsyncClient]) -> None:
+        self._client_for = client_for
+        self.address = ""
         self._response: httpx.Response | None = None
         self._chunks: AsyncIterator[bytes] | None = None
 
     async def perform(self, effect: Effect) -> Any:
         match effect:
             case Send(request):
-                response = await self._http.send(self._build(request))
+                response = await self._send(request)
                 return _reply(response, response.content)
             case Open(request):
                 await self.close()
-                response = await self._http.send(self._build(request), stream=True)
+                response = await self._send(request, stream=True)
                 if not response.is_success:
                     await response.aread()
                     return _reply(response, response.content)
@@ -195,9 +227,11 @@ class _AsyncStream:
             await self._response.aclose()
         self._response = self._chunks = None
 
-    def _build(self, request: Request) -> httpx.Request:
+    async def _send(self, request: Request, *, stream: bool = False) -> httpx.Response:
         content = None if request.body is None else _in_threads(request.body())
-        return self._http.build_request(**_arguments(request), content=content)
+        http = self._client_for(request)
+        self.address = str(http.base_url)
+        return await http.send(http.build_request(**_arguments(request), content=content), stream=stream)
 
 
 def _options(url: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -211,6 +245,14 @@ def _options(url: str, given: dict[str, Any]) -> dict[str, Any]:
     return options | given
 
 
+def _origin(request: Request) -> str | None:
+    """Scheme and authority of an absolute address; None for a path of the service."""
+    if request.path.startswith("/"):
+        return None
+    url = httpx.URL(request.path)
+    return f"{url.scheme}://{url.netloc.decode()}"
+
+
 async def _in_threads(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     # Reading a file blocks; the event loop must not.
     while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
@@ -221,7 +263,8 @@ def _arguments(request: Request) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "method": request.method,
         "url": request.path,
-        "params": {key: value for key, value in request.params.items() if value is not None},
+        # Not even an empty set: with one, httpx takes the query off an address that has one already.
+        "params": {key: value for key, value in request.params.items() if value is not None} or None,
         "headers": dict(request.headers),
         "json": request.json,
     }
@@ -234,7 +277,7 @@ def _reply(response: httpx.Response, body: bytes) -> Reply:
     return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 
 
-def _translated(cause: httpx.HTTPError, url: str) -> TransportError:
+def _translated(cause: httpx.HTTPError, url: str, *, reached: bool) -> TransportError:
     if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout):
         error: TransportError = ConnectError(f"Nobody answers at {url.rstrip('/')}.")
     elif isinstance(cause, httpx.TimeoutException):
@@ -242,4 +285,5 @@ def _translated(cause: httpx.HTTPError, url: str) -> TransportError:
     else:
         error = ConnectionLost(f"The connection to {url.rstrip('/')} broke: {cause or type(cause).__name__}.")
     error.__cause__ = cause
+    error.reached = reached
     return error

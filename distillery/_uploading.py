@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from distillery import errors
 from distillery._effects import Compute, Operation, Request
 from distillery._following import wait
 from distillery._requests import call, get_json, post_json
@@ -20,6 +21,7 @@ from distillery._resuming import Sent, send_resumably
 
 CHUNK_BYTES = 1 << 20
 RESUMABLE_ABOVE_BYTES = 64 << 20  # a file this small is sent again as a whole when its connection breaks
+DIRECT_BYTES = range(8 << 20, (5 << 30) + 1)  # worth a request for an address; S3 takes no more in one PUT
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
@@ -94,7 +96,8 @@ def upload(
     dataset = yield from post_json("/v1/datasets", body)
     total, before = sum(file.size for file in files), 0
     for file in files:
-        yield from _send(dataset["id"], file, before, total, progress)
+        address = yield from _address(dataset["id"], file)  # good for some minutes only, so asked for now
+        yield from _send(dataset["id"], file, address, before, total, progress)
         before += file.size
     committed = yield from post_json(
         f"/v1/datasets/{dataset['id']}/commit", {"files": [_entry(file) for file in files]}
@@ -103,39 +106,58 @@ def upload(
     return (yield from get_json(f"/v1/datasets/{dataset['id']}"))
 
 
-def _send(
-    dataset_id: str, file: LocalFile, before: int, total: int, progress: Callable[[Uploaded], object] | None
-) -> Operation[None]:
-    if file.size <= RESUMABLE_ABOVE_BYTES:
-        yield from call(_put(dataset_id, file, before, total, progress))
-        return
+def _address(dataset_id: str, file: LocalFile) -> Operation[dict[str, Any] | None]:
+    """Where a large file goes straight to the store; None when it is to be sent to the service."""
+    if file.size not in DIRECT_BYTES:
+        return None
+    try:
+        answer = yield from post_json(f"/v1/datasets/{dataset_id}/upload-urls", {"files": [_entry(file)]})
+    except errors.APIError as error:
+        if error.code == "unsupported" or error.status in (404, 405):  # those: a service older than this client
+            return None
+        raise
+    return answer["files"][0]
 
+
+def _send(
+    dataset_id: str,
+    file: LocalFile,
+    address: Mapping[str, Any] | None,
+    before: int,
+    total: int,
+    progress: Callable[[Uploaded], object] | None,
+) -> Operation[None]:
     def tell(sent: int) -> None:
         if progress is not None:
             progress(Uploaded(before + sent, total, file.name))
 
-    yield from send_resumably(Sent(file.path, dataset_id, file.name, file.size, file.sha256.hex(), tell))
+    if address is not None:
+        yield from call(Request("PUT", address["url"], headers=address["headers"], body=partial(_chunks, file, tell)))
+    elif file.size <= RESUMABLE_ABOVE_BYTES:
+        yield from call(_put(dataset_id, file, tell))
+    else:
+        yield from send_resumably(Sent(file.path, dataset_id, file.name, file.size, file.sha256.hex(), tell))
 
 
-def _put(
-    dataset_id: str, file: LocalFile, before: int, total: int, progress: Callable[[Uploaded], object] | None
-) -> Request:
-    def body() -> Iterator[bytes]:
-        sent = before
-        with file.path.open("rb") as content:
-            while chunk := content.read(CHUNK_BYTES):
-                yield chunk
-                sent += len(chunk)
-                if progress is not None:
-                    progress(Uploaded(sent, total, file.name))
+def _chunks(file: LocalFile, tell: Callable[[int], object]) -> Iterator[bytes]:
+    sent = 0
+    with file.path.open("rb") as content:
+        while chunk := content.read(CHUNK_BYTES):
+            yield chunk
+            sent += len(chunk)
+            tell(sent)
 
+
+def _put(dataset_id: str, file: LocalFile, tell: Callable[[int], object]) -> Request:
     headers = {
         "Content-Digest": f"sha-256=:{base64.b64encode(file.sha256).decode()}:",
         "Content-Length": str(file.size),
         "Content-Type": mimetypes.guess_type(file.name)[0] or "application/octet-stream",
     }
     # Written out by ourselves, an encoded "/" would not be the path's own.
-    return Request("PUT", f"/v1/datasets/{dataset_id}/files/{quote(file.name)}", headers=headers, body=body)
+    return Request(
+        "PUT", f"/v1/datasets/{dataset_id}/files/{quote(file.name)}", headers=headers, body=partial(_chunks, file, tell)
+    )
 
 
 def _described(path: Path, name: str) -> LocalFile:

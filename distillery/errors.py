@@ -53,7 +53,10 @@ class NotInstalled(NotConfigured):
 
 
 class TransportError(DistilleryError):
-    """The service could not be asked; whether it did anything is unknown."""
+    """The service could not be asked; whether it did anything is unknown. `reached`: it has answered this client
+    before."""
+
+    reached = False
 
 
 class ConnectError(TransportError):

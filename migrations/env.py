@@ -1,4 +1,8 @@
-"""Alembic's entry: runs the migrations on the connection it is given, or on DISTILLERY_DATABASE_URL."""
+"""Alembic's entry: runs the migrations on the connection it is given, or on DISTILLERY_DATABASE_URL.
+
+Workers go on while a database is migrated. So a migration adds and never takes away, and it locks no more than one
+table at a time for no more than a moment: indexes are built CONCURRENTLY, in an `autocommit_block`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,9 @@ from app.store.tables import metadata
 
 
 def run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=metadata, compare_type=True)
+    context.configure(
+        connection=connection, target_metadata=metadata, compare_type=True, transaction_per_migration=True
+    )
     with context.begin_transaction():
         context.run_migrations()
 

@@ -10,8 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import psutil
@@ -20,7 +22,13 @@ from distillery import Client
 
 
 class Service:
-    """An embedded installation started with extra `DISTILLERY_*` settings; a context manager."""
+    """An embedded installation started with extra `DISTILLERY_*` settings; a context manager.
+
+    What is in `before_stop` is called with every service that is left without an error, while it still runs.
+    """
+
+    running: ClassVar[list[Service]] = []
+    before_stop: ClassVar[list[Callable[[Service], None]]] = []
 
     def __init__(self, **settings: object) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="distillery-service-"))
@@ -38,11 +46,20 @@ class Service:
         try:
             self.wait(lambda: self.state().get("state") == "ready", 90, "the service to be ready")
         except BaseException:
-            self.__exit__()
+            self._stop()
             raise
+        self.running.append(self)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.running.remove(self)
+        try:
+            for look in self.before_stop if kind is None and self.state().get("state") == "ready" else ():
+                look(self)
+        finally:
+            self._stop()
+
+    def _stop(self) -> None:
         assert self._supervisor is not None
         self._supervisor.send_signal(signal.SIGTERM)
         try:
@@ -77,8 +94,12 @@ class Service:
 
     def children(self) -> list[psutil.Process]:
         """The worker's child processes: the one at work and the spare."""
-        found = psutil.Process(self.pid("worker")).children(recursive=True)
-        return [process for process in found if "worker.runtime.child" in " ".join(process.cmdline())]
+        found = []
+        for process in psutil.Process(self.pid("worker")).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it may end while it is looked at
+                if "worker.runtime.child" in process.cmdline():
+                    found.append(process)
+        return found
 
     def logs(self, part: str) -> str:
         """What a part has said."""

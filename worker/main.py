@@ -5,6 +5,7 @@ Celery's pool is threads, one a slot: a thread only supervises the child process
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -16,12 +17,13 @@ import structlog
 from celery import Celery
 from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
+from kombu.exceptions import OperationalError
 from sqlalchemy import Engine, func, insert, update
 from sqlalchemy.exc import DBAPIError
 
-from app import logs
+from app import logs, tracing
 from app.health import beat
-from app.jobs.broker import TASK, open_broker
+from app.jobs.broker import PROBE, TASK, open_broker, probe_queue, waiting
 from app.settings import Settings
 from app.store.database import listening, open_engine
 from app.store.ids import new_id
@@ -29,25 +31,30 @@ from app.store.tables import worker
 from worker.runtime.announce import announce
 from worker.runtime.children import Children
 from worker.runtime.supervise import Supervisor
+from worker.runtime.watchdog import Watchdog
 
 log = structlog.get_logger()
 LAST_SEEN_EVERY_S = 10.0
+DEAD_CONSUMER = 70  # the exit code then
 
 
 def main() -> None:
     """Serve until SIGTERM."""
     settings = Settings()  # pyright: ignore[reportCallIssue] - filled from the environment
     logs.configure("worker", settings)
+    tracing.configure("worker", settings)
     setup_logging.connect(lambda **_: None, weak=False)  # whoever connects keeps Celery from doing it its own way
-    engine = open_engine(settings.database_url, pool=settings.slots + 3)
+    engine = open_engine(settings.database_url, pool=settings.slots + 3, silence_s=settings.lease_s)
     worker_id = new_id("wrk")
     queues = [name.strip() for name in settings.queues.split(",") if name.strip()]
-    children = Children(threads=settings.threads, warm_spare=settings.warm_spare)
+    children = Children(threads=settings.threads, warm_spare=settings.warm_spare, spare_idle_s=settings.spare_idle_s)
     methods = children.catalogue()
     with engine.begin() as conn:
         announce(conn, methods)
     supervisor = Supervisor(engine, settings, children, worker_id)
     app = build(settings, supervisor)
+    watchdog = watch(app, settings, supervisor, worker_id)
+    register_probe(app, engine, watchdog, worker_id)
     threading.Thread(target=_listen_for_cancels, args=(engine, supervisor), daemon=True).start()
     threading.Thread(target=_say_alive, args=(engine, worker_id, settings.alive_file), daemon=True).start()
     offered = [f"{row['kind']}/{row['name']}" for row in methods]
@@ -61,7 +68,7 @@ def main() -> None:
             "worker",
             "--pool=threads",
             f"--concurrency={settings.slots}",
-            f"--queues={','.join(queues)}",
+            f"--queues={','.join([*queues, probe_queue(worker_id)])}",
             f"--hostname={worker_id}@%h",
             "--loglevel=WARNING",
             "--without-gossip",
@@ -71,7 +78,7 @@ def main() -> None:
 
 
 def build(settings: Settings, supervisor: Supervisor) -> Celery:
-    """The Celery application with its one task."""
+    """The Celery application with its one task of weight."""
     app = open_broker(settings.broker_url)
 
     def attempt(job_id: str) -> None:
@@ -79,6 +86,38 @@ def build(settings: Settings, supervisor: Supervisor) -> Celery:
 
     app.task(attempt, name=TASK)
     return app
+
+
+def register_probe(app: Celery, engine: Engine, watchdog: Watchdog, worker_id: str) -> None:
+    """The task that shows that this worker takes messages."""
+
+    def probe() -> None:
+        watchdog.hear()
+        with contextlib.suppress(DBAPIError), engine.begin() as conn:
+            conn.execute(update(worker).where(worker.c.id == worker_id).values(last_probe_at=func.now()))
+
+    app.task(probe, name=PROBE)
+
+
+def watch(app: Celery, settings: Settings, supervisor: Supervisor, worker_id: str) -> Watchdog:
+    """Start to look after the consumer; the process ends when it is dead, and whoever keeps it starts another."""
+
+    def unheard() -> int:
+        try:
+            return waiting(app, probe_queue(worker_id))
+        except (OperationalError, OSError):
+            return 0
+
+    def look() -> None:
+        while True:
+            time.sleep(settings.probe_silence_s / 8)
+            if watchdog.is_dead():
+                log.critical("consumer_dead", worker=worker_id, silent_s=settings.probe_silence_s)
+                os._exit(DEAD_CONSUMER)
+
+    watchdog = Watchdog(settings.probe_silence_s, is_busy=supervisor.is_busy, unheard=unheard)
+    threading.Thread(target=look, daemon=True).start()
+    return watchdog
 
 
 def _register(engine: Engine, worker_id: str, queues: list[str], methods: list[str]) -> None:
@@ -112,7 +151,8 @@ def _say_alive(engine: Engine, worker_id: str, alive_file: str) -> None:
         time.sleep(LAST_SEEN_EVERY_S)
         try:
             with engine.begin() as conn:
-                conn.execute(update(worker).where(worker.c.id == worker_id).values(last_seen=func.now()))
+                alive = {"last_seen": func.now(), "stopped_at": None}
+                conn.execute(update(worker).where(worker.c.id == worker_id).values(alive))
         except DBAPIError as error:
             log.warning("database_away", error=type(error).__name__)
 

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
@@ -20,6 +20,7 @@ from starlette.responses import Response, StreamingResponse
 from app.api.answers import names_tag
 from app.api.digests import digest_field
 from app.api.problems import Problem
+from app.api.services import services_of
 from app.store.blobs import CHUNK, Blobs, CorruptBlob
 
 _RANGE = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*", re.ASCII)
@@ -125,6 +126,21 @@ async def send(
     if request.method == "HEAD":
         return Response(status_code=206, headers={**sent, "Content-Length": str(stop - start)}, media_type=media_type)
     return await _streamed(content.read(start, stop), stop - start, 206, sent, media_type)
+
+
+def at_the_store(request: Request, file: Mapping[str, Any], filename: str) -> Response | None:
+    """307 to a presigned address of a large file, where the service gives out such; None: it is to be sent from here.
+
+    What a redirect cannot say is asked of us as ever: whether the client has it already, and what HEAD tells.
+    """
+    services = services_of(request)
+    settings, known = services.settings, request.headers.get("if-none-match")
+    if services.direct is None or request.method != "GET" or known is not None:
+        return None
+    if file["size"] <= settings.presigned_download_bytes:
+        return None
+    url = services.direct.download(file["sha256"], filename, settings.presigned_download_s)
+    return Response(status_code=307, headers={"Location": url, "Cache-Control": "no-store"})
 
 
 def wanted_range(header: str | None, size: int) -> tuple[int, int] | None:

@@ -54,16 +54,18 @@ class EventHub:
             self._thread.join(timeout=2.0)
 
     @contextmanager
-    def following(self, job_id: str) -> Generator[asyncio.Event]:
-        """A flag that is set whenever the job may have new events."""
+    def following(self, *job_ids: str) -> Generator[asyncio.Event]:
+        """A flag that is set whenever one of the jobs may have new events."""
         flag = asyncio.Event()
-        self._followers[job_id].add(flag)
+        for job_id in job_ids:
+            self._followers[job_id].add(flag)
         try:
             yield flag
         finally:
-            self._followers[job_id].discard(flag)
-            if not self._followers[job_id]:
-                del self._followers[job_id]
+            for job_id in job_ids:
+                self._followers[job_id].discard(flag)
+                if not self._followers[job_id]:
+                    del self._followers[job_id]
 
     def _listen(self) -> None:
         pause = 0.2
@@ -129,6 +131,39 @@ async def stream_events(
                 return
             if not await woken(flag, stopping, KEEPALIVE_S):
                 yield KEEPALIVE_COMMENT  # and look again: a notification may have been lost with its connection
+            if stopping.is_set():
+                yield format_sse_event(event="bye", data_str="{}", retry=RETRY_MS)
+                return
+
+
+async def stream_many(
+    hub: EventHub,
+    stopping: asyncio.Event,
+    after: dict[str, int],
+    read: Callable[[dict[str, int]], Awaitable[dict[str, News]]],
+) -> AsyncIterator[bytes]:
+    """As `stream_events`, for several jobs at once. An event says whose it is, and its id how far all of them are."""
+    live = dict(after)
+    with hub.following(*after) as flag:
+        yield format_sse_event(retry=RETRY_MS)
+        while True:
+            flag.clear()
+            news = await read(live)
+            for job_id, one in news.items():
+                for event in one.events:
+                    after[job_id] = live[job_id] = event["seq"]
+                    position = ".".join(map(str, after.values()))
+                    told = json.dumps({"job": job_id, **item_of(event)})
+                    yield format_sse_event(id=position, event=event["type"], data_str=told)
+                if one.state in TERMINAL and not one.more:
+                    del live[job_id]
+            if not live:
+                yield format_sse_event(event="end", data_str="{}")
+                return
+            if any(one.more for one in news.values()):
+                continue
+            if not await woken(flag, stopping, KEEPALIVE_S):
+                yield KEEPALIVE_COMMENT
             if stopping.is_set():
                 yield format_sse_event(event="bye", data_str="{}", retry=RETRY_MS)
                 return

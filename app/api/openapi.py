@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from app.api.documented import complete
 from app.api.examples import add_examples
 from app.api.schemas.common import ProblemDocument
 
@@ -70,5 +71,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
     # FastAPI's own shape of a 422 is never answered: every refusal is a problem document.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            complete(operation)
     add_examples(document)
     return document

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 
 import anyio
 from fastapi import Depends, Request
+from fastapi.params import Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +19,11 @@ from app.store.api_keys import Identity, identify, touch
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, `dsk_<id>_<secret>`.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+def bearing(*scopes: str) -> Security:
+    """The credentials alone, of a route that itself asks `authorised` for these scopes."""
+    return Security(_bearer, scopes=scopes)
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,8 @@ class Caller:
         return self.identity.tenant_id
 
 
-def calling(*scopes: str) -> Callable[[Request, Credentials], AsyncIterator[Caller]]:
-    """A dependency for routes in the thread pool; use it with `scope="function"`, else the commit comes too late."""
+def calling(*scopes: str) -> Security:
+    """A dependency for routes in the thread pool. It ends with the function, so that the commit precedes the answer."""
 
     async def caller(request: Request, credentials: Credentials) -> AsyncIterator[Caller]:
         services = services_of(request)
@@ -58,19 +64,24 @@ def calling(*scopes: str) -> Callable[[Request, Credentials], AsyncIterator[Call
                 with anyio.CancelScope(shield=True):
                     await run_in_threadpool(made.conn.close)  # rolls back what was not committed
 
-    return caller
+    return Security(caller, scope="function", scopes=scopes)
 
 
-def identified(*scopes: str) -> Callable[[Request, Credentials], Awaitable[Identity]]:
+def identified(*scopes: str) -> Security:
     """A dependency for streaming routes: who asks, without holding a database connection."""
 
     async def identity(request: Request, credentials: Credentials) -> Identity:
-        services = services_of(request)
-        found = await services.in_transaction(lambda conn: authorised(conn, services, credentials, scopes))
-        request.scope["distillery.tenant"] = found.tenant_id  # for the log
-        return found
+        return await identify_caller(request, credentials, *scopes)
 
-    return identity
+    return Security(identity, scopes=scopes)
+
+
+async def identify_caller(request: Request, credentials: HTTPAuthorizationCredentials | None, *scopes: str) -> Identity:
+    """Who asks, in a transaction of its own; refused without a valid key or a scope."""
+    services = services_of(request)
+    found = await services.in_transaction(lambda conn: authorised(conn, services, credentials, scopes))
+    request.scope["distillery.tenant"] = found.tenant_id  # for the log
+    return found
 
 
 def authorised(
@@ -97,11 +108,11 @@ def authorised(
     return identity
 
 
-DatasetReader = Annotated[Caller, Depends(calling("datasets:read"), scope="function")]
-DatasetWriter = Annotated[Caller, Depends(calling("datasets:write"), scope="function")]
-JobReader = Annotated[Caller, Depends(calling("jobs:read"), scope="function")]
-JobWriter = Annotated[Caller, Depends(calling("jobs:write"), scope="function")]
-SummaryReader = Annotated[Caller, Depends(calling("summaries:read"), scope="function")]
-WebhookWriter = Annotated[Caller, Depends(calling("webhooks:write"), scope="function")]
-Admin = Annotated[Caller, Depends(calling("admin"), scope="function")]
-Anyone = Annotated[Caller, Depends(calling(), scope="function")]
+DatasetReader = Annotated[Caller, calling("datasets:read")]
+DatasetWriter = Annotated[Caller, calling("datasets:write")]
+JobReader = Annotated[Caller, calling("jobs:read")]
+JobWriter = Annotated[Caller, calling("jobs:write")]
+SummaryReader = Annotated[Caller, calling("summaries:read")]
+WebhookWriter = Annotated[Caller, calling("webhooks:write")]
+Admin = Annotated[Caller, calling("admin")]
+Anyone = Annotated[Caller, calling()]

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection, Engine
 from starlette.concurrency import run_in_threadpool
@@ -19,7 +19,10 @@ from app.settings import Settings
 from app.store.blobs import Blobs
 from app.store.database import open_engine
 from app.store.disk import short_of_disk
-from app.store.open_blobs import open_blobs
+from app.store.open_blobs import open_blobs, open_direct
+
+if TYPE_CHECKING:
+    from app.store.direct import Direct
 
 T = TypeVar("T")
 _TOUCH_EVERY_S = 60.0
@@ -36,6 +39,7 @@ class Services:
     settings: Settings
     engine: Engine
     blobs: Blobs
+    direct: Direct | None
     events: EventHub
     metrics: Metrics
     stopping: asyncio.Event
@@ -52,6 +56,7 @@ class Services:
             settings=settings,
             engine=engine,
             blobs=open_blobs(settings),
+            direct=open_direct(settings),
             events=EventHub(engine),
             metrics=metrics,
             stopping=stopping,
@@ -84,8 +89,8 @@ class Services:
             return True
 
     def short_of_disk(self) -> bool:
-        """Whether less than 5 % of the disk (at most 10 GB of a huge one), or 2 GB, are free."""
-        return short_of_disk(self.settings.blob_dir)
+        """Whether uploads must wait: see `app.store.disk.short_of_disk`."""
+        return short_of_disk(self.settings.blob_dir, self.settings.disk_reserve_bytes)
 
 
 def services_of(request: Request) -> Services:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 _SCRIPT = Path(__file__).with_name("token_bucket.lua")
 _ANSWER_S = 0.2
 _AGAIN_S = 5.0
+_CONNECTIONS = 16
 _MOST_LOCAL = 10_000
 log = logging.getLogger(__name__)
 
@@ -95,10 +96,11 @@ class SharedBuckets:
             await self._drop()
             # Imported by the first who needs it, in a thread: it takes longer than many a process has to start.
             redis = await asyncio.to_thread(_redis)
-            client = redis.Redis.from_url(
-                self._url, socket_connect_timeout=_ANSWER_S, socket_timeout=_ANSWER_S, max_connections=1_000
+            # A crowd of requests waits for a connection: one each would cost Redis more than a token does.
+            pool = redis.BlockingConnectionPool.from_url(
+                self._url, socket_connect_timeout=_ANSWER_S, socket_timeout=_ANSWER_S, max_connections=_CONNECTIONS
             )
-            self._client = client
+            self._client = client = redis.Redis.from_pool(pool)
             async with asyncio.timeout(10 * _ANSWER_S):
                 await client.ping()
             self._script = client.register_script(self._source)

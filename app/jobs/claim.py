@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, func, insert, select
 
 from app.jobs.states import JobRow, lease, transition
@@ -10,13 +12,11 @@ from app.store.tables import job, job_attempt
 
 def claim_job(conn: Connection, job_id: str, worker_id: str, lease_s: float) -> JobRow | None:
     """The job, now owned by this worker until its lease ends; None when somebody else was first."""
-    due = conn.scalar(select(job.c.id).where(job.c.id == job_id, job.c.available_at <= func.now()))
-    if due is None:
-        return None
     row = transition(
         conn,
         job_id,
         "running",
+        where=job.c.available_at <= func.now(),
         data={"worker": worker_id},
         values={
             "fence": job.c.fence + 1,
@@ -37,3 +37,11 @@ def claim_job(conn: Connection, job_id: str, worker_id: str, lease_s: float) -> 
             )
         )
     return row
+
+
+def claim_next(conn: Connection, queues: Sequence[str], worker_id: str, lease_s: float) -> JobRow | None:
+    """The job that waits first in these queues, now owned by this worker; None when none is due."""
+    waiting = select(job.c.id).where(job.c.state == "queued", job.c.queue.in_(queues), job.c.available_at <= func.now())
+    first = waiting.order_by(job.c.priority.desc(), job.c.created_at).limit(1).with_for_update(skip_locked=True)
+    job_id = conn.scalar(first)
+    return claim_job(conn, job_id, worker_id, lease_s) if job_id is not None else None

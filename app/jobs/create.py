@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
+from app import tracing
 from app.jobs.catalogue import checked_parameters, find_method
 from app.jobs.checkpoint import adopt_checkpoint
 from app.jobs.errors import Refused
@@ -60,6 +61,11 @@ def create_job(
     That is a new queued job, a new job answered at once from identical finished work (`cached_from`), or the
     identical job that is already queued or running. Raises `Refused`; with `validate_only` nothing is stored.
     """
+    with tracing.span("create job", method=new.method):
+        return _create(conn, tenant_id, new, quota, validate_only)
+
+
+def _create(conn: Connection, tenant_id: str, new: NewJob, quota: Quota, validate_only: bool) -> dict[str, Any]:
     dataset = resolve_dataset(conn, tenant_id, new.dataset)
     method = find_method(conn, dataset.kind, new.method, new.task)
     inputs = {name: resolve_input(conn, tenant_id, method, name, ref) for name, ref in new.inputs.items()}
@@ -98,9 +104,10 @@ def create_ingest_job(
     # Its content is not known yet; the reference stands for it, so that two ingests never count as the same work.
     reference = Reference("dataset", dataset["id"], version, dataset["kind"], text, content=text)
     new = NewJob(method="ingest", dataset=reference.text, params=params, api_key_id=api_key_id, request_id=request_id)
-    row = _row(tenant_id, new, method, reference, {})
-    admit_job(conn, tenant_id, row["queue"], quota_of(conn, tenant_id, quota, lock=True))
-    return _queue(conn, row)
+    with tracing.span("create job", method="ingest"):
+        row = _row(tenant_id, new, method, reference, {})
+        admit_job(conn, tenant_id, row["queue"], quota_of(conn, tenant_id, quota, lock=True))
+        return _queue(conn, row)
 
 
 def _row(
@@ -132,7 +139,7 @@ def _row(
         "checkpoint": new.checkpoint,
         "api_key_id": new.api_key_id,
         "request_id": new.request_id,
-        "traceparent": new.traceparent,
+        "traceparent": tracing.traceparent() or new.traceparent,
         "state": "queued",
     }
     row["input_hash"] = _input_hash(row, dataset, inputs)

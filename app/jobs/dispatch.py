@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import psycopg
 import structlog
@@ -18,9 +19,10 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import Connection, Engine, func, or_, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from app import logs
+from app import logs, tracing
 from app.health import beat
-from app.jobs.broker import open_broker, publish
+from app.jobs.broker import LONGEST_PAUSE_S, forgot_hints, mark_hints, open_broker, publish
+from app.jobs.probe import probe_idle_workers
 from app.jobs.reap import Reaper
 from app.jobs.retain import Retention, drop_expired_uploads
 from app.jobs.states import lease
@@ -29,7 +31,7 @@ from app.settings import Settings
 from app.store.blobs import StoreUnavailable
 from app.store.database import listening, open_engine
 from app.store.idempotency import forget_expired
-from app.store.open_blobs import open_blobs
+from app.store.open_blobs import open_blobs, open_direct
 from app.store.tables import job
 from app.store.webhooks import forget_old
 from app.webhooks.deliver import Deliverer
@@ -38,10 +40,18 @@ log = structlog.get_logger()
 BATCH = 100
 
 
-def due_jobs(conn: Connection, republish_s: float) -> list[tuple[str, str]]:
-    """Up to 100 (job, queue) whose hint is to be sent now; marked as published in this transaction."""
+class Due(NamedTuple):
+    """A job that may be claimed, where, and in which trace."""
+
+    id: str
+    queue: str
+    traceparent: str | None
+
+
+def due_jobs(conn: Connection, republish_s: float) -> list[Due]:
+    """Up to 100 jobs whose hint is to be sent now; marked as published in this transaction."""
     rows = conn.execute(
-        select(job.c.id, job.c.queue)
+        select(job.c.id, job.c.queue, job.c.traceparent)
         .where(
             job.c.state == "queued",
             job.c.available_at <= func.now(),
@@ -53,7 +63,17 @@ def due_jobs(conn: Connection, republish_s: float) -> list[tuple[str, str]]:
     ).all()
     if rows:
         conn.execute(update(job).where(job.c.id.in_([row.id for row in rows])).values(published_at=func.now()))
-    return [(row.id, row.queue) for row in rows]
+    return [Due(*row) for row in rows]
+
+
+def republish_if_forgotten(engine: Engine, broker: Celery) -> bool:
+    """Make every queued job due when the broker came back empty, so that none waits out `republish_s`."""
+    if not forgot_hints(broker):
+        return False
+    with engine.begin() as conn:
+        conn.execute(update(job).where(job.c.state == "queued").values(published_at=None))
+    mark_hints(broker)
+    return True
 
 
 def publish_due(engine: Engine, broker: Celery, republish_s: float) -> int:
@@ -62,8 +82,9 @@ def publish_due(engine: Engine, broker: Celery, republish_s: float) -> int:
     while True:
         with engine.begin() as conn:
             batch = due_jobs(conn, republish_s)
-            for job_id, queue in batch:
-                publish(broker, job_id, queue)
+            for due in batch:
+                with tracing.span("publish", parent=due.traceparent, job_id=due.id, queue=due.queue):
+                    publish(broker, due.id, due.queue)
         sent += len(batch)
         if len(batch) < BATCH:
             return sent
@@ -71,7 +92,7 @@ def publish_due(engine: Engine, broker: Celery, republish_s: float) -> int:
 
 def serve(settings: Settings, stopping: threading.Event) -> None:
     """Dispatch, reap and sweep until `stopping` is set; outages of Postgres and of the broker are waited out."""
-    engine = open_engine(settings.database_url, pool=3)
+    engine = open_engine(settings.database_url, pool=3, silence_s=settings.lease_s)
     broker = open_broker(settings.broker_url)
     rounds = _rounds(settings, engine, broker)
     threads = [threading.Thread(target=_repeat, args=(*each, stopping), daemon=True) for each in rounds]
@@ -81,16 +102,18 @@ def serve(settings: Settings, stopping: threading.Event) -> None:
         thread.start()
     pause = 0.0
     while not stopping.is_set():
-        woken.wait(pause or settings.dispatch_every_s)
-        woken.clear()
         beat(settings.alive_file)
         try:
+            if republish_if_forgotten(engine, broker):
+                log.info("broker_was_empty")
             publish_due(engine, broker, settings.republish_s)
             pause = 0.0
         except (OperationalError, OSError, SQLAlchemyError) as error:
-            pause = min(15.0, pause * 2 or 1.0)
+            pause = min(LONGEST_PAUSE_S, pause * 2 or 1.0)
             log.warning("dispatch_paused", error=type(error).__name__, pause_s=pause)
-            stopping.wait(pause)
+        # New jobs are no reason to try again sooner while the broker or Postgres is away.
+        (stopping if pause else woken).wait(pause or settings.dispatch_every_s)
+        woken.clear()
     engine.dispose()
 
 
@@ -104,8 +127,11 @@ def _rounds(settings: Settings, engine: Engine, broker: Celery) -> list[tuple[Ca
                 log.warning("leases_expired", count=count)
 
     retention = Retention.of(settings)
+    direct = open_direct(settings)
 
     def sweep() -> None:
+        if direct is not None:
+            direct.forget_older(settings.blob_grace_s)
         with engine.begin() as conn:
             retention.enforce(conn)
             drop_expired_uploads(conn, settings.staging_dir)
@@ -114,15 +140,23 @@ def _rounds(settings: Settings, engine: Engine, broker: Celery) -> list[tuple[Ca
             forget_expired(conn)
             forget_old(conn, keep_s=settings.webhook_keep_s)
 
+    def probe() -> None:
+        probe_idle_workers(engine, broker)
+
     deliverer = Deliverer.of(settings, engine)
-    return [(reap, settings.reap_every_s), (sweep, settings.sweep_every_s), (deliverer.round, settings.webhook_every_s)]
+    return [
+        (reap, settings.reap_every_s),
+        (sweep, settings.sweep_every_s),
+        (probe, settings.probe_every_s),
+        (deliverer.round, settings.webhook_every_s),
+    ]
 
 
 def _repeat(work: Callable[[], object], every_s: float, stopping: threading.Event) -> None:
     while not stopping.wait(every_s):
         try:
             work()
-        except (SQLAlchemyError, StoreUnavailable) as error:  # also: no connection of the pool in time
+        except (SQLAlchemyError, OperationalError, OSError, StoreUnavailable) as error:  # also: no connection in time
             log.warning("round_skipped", work=work.__name__, error=type(error).__name__)
 
 
@@ -144,6 +178,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stopping.set())
     settings = Settings()  # pyright: ignore[reportCallIssue] - filled from the environment
     logs.configure("dispatcher", settings)
+    tracing.configure("dispatcher", settings)
     log.info("dispatcher_started")
     serve(settings, stopping)
     log.info("dispatcher_stopped")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, text, update
+from sqlalchemy import ColumnElement, Connection, func, insert, text, update
 
 from app.store.database import notify
 from app.store.tables import job, job_event
@@ -42,17 +42,20 @@ def transition(
     *,
     fence: int | None = None,
     source: str | None = None,
+    where: ColumnElement[bool] | None = None,
     data: Mapping[str, Any] | None = None,
     values: Mapping[str, Any] | None = None,
 ) -> JobRow | None:
     """Move a job to the state `to` and write the event of it; None when the move is not open (any more).
 
-    `fence`: only the owner of this fence may move it. `source`: only from this state. `data`: what the event tells.
-    `values`: further columns set in the same statement.
+    `fence`: only the owner of this fence may move it. `source`: only from this state. `where`: only if this
+    holds, too. `data`: what the event tells. `values`: further columns set in the same statement.
     """
     conditions = [job.c.id == job_id, job.c.state.in_((source,) if source else SOURCES[to])]
     if fence is not None:
         conditions.append(job.c.fence == fence)
+    if where is not None:
+        conditions.append(where)
     changes: dict[str, Any] = {"state": to, "last_seq": job.c.last_seq + 1}
     if to not in OWNED:
         changes["lease_until"] = None

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, exists, select, text
 
 from app.jobs.states import OWNED
 from app.store.blobs import Blobs
+from app.store.database import allow_silence
 from app.store.staging import owner_of
 from app.store.tables import artifact, blob, job
 from app.store.uploads import unfinished_ids
@@ -28,6 +29,7 @@ class Sweeper:
         """One round under an advisory lock; returns the number of blobs deleted."""
         if not conn.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK}):
             return 0
+        allow_silence(conn)
         self._sweep_staging(conn)
         oldest = time.time() - self.grace_s
         old = [sha256 for sha256, modified in self.blobs.iterate() if modified < oldest]

@@ -29,6 +29,10 @@ class CorruptBlob(Exception):
     """A stored file no longer has the bytes it was stored with."""
 
 
+class NotAsPromised(Exception):
+    """A file that a client sent to the store itself is not the one it said it would send."""
+
+
 class StoreUnavailable(Exception):
     """The store of the blobs cannot be reached, or refuses us, now."""
 
@@ -87,7 +91,10 @@ class Blobs(Protocol):
         ...
 
     def local_path(self, sha256: str) -> Path:
-        """A path on this machine that holds the blob (fetched first when the store is remote)."""
+        """A path on this machine that holds the blob's very bytes (fetched first when the store is remote).
+
+        `CorruptBlob`: they are others than were stored.
+        """
         ...
 
     def delete(self, sha256: str) -> None:
@@ -132,10 +139,10 @@ class LocalBlobs:
         return self._path(sha256).open("rb")
 
     def local_path(self, sha256: str) -> Path:
-        """Where the blob lies; FileNotFoundError when it is not here."""
+        """Where the blob lies, read once to be sure of it; FileNotFoundError when it is not here."""
         path = self._path(sha256)
-        if not path.is_file():
-            raise FileNotFoundError(path)
+        if not has_bytes_of(path, sha256):
+            raise CorruptBlob(sha256)
         return path
 
     def delete(self, sha256: str) -> None:
@@ -157,12 +164,11 @@ class LocalBlobs:
     def _adopt(self, path: Path, sha256: str) -> None:
         target = self._path(sha256)
         target.parent.mkdir(exist_ok=True)
-        if target.is_file() and target.stat().st_size == path.stat().st_size:
-            os.utime(target)  # young again: the sweeper must not take a blob that is about to be referred to
-            path.unlink()
-            return
         path.chmod(0o440)
+        os.utime(path)  # young: the sweeper must not take a blob that is about to be referred to
+        # Also over a file that is there: that costs no more than comparing them, and mends one whose bytes changed.
         path.replace(target)
+        path.unlink(missing_ok=True)  # still there when both are names of one file
         _fsync_folder(target.parent)
 
 
@@ -229,6 +235,12 @@ def read_verified(blobs: Blobs, sha256: str) -> Iterator[bytes]:
             yield chunk
     if digest.hexdigest() != sha256:
         raise CorruptBlob(sha256)
+
+
+def has_bytes_of(path: Path, sha256: str) -> bool:
+    """Whether the file still has the bytes it is named after."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -9,8 +9,12 @@ import psycopg
 from sqlalchemy import Connection, Engine, create_engine, text
 
 
-def open_engine(url: str, *, pool: int = 5) -> Engine:
-    """An engine whose connections fail quickly when Postgres is away and are checked before use."""
+def open_engine(url: str, *, pool: int = 5, silence_s: float = 0.0) -> Engine:
+    """An engine whose connections fail quickly when Postgres is away and are checked before use.
+
+    `silence_s`: Postgres ends a transaction in which nothing was said for so long (0: never), because a process that
+    was stopped, or a machine that was lost, in the middle of one would keep its locks on jobs, lease or no lease.
+    """
     return create_engine(
         url,
         pool_size=pool,
@@ -18,8 +22,17 @@ def open_engine(url: str, *, pool: int = 5) -> Engine:
         pool_pre_ping=True,
         pool_timeout=10,
         hide_parameters=True,  # an error's text goes into logs; what users stored does not
-        connect_args={"connect_timeout": 5, "application_name": "distillery"},
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "distillery",
+            "options": f"-c idle_in_transaction_session_timeout={silence_s:.3f}s" if silence_s else "",
+        },
     )
+
+
+def allow_silence(conn: Connection) -> None:
+    """Let this transaction, which locks no job, do slow things between its statements."""
+    conn.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 
 def notify(conn: Connection, channel: str, payload: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -89,6 +89,12 @@ def state_and_seq(conn: Connection, tenant_id: str, job_id: str) -> tuple[str, i
     query = select(job.c.state, job.c.last_seq).where(job.c.id == job_id, job.c.tenant_id == tenant_id)
     row = conn.execute(query).one_or_none()
     return (row.state, row.last_seq) if row else None
+
+
+def states_and_seqs(conn: Connection, tenant_id: str, job_ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """The same of several jobs, by id; those that are not the tenant's are left out."""
+    query = select(job.c.id, job.c.state, job.c.last_seq).where(job.c.id.in_(job_ids), job.c.tenant_id == tenant_id)
+    return {row.id: (row.state, row.last_seq) for row in conn.execute(query)}
 
 
 def outcome_counts(conn: Connection) -> list[tuple[str, str, str, str, int, float]]:

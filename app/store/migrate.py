@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import structlog
@@ -17,6 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 
 _LOCK = 7_368_117  # any constant; held while migrating so that two starters do not collide
+_TURN_S = 0.1
 
 
 def config() -> Config:
@@ -31,8 +33,7 @@ def upgrade(url: str) -> None:
     engine = create_engine(url)
     try:
         with engine.connect() as conn:
-            conn.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
-            conn.commit()
+            _wait_for_turn(conn)
             settings = config()
             settings.attributes["connection"] = conn
             command.upgrade(settings, "head")
@@ -41,6 +42,14 @@ def upgrade(url: str) -> None:
             conn.commit()
     finally:
         engine.dispose()
+
+
+def _wait_for_turn(conn: Connection) -> None:
+    """Take the lock, by asking again and again: whoever sleeps in a query keeps an index from being finished."""
+    while not conn.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}):
+        conn.commit()
+        time.sleep(_TURN_S)
+    conn.commit()
 
 
 def current_revision(conn: Connection) -> str | None:

@@ -25,12 +25,20 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
-from app.store.blobs import CHUNK, CorruptBlob, Incoming, StagedBlob, StoredBlob, StoreUnavailable
+from app.store.blobs import (
+    CHUNK,
+    CorruptBlob,
+    Incoming,
+    StagedBlob,
+    StoredBlob,
+    StoreUnavailable,
+    has_bytes_of,
+)
 from app.store.ids import new_id
 
 AT_ONCE_BYTES = 32_000_000  # up to here a file is put in one conditional request, from memory
 _PART_BYTES = 16_000_000
-_READ_BYTES = 4 * CHUNK
+READ_BYTES = 4 * CHUNK
 _RETRIES = 4
 _STILL_YOUNG = timedelta(hours=1)
 _IN_USE_S = 90_000.0  # longer than the longest job: a cached file used within this may still be open in one
@@ -91,7 +99,7 @@ class ObjectBlobs:
         """Raise `StoreUnavailable` when the bucket does not answer or staging cannot be written."""
         if not os.access(self.staging, os.W_OK | os.X_OK):
             raise StoreUnavailable(f"{self.staging.name} is not writable")
-        with _translated():  # an object that is not there would look like a bucket that is not there
+        with translated():  # an object that is not there would look like a bucket that is not there
             obstore.list(self._impatient, "check").collect()
 
     def incoming(self) -> Incoming:
@@ -116,16 +124,18 @@ class ObjectBlobs:
         """Read a blob, from the cache when it is there; FileNotFoundError when it is not stored."""
         with contextlib.suppress(FileNotFoundError):
             return self._cached(sha256).open("rb")
-        with _translated(sha256):
-            size = obstore.head(self._store, _key(sha256))["size"]
-        return cast(BinaryIO, io.BufferedReader(_Remote(self._store, sha256, size), _READ_BYTES))
+        with translated(sha256):
+            size = obstore.head(self._store, key_of(sha256))["size"]
+        return cast(BinaryIO, io.BufferedReader(_Remote(self._store, sha256, size), READ_BYTES))
 
     def local_path(self, sha256: str) -> Path:
         """A verified copy on this machine. `CorruptBlob`: the store gave other bytes than were put."""
         path = self._cached(sha256)
         with contextlib.suppress(FileNotFoundError):
             os.utime(path)  # in use: see `_trim`
-            return path
+            if has_bytes_of(path, sha256):
+                return path
+            path.unlink()  # damaged here; the store's may be whole
         half = self.staging / new_id("get")
         try:
             self._fetch(sha256, half)
@@ -137,43 +147,43 @@ class ObjectBlobs:
 
     def delete(self, sha256: str) -> None:
         """Remove a blob that nothing refers to, and its copy here."""
-        with _translated(), contextlib.suppress(FileNotFoundError):
-            obstore.delete(self._store, _key(sha256))
+        with translated(), contextlib.suppress(FileNotFoundError):
+            obstore.delete(self._store, key_of(sha256))
         self._cached(sha256).unlink(missing_ok=True)
 
     def iterate(self) -> Iterator[tuple[str, float]]:
         """Every stored hash with its modification time (seconds since 1970)."""
-        with _translated():
+        with translated():
             for batch in obstore.list(self._store, "sha256", chunk_size=1000):
                 for item in batch:
                     yield item["path"].rpartition("/")[2], item["last_modified"].timestamp()
 
     def _put(self, path: Path, sha256: str) -> None:
         size = path.stat().st_size
-        with _translated():
+        with translated():
             if size <= AT_ONCE_BYTES:
                 with contextlib.suppress(AlreadyExistsError):
-                    obstore.put(self._store, _key(sha256), path, mode="create")
+                    obstore.put(self._store, key_of(sha256), path, mode="create")
                     return
             if self._is_there(sha256, size):
                 return
             # Too large for one request, or there already but shortened or old: writing it anew makes it whole and
             # young, and the sweeper does not take a young blob that is about to be referred to.
-            obstore.put(self._store, _key(sha256), path, use_multipart=size > AT_ONCE_BYTES, chunk_size=_PART_BYTES)
+            obstore.put(self._store, key_of(sha256), path, use_multipart=size > AT_ONCE_BYTES, chunk_size=_PART_BYTES)
             if not self._is_there(sha256, size):
                 raise StoreUnavailable("the store did not keep what was put")
 
     def _is_there(self, sha256: str, size: int) -> bool:
         try:
-            found = obstore.head(self._store, _key(sha256))
+            found = obstore.head(self._store, key_of(sha256))
         except FileNotFoundError:
             return False
         return found["size"] == size and datetime.now(UTC) - found["last_modified"] < _STILL_YOUNG
 
     def _fetch(self, sha256: str, target: Path) -> None:
         digest = hashlib.sha256()
-        with _translated(sha256), target.open("xb") as file:
-            for chunk in obstore.get(self._store, _key(sha256)).stream(_READ_BYTES):
+        with translated(sha256), target.open("xb") as file:
+            for chunk in obstore.get(self._store, key_of(sha256)).stream(READ_BYTES):
                 digest.update(chunk)
                 file.write(chunk)
         if digest.hexdigest() != sha256:
@@ -231,19 +241,20 @@ class _Remote(io.RawIOBase):
         wanted = min(len(buffer), self._size - self._at)
         if wanted <= 0:
             return 0
-        with _translated(self._sha256):
-            data = obstore.get_range(self._store, _key(self._sha256), start=self._at, length=wanted)
+        with translated(self._sha256):
+            data = obstore.get_range(self._store, key_of(self._sha256), start=self._at, length=wanted)
         buffer[: len(data)] = memoryview(data)
         self._at += len(data)
         return len(data)
 
 
-def _key(sha256: str) -> str:
+def key_of(sha256: str) -> str:
+    """Where a blob lies in the bucket."""
     return f"sha256/{sha256[:2]}/{sha256}"
 
 
 @contextlib.contextmanager
-def _translated(sha256: str = "") -> Generator[None]:
+def translated(sha256: str = "") -> Generator[None]:
     """The client's errors as ours; with a hash, a missing object is a missing file of that name."""
     try:
         yield

@@ -92,6 +92,12 @@ def send_rest(service: Service, where: str, path: Path, offset: int, sent: list[
         return False
 
 
+@pytest.mark.fault_row(
+    3,
+    "`kill -9` of the API in an upload",
+    "it goes on at the acknowledged offset",
+    target="what was acknowledged is there",
+)
 def test_upload_when_the_api_is_killed_in_one_long_patch_then_goes_on_at_the_right_offset(
     service: Service, tmp_path: Path
 ):
@@ -118,6 +124,12 @@ def test_upload_when_the_api_is_killed_in_one_long_patch_then_goes_on_at_the_rig
     assert not staged.exists()
 
 
+@pytest.mark.fault_row(
+    3,
+    "`kill -9` of the API in an upload",
+    "it goes on at the acknowledged offset",
+    target="what was acknowledged is there",
+)
 def test_client_when_the_api_is_killed_twice_then_the_file_arrives(service: Service, tmp_path: Path):
     path, digest = large_file(tmp_path, 400 * MB)
     dataset = new_dataset(service)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.store.blobs import Blobs, LocalBlobs, StoredBlob, read_verified
+from app.store.blobs import Blobs, CorruptBlob, LocalBlobs, StoredBlob, read_verified
 from app.store.object_blobs import ObjectBlobs
 from tests.s3_server import S3Server
 
@@ -80,6 +80,21 @@ def test_blob_when_put_twice_then_it_is_there_once(blobs: Blobs, content: bytes)
     assert len(list(blobs.iterate())) == 1
     with blobs.open(sha256(content)) as file:
         assert file.read() == content
+
+
+def test_local_path_when_the_bytes_here_changed_then_nobody_gets_them(blobs: Blobs, tmp_path: Path):
+    path = blobs.staging / "made"
+    path.write_bytes(b"made here")
+    kept = blobs.put_file(path)
+    here = blobs.local_path(kept.sha256)
+    here.chmod(0o640)
+    here.write_bytes(b"made hers")
+    if isinstance(blobs, LocalBlobs):
+        with pytest.raises(CorruptBlob, match=kept.sha256):
+            blobs.local_path(kept.sha256)
+        assert stored(blobs, b"made here") == kept  # storing it again mends it
+    assert blobs.local_path(kept.sha256).read_bytes() == b"made here"  # S3-like: fetched anew
+    assert list(blobs.staging.iterdir()) == []
 
 
 def test_iterate_when_asked_then_times_are_of_now(blobs: Blobs):

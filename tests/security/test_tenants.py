@@ -70,6 +70,8 @@ def operations(fort: Fort) -> list[tuple[str, str, dict[str, Any]]]:
 
 def address_of(path: str, things: dict[str, str]) -> str:
     """The path with the victim's ids in it."""
+    if path == "/v1/events":
+        return f"{path}?jobs={things['job_id']}"
     return filled(path.replace("{name}", "{plot}" if "plots" in path else "{table}"), things)
 
 

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, select
 
 from app.jobs.states import JobRow
 from app.settings import Settings
-from app.store.blobs import Blobs
+from app.store.blobs import Blobs, CorruptBlob
+from app.store.database import allow_silence
 from app.store.tables import artifact, dataset_version
 from worker.runtime.protocol import Brief
 
@@ -22,6 +23,7 @@ _FIELDS = (
 
 def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> Brief:
     """The brief of one attempt. Leftovers of earlier attempts are removed. FileNotFoundError: a blob is missing."""
+    allow_silence(conn)  # files may come from a store far away
     home = settings.staging_dir / job["id"]
     shutil.rmtree(home, ignore_errors=True)
     folder = home / str(job["fence"])
@@ -96,5 +98,5 @@ def _checkpoint(blobs: Blobs, job: JobRow) -> str:
         return ""
     try:
         return str(blobs.local_path(job["checkpoint"]["sha256"]))
-    except FileNotFoundError:
+    except (FileNotFoundError, CorruptBlob):
         return ""  # starting again is always right, only slower

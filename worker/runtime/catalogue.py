@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import pkgutil
 from typing import Any
 
-import worker.kinds as kinds
-from worker.runtime.registry import discover, load_kind
+from worker.runtime.registry import discover, kind_names, load_kind
 
 
 def catalogue() -> list[dict[str, Any]]:
     """Rows for the `method` table, JSON only."""
-    found = [package.name for package in pkgutil.iter_modules(kinds.__path__) if package.ispkg]
-    schemas = {name: load_kind(name).evaluate_params().model_json_schema() for name in found}
-    methods = [
-        {**method.announcement(), "evaluate_schema": schemas.get(method.kind, {})} for method in discover().values()
-    ]
-    return methods + [_ingest(name) for name in found]
+    found = list(discover().values())  # first, because a plug-in may bring a kind with it
+    kinds = kind_names()
+    schemas = {name: load_kind(name).evaluate_params().model_json_schema() for name in kinds}
+    methods = [{**method.announcement(), "evaluate_schema": schemas.get(method.kind, {})} for method in found]
+    return methods + [_ingest(name) for name in kinds]
 
 
 def _ingest(name: str) -> dict[str, Any]:

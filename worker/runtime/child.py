@@ -1,7 +1,8 @@
-"""The process that runs one attempt: `python -m worker.runtime.child PARENT_PID`.
+"""The process that runs one attempt: `python -m worker.runtime.child PARENT_PID [warm]`.
 
-It imports torch first and then waits for its brief, so that a spare child can be kept warm. Untrusted bytes and the
-method's memory stay in here; the parent sees messages on standard output and files on disk.
+A warm one imports every method and torch, says so, and then waits for its brief, so that it can be kept as a spare.
+One that is started for a brief imports only what its job needs. Untrusted bytes and the method's memory stay in here;
+the parent sees messages on standard output and files on disk.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ def main() -> None:
     """Serve one brief and exit: 0 when an answer was given, whatever it was."""
     limits.tether(int(sys.argv[1]))
     speaker = _claim_stdout()
-    speaker.say("ready", catalogue=_warm_up())
+    if "warm" in sys.argv:
+        speaker.say("ready", catalogue=_warm_up())
     line = sys.stdin.buffer.readline()
     if line:
         _serve(line, speaker)
@@ -39,11 +41,11 @@ def _claim_stdout() -> Speaker:
 
 def _warm_up() -> list[dict[str, Any]]:
     """Import every method, but do not touch CUDA: it belongs to the job that comes. Returns the catalogue."""
-    import torch
+    import importlib
 
     from worker.runtime.catalogue import catalogue
 
-    torch.set_num_interop_threads(1)
+    importlib.import_module("torch")
     return catalogue()
 
 
@@ -88,27 +90,27 @@ def _serve(line: bytes, speaker: Speaker) -> None:
 
 
 def _prepare(brief: Brief) -> str:
-    """Set threads, device and limits for this brief; returns the torch device."""
-    import torch
+    """Import the job's kind; set threads, device and limits for this brief; returns the torch device."""
+    from worker.runtime.registry import discover, load_kind
 
-    from worker.runtime.registry import discover
-
-    if brief.threads:
-        torch.set_num_threads(brief.threads)
-    if brief.job["deterministic"]:
-        torch.use_deterministic_algorithms(True)
-    device = "cpu"
     method = discover().get((brief.job["kind"], brief.job["method"]))
-    if method is not None and method.device != "cpu" and brief.device != "cpu" and torch.cuda.is_available():
-        device = "cuda"
+    load_kind(brief.job["kind"])
+    device = "cpu"
+    if (torch := sys.modules.get("torch")) is not None:  # without it nothing here has a use for it
+        torch.set_num_interop_threads(1)
+        if brief.threads:
+            torch.set_num_threads(brief.threads)
+        if brief.job["deterministic"]:
+            torch.use_deterministic_algorithms(True)
+        if method is not None and method.device != "cpu" and brief.device != "cpu" and torch.cuda.is_available():
+            device = "cuda"
     limits.apply(brief.memory_mb, cuda=device == "cuda")
     return device
 
 
 def _cuda_cost() -> dict[str, float]:
-    import torch
-
-    if not torch.cuda.is_initialized():
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
         return {}
     return {"peak_cuda_mb": round(torch.cuda.max_memory_allocated() / 1e6, 1)}
 

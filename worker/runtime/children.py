@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -21,11 +23,17 @@ _PASSED_ON = (
 
 
 class Children:
-    """Spawns every child from one long-lived thread: a child dies with the *thread* that started it."""
+    """Spawns every child from one long-lived thread: a child dies with the *thread* that started it.
 
-    def __init__(self, *, threads: int = 0, warm_spare: bool = True) -> None:
+    A spare that nobody took for `spare_idle_s` (0: for ever) is given up, as it is most of an idle worker's memory;
+    the next child that is taken leaves a new one behind it.
+    """
+
+    def __init__(self, *, threads: int = 0, warm_spare: bool = True, spare_idle_s: float = 0.0) -> None:
         self._threads = threads or os.cpu_count() or 1
         self._warm_spare = warm_spare
+        self._spare_idle_s = spare_idle_s
+        self._spare_until = math.inf
         self._spare: subprocess.Popen[bytes] | None = None
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="spawner", daemon=True)
@@ -52,12 +60,28 @@ class Children:
         """Stop the spare and the spawner; children that were taken are their takers' business."""
         self._work.put(None)
         self._thread.join(timeout=10)
-        if self._spare is not None:
-            kill_group(self._spare)
+        self._give_up_spare()
 
     def _loop(self) -> None:
-        while (work := self._work.get()) is not None:
+        while True:
+            try:
+                work = self._work.get(timeout=self._spare_left_s())
+            except queue.Empty:
+                self._give_up_spare()
+                continue
+            if work is None:
+                return
             work()
+
+    def _spare_left_s(self) -> float | None:
+        if self._spare is None or math.isinf(self._spare_until):
+            return None
+        return max(0.0, self._spare_until - time.monotonic())
+
+    def _give_up_spare(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            kill_group(spare)
 
     def _hand_out(self, answer: Future[subprocess.Popen[bytes]]) -> None:
         try:
@@ -82,14 +106,14 @@ class Children:
         else:
             answer.set_exception(RuntimeError(f"the child process ended with code {spare.wait()} while importing"))
         if not self._warm_spare:
-            kill_group(spare)
-            self._spare = None
+            self._give_up_spare()
 
     def _refill(self) -> None:
         if self._spare is None or self._spare.poll() is not None:
-            self._spare = self._spawn()
+            self._spare = self._spawn("warm")
+            self._spare_until = time.monotonic() + (self._spare_idle_s or math.inf)
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _spawn(self, *how: str) -> subprocess.Popen[bytes]:
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         # Threads that spin while they wait slow each other down as soon as two jobs share a core (measured: fourfold).
         environment |= {
@@ -98,7 +122,7 @@ class Children:
             "OMP_WAIT_POLICY": "PASSIVE",
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "worker.runtime.child", str(os.getpid())],
+            [sys.executable, "-m", "worker.runtime.child", str(os.getpid()), *how],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

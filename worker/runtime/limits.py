@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import signal
@@ -68,7 +69,7 @@ def as_job_error(error: BaseException) -> JobError:
         return error
     if _is_out_of_memory(error):
         return JobError("out_of_memory", f"The job ran out of memory: {_first_line(error)}", hint=OUT_OF_MEMORY_HINT)
-    if isinstance(error, OSError) and error.errno == 28:
+    if _is_disk_full(error):
         return JobError(
             "disk_full", "The worker's disk is full.", hint="Try again later, or ask the operator for room."
         )
@@ -93,6 +94,12 @@ def _is_out_of_memory(error: BaseException) -> bool:
     if type(error).__name__ == "OutOfMemoryError" or any(part in text for part in wanted):
         return True
     return isinstance(error, OSError) and error.errno == 12
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "No space left on device" in str(error)  # libraries in other languages have errors of their own
 
 
 def _first_line(error: BaseException) -> str:

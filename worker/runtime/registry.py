@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -145,18 +145,46 @@ def method(
     return register
 
 
-def discover() -> dict[tuple[str, str], Method]:
-    """Import every method of `worker.kinds` and of installed plug-ins (entry points `distillery.methods`)."""
+class _Registered(Mapping[tuple[str, str], Method]):
+    """Methods by kind and name. Asking for one imports the plug-ins and its kind; only looking at all imports all."""
+
+    def __getitem__(self, key: tuple[str, str]) -> Method:
+        _import_plugins()
+        if key[0] in kind_names():
+            _import_methods(key[0])
+        return _methods[key]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        _import_plugins()
+        for name in kind_names():
+            _import_methods(name)
+        return iter(list(_methods))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+def discover() -> Mapping[tuple[str, str], Method]:
+    """Every method of `worker.kinds` and of installed plug-ins (entry points `distillery.methods`)."""
+    return _Registered()
+
+
+def kind_names() -> list[str]:
+    """The kinds this worker has; a plug-in adds one by appending its folder to `worker.kinds.__path__`."""
     import worker.kinds as kinds
 
-    for package in pkgutil.iter_modules(kinds.__path__, "worker.kinds."):
-        if package.ispkg:
-            methods = importlib.import_module(f"{package.name}.methods")
-            for module in pkgutil.iter_modules(methods.__path__, f"{package.name}.methods."):
-                importlib.import_module(module.name)
+    return sorted({package.name for package in pkgutil.iter_modules(kinds.__path__) if package.ispkg})
+
+
+def _import_methods(kind: str) -> None:
+    methods = importlib.import_module(f"worker.kinds.{kind}.methods")
+    for module in pkgutil.iter_modules(methods.__path__, f"{methods.__name__}."):
+        importlib.import_module(module.name)
+
+
+def _import_plugins() -> None:
     for plugin in entry_points(group="distillery.methods"):
         plugin.load()
-    return dict(_methods)
 
 
 def load_kind(name: str) -> Kind:

@@ -20,19 +20,20 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from app import tracing
 from app.jobs.checkpoint import delete_blobs, drop_old_checkpoints, save_checkpoint
-from app.jobs.claim import claim_job
 from app.jobs.commit import Outcome, commit_result
 from app.jobs.finish import AttemptEnd, cancel_attempt, fail_attempt, release_attempt
 from app.jobs.renew import renew_lease
 from app.jobs.states import JobRow, append_event
 from app.settings import Settings
-from app.store.blobs import Blobs, CorruptBlob, StoredBlob, StoreUnavailable
-from app.store.disk import short_of_disk
+from app.store.blobs import Blobs, StoredBlob, StoreUnavailable
 from app.store.open_blobs import open_blobs
 from worker.runtime import limits
 from worker.runtime.brief import prepare
 from worker.runtime.children import Children, kill_group
+from worker.runtime.claiming import Claimer
+from worker.runtime.file_trouble import FILE_TROUBLE, as_job_failure
 from worker.runtime.protocol import OUTPUTS, Brief
 
 log = structlog.get_logger()
@@ -53,6 +54,7 @@ class Attempt:
         self._child: subprocess.Popen[bytes] | None = None
         self._answer: dict[str, Any] | None = None
         self._progress: dict[str, Any] | None = None
+        self._stages = tracing.Stages()
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._woken = threading.Event()
@@ -81,18 +83,22 @@ class Attempt:
         finally:
             self._over.set()
             watcher.join()
-        shutil.rmtree(self._settings.staging_dir / self.row["id"], ignore_errors=True)
+            self._clear_staging()
 
     def _prepare(self) -> Brief | None:
         """The inputs, laid out; None when the attempt ended here."""
         try:
             return self._persist(lambda conn: prepare(conn, self._blobs, self._settings, self.row))
-        except (FileNotFoundError, CorruptBlob) as damaged:
-            error = _damaged_blob(damaged)
-        except StoreUnavailable as away:
-            error = _store_away(away)
-        self._fail(error, AttemptEnd())
-        return None
+        except FILE_TROUBLE as trouble:
+            self._fail(as_job_failure(trouble), AttemptEnd())
+            return None
+
+    def _clear_staging(self) -> None:
+        """Remove what this attempt left; a later owner of the job may be at work beside it."""
+        home = self._settings.staging_dir / self.row["id"]
+        shutil.rmtree(home / str(self.row["fence"]), ignore_errors=True)
+        with contextlib.suppress(OSError):
+            home.rmdir()
 
     def _work(self, brief: Brief) -> int:
         """Run the child to its end; returns its exit code."""
@@ -100,6 +106,7 @@ class Attempt:
         try:
             self._talk(child, brief.to_line())
         finally:
+            self._stages.end()
             kill_group(child)  # whatever it may have left running
             self._child = None
         return child.returncode
@@ -129,6 +136,8 @@ class Attempt:
     def _hear(self, message: dict[str, Any]) -> None:
         kind = message.pop("t")
         if kind == "progress":
+            self._stages.enter(message["phase"])
+            self._note_memory()
             with self._lock:
                 self._progress = message
         elif kind in ("done", "error", "stopped"):
@@ -143,8 +152,8 @@ class Attempt:
     def _keep_checkpoint(self, path: Path, step: int) -> None:
         try:
             stored = self._blobs.put_file(path)
-        except StoreUnavailable as away:
-            self._log.warning("checkpoint_not_kept", step=step, error=str(away))
+        except FILE_TROUBLE as trouble:
+            self._log.warning("checkpoint_not_kept", step=step, error=str(trouble))
             return
 
         def write(conn: Connection) -> list[str]:
@@ -195,11 +204,15 @@ class Attempt:
     def _watch_usage(self, memory_mb: int) -> None:
         if (child := self._child) is None:
             return
-        resident = limits.resident_bytes(child.pid)
-        self._peak_rss = max(self._peak_rss, resident)
+        resident = self._note_memory()
         self._cpu_s = max(self._cpu_s, limits.cpu_seconds(child.pid))
         if memory_mb and resident > memory_mb * 1_000_000:
             self._tell_to_go("memory", 0.0)
+
+    def _note_memory(self) -> int:
+        resident = limits.resident_bytes(child.pid) if (child := self._child) is not None else 0
+        self._peak_rss = max(self._peak_rss, resident)
+        return resident
 
     def _tell_to_go(self, why: str, grace_s: float) -> None:
         if self._why and not (why == "lost" or grace_s < (self._end_by or 0) - time.monotonic()):
@@ -234,6 +247,7 @@ class Attempt:
 
     def _finish(self, exit_code: int) -> None:
         """Write the one outcome of this attempt, waiting out a database that is away."""
+        self._flush_progress()  # the last thing that a child said before it died
         answer = self._answer or {}
         end = self._attempt_end(exit_code, answer)
         if self._why == "lost":
@@ -241,13 +255,16 @@ class Attempt:
         if answer.get("t") == "done" and self._why != "cancel":
             try:
                 outcome = self._store_outputs(answer)
-            except StoreUnavailable as away:
-                self._fail(_store_away(away), end)
+            except FILE_TROUBLE as trouble:
+                self._fail(as_job_failure(trouble), end)
                 return
             self._over.set()  # from here on the fence is no longer ours to keep
-            if self._persist(lambda conn: commit_result(conn, self.row, outcome, end)) is not None:
+            with tracing.span("commit"):
+                committed = self._persist(lambda conn: commit_result(conn, self.row, outcome, end))
+            if committed is not None:
                 self._log.info("succeeded")
                 return
+            self._log.warning("commit_refused")
             self._persist(lambda conn: cancel_attempt(conn, self.row, end))
         elif self._why == "cancel":
             self._persist(lambda conn: cancel_attempt(conn, self.row, end))
@@ -259,7 +276,9 @@ class Attempt:
     def _fail(self, error: dict[str, Any], end: AttemptEnd) -> None:
         self._over.set()
         self._log.warning("attempt_failed", code=error["code"], detail=error["detail"])
-        self._persist(lambda conn: fail_attempt(conn, self.row, error, end, backoff_s=_backoff(error)))
+        # What another place or half the memory may cure is tried at once; a full disk or a store needs time.
+        pause_s = 0.5 if error["code"] in ("worker_lost", "out_of_memory") else self._settings.retry_pause_s
+        self._persist(lambda conn: fail_attempt(conn, self.row, error, end, backoff_s=pause_s))
 
     def _store_outputs(self, answer: dict[str, Any]) -> Outcome:
         out = self._settings.staging_dir / self.row["id"] / str(self.row["fence"]) / "out"
@@ -281,23 +300,17 @@ class Attempt:
     def _error(self, exit_code: int, answer: dict[str, Any]) -> dict[str, Any]:
         if answer.get("t") == "error":
             return {name: answer[name] for name in ("code", "detail", "hint", "pointer")}
-        phase = self.row["progress"].get("phase", "")
+        phase = self.row["progress"].get("phase", "") or "its start"
         if self._why == "time":
-            return {
-                "code": "timeout",
-                "detail": f"The job was still in {phase} long after its time limit.",
-                "hint": "",
-            }
+            detail = f"The job was still in {phase} long after its time limit."
+            return {"code": "timeout", "detail": detail, "hint": ""}
+        used = f"{self._peak_rss / 1e6:.0f} MB"
         # Signal 9 without a word from us is the kernel's out-of-memory killer, or somebody's hand.
         if self._why == "memory" or limits.out_of_memory_kills() > self._kills_before:
-            detail = f"The job used {self._peak_rss / 1e6:.0f} MB in {phase or 'its start'} and was stopped."
+            detail = f"The job used {used} in {phase} and was stopped."
             return {"code": "out_of_memory", "detail": detail, "hint": limits.OUT_OF_MEMORY_HINT}
-        detail = f"The job's process ended with code {exit_code} in {phase or 'its start'}."
-        return {
-            "code": "worker_lost",
-            "detail": detail,
-            "hint": "It is tried again from its last checkpoint.",
-        }
+        detail = f"The job's process ended with code {exit_code} in {phase}, having used at least {used}."
+        return {"code": "worker_lost", "detail": detail, "hint": "It is tried again from its last checkpoint."}
 
     def _try(self, work: Callable[[Connection], T]) -> T | None:
         """One transaction; what it would have written is not worth waiting for when the database is away."""
@@ -314,8 +327,9 @@ class Attempt:
             try:
                 with self._engine.begin() as conn:
                     return work(conn)
-            except (OperationalError, InterfaceError) as error:
-                if time.monotonic() > give_up:
+            except DBAPIError as error:
+                away = error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+                if not away or time.monotonic() > give_up:
                     raise
                 self._log.warning("database_away", error=type(error).__name__)
                 time.sleep(1.0)
@@ -327,33 +341,34 @@ class Supervisor:
     def __init__(self, engine: Engine, settings: Settings, children: Children, worker_id: str) -> None:
         self._engine = engine
         self._settings = settings
-        self._worker_id = worker_id
+        self._claimer = Claimer(engine, settings, worker_id)
         self._blobs = open_blobs(settings)
         self._children = children
         self._attempts: dict[str, Attempt] = {}
         self._stopping = False
 
     def attempt(self, job_id: str) -> None:
-        """Claim the job and run it; does nothing when it is not claimable (any more)."""
-        if self._stopping:
-            return
-        if short_of_disk(self._settings.staging_dir):
-            log.warning("not_claimed", job_id=job_id, reason="short of disk")  # the dispatcher hints again
-            return
-        try:
-            with self._engine.begin() as conn:
-                row = claim_job(conn, job_id, self._worker_id, self._settings.lease_s)
-        except DBAPIError as error:
-            log.warning("claim_failed", job_id=job_id, error=type(error).__name__)  # the dispatcher hints again
-            return
-        if row is None:
-            return
+        """Claim the job and run it, then whatever else waits in our queues.
+
+        Celery would let a second pass before it hands a free slot the next hint; Postgres need not be waited for.
+        """
+        row = None if self._stopping else self._claimer.claim(job_id)
+        while row is not None:
+            self._run(row)
+            row = None if self._stopping else self._claimer.claim()
+
+    def _run(self, row: JobRow) -> None:
         attempt = Attempt(self._engine, self._blobs, self._settings, self._children, row)
-        self._attempts[job_id] = attempt
+        self._attempts[row["id"]] = attempt
         try:
-            attempt.run()
+            with tracing.span("attempt", parent=row["traceparent"], job_id=row["id"], attempt=row["attempt"]):
+                attempt.run()
         finally:
-            self._attempts.pop(job_id, None)
+            self._attempts.pop(row["id"], None)
+
+    def is_busy(self) -> bool:
+        """Whether any attempt runs."""
+        return bool(self._attempts)
 
     def cancel(self, job_id: str) -> None:
         """Pass a cancel on to the attempt, if it is one of ours."""
@@ -369,20 +384,3 @@ class Supervisor:
         while self._attempts and time.monotonic() < give_up:
             time.sleep(0.05)
         self._children.close()
-
-
-def _backoff(error: dict[str, Any]) -> float:
-    return 0.5 if error["code"] in ("worker_lost", "out_of_memory") else 5.0
-
-
-def _damaged_blob(damaged: FileNotFoundError | CorruptBlob) -> dict[str, str]:
-    if isinstance(damaged, CorruptBlob):
-        detail = f"A stored file this job needs is damaged: {damaged}."
-    else:
-        detail = f"A stored file this job needs is missing: {Path(str(damaged.filename or damaged)).name}."
-    return {"code": "corrupt_blob", "detail": detail, "hint": "Upload the dataset again."}
-
-
-def _store_away(away: StoreUnavailable) -> dict[str, str]:
-    detail = f"The store of the files did not answer ({away})."
-    return {"code": "store_unavailable", "detail": detail, "hint": "It is tried again by itself."}

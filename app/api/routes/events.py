@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 from starlette.responses import Response, StreamingResponse
@@ -22,7 +22,7 @@ from app.store import jobs as store
 from app.store.api_keys import Identity
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
-JobFollower = Annotated[Identity, Depends(identified("jobs:read"))]
+JobFollower = Annotated[Identity, identified("jobs:read")]
 _LOGGED = ("log", "warning")
 _LOG_LINES = 100_000
 

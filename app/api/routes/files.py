@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Header, Request
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -14,7 +14,7 @@ from app.api.bodies import batches
 from app.api.dataset_files import MEDIA_TYPE, check_target, keep_file
 from app.api.digests import sha256_of_field
 from app.api.documented import binary, refusals
-from app.api.downloads import BlobContent, send
+from app.api.downloads import BlobContent, at_the_store, send
 from app.api.pagination import Page, Pager
 from app.api.paths import checked_path
 from app.api.problems import Problem
@@ -53,14 +53,14 @@ def list_files(caller: DatasetReader, dataset_id: str, page: Page) -> FileList:
     response_model=FileView,
     responses={
         200: {"description": "An earlier file was replaced.", "model": FileView},
-        **refusals(404, 409, 507),
+        **refusals(404, 409, 422, 507),
     },
     openapi_extra=_BODY,
     summary="Upload a file",
 )
 async def put_file(
     request: Request,
-    identity: Annotated[Identity, Depends(identified("datasets:write"))],
+    identity: Annotated[Identity, identified("datasets:write")],
     dataset_id: str,
     path: str,
     content_digest: Annotated[str | None, Header(description="`sha-256=:<base64>:`, checked when sent.")] = None,
@@ -91,12 +91,12 @@ async def put_file(
 @router.get(
     "/{path:path}",
     response_class=Response,
-    responses=binary(ranges=True),
+    responses=binary(ranges=True, at_the_store=True),
     summary="Download an uploaded file",
 )
 async def get_file(
     request: Request,
-    identity: Annotated[Identity, Depends(identified("datasets:read"))],
+    identity: Annotated[Identity, identified("datasets:read")],
     dataset_id: str,
     path: str,
 ) -> Response:
@@ -111,9 +111,12 @@ async def get_file(
     file = await services.in_transaction(find)
     if file is None:
         raise Problem("not_found", f"{dataset_id} has no file of that path.")
+    filename = path.rpartition("/")[2]
+    if (elsewhere := at_the_store(request, file, filename)) is not None:
+        return elsewhere
     content = BlobContent(services.blobs, file["sha256"], file["size"])
     # The address names whatever was put there last, so its bytes may change.
-    return await send(request, content, file["media_type"], filename=path.rpartition("/")[2], cache="private, no-cache")
+    return await send(request, content, file["media_type"], filename=filename, cache="private, no-cache")
 
 
 @router.delete("/{path:path}", status_code=204, responses=refusals(404), summary="Delete an uploaded file")

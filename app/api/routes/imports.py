@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -42,7 +42,7 @@ router = APIRouter(prefix="/v1", tags=["datasets"])
 )
 async def import_dataset(
     request: Request,
-    identity: Annotated[Identity, Depends(identified("datasets:write"))],
+    identity: Annotated[Identity, identified("datasets:write")],
     body: DatasetImport,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:

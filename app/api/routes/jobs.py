@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
+from fastapi.security import HTTPAuthorizationCredentials
 from sqlalchemy import Connection
 from starlette.responses import Response
 
@@ -18,7 +19,7 @@ from app.api.prefer import changed, wait_of
 from app.api.problems import Problem
 from app.api.schemas.common import State, Task
 from app.api.schemas.jobs import JobCreate, JobList, JobView
-from app.api.security import Caller, Credentials, JobReader, JobWriter, authorised
+from app.api.security import Caller, JobReader, JobWriter, authorised, bearing
 from app.api.services import services_of
 from app.api.webhooks import endpoints_of_job
 from app.jobs.cancel import cancel_job as cancel
@@ -107,7 +108,7 @@ def list_jobs(
 @router.get("/{job_id}", response_model=JobView, responses={**UNCHANGED, **refusals(404)}, summary="Get a job")
 async def get_job(
     request: Request,
-    credentials: Credentials,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, bearing("jobs:read")],
     job_id: str,
     prefer: Annotated[
         str | None, Header(description="`wait=20`: answer when the job changes, or after so many seconds, at most 30.")

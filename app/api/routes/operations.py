@@ -18,7 +18,7 @@ from app.api.metrics import CONTENT_TYPE
 from app.api.problem_codes import CODES
 from app.api.problems import Problem
 from app.api.readiness import check_broker, check_schema, check_store
-from app.api.security import Credentials, identified
+from app.api.security import Credentials, identify_caller
 from app.api.services import services_of
 
 router = APIRouter(tags=["operations"])
@@ -34,7 +34,7 @@ async def get_health() -> dict[str, str]:
 @router.get(
     "/readyz",
     summary="Can the process serve",
-    responses={503: {"description": "It cannot; the checks say why."}},
+    responses={**refusals(), 503: {"description": "It cannot; the checks say why."}},
 )
 async def get_readiness(request: Request) -> JSONResponse:
     """Database, schema and file store must be there; without the broker the service is only degraded."""
@@ -56,13 +56,13 @@ async def get_readiness(request: Request) -> JSONResponse:
 
 async def _may_read_metrics(request: Request, credentials: Credentials) -> None:
     if not services_of(request).settings.metrics_open:
-        await identified("admin")(request, credentials)
+        await identify_caller(request, credentials, "admin")
 
 
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={**binary("text/plain"), **refusals()},
+    responses={**binary("text/plain"), **refusals(403)},
     openapi_extra={"security": [{}]},  # a key is needed only where metrics_open is off
     summary="Metrics for Prometheus",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from app.api.answers import tagged
 from app.api.bundle import zip_of
 from app.api.documented import UNCHANGED, binary, refusals
-from app.api.downloads import BlobContent, send
+from app.api.downloads import BlobContent, at_the_store, send
 from app.api.problems import Problem
 from app.api.schemas.results import SummaryView
 from app.api.security import JobWriter, SummaryReader, identified
@@ -22,7 +22,7 @@ from app.store.api_keys import Identity
 from app.store.artifacts import get_artifact, list_artifacts
 
 router = APIRouter(prefix="/v1/summaries/{summary_id}", tags=["summaries"])
-Downloader = Annotated[Identity, Depends(identified("summaries:read"))]
+Downloader = Annotated[Identity, identified("summaries:read")]
 
 
 @router.get(
@@ -39,7 +39,7 @@ def get_summary(request: Request, caller: SummaryReader, summary_id: str) -> Res
 @router.get(
     "/download",
     response_class=Response,
-    responses=binary("application/zip", ranges=True),
+    responses={**binary("application/zip", ranges=True), **refusals(422)},
     summary="Download a summary as a zip",
 )
 async def download_summary(request: Request, identity: Downloader, summary_id: str) -> Response:
@@ -59,7 +59,7 @@ async def download_summary(request: Request, identity: Downloader, summary_id: s
 @router.get(
     "/files/{path:path}",
     response_class=Response,
-    responses=binary(ranges=True),
+    responses=binary(ranges=True, at_the_store=True),
     summary="Download a file of a summary",
 )
 async def get_summary_file(request: Request, identity: Downloader, summary_id: str, path: str) -> Response:
@@ -75,10 +75,13 @@ async def get_summary_file(request: Request, identity: Downloader, summary_id: s
         return file
 
     file = await services.in_transaction(find)
+    filename = path.rpartition("/")[2]
+    if (elsewhere := at_the_store(request, file, filename)) is not None:
+        return elsewhere
     content = BlobContent(services.blobs, file["sha256"], file["size"])
     # Files are offered for saving and sandboxed: a bundle holds an HTML report made from the user's own strings.
     headers = {"Content-Security-Policy": "sandbox; default-src 'none'"}
-    return await send(request, content, file["media_type"], filename=path.rpartition("/")[2], headers=headers)
+    return await send(request, content, file["media_type"], filename=filename, headers=headers)
 
 
 @router.delete("", status_code=204, responses=refusals(404), summary="Delete a summary")

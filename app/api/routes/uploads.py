@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
@@ -34,7 +34,7 @@ from app.store.api_keys import Identity
 from app.store.quotas import Quota
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=tus.TusRoute)
-Uploader = Annotated[Identity, Depends(identified("datasets:write"))]
+Uploader = Annotated[Identity, identified("datasets:write")]
 ACKNOWLEDGED_BYTES = 32_000_000  # so much of a long body is lost at most when this process is killed
 _BODY = {
     "requestBody": {"required": True, "content": {tus.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
@@ -90,7 +90,7 @@ async def create_upload(request: Request, identity: Uploader, idempotency_key: I
 @router.head(
     "/{upload_id}",
     response_class=Response,
-    responses=refusals(404, 410, 412, 423),
+    responses=refusals(404, 409, 410, 412, 422, 423, 507),
     openapi_extra=tus.parameters(),
     summary="How far a resumable upload is",
 )
@@ -111,7 +111,7 @@ async def get_upload_offset(request: Request, identity: Uploader, upload_id: str
 @router.patch(
     "/{upload_id}",
     status_code=204,
-    responses=refusals(404, 409, 410, 412, 415, 423, 460, 507),
+    responses=refusals(404, 409, 410, 412, 415, 422, 423, 460, 507),
     openapi_extra={**_BODY, **tus.parameters("Upload-Offset", "Upload-Checksum")},
     summary="Send bytes of a resumable upload",
 )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.api.answers import tagged
+from app.api.dataset_files import keep_file
+from app.api.direct_uploads import fetch_named, forget_fetched
 from app.api.documented import UNCHANGED, refusals
 from app.api.idempotency import IdempotencyKey, Made, once
 from app.api.pagination import Page, Pager
@@ -23,9 +26,11 @@ from app.api.schemas.datasets import (
     VersionView,
 )
 from app.api.schemas.jobs import JobView
-from app.api.security import Caller, DatasetReader, DatasetWriter
+from app.api.security import Caller, DatasetReader, identified
+from app.api.services import services_of
 from app.jobs.create import create_ingest_job
 from app.store import datasets as store
+from app.store.api_keys import Identity
 from app.store.artifacts import list_artifacts
 from app.store.jobs import queue_position
 from app.store.quotas import Quota
@@ -38,22 +43,37 @@ Number = Annotated[int, Path(ge=1, lt=2**31, description="The version's number."
     "/commit",
     status_code=202,
     response_model=Committed,
-    responses=refusals(404, 409, 415),
+    responses=refusals(404, 409, 415, 507),
     summary="Commit the files as a version",
 )
-def commit_dataset(
+async def commit_dataset(
     request: Request,
-    caller: DatasetWriter,
+    identity: Annotated[Identity, identified("datasets:write")],
     dataset_id: str,
     body: Commit | None = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Make an immutable version of the uploaded files; an ingest job makes it ready."""
+    """Make an immutable version of the uploaded files; an ingest job makes it ready.
 
-    def make() -> Made:
-        return make_version(request, caller, dataset_id, body.files if body else None)
+    Files that were sent to presigned addresses are named here, and become the dataset's files if they are as named.
+    """
+    services = services_of(request)
+    named = body.files if body else None
+    arrived = await fetch_named(services, identity.tenant_id, dataset_id, named or [])
 
-    return once(request, caller, idempotency_key, body, make)
+    def work(conn: Connection) -> Response:
+        caller = Caller(conn, identity, services)
+
+        def make() -> Made:
+            for path, stored in arrived.items():
+                keep_file(conn, caller.tenant_id, Quota.of(services.settings), dataset_id, path, stored)
+            return make_version(request, caller, dataset_id, named)
+
+        return once(request, caller, idempotency_key, body, make)
+
+    response = await services.in_transaction(work)
+    await forget_fetched(services, dataset_id, arrived)
+    return response
 
 
 def make_version(request: Request, caller: Caller, dataset_id: str, named: list[CommittedFile] | None) -> Made:

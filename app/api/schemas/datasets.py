@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from app.api.schemas.common import Answer, Kind, Labels, Listed, Request, Sha256, ShortText
 from app.api.schemas.jobs import JobView
 
+_FILE: dict[str, JsonValue] = {
+    "path": "clicks.csv",
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "size": 4,
+}
 DatasetState = Literal["open", "ingesting", "ready", "failed"]
 
 
@@ -103,24 +108,34 @@ class CommittedFile(Request):
     size: int = Field(ge=0)
 
 
+class UploadUrlsWanted(Request):
+    """The files that are to be sent to the store of the files itself."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"files": [_FILE]}]})
+
+    files: list[CommittedFile] = Field(min_length=1, max_length=1000)
+
+
+class UploadUrl(Answer):
+    """Where and how one file is to be sent; no API key belongs there."""
+
+    path: str
+    method: Literal["PUT"]
+    url: str = Field(description="A presigned address; whoever has it may send this file, and no other.")
+    headers: dict[str, str] = Field(description="Signed with it: send them exactly so.")
+    expires_at: datetime
+
+
+class UploadUrls(Answer):
+    """An address for every file asked for, in the same order."""
+
+    files: list[UploadUrl]
+
+
 class Commit(Request):
     """Which uploaded files make the version; all of them unless named."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "files": [
-                        {
-                            "path": "clicks.csv",
-                            "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-                            "size": 4,
-                        }
-                    ]
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"files": [_FILE]}]})
 
     files: list[CommittedFile] | None = Field(None, max_length=10_000)
 

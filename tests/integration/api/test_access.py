@@ -21,6 +21,7 @@ BODIES: dict[str, Any] = {
     "create_api_key": {"name": "x", "scopes": ["admin"]},
     "create_webhook": {"url": "https://hooks.example.com/"},
     "update_webhook": {"enabled": True},
+    "create_upload_urls": {"files": [{"path": "x.csv", "sha256": "0" * 64, "size": 1}]},
     "import_dataset": {"url": "https://data.example.com/x.csv", "name": "x", "kind": "graph"},
 }
 NEEDS = {
@@ -114,6 +115,11 @@ def test_every_listed_id_when_it_is_its_own_tenant_then_not_404(api: Api, client
         if verb not in ("GET", "HEAD") or "{" not in path or path in OPEN or "/methods/" in path:
             continue
         assert send(api, verb, filled(path, things), operation).status_code == 200, path
+
+
+def test_events_of_several_jobs_when_one_is_of_another_tenant_then_404(api: Api, other: Api) -> None:
+    theirs, own = api.job()["id"], other.job()["id"]
+    assert other.get(f"/v1/events?jobs={own},{theirs}").json()["code"] == "not_found"
 
 
 def test_lists_when_another_tenant_has_rows_then_empty(api: Api, other: Api) -> None:

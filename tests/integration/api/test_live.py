@@ -105,13 +105,13 @@ def live_api(live: Live, home: tuple[Settings, Engine]) -> Iterator[Api]:
 class Stream:
     """An open event stream, read in a thread: (time, id, type, data) of each event."""
 
-    def __init__(self, api: Api, job_id: str, last_id: int | None = None) -> None:
+    def __init__(self, api: Api, job_id: str, last_id: int | str | None = None, path: str = "") -> None:
         self.events: list[tuple[float, str, str, Any]] = []
         self.opened = threading.Event()
         self.headers = {"Authorization": f"Bearer {api.token}", "Accept": "text/event-stream"}
         if last_id is not None:
             self.headers["Last-Event-ID"] = str(last_id)
-        self.url = str(api.client.base_url).rstrip("/") + f"/v1/jobs/{job_id}/events"
+        self.url = str(api.client.base_url).rstrip("/") + (path or f"/v1/jobs/{job_id}/events")
         self.status = 0
         self.retry = ""
         self.thread = threading.Thread(target=self._read, daemon=True)
@@ -224,6 +224,40 @@ def test_stream_when_the_job_has_ended_then_replays_and_ends(live_api: Api) -> N
     stream.thread.join(5)
     assert [kind for _, _, kind, _ in stream.events] == ["created", "cancelled", "end"]
     assert stream.events[-1][3] == {"state": "cancelled"}
+
+
+def test_stream_of_several_jobs_when_resumed_then_has_each_job_s_events_once_and_ends_with_the_last(
+    live_api: Api,
+) -> None:
+    reference = live_api.version()
+    first, second = (live_api.job(reference, seed=seed)["id"] for seed in range(2))
+    path = f"/v1/events?jobs={first},{second}"
+    begun = Stream(live_api, "", path=path)
+    begun.wait(2)
+    live_api.log(second, "a", "b")
+    begun.wait(4)
+    live_api.finish(first, Outcome())
+    begun.wait(6)
+    assert begun.events[-1][1] == "3.3"
+    resumed = Stream(live_api, "", last_id=begun.events[3][1], path=path)
+    resumed.wait(2)
+    live_api.log(second, "c")
+    live_api.post(f"/v1/jobs/{second}/cancel")
+    resumed.thread.join(10)
+    assert [kind for _, _, kind, _ in resumed.events] == ["started", "succeeded", "log", "cancelled", "end"]
+    told = [data for _, _, _, data in [*begun.events[:4], *resumed.events[:-1]]]
+    for job_id in (first, second):
+        own = live_api.get(f"/v1/jobs/{job_id}/events").json()["items"]
+        assert [{**event, "job": job_id} for event in own] == [event for event in told if event["job"] == job_id]
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("jobs=job_none", 404), ("jobs={job},job_none", 404), ("jobs=", 422), ("jobs={job}&after=1.2", 422), ("", 422)],
+)
+def test_stream_of_several_jobs_when_asked_wrongly_then_refused(live_api: Api, query: str, status: int) -> None:
+    answer = live_api.get("/v1/events?" + query.format(job=live_api.job()["id"]))
+    assert answer.status_code == status, answer.text
 
 
 def test_stream_when_the_job_is_unknown_then_404(live_api: Api) -> None:

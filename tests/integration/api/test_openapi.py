@@ -16,6 +16,13 @@ from app.main import create_app, undecided
 ROOT = Path(__file__).resolve().parents[3]
 
 
+TUS = "application/offset+octet-stream"
+
+
+def _media_types(operation: dict[str, Any]) -> list[str]:
+    return list(operation.get("requestBody", {}).get("content", {}))
+
+
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     return create_app(undecided()).openapi()
@@ -42,13 +49,37 @@ def test_operations_when_listed_then_named_tagged_and_their_refusals_documented(
             assert operation["tags"]
             assert operation["summary"]
             assert operation["description"]
+            said = set(operation["responses"])
+            assert {"400", "413", "429", "431", "500"} <= said, path
+            assert "405" not in said, "an address that takes a method never refuses it"
+            assert ("404" in said) >= ("{" in path), path
+            assert ({"401", "503"} <= said) == path.startswith("/v1/") or path in ("/metrics", "/readyz")
+            assert ("408" in said) == ("requestBody" in operation), path
+            assert ("415" in said) == bool({"application/json", TUS} & set(_media_types(operation))), path
             if path.startswith("/v1/"):
-                assert {"401", "403", "422", "500", "503"} <= set(operation["responses"])
-                assert "application/problem+json" in operation["responses"]["422"]["content"]
-                assert operation["security"]
-            if "{" in path:
-                assert "404" in operation["responses"], path
+                assert operation["security"] == [{"HTTPBearer": []}]
+                assert ("403" in said) == bool(operation.get("x-scopes")), path
     assert len(names) == len(set(names)) >= 32
+
+
+def test_operations_when_nothing_of_them_can_be_wrong_then_they_do_not_say_422(document: dict[str, Any]) -> None:
+    silent = [
+        "get_me",
+        "get_usage",
+        "get_dataset",
+        "list_files",
+        "delete_file",
+        "list_versions",
+        "cancel_job",
+        "get_job",
+    ]
+    named = {
+        operation["operationId"]: operation for verbs in document["paths"].values() for operation in verbs.values()
+    }
+    assert [name for name in silent if "422" in named[name]["responses"]] == []
+    assert [
+        name for name in ("put_file", "list_jobs", "get_version", "retry_job") if "422" not in named[name]["responses"]
+    ] == []
 
 
 def test_request_bodies_when_described_then_have_examples_that_are_valid(document: dict[str, Any]) -> None:
@@ -65,6 +96,7 @@ def test_request_bodies_when_described_then_have_examples_that_are_valid(documen
         "WebhookPatch",
         "WebhookRotate",
         "DatasetImport",
+        "UploadUrlsWanted",
     ):
         schema = document["components"]["schemas"][name]
         for example in schema["examples"]:

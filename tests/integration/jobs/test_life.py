@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.jobs.cancel import cancel_job
 from app.jobs.checkpoint import drop_old_checkpoints, save_checkpoint
-from app.jobs.claim import claim_job
+from app.jobs.claim import claim_job, claim_next
 from app.jobs.commit import Outcome, commit_result
 from app.jobs.dispatch import due_jobs
 from app.jobs.finish import TRIES, AttemptEnd, fail_attempt, release_attempt
@@ -221,7 +221,7 @@ def test_reap_when_the_reaper_was_away_then_waits_for_the_owners(engine: Engine)
 def test_dispatch_when_a_hint_was_sent_then_sends_it_again_only_later(engine: Engine):
     with engine.begin() as conn:
         low, high = queue_job(conn)["id"], queue_job(conn, seed=1, priority=5)["id"]
-        assert due_jobs(conn, 30) == [(high, "cpu"), (low, "cpu")]
+        assert due_jobs(conn, 30) == [(high, "cpu", None), (low, "cpu", None)]
         assert due_jobs(conn, 30) == []
     with engine.begin() as conn:
         assert len(due_jobs(conn, 0)) == 2
@@ -237,3 +237,36 @@ def test_checkpoints_when_more_than_two_then_the_oldest_blobs_go(engine: Engine)
         again = retry_job(conn, "ten_a", row["id"])
         assert (again["retry_of"], again["checkpoint"]["step"]) == (row["id"], 3)
         assert list(conn.scalars(select(artifact.c.sha256).where(artifact.c.owner == again["id"]))) == ["3" * 64]
+
+
+def test_claim_next_when_jobs_wait_then_takes_the_first_due_of_its_queues(engine: Engine):
+    with engine.begin() as conn:
+        later, low, high, other = (queue_job(conn, seed=seed, priority=seed % 3)["id"] for seed in range(4))
+        conn.execute(update(job).where(job.c.id == other).values(queue="gpu", priority=9))
+        conn.execute(
+            update(job).where(job.c.id == later).values(priority=9, available_at=func.now() + text("interval '1 hour'"))
+        )
+    taken = []
+    for _ in range(3):
+        with engine.begin() as conn:
+            row = claim_next(conn, ["cpu", "io"], "worker", 30)
+            taken.append(row and row["id"])
+    assert taken == [high, low, None]
+
+
+def test_claim_next_when_many_try_then_every_job_has_one_owner(engine: Engine):
+    with engine.begin() as conn:
+        ids = {queue_job(conn, seed=seed)["id"] for seed in range(30)}
+
+    def claim(number: int) -> list[str]:
+        taken = []
+        while True:
+            with engine.begin() as conn:
+                row = claim_next(conn, ["cpu"], f"worker{number}", 30)
+            if row is None:
+                return taken
+            taken.append(row["id"])
+
+    with ThreadPoolExecutor(6) as pool:
+        shares = list(pool.map(claim, range(6)))
+    assert sorted(job_id for share in shares for job_id in share) == sorted(ids)

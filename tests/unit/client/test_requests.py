@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from distillery import AsyncClient, Client, errors
+from distillery import AsyncClient, Client, _requests, errors
 from tests.unit.client.http_server import Answer, Script, document, in_turn, problem, serving
 
 JOB = {"id": "job_1", "state": "queued", "method": "m", "dataset": "ds_1@1"}
@@ -28,6 +28,7 @@ def awaited(url: str, ask: Ask) -> Any:
 
 
 both = pytest.mark.parametrize("through", [blocking, awaited])
+backoff = _requests._backoff  # here the tries themselves make no pauses
 
 
 def outcome(through: Any, script: Script, ask: Ask) -> tuple[Any, Any]:
@@ -55,10 +56,45 @@ def test_get_when_service_is_unavailable_then_tries_again(through: Any) -> None:
 
 
 @both
-def test_get_when_unavailable_for_good_then_gives_up_after_five_tries(through: Any) -> None:
+def test_get_when_unavailable_for_good_then_gives_up_after_ten_tries(through: Any) -> None:
     error, server = outcome(through, in_turn(problem(503, "stopping")), lambda c: c.job("job_1"))
     assert isinstance(error, errors.ServerError)
+    assert len(server.asked) == 10
+
+
+@both
+def test_get_when_the_service_goes_and_comes_back_then_is_answered(through: Any) -> None:
+    cut = Answer(200, b"{}", cut_after=1)
+    job, server = outcome(through, in_turn(problem(503, "stopping"), *[cut] * 8, document(JOB)), lambda c: c.job("j"))
+    assert job.state == "queued"
+    assert len(server.asked) == 10
+
+
+@both
+def test_get_when_nobody_has_ever_answered_then_gives_up_soon(through: Any) -> None:
+    error, server = outcome(through, in_turn(Answer(200, b"{}", cut_after=1)), lambda c: c.job("job_1"))
+    assert isinstance(error, errors.ConnectionLost)
     assert len(server.asked) == 5
+
+
+def test_pauses_when_summed_up_then_outlast_a_restart_but_not_a_users_patience() -> None:
+    assert 10 < sum(backoff(attempt) for attempt in range(1, _requests.TRIES)) < 40
+    assert sum(backoff(attempt) for attempt in range(1, 5)) < 6
+
+
+@both
+def test_delete_when_the_answer_to_the_first_try_was_lost_then_gone_is_what_was_wanted(through: Any) -> None:
+    script = in_turn(document({"id": "ds_1"}, ETag='"v1"'), Answer(200, b"{}", cut_after=1), problem(404, "not_found"))
+    nothing, server = outcome(through, script, lambda c: c.datasets.delete("ds_1"))
+    assert nothing is None
+    assert server.paths()[1:] == ["DELETE /v1/datasets/ds_1"] * 2
+
+
+@both
+def test_delete_when_there_never_was_such_a_thing_then_raises_not_found(through: Any) -> None:
+    script = in_turn(document({"id": "ds_1"}, ETag='"v1"'), problem(404, "not_found"))
+    error, _ = outcome(through, script, lambda c: c.datasets.delete("ds_1"))
+    assert isinstance(error, errors.NotFound)
 
 
 @both

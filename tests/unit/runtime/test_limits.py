@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from worker.runtime.errors import JobError
 from worker.runtime.limits import as_job_error
@@ -28,6 +29,8 @@ def cpu_allocator_error() -> BaseException:
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), "out_of_memory"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "out_of_memory"),
         (OSError(errno.ENOSPC, "No space left on device"), "disk_full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk_full"),
+        (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), "disk_full"),
         (JobError("diverged", "the loss is not finite"), "diverged"),
         (ZeroDivisionError("division by zero"), "internal"),
     ],
