@@ -77,6 +77,13 @@ def points(estimate: Estimate, scale: float = 100.0) -> str:
     return f"{sign}{number(scale * estimate.value, 1)} [{low}, {high}]"
 
 
+def ends(low: float | None, high: float | None, scale: float = 1.0, decimals: int = 1) -> str:
+    """The ends of an interval: [95.1, 97.6]; nothing where one is not known."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"[{number(scale * low, decimals)}, {number(scale * high, decimals)}]"
+
+
 def _three_digits(value: float) -> str:
     if value >= 100:
         return number(round(value))
