@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from worker.kinds.bandit.policies import Policy
 from worker.kinds.bandit.support import Support
+from worker.kinds.bandit.truth import Truth
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 PER_ROUND = ("action", "reward", "propensity", "user", "position", "timestamp", "weight", "split")
@@ -21,9 +22,10 @@ class BanditLog:
     `action` (n,) int32; `reward` (n,) float64; `propensity` (n,) float64 in (0, 1], the logging policy's probability
     of the logged action; `contexts` (U, d) float32, one row per distinct context, d may be 0; `context_index` (n,)
     int32, the row of every round, or None when round i has row i. `logging`: the whole logging policy where it is
-    known; `support`: the actions it may take, where only those are. `targets`: uploaded target policies by name. `embeddings` (A, d_e) float32; `hierarchy` (levels, A) int32,
-    group of every action from coarse to fine. `user` (n,): rounds of one user stay together in folds and resampling.
-    `weight` (n,): how many rounds a row stands for. `reward_range`: declared bounds. `split` (n,) int8.
+    known; `support`: the actions it may take, where only those are. `targets`: uploaded target policies by name.
+    `embeddings` (A, d_e) float32; `hierarchy` (levels, A) int32, group of every action from coarse to fine. `user`
+    (n,): rounds of one user stay together in folds and resampling. `weight` (n,): how many rounds a row stands for.
+    `reward_range`: declared bounds. `split` (n,) int8. `truth`: the expected rewards that a simulated log was drawn from.
     """
 
     action: NDArray[np.int32]
@@ -45,6 +47,7 @@ class BanditLog:
     action_ids: NDArray[np.str_] | None = None
     warnings: tuple[str, ...] = ()
     support: Support | None = None
+    truth: Truth | None = None
 
     @property
     def n(self) -> int:
@@ -75,5 +78,6 @@ class BanditLog:
             context_index=self.rows[rounds],
             logging=None if self.logging is None else self.logging.take(rounds),
             support=None if self.support is None else self.support.take(rounds),
+            truth=None if self.truth is None else self.truth.take(rounds),
             targets={name: policy.take(rounds) for name, policy in self.targets.items()},
         )

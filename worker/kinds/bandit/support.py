@@ -1,9 +1,9 @@
 """Deficient support: actions the logging policy never takes, what they hide, and what can be done about it.
 
 U(x) = {a : mu(a|x) = 0}. Importance weighting sees nothing of the target's mass there, so its bias is minus the missed
-reward, E_x sum_{a in U(x)} pi(a|x) q(x,a), and E[w] = 1 - m with m the unsupported mass. Three remedies (arXiv:2006.09438):
-restrict the actions, extrapolate the reward, restrict the policy. Sums over actions go through the supported actions of
-each row or through blocks; rounds x actions is never formed.
+reward, E_x sum_{a in U(x)} pi(a|x) q(x,a), and E[w] = 1 - m with m the unsupported mass. Three remedies
+(arXiv:2006.09438): restrict the actions, extrapolate the reward, restrict the policy. Sums over actions go through the
+supported actions of each row or through blocks; rounds x actions is never formed.
 """
 
 from __future__ import annotations
@@ -290,7 +290,7 @@ def restrict_policy(terms: Terms, k: float) -> PerRound:
 def _nothing_left(pair: int) -> JobError:
     return JobError(
         "no_supported_action",
-        f"In at least one context (number {pair} of the distinct ones) no action of the policy was possible in the log.",
+        f"In some context (number {pair} of the distinct ones) no action of the policy was possible in the log.",
         hint="Use bounds or extrapolation there, or leave these contexts out.",
         pointer="/params/support",
     )

@@ -37,9 +37,10 @@ def group_mass(policy: Policy, labels: NDArray[np.integer], actions: NDArray[np.
         masses = sparse.csr_array(table.entries.astype(np.float64) @ onehot)
         masses.sort_indices()
         size = np.bincount(labels, minlength=n_groups).astype(np.float64)
-        floor = None if table.floor is None else table.floor[rows] * size[groups]
         found = SparseTable(masses).gather(rows, groups[:, None])[:, 0]
-        return (found if floor is None else found + floor)[back]
+        if table.floor is not None:
+            found = found + table.floor[rows] * size[groups]
+        return found[back]
     return _blockwise(policy, rows, groups, onehot)[back]
 
 
@@ -53,7 +54,9 @@ def outcome_embeddings(log: BanditLog, rounds: NDArray[np.integer], ctx: Context
     return TwoTowers(width=width, lipschitz=True).fit(log, rounds, ctx=ctx).right
 
 
-def _blockwise(policy: Policy, rows: NDArray[np.integer], groups: NDArray[np.int64], onehot: sparse.csr_array) -> Floats:
+def _blockwise(
+    policy: Policy, rows: NDArray[np.integer], groups: NDArray[np.int64], onehot: sparse.csr_array
+) -> Floats:
     # Rows come sorted (they are the high part of a sorted key), so a dense row is computed once, not once a group.
     distinct, place = np.unique(rows, return_inverse=True)
     table = policy.table

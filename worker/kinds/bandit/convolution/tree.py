@@ -1,0 +1,213 @@
+"""Tree convolution: actions share their mass evenly inside their group, for cuts of a hierarchy from leaves to root.
+
+The hierarchy is the user's own where there is one, Ward's agglomerative clustering up to 20,000 actions, and balanced
+two-way splits above (arXiv:2310.15433 uses a tree of meta-actions; how its tree is grown is our choice).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import linkage
+
+from worker.kinds.bandit.policies import Floats
+from worker.runtime.errors import JobError
+
+WARD_ACTIONS = 20_000
+_ROUNDS = 5  # of 2-means in a split
+
+
+@dataclass(frozen=True)
+class TreePath:
+    """`labels` (T, A) int32: group of every action at every level, nested, singletons first."""
+
+    labels: NDArray[np.int32]
+    family: str = field(default="tree", init=False)
+
+    @cached_property
+    def taus(self) -> tuple[float, ...]:
+        """The number of groups of every level, from A down."""
+        return tuple(float(level.max() + 1) for level in self.labels)
+
+    @property
+    def n_actions(self) -> int:
+        """Number of actions A."""
+        return self.labels.shape[1]
+
+    @property
+    def row_cost(self) -> float:
+        """See `Convolution`."""
+        return float(self.n_actions)
+
+    @cached_property
+    def sizes(self) -> list[Floats]:
+        """Actions in every group, level by level."""
+        return [np.bincount(level).astype(np.float64) for level in self.labels]
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        """Actions sorted so that every group of every level is one run."""
+        return np.lexsort(self.labels)
+
+    @cached_property
+    def _runs(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """For every level (where its runs start among those of the finer level, the group of every run)."""
+        runs: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        keys = self._order
+        for level in self.labels:
+            labels = level[keys].astype(np.int64)
+            starts = np.flatnonzero(np.concatenate([[True], labels[1:] != labels[:-1]]))
+            runs.append((starts, labels[starts]))
+            keys = keys[starts]
+        return runs
+
+    def group_masses(self, values: Floats) -> list[Floats]:
+        """Mass of every group (u, G) at every level of distributions (u, A), each from the finer one."""
+        finer = values[:, self._order]
+        masses: list[Floats] = []
+        for starts, groups in self._runs:
+            finer = np.add.reduceat(finer, starts, axis=1)
+            mass = np.empty_like(finer)
+            mass[:, groups] = finer
+            masses.append(mass)
+        return masses
+
+    def row_sums(self) -> Floats:
+        """See `Convolution`."""
+        return np.ones(self.labels.shape)
+
+    def entries(
+        self, actions: NDArray[np.integer], others: NDArray[np.integer], mass: Floats, owner: NDArray[np.integer], n: int
+    ) -> Floats:
+        """See `Convolution`; from the root down, so that entries drop out as the groups part."""
+        smoothed = np.empty((len(self.labels), n))
+        for level in range(len(self.labels) - 1, -1, -1):
+            groups = self.labels[level]
+            group = groups[actions]
+            together = np.flatnonzero(group == groups[others])
+            if len(together) < len(actions):
+                actions, others, mass, owner, group = (
+                    part[together] for part in (actions, others, mass, owner, group)
+                )
+            smoothed[level] = np.bincount(owner, mass / self.sizes[level][group], n)
+        return smoothed
+
+    def rows(self, values: Floats, row_of: NDArray[np.integer], actions: NDArray[np.integer]) -> Floats:
+        """See `Convolution`."""
+        smoothed = np.empty((len(self.labels), len(actions)))
+        for level, mass in enumerate(self.group_masses(values)):
+            group = self.labels[level][actions]
+            smoothed[level] = mass[row_of, group] / self.sizes[level][group]
+        return smoothed
+
+    def tables(self, values: Floats, level: int) -> Floats:
+        """See `Convolution`."""
+        if level == 0:
+            return values
+        order = np.argsort(self.labels[level], kind="stable")
+        starts = np.concatenate([[0], np.cumsum(self.sizes[level])[:-1]]).astype(np.int64)
+        masses = np.add.reduceat(values[:, order], starts, axis=1)
+        return (masses / self.sizes[level])[:, self.labels[level]]
+
+    def sample(self, level: int, actions: NDArray[np.integer], rng: np.random.Generator) -> NDArray[np.integer]:
+        """See `Convolution`."""
+        order = np.argsort(self.labels[level], kind="stable")
+        starts = np.concatenate([[0], np.cumsum(self.sizes[level])[:-1]]).astype(np.int64)
+        group = self.labels[level][actions]
+        return order[starts[group] + (rng.random(len(actions)) * self.sizes[level][group]).astype(np.int64)]
+
+    def keeping_mass(self) -> TreePath:
+        """See `Convolution`; a tree keeps mass under either normalisation."""
+        return self
+
+
+def tree(
+    points: Floats | None = None,
+    hierarchy: NDArray[np.integer] | None = None,
+    groups: tuple[int, ...] | None = None,
+) -> TreePath:
+    """Cuts with A/{1, 2, 4, ...} to 1 groups of a hierarchy of points (A, d), or every level of a given hierarchy.
+
+    `hierarchy` (levels, A) runs from coarse to fine; a level that does not nest in the coarser one is split by it.
+    """
+    if hierarchy is not None:
+        return TreePath(_nested(hierarchy))
+    if points is None:
+        raise JobError("embedding_required", "A tree of actions needs embeddings or a hierarchy of them.")
+    n = len(points)
+    if groups is None:
+        groups = tuple(n >> shift for shift in range(n.bit_length()))
+    wanted = sorted({n, *(max(1, min(n, count)) for count in groups)}, reverse=True)
+    if n > WARD_ACTIONS:
+        return TreePath(_halved(points, len(wanted)))
+    return TreePath(_ward_cuts(points, wanted))
+
+
+def _nested(hierarchy: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Levels from singletons to one group, each level of the hierarchy crossed with the coarser ones."""
+    n = hierarchy.shape[1]
+    levels = [np.zeros(n, np.int32)]
+    for raw in hierarchy:
+        pair = np.stack([levels[-1], raw])
+        crossed = np.unique(pair, axis=1, return_inverse=True)[1].ravel().astype(np.int32)
+        if crossed.max() > levels[-1].max():
+            levels.append(crossed)
+    if levels[-1].max() + 1 < n:
+        levels.append(np.arange(n, dtype=np.int32))
+    return np.stack(levels[::-1]) if n > 1 else np.zeros((1, 1), np.int32)
+
+
+def _ward_cuts(points: Floats, wanted: list[int]) -> NDArray[np.int32]:
+    """Labels (T, A) of Ward's clustering cut to given numbers of groups, most groups first."""
+    n = len(points)
+    if n == 1:
+        return np.zeros((1, 1), np.int32)
+    merges = linkage(points, "ward")[:, :2].astype(np.int64).tolist()
+    parent = np.arange(2 * n - 1)
+    levels: list[NDArray[np.int32]] = []
+    done = 0
+    for count in wanted:
+        for step in range(done, n - count):
+            parent[merges[step]] = n + step
+        done = max(done, n - count)
+        root = np.arange(n)
+        while np.any(parent[root] != root):
+            root = parent[root]
+        levels.append(np.unique(root, return_inverse=True)[1].astype(np.int32))
+        parent[:n] = root
+    return np.stack(levels)
+
+
+def _halved(points: Floats, depth: int) -> NDArray[np.int32]:
+    """Labels (depth, A): every group split into two halves of equal size along the line between two means.
+
+    All groups of a level are split at once: actions are sorted by (group, place on the line) and cut in the middle.
+    """
+    n = len(points)
+    narrow = points.astype(np.float32)
+    levels = [np.zeros(n, np.int32)]
+    order = np.arange(n)
+    starts = np.array([0])
+    rng = np.random.default_rng(0)
+    while len(levels) < depth and len(starts) < n:
+        sizes = np.diff(np.append(starts, n))
+        line = rng.standard_normal((len(starts), points.shape[1])).astype(np.float32)
+        group = np.repeat(np.arange(len(starts)), sizes)
+        middle = starts + (sizes + 1) // 2
+        for _ in range(_ROUNDS):
+            place = np.einsum("ij,ij->i", narrow[order], line[group])
+            order = order[np.lexsort((place, group))]
+            below = np.concatenate([np.zeros((1, points.shape[1])), np.cumsum(points[order], axis=0)])
+            low = (below[middle] - below[starts]) / (middle - starts)[:, None]
+            high = (below[starts + sizes] - below[middle]) / np.maximum(sizes - (middle - starts), 1)[:, None]
+            line = (high - low).astype(np.float32)
+        starts = np.unique(np.concatenate([starts, middle[middle < starts + sizes]]))
+        labels = np.empty(n, np.int32)
+        labels[order] = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, n)))
+        levels.append(labels)
+    if levels[-1].max() + 1 < n:
+        levels.append(np.arange(n, dtype=np.int32))
+    return np.stack(levels[::-1])
