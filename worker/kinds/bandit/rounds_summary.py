@@ -44,9 +44,5 @@ def summary_of_rounds(train: BanditLog, pick: Pick, settings: dict[str, Any], ct
     rounds, omega = pick
     kept = train.take(rounds)
     kept = replace(kept, weight=omega * kept.round_weight, split=np.zeros(len(rounds), np.int8))
-    return RoundsSummary(
-        kept,
-        settings
-        | {"rounds": len(rounds), "of": train.n, "seed": ctx.seed, "weight_sum": float(kept.round_weight.sum())},
-        tuple(ctx.warnings),
-    )
+    counted = {"rounds": len(rounds), "of": train.n, "seed": ctx.seed, "weight_sum": float(kept.round_weight.sum())}
+    return RoundsSummary(kept, settings | counted, tuple(ctx.warnings))
