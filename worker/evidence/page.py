@@ -14,7 +14,6 @@ from worker.evidence import wording
 from worker.evidence.findings import Findings
 from worker.evidence.table import Cell, Column, Table
 
-_FOLDED = ("metrics", "tuning")
 _LIFTED = ("n", "seeds")
 
 
@@ -92,7 +91,7 @@ def show(table: Table) -> ShownTable:
         table.note,
         tuple((c.label, _shown_unit(c), c.kind == "number") for c in columns),
         tuple(rows),
-        table.name in _FOLDED,
+        table.folded,
     )
 
 

@@ -58,6 +58,8 @@ class NeighbourPath:
         self, actions: NDArray[np.integer], others: NDArray[np.integer], mass: Floats, owner: NDArray[np.integer], n: int
     ) -> Floats:
         """See `Convolution`; a binary search among the neighbours an entry."""
+        if not len(actions):
+            return np.zeros((len(self.taus), n))
         first = np.asarray(self.sources[actions, others]).ravel()
         near = np.flatnonzero(first)
         return self._by_level(owner[near], first[near], mass[near], n)

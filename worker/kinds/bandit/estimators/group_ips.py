@@ -39,7 +39,7 @@ def group_mass(policy: Policy, labels: NDArray[np.integer], actions: NDArray[np.
         size = np.bincount(labels, minlength=n_groups).astype(np.float64)
         found = SparseTable(masses).gather(rows, groups[:, None])[:, 0]
         if table.floor is not None:
-            found = found + table.floor[rows] * size[groups]
+            found = found + np.asarray(table.floor)[rows] * size[groups]
         return found[back]
     return _blockwise(policy, rows, groups, onehot)[back]
 
@@ -64,7 +64,7 @@ def _blockwise(
     found = np.empty(len(rows))
     bounds = np.searchsorted(place, np.arange(0, len(distinct) + step, step))
     for i, start in enumerate(range(0, len(distinct), step)):
-        mass = table.dense(distinct[start : start + step]) @ onehot
+        mass = np.asarray(table.dense(distinct[start : start + step]) @ onehot)
         part = slice(bounds[i], bounds[i + 1])
         found[part] = mass[place[part] - start, groups[part]]
     return found

@@ -1,13 +1,14 @@
 """The policies that are learnt: softmax of the product of a context's and an action's vector.
 
-Every model is pi(a|x) = softmax(h(x) . v_a + b_a). `linear`: h(x) = x and v_a free. `mlp`: h a ReLU network. Above 5,000
-actions `two-tower`: v_a is a linear image of the action's features (free without features), so that actions share what
-is learnt. One form for all of them means one export, one numpy predictor, and a `ScorerTable` for evaluation.
+Every model is pi(a|x) = softmax(h(x) . v_a + b_a). `linear`: h(x) = x and v_a free. `mlp`: h a ReLU network. Above
+5,000 actions `two-tower`: v_a is a linear image of the action's features (free without features), so that actions share
+what is learnt. One form for all of them means one export, one numpy predictor, and a `ScorerTable` for evaluation.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ HIDDEN = 64  # width of the hidden layer
 
 @dataclass(frozen=True)
 class Shape:
-    """What a model is built from: `kind` linear | mlp | two-tower-linear | two-tower-mlp; d, A; d_e of features or 0."""
+    """What a model is made from: `kind` linear | mlp | two-tower-linear | two-tower-mlp; d, A; d_e of features or 0."""
 
     kind: str
     d: int
@@ -51,7 +52,7 @@ class PolicyModel(nn.Module):
             sizes.append(HIDDEN)
         if towers:
             sizes.append(WIDTH)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.relu = [not (towers and number == len(self.layers) - 1) for number in range(len(self.layers))]
         self.register_buffer("features", features, persistent=False)
         self.map = nn.Parameter(torch.zeros(shape.d_action if features is not None else shape.n_actions, width))

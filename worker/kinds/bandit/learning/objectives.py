@@ -20,8 +20,8 @@ from worker.kinds.bandit.learning.poem import Expansion, poem, poem_majorised
 class Batch:
     """Rounds of one step, all (m,) float64.
 
-    `weight`: w, the differentiable one. `modelled`: sum over actions of pi times modelled rewards (all actions in doubly
-    robust objectives, the unsupported ones in reward extrapolation). `q_logged`: the model at the logged action.
+    `weight`: w, the differentiable one. `modelled`: sum over actions of pi times modelled rewards (all actions in
+    doubly robust objectives, the unsupported ones in reward extrapolation). `q_logged`: the model at the logged action.
     `count`: how many rounds a row stands for.
     """
 

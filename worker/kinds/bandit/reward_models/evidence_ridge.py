@@ -91,7 +91,9 @@ class _Columns:
         ones = np.ones((len(self.x), 1))
         if form == "bilinear":
             left = self.x_lead @ rest.reshape(self.x_lead.shape[1], -1)
-            return Bilinear(context, constant, np.concatenate([ones, left], 1), np.concatenate([linear, self.e_lead], 1))
+            return Bilinear(
+                context, constant, np.concatenate([ones, left], 1), np.concatenate([linear, self.e_lead], 1)
+            )
         # cos(a + b) = cos a cos b - sin a sin b parts context and action.
         of_context, of_action = self.x @ self.x_waves + self.phases, self.e @ self.e_waves
         scaled = np.sqrt(2.0) * rest

@@ -45,7 +45,9 @@ class Arrays:
                 block = array.take(min(_CHUNK, total - start))
                 if wanted.kind == "i":
                     _check_whole(block, wanted, name, self.source.name)
-                with np.errstate(over="ignore"):  # a float64 above float32's range becomes infinite, and is refused later
+                with np.errstate(
+                    over="ignore"
+                ):  # a float64 above float32's range becomes infinite, and is refused later
                     values[start : start + len(block)] = block
                 self.meter.tick()
         return values.reshape(array.shape, order="F" if array.column_major else "C")
@@ -55,6 +57,15 @@ class Arrays:
         if math.prod(self.shapes[name]) != 1:
             raise JobError("invalid_input", f"The array {name!r} of {self.source.name} should hold one number.")
         return int(self.read(name, np.int64).reshape(-1)[0])
+
+    def word(self, name: str) -> str:
+        """A short text, as scipy writes the layout of a matrix; "" when it is something else."""
+        if self.kinds[name] not in "US" or math.prod(self.shapes[name]) != 1:
+            return ""
+        with zipfile.ZipFile(self.source.path) as archive:
+            array = open_array(archive, name, self.meter)
+            value = array.take(1)[0] if array.dtype.itemsize <= 64 else ""
+        return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
 
     def words(self, name: str) -> pa.Array:
         """A one-dimensional array of ids as strings."""
@@ -93,7 +104,9 @@ def open_arrays(source: Source, meter: Meter) -> Arrays:
             )
         raise
     except DAMAGE as broken:
-        raise JobError("invalid_input", f"{source.name} is a damaged npz: {broken}.", hint="Upload it again.") from broken
+        raise JobError(
+            "invalid_input", f"{source.name} is a damaged npz: {broken}.", hint="Upload it again."
+        ) from broken
     return Arrays(source, meter, shapes, kinds)
 
 

@@ -44,7 +44,10 @@ class IngestOptions(ReadOptions):
     )
     hash_columns: int = Field(32, ge=1, le=4096, description="Columns that the values of a hashed category fall into.")
     n_actions: MaybeInt = Field(
-        None, ge=1, le=10_000_000, description="Number of actions when ids are positions 0..n_actions-1; null: those seen."
+        None,
+        ge=1,
+        le=10_000_000,
+        description="Number of actions when ids are positions 0..n_actions-1; null: those seen.",
     )
     reward_is_cost: bool = Field(False, description="The reward column holds costs: its sign is turned.")
     r_min: MaybeFloat = Field(None, description="Smallest reward there can be; needed by intervals with guarantees.")

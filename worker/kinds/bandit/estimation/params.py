@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 EstimatorName = Literal[
-    "dm", "ips", "cips", "snips", "dr", "sndr", "switch", "dros", "sgips", "sgdr", "mips", "snmips", "mdr", "offcem",
-    "pc_ips", "pc_snips", "pc_dr", "pc_sndr", "sim",
+    "dm", "ips", "cips", "snips", "dr", "sndr", "switch", "dros", "sgips", "sgdr", "bipw", "mips", "snmips", "mdr",
+    "offcem", "group_ips", "sim", "pc_ips", "pc_snips", "pc_dr", "pc_sndr", "pc_cips", "pc_switch", "pc_dros",
+    "pc_sgips", "pc_sgdr",
 ]  # fmt: skip
 TargetName = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -27,7 +28,7 @@ class EstimateParams(BaseModel):
     estimators: list[EstimatorName] = Field(
         ["snips", "dr", "pc_snips", "pc_sndr"],
         min_length=1,
-        max_length=19,
+        max_length=26,
         description="Estimators that stand beside the selected estimate in the table.",
     )
     convolution: Literal["auto", "kernel", "tree", "ball", "knn"] = Field(
@@ -80,14 +81,3 @@ class EstimateParams(BaseModel):
         None, ge=30, description="Estimate on this many rounds drawn at random; intervals widen accordingly."
     )
     round_values: bool = Field(False, description="Deliver every round's values as rounds.parquet.")
-
-
-class EvaluateParams(BaseModel):
-    """How what a bandit job makes is judged on held-out rounds."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    alpha: float = Field(0.05, ge=0.001, le=0.5, description="One minus the level of the intervals.")
-    epsilon: float = Field(0.05, gt=0, le=0.5, description="Share of the full-data value that counts as equivalent.")
-    estimator: Literal["snips", "dr", "sndr"] = Field("snips", description="Estimator on the held-out rounds.")
-    seeds: int = Field(3, ge=1, le=20, description="Trainings of a policy on each set of rounds.")
