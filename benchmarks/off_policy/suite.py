@@ -19,6 +19,7 @@ from benchmarks.off_policy.environments import Mismatch, Shape, World, suite_wor
 from benchmarks.record import write
 from worker.kinds.bandit.convolution import Convolution, Family, convolution, logged
 from worker.kinds.bandit.convolution.weights import PathWeights
+from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimators.per_round import Terms
 from worker.kinds.bandit.policies import Floats, dense
 from worker.kinds.bandit.reward_models import evidence_ridge
@@ -28,6 +29,7 @@ from worker.kinds.bandit.selection.policy_ess import policy_ess
 FAMILIES: tuple[Family, ...] = ("tree", "knn")
 RULES = ("default", "median", "k5", "sndr_k10", "v_path", "slope_pp", "snips", "ips", "dm")
 LOGS = 30
+TABLE_BYTES = 100 * 2**20
 
 
 @dataclass(frozen=True)
@@ -63,15 +65,40 @@ def population_ess(path: Convolution, world: World, n: int) -> Floats:
     return policy_ess(path, pi, mu, exact=True if path.row_cost * len(contexts) <= 1e9 else None) * n / len(contexts)
 
 
-def estimates(path: Convolution, pess: Floats, world: World, n: int, seed: int) -> Estimates:
-    """All rules on one log."""
-    log = world.log(n, seed)
-    target, logging = log.targets["target"], log.logging
-    assert logging is not None
-    rounds = np.arange(n)
+@dataclass(frozen=True)
+class Smoothed:
+    """One path in one world: policy ESS of its candidates for n rounds, and their weights at logged actions.
+
+    All logs of a cell share both policies, so up to 1,000 actions the weights are tabulated once.
+    """
+
+    path: Convolution
+    pess: Floats
+    table: Floats | None
+
+    @classmethod
+    def of(cls, family: Family, world: World, n: int) -> Smoothed:
+        path = convolution(family, world.e.astype(np.float32))
+        table = None
+        if world.q.size * len(path.taus) * 8 <= TABLE_BYTES:
+            levels = range(len(path.taus))
+            table = np.stack([path.tables(world.pi, level) / path.tables(world.mu, level) for level in levels])
+        return cls(path, population_ess(path, world, n), table)
+
+    def weights(self, log: BanditLog) -> PathWeights:
+        if self.table is not None:
+            weight = self.table[:, log.rows, log.action]
+        else:
+            assert log.logging is not None
+            weight = logged(self.path, log.targets["target"], log.action) / logged(self.path, log.logging, log.action)
+        return PathWeights(self.path.family, self.path.taus, self.path.taus, weight, self.pess)
+
+
+def modelled(log: BanditLog) -> Terms:
+    """Rewards with the predictions of the evidence-chosen ridge."""
+    rounds = np.arange(log.n)
     model = evidence_ridge.fit(log, rounds)
-    terms = Terms(log.reward, np.ones(n), model.at(rounds, log.action), model.under(target, rounds))
-    return Estimates.of(path, pess, logged(path, target, log.action) / logged(path, logging, log.action), terms)
+    return Terms(log.reward, np.ones(log.n), model.at(rounds, log.action), model.under(log.targets["target"], rounds))
 
 
 @dataclass(frozen=True)
@@ -83,8 +110,7 @@ class Estimates:
     selected: Selected
 
     @classmethod
-    def of(cls, path: Convolution, pess: Floats, weight: Floats, terms: Terms) -> Estimates:
-        weights = PathWeights(path.family, path.taus, path.taus, weight, pess)
+    def of(cls, weights: PathWeights, terms: Terms) -> Estimates:
         chosen = select(weights, terms, reward_range=(0.0, 1.0))
         votes = chosen.parts
         assert terms.dm is not None
@@ -113,11 +139,15 @@ def run_cell(cell: Cell, logs: int, families: tuple[Family, ...] = FAMILIES) -> 
     world = suite_world(cell.n_actions, cell.seed, cell.shape, cell.mismatch)
     out: dict[str, Any] = {"cell": cell.name, "n_actions": cell.n_actions, "n": cell.n}
     out |= {"mismatch": cell.mismatch, "shape": cell.shape, "value": world.value}
-    for family in families:
-        path = convolution(family, world.e.astype(np.float32))
-        pess = population_ess(path, world, cell.n)
-        out["pess"] = float(pess[0])
-        drawn = [estimates(path, pess, world, cell.n, 10_000 * cell.seed + seed) for seed in range(logs)]
+    smoothed = {family: Smoothed.of(family, world, cell.n) for family in families}
+    out["pess"] = float(smoothed[families[0]].pess[0])
+    by_family: dict[str, list[Estimates]] = {family: [] for family in families}
+    for seed in range(logs):
+        log = world.log(cell.n, 10_000 * cell.seed + seed)
+        terms = modelled(log)
+        for family in families:
+            by_family[family].append(Estimates.of(smoothed[family].weights(log), terms))
+    for family, drawn in by_family.items():
         errors = {rule: float(np.mean([(d.rules[rule] - world.value) ** 2 for d in drawn])) for rule in RULES}
         errors["oracle"] = float(np.min(np.mean([(d.path - world.value) ** 2 for d in drawn], axis=0)))
         covered = np.mean([abs(d.selected.value - world.value) <= floored(d.selected) for d in drawn])

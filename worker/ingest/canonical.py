@@ -23,8 +23,8 @@ def canonical(
     """A batch whose columns are named by role in canonical types, every cell checked.
 
     user, item, split: dictionary<int32, string>, trimmed, never empty; rating: float64, finite; timestamp: int64,
-    null when missing; the roles in `numeric`: float64, NaN when missing. `first_row`: rows of this table that came before. Raises `JobError` with the row number,
-    counted from 1 without the header.
+    null when missing; the roles in `numeric`: float64, NaN when missing. `first_row`: rows of this table that came
+    before. Raises `JobError` with the row number, counted from 1 without the header.
     """
     meter.rows_read(batch.num_rows, where)
     columns = []

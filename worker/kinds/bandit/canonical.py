@@ -64,9 +64,13 @@ def write(log: BanditLog, folder: Path, told: Mapping[str, Any] | None = None) -
         entries = log.support.entries
         _save(
             folder / "support",
-            {"indices": entries.indices.astype(np.int32), "indptr": entries.indptr, "everything": log.support.everything,
-             "index": log.support.index},
-        )  # fmt: skip
+            {
+                "indices": entries.indices.astype(np.int32),
+                "indptr": entries.indptr,
+                "everything": log.support.everything,
+                "index": log.support.index,
+            },
+        )
     policies = ({_LOGGING: log.logging} if log.logging is not None else {}) | {
         _TARGET + name: policy for name, policy in sorted(log.targets.items())
     }

@@ -216,7 +216,7 @@ def _weights(raw: RawLog) -> NDArray[np.float64] | None:
         row = int(np.argmax(wrong)) + 1
         raise JobError(
             "invalid_input",
-            f"The round weight in row {row:,} is {raw.weight[row - 1]:g}; weights are finite, not negative, and not all 0.",
+            f"The round weight in row {row:,} is {raw.weight[row - 1]:g}; weights are finite, not below 0, not all 0.",
             pointer="/columns/weight",
         )
     return raw.weight

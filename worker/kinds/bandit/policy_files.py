@@ -166,7 +166,8 @@ def pairs(raw: RawPolicy, around: Surroundings) -> tuple[NDArray[np.int64], NDAr
         at = int(np.argmax((row < 0) | (row >= around.n))) + 1
         raise JobError(
             "invalid_input",
-            f"Row {at:,} of {raw.name} names no round of the log (rounds are 0 to {around.n - 1:,}, or ids of a column round).",
+            f"Row {at:,} of {raw.name} names no round of the log.",
+            hint=f"Rounds are 0 to {around.n - 1:,} in the order of the log, or the ids of its column round.",
             pointer="/files",
         )
     return row, action
@@ -233,8 +234,8 @@ def _scorer(raw: RawPolicy, around: Surroundings) -> tuple[Table, NDArray[np.int
     if not fits or (bias is not None and bias.shape != (around.actions.n,)):
         raise JobError(
             "invalid_input",
-            f"The scorer {raw.name} has weights {weights.shape}, which do not lead from contexts "
-            f"{None if contexts is None else contexts.shape} to embeddings {None if embeddings is None else embeddings.shape}.",
+            f"The scorer {raw.name} has weights {weights.shape}, which do not lead from its contexts "
+            f"{getattr(contexts, 'shape', None)} to its embeddings {getattr(embeddings, 'shape', None)}.",
             hint="weights is (context columns, embedding columns); upload contexts and embeddings with it.",
             pointer="/files",
         )

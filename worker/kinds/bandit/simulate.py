@@ -130,7 +130,7 @@ def cut(probabilities: NDArray[np.float64], threshold: float) -> NDArray[np.floa
 
 
 def from_interactions(sources: Sources, given: IngestOptions, meter: Meter, ctx: Context) -> Built:
-    """A log over the most popular items: a user comes at random, the logging policy shows an item, a reward is drawn."""
+    """A log over the most popular items: a random user comes, the logging policy shows an item, a reward is drawn."""
     ratings, users, items, detection, graded = _ratings(sources, given, meter, ctx)
     n_users, n_items = ratings.shape
     low, high = (float(ratings.data.min()), float(ratings.data.max())) if graded else (0.0, 1.0)
@@ -298,8 +298,8 @@ def from_classes(
     told = {
         "propensity_source": "simulated",
         "simulation": {
-            "from": "classes", "classes": n_actions, "logging": given.multiclass_to_bandit, "alpha": given.simulated_alpha,
-            "beta": _beta(given), "threshold": given.simulated_threshold, "logging_labels": len(few),
+            "from": "classes", "classes": n_actions, "logging": given.multiclass_to_bandit,
+            "alpha": given.simulated_alpha, "beta": _beta(given), "threshold": given.simulated_threshold, "logging_labels": len(few),
             "target_epsilon": given.simulated_target,
         },
         "context_features": names,

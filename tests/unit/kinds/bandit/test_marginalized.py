@@ -161,7 +161,7 @@ def test_mdr_direct_part_additive_over_dimensions_equals_the_sum_over_joint_cate
 def test_selection_of_dimensions_returns_the_last_accepted_candidate():
     rng = np.random.default_rng(8)
     reward = rng.random(2000)
-    weights = {(0, 1): rng.lognormal(0, 2, 2000), (0,): rng.lognormal(0, 0.5, 2000), (1,): np.full(2000, 0.01)}
+    weights = {(0, 1): rng.lognormal(-2, 2, 2000), (0,): rng.lognormal(-0.125, 0.5, 2000), (1,): np.full(2000, 0.01)}
     estimate, kept = select_embedding(Terms(reward, reward), 2, weights.__getitem__, slope_pp, half_width=half_width)
     assert kept == (0,)
     assert estimate.value == pytest.approx((weights[(0,)] * reward).mean(), rel=1e-12)

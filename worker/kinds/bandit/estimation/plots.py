@@ -38,7 +38,7 @@ def agreement(found: list[TargetEstimate], logging: Estimated, n: int) -> Plot:
     return Plot(
         "agreement",
         "What each estimator says",
-        f"Estimated reward a round with intervals, by estimator; the line marks what the logging policy earned. {said}.",
+        f"Reward a round with intervals, by estimator; the line marks what the logging policy earned. {said}.",
         "interval",
         "reward a round",
         "",
@@ -72,7 +72,7 @@ def path(one: TargetEstimate, n: int) -> Plot:
     return Plot(
         f"path-{one.name}",
         f"{one.name}: the estimate along the smoothing path",
-        "Smoothing from left to right: the policy ESS grows and intervals shrink, while the bias of smoothing may grow.",
+        "From left to right smoothing and policy ESS grow and intervals shrink, while the bias may grow.",
         "line",
         "policy ESS (log scale)",
         "reward a round",

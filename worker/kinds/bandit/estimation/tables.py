@@ -6,9 +6,9 @@ import math
 from itertools import combinations
 
 from worker.evidence.table import Cell, Column, Table
+from worker.evidence.wording import decimals_of
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate, floored_difference
 from worker.kinds.bandit.estimation.prepare import Prepared
-from worker.kinds.bandit.estimation.wording import decimals_of
 from worker.kinds.bandit.intervals import holm
 
 Row = dict[str, Cell]
@@ -218,6 +218,7 @@ def path(found: list[TargetEstimate]) -> Table:
             Column("chosen", "Chosen", "text"),
         ),
         tuple(rows),
+        note="PC-SNDR and the expected bias use the reward model of largest evidence, not the one chosen for DR.",
         heading="Smoothing path",
         group="target",
         folded=True,

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from worker.evidence.wording import number
-
-
-def decimals_of(half_width: float, value: float = 1.0) -> int:
-    """Decimals that show two digits of a half-width (or three of a value without one), between 0 and 6."""
-    size = half_width if half_width > 0 and math.isfinite(half_width) else abs(value) / 10
-    return 2 if size <= 0 or not math.isfinite(size) else min(6, max(0, 1 - math.floor(math.log10(size))))
+from worker.evidence.wording import decimals_of, number
 
 
 def with_interval(value: float, low: float, high: float) -> str:

@@ -1,4 +1,4 @@
-"""Which actions there are and which number each has: by position where something goes by position, else by their ids."""
+"""Which actions there are and which number each has: by position where something goes by position, else by ids."""
 
 from __future__ import annotations
 
