@@ -50,7 +50,9 @@ class Cell:
 def cells() -> Iterator[Cell]:
     """The 78 settings; A = 1,000 comes in two environments, and A = 10 and 10,000 without the noisy shape."""
     for n_actions, seeds in ((10, (1,)), (100, (2,)), (1_000, (3, 4)), (10_000, (5,))):
-        shapes: tuple[Shape, ...] = ("bilinear", "table") if n_actions in (10, 10_000) else ("bilinear", "noisy", "table")
+        shapes: tuple[Shape, ...] = (
+            ("bilinear", "table") if n_actions in (10, 10_000) else ("bilinear", "noisy", "table")
+        )
         for seed in seeds:
             for shape in shapes:
                 for mismatch in ("S", "M", "L"):
@@ -152,7 +154,12 @@ def run_cell(cell: Cell, logs: int, families: tuple[Family, ...] = FAMILIES) -> 
         errors["oracle"] = float(np.min(np.mean([(d.path - world.value) ** 2 for d in drawn], axis=0)))
         covered = np.mean([abs(d.selected.value - world.value) <= floored(d.selected) for d in drawn])
         switched = float(np.mean([d.selected.chosen == "v_path" for d in drawn]))
-        out[family] = {"mse": errors, "covered": float(covered), "switched": switched, "pess_k5": drawn[0].selected.pess}
+        out[family] = {
+            "mse": errors,
+            "covered": float(covered),
+            "switched": switched,
+            "pess_k5": drawn[0].selected.pess,
+        }
     return out
 
 
@@ -174,7 +181,9 @@ def summary(results: list[dict[str, Any]], family: Family) -> dict[str, Any]:
         "over_snips": {rule: over(results, rule, "snips") for rule in (*RULES, "oracle")},
         "worst_over_snips": {r: max(c[family]["mse"][r] / c[family]["mse"]["snips"] for c in results) for r in RULES},
         "by_shape_over_snips": {
-            shape: {rule: over([r for r in results if r["shape"] == shape], rule, "snips") for rule in (*RULES, "oracle")}
+            shape: {
+                rule: over([r for r in results if r["shape"] == shape], rule, "snips") for rule in (*RULES, "oracle")
+            }
             for shape in sorted({r["shape"] for r in results})
         },
         "by_policy_ess_over_snips": {

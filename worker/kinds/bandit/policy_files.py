@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -25,6 +26,8 @@ from worker.kinds.bandit.upload.dictionary import matrix, read_dense
 from worker.kinds.bandit.upload.features import distinct_rows
 from worker.kinds.bandit.upload.tables import Columns, Words, read_columns, roles_of
 from worker.runtime.errors import JobError
+
+pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
 
 SUM_TOLERANCE = 1e-4
 _FEW = 0.25  # share of non-zero probabilities up to which a dense table is stored sparse
@@ -153,8 +156,6 @@ def pairs(raw: RawPolicy, around: Surroundings) -> tuple[NDArray[np.int64], NDAr
     assert raw.action is not None  # noqa: S101 - long tables have actions
     action = around.actions.codes(raw.action, raw.name)
     if raw.round is not None and around.rounds is not None:
-        import pyarrow.compute as pc
-
         known = np.full(len(around.rounds.words), -1, np.int64)
         known[around.rounds.codes] = np.arange(around.n)
         place = pc.fill_null(pc.index_in(raw.round.words, around.rounds.words), -1).to_numpy(zero_copy_only=False)
@@ -190,7 +191,7 @@ def table_of(raw: RawPolicy, around: Surroundings) -> tuple[Table, NDArray[np.in
         return SparseTable(entries), None
     if raw.form == "csr":
         parts = (raw.arrays["data"], raw.arrays["indices"], raw.arrays["indptr"])
-        entries = sparse.csr_array(parts, (len(raw.arrays["indptr"]) - 1, around.actions.n))
+        entries: Any = sparse.csr_array(parts, (len(raw.arrays["indptr"]) - 1, around.actions.n))
         entries.sort_indices()
         steps = np.diff(entries.indices)
         ends = entries.indptr[1:-1]

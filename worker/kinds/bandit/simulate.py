@@ -45,6 +45,8 @@ _LOW, _HIGH = 0.01, 0.99
 _CELLS = 50_000_000  # users x items of the truth
 _FITTED_ON, _LABELS = 0.3, 400  # share of a classified table that only classifiers see; rows for the logging policy
 _LABEL_NAMES = {"label": ("label", "class", "target", "y", "letter", "category")}
+_svds: Any = svds
+Matrix = Any  # scipy's csr_array, whose types leave its shape open
 Built = tuple[BanditLog, dict[str, Any], dict[str, Any]]
 
 
@@ -64,7 +66,7 @@ class Factors:
         return self.mean + self.user_bias[:, None] + self.item_bias + self.user @ self.item.T
 
 
-def factorise(ratings: sparse.csr_array, rank: int, seed: int, ctx: Context) -> Factors:
+def factorise(ratings: Matrix, rank: int, seed: int, ctx: Context) -> Factors:
     """Damped biases and ALS on the residuals of the stored ratings."""
     n_users, n_items = ratings.shape
     rank = max(1, min(rank, n_users - 1, n_items - 1))
@@ -74,7 +76,7 @@ def factorise(ratings: sparse.csr_array, rank: int, seed: int, ctx: Context) -> 
     item_bias = np.bincount(column, value - mean, n_items) / (np.bincount(column, minlength=n_items) + _SHRINKAGE)
     rest = value - mean - item_bias[column]
     user_bias = np.bincount(row, rest, n_users) / (np.bincount(row, minlength=n_users) + _SHRINKAGE)
-    by_user = sparse.csr_array((rest - user_bias[row], (row, column)), ratings.shape)
+    by_user: Matrix = sparse.csr_array((rest - user_bias[row], (row, column)), ratings.shape)
     by_item = by_user.T.tocsr()
     rng = np.random.default_rng([seed, rank])
     item = rng.normal(0, 0.1, (n_items, rank))
@@ -85,7 +87,7 @@ def factorise(ratings: sparse.csr_array, rank: int, seed: int, ctx: Context) -> 
     return Factors(mean, user_bias, item_bias, user, item)
 
 
-def _solve(rows: sparse.csr_array, other: NDArray[np.float64], ctx: Context, sweep: int) -> NDArray[np.float64]:
+def _solve(rows: Matrix, other: NDArray[np.float64], ctx: Context, sweep: int) -> NDArray[np.float64]:
     """One half-sweep: ridge regression of every row's residuals on the other side's factors."""
     rank = other.shape[1]
     found = np.zeros((rows.shape[0], rank))
@@ -148,7 +150,7 @@ def from_interactions(sources: Sources, given: IngestOptions, meter: Meter, ctx:
     rng.shuffle(user)
     logging = _logging(ratings, imputed, user, given)
     action = draw(logging, rng)
-    expected = truth[user, action]
+    expected = truth[user, action] + 0.0  # no negative zeros
     reward = (rng.random(len(user)) < expected).astype(np.float64) if given.simulated_rewards == "imputed" else expected
     log = BanditLog(
         action=action,
@@ -191,9 +193,7 @@ def _beta(given: IngestOptions) -> float:
     return -4.0 if given.simulate == "factors" else 1.0
 
 
-def _logging(
-    ratings: sparse.csr_array, imputed: NDArray[np.float64], user: NDArray[np.int32], given: IngestOptions
-) -> Policy:
+def _logging(ratings: Matrix, imputed: NDArray[np.float64], user: NDArray[np.int32], given: IngestOptions) -> Policy:
     if given.simulate == "factors":
         return compact(Policy(DenseTable(softmax(imputed.copy(), _beta(given), given.simulated_threshold)), user))
     popular = np.log1p(np.bincount(ratings.indices, minlength=ratings.shape[1]))
@@ -203,12 +203,12 @@ def _logging(
     return compact(Policy(DenseTable(table), np.zeros(len(user), np.int32)))
 
 
-def _implicit(ratings: sparse.csr_array, rank: int, seed: int) -> Factors:
+def _implicit(ratings: Matrix, rank: int, seed: int) -> Factors:
     """For data without ratings: the 0/1 table by a truncated SVD, no biases but the items' frequencies."""
     n_users, n_items = ratings.shape
     rank = max(1, min(rank, n_users - 1, n_items - 1))
     start = np.random.default_rng([seed, rank]).normal(size=min(n_users, n_items))
-    left, scale, right = svds(ratings.astype(np.float64), k=rank, v0=start)
+    left, scale, right = _svds(ratings.astype(np.float64), k=rank, v0=start)
     frequency = np.bincount(ratings.indices, minlength=n_items) / n_users
     user, item = left * np.sqrt(scale), right.T * np.sqrt(scale)
     return Factors(0.0, np.zeros(n_users), frequency - (user.mean(axis=0) @ item.T), user, item)
@@ -216,7 +216,7 @@ def _implicit(ratings: sparse.csr_array, rank: int, seed: int) -> Factors:
 
 def _ratings(
     sources: Sources, given: IngestOptions, meter: Meter, ctx: Context
-) -> tuple[sparse.csr_array, NDArray[np.integer], NDArray[np.str_], dict[str, Any], bool]:
+) -> tuple[Matrix, NDArray[np.integer], NDArray[np.str_], dict[str, Any], bool]:
     """Mean rating of every pair among the most popular items, (U, I) CSR, with ids; whether ratings differ at all."""
     detection, batches = read_tables(sources, given, ctx, meter.limits, wanted=("user", "item", "rating"))
     users, items, rating = IdMap(), IdMap(), list[NDArray[np.float64]]()
@@ -245,8 +245,8 @@ def _ratings(
             "too_few_rounds", f"A simulation needs 2 users and 2 items; there are {len(there)} and {len(kept)}."
         )
     shape = (len(there), len(kept))
-    total = sparse.csr_array((value[fits], (row, column)), shape)
-    times = sparse.csr_array((np.ones(len(row)), (row, column)), shape)
+    total: Matrix = sparse.csr_array((value[fits], (row, column)), shape)
+    times: Matrix = sparse.csr_array((np.ones(len(row)), (row, column)), shape)
     total.sum_duplicates()
     times.sum_duplicates()
     graded = bool(rating) and float(np.ptp(value)) > 0
@@ -314,7 +314,7 @@ def _scores(
     n_actions: int, ctx: Context,
 ) -> NDArray[np.float64]:  # fmt: skip
     """Log-odds of every class for `rows`, of a logistic model of the rows `fitted`."""
-    design = np.column_stack([np.ones(len(fitted)), inputs[fitted]])
+    design = np.column_stack([np.ones(len(fitted)), inputs[fitted].astype(np.float64)])
     weights = fit_logistic(design, label[fitted], np.ones(len(fitted)), n_actions, ctx)
     return weights[0] + inputs[rows].astype(np.float64) @ weights[1:]
 
@@ -356,9 +356,9 @@ def _classified(
     chosen = context_columns(detected, given) if given.context_columns else detected.columns
     kept = [c for c in chosen if c is not roles["label"] and c.name and c.type in {"integer", "number", "text"}]
     roles |= {f"context:{column.name}": column for column in kept}
-    contents: dict[str, Content] = {"label": "id"} | {
-        f"context:{c.name}": "category" if is_category(c, given) else "feature" for c in kept
-    }
+    contents: dict[str, Content] = {"label": "id"}
+    for column in kept:
+        contents[f"context:{column.name}"] = "category" if is_category(column, given) else "feature"
     columns = read_columns([(detected, roles)], contents, meter, report)
     features: list[Feature] = [as_feature(columns, f"context:{c.name}", c.name) for c in kept]
     features, _ = fill_missing(features, found[0].name)

@@ -34,9 +34,7 @@ TERMS = Terms(R, PI[I, A] / MU[I, A], Q[I, A], (PI * Q).sum(axis=1))
 
 def worked(family: Family, tau: float | None, normalize: str = "mass", logging_only: bool = False) -> Terms:
     taus = None if tau is None else (tau,)
-    path = convolution(
-        family, E, GROUPS if tau is None else None, taus=taus, normalize=normalize, standardise=False
-    )
+    path = convolution(family, E, GROUPS if tau is None else None, taus=taus, normalize=normalize, standardise=False)
     level = len(path.taus) - 1 if tau is not None else 1
     found = path_weights(path, LOG, dense(PI), levels=[(0 if logging_only else level, level)])
     return replace(TERMS, weight=found.weight[1])
@@ -171,9 +169,7 @@ def test_chunks_when_small_change_nothing(family, monkeypatch):
         np.testing.assert_allclose(logged(again, policy, log.action), expected, rtol=1e-12, atol=1e-16)
 
 
-@pytest.mark.parametrize(
-    ("family", "taus"), [("kernel", (1e-9,)), ("tree", (40,)), ("ball", (1e-9,)), ("knn", (1,))]
-)
+@pytest.mark.parametrize(("family", "taus"), [("kernel", (1e-9,)), ("tree", (40,)), ("ball", (1e-9,)), ("knn", (1,))])
 def test_weights_at_the_identity_are_the_plain_ones(family, taus):
     log, target, _, _ = world()
     path = convolution(family, log.embeddings, taus=taus)
@@ -183,9 +179,7 @@ def test_weights_at_the_identity_are_the_plain_ones(family, taus):
 
 
 @pytest.mark.parametrize("normalize", ["mass", "mean"])
-@pytest.mark.parametrize(
-    ("family", "taus"), [("kernel", (1e9,)), ("tree", (1,)), ("ball", (1e9,)), ("knn", (40,))]
-)
+@pytest.mark.parametrize(("family", "taus"), [("kernel", (1e9,)), ("tree", (1,)), ("ball", (1e9,)), ("knn", (40,))])
 def test_weights_at_the_top_are_one_and_estimates_the_mean_reward(family, taus, normalize):
     log, target, _, _ = world()
     path = convolution(family, log.embeddings, taus=taus, normalize=normalize)

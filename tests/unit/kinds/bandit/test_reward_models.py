@@ -244,9 +244,7 @@ def test_outcome_embeddings_place_actions_of_equal_reward_together():
     rng = np.random.default_rng(5)
     log = made_up(4000, embeddings=False)
     reward = (log.action % 3) + 0.1 * rng.normal(size=log.n)
-    found = outcome_embeddings(
-        BanditLog(**{**log.__dict__, "reward": reward}), np.arange(log.n), Context(), width=4
-    )
+    found = outcome_embeddings(BanditLog(**{**log.__dict__, "reward": reward}), np.arange(log.n), Context(), width=4)
     distance = np.linalg.norm(found[:, None] - found[None], axis=2)
     alike = (np.arange(9)[:, None] % 3 == np.arange(9)[None] % 3) & ~np.eye(9, dtype=bool)
     assert distance[alike].mean() < 0.6 * distance[~alike & ~np.eye(9, dtype=bool)].mean()

@@ -96,7 +96,9 @@ def test_policy_ess_of_groups_equals_the_sum_over_their_masses():
     contexts = np.arange(200, dtype=np.int32)
     found = policy_ess(path, dense(world.pi, contexts), dense(world.mu, contexts))
     for level, groups in enumerate(path.labels):
-        pi, mu = (np.array([p[:, groups == g].sum(axis=1) for g in range(groups.max() + 1)]).T for p in (world.pi, world.mu))
+        pi, mu = (
+            np.array([p[:, groups == g].sum(axis=1) for g in range(groups.max() + 1)]).T for p in (world.pi, world.mu)
+        )
         assert found[level] == pytest.approx(200 / (pi**2 / mu).sum(axis=1).mean(), rel=1e-12)
 
 
@@ -177,7 +179,9 @@ def test_default_when_every_reward_is_the_same_returns_it():
     _, weights, terms, _ = chosen(50, 500, 0)
     same = replace(terms, reward=np.full(500, 0.25))
     for rule in ("policy_ess", "k5", "slope", "slope_pp", "mse"):
-        assert select(weights, replace(same, q_logged=same.reward, dm=same.reward), rule=rule).value == pytest.approx(0.25)
+        assert select(weights, replace(same, q_logged=same.reward, dm=same.reward), rule=rule).value == pytest.approx(
+            0.25
+        )
 
 
 def test_default_when_rewards_are_shifted_and_scaled_moves_with_them():

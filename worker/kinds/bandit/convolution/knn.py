@@ -55,7 +55,12 @@ class NeighbourPath:
         return np.ascontiguousarray(np.cumsum(added, axis=1).T) / np.array(self.taus)[:, None]
 
     def entries(
-        self, actions: NDArray[np.integer], others: NDArray[np.integer], mass: Floats, owner: NDArray[np.integer], n: int
+        self,
+        actions: NDArray[np.integer],
+        others: NDArray[np.integer],
+        mass: Floats,
+        owner: NDArray[np.integer],
+        n: int,
     ) -> Floats:
         """See `Convolution`; a binary search among the neighbours an entry."""
         if not len(actions):

@@ -64,12 +64,21 @@ class MetricPath:
         for block, squares in squared_distances(self.points, device=self.device):
             for level in range(1, len(self.taus)):
                 weights = self.profile(squares, level)
-                column = torch.ones(self.n_actions, dtype=torch.float64) if divisor is None else torch.from_numpy(1.0 / divisor[level])
+                column = (
+                    torch.ones(self.n_actions, dtype=torch.float64)
+                    if divisor is None
+                    else torch.from_numpy(1.0 / divisor[level])
+                )
                 sums[level, block] = (weights @ column.to(weights)).cpu().numpy()
         return sums
 
     def entries(
-        self, actions: NDArray[np.integer], others: NDArray[np.integer], mass: Floats, owner: NDArray[np.integer], n: int
+        self,
+        actions: NDArray[np.integer],
+        others: NDArray[np.integer],
+        mass: Floats,
+        owner: NDArray[np.integer],
+        n: int,
     ) -> Floats:
         """See `Convolution`; one distance an entry."""
         same = actions == others
@@ -105,7 +114,9 @@ class MetricPath:
         """Rows (b, A) of S_t from rows of K, float64."""
         norm = torch.from_numpy(self.norms[level]).to(weights.device)
         wide = weights.to(torch.float64)
-        return wide / (norm[None, :] if self.normalize == "mass" else norm[torch.from_numpy(rows).to(norm.device)][:, None])
+        return wide / (
+            norm[None, :] if self.normalize == "mass" else norm[torch.from_numpy(rows).to(norm.device)][:, None]
+        )
 
     def tables(self, values: Floats, level: int) -> Floats:
         """See `Convolution`."""

@@ -42,7 +42,12 @@ class Convolution(Protocol):
         ...
 
     def entries(
-        self, actions: NDArray[np.integer], others: NDArray[np.integer], mass: Floats, owner: NDArray[np.integer], n: int
+        self,
+        actions: NDArray[np.integer],
+        others: NDArray[np.integer],
+        mass: Floats,
+        owner: NDArray[np.integer],
+        n: int,
     ) -> Floats:
         """(T, n): sums over listed entries of S_t[actions, others] * mass, entry by entry to its round `owner`."""
         ...

@@ -80,7 +80,12 @@ class TreePath:
         return np.ones(self.labels.shape)
 
     def entries(
-        self, actions: NDArray[np.integer], others: NDArray[np.integer], mass: Floats, owner: NDArray[np.integer], n: int
+        self,
+        actions: NDArray[np.integer],
+        others: NDArray[np.integer],
+        mass: Floats,
+        owner: NDArray[np.integer],
+        n: int,
     ) -> Floats:
         """See `Convolution`; from the root down, so that entries drop out as the groups part."""
         smoothed = np.empty((len(self.labels), n))
@@ -89,9 +94,7 @@ class TreePath:
             group = groups[actions]
             together = np.flatnonzero(group == groups[others])
             if len(together) < len(actions):
-                actions, others, mass, owner, group = (
-                    part[together] for part in (actions, others, mass, owner, group)
-                )
+                actions, others, mass, owner, group = (part[together] for part in (actions, others, mass, owner, group))
             smoothed[level] = np.bincount(owner, mass / self.sizes[level][group], n)
         return smoothed
 

@@ -118,6 +118,8 @@ def _tower(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 def _scaled(features: np.ndarray) -> Tensor:
+    if features.shape[1] == 0:  # a log without context: a tower needs an input
+        return torch.zeros(len(features), 1)
     wide = features.astype(np.float64)
     spread = wide.std(axis=0)
     scaled = (wide - wide.mean(axis=0)) / np.where(spread > 0, spread, 1.0)

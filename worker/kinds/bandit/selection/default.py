@@ -98,9 +98,7 @@ def select(
     default the rewards' own. Without a reward model `policy_ess` is PC-SNIPS at k5. Raises `invalid_request` for
     SLOPE on a path without a total order.
     """
-    estimates = {
-        name: [form(replace(terms, weight=w)) for w in weights.weight] for name, form in ESTIMATORS.items()
-    }
+    estimates = {name: [form(replace(terms, weight=w)) for w in weights.weight] for name, form in ESTIMATORS.items()}
     record = _record(weights, terms, estimates, reward_range)
     if rule == "policy_ess" and terms.dm is not None and terms.q_logged is not None:
         return _voted(weights, terms, estimates, record, switch, reward_range)

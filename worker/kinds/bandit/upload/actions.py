@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 from numpy.typing import NDArray
 
 from worker.ingest.ids import IdMap
+from worker.kinds.bandit.upload.features import Arrow
 from worker.kinds.bandit.upload.raw import RawLog
 from worker.kinds.bandit.upload.tables import Words
 from worker.runtime.errors import JobError
+
+pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
 
 _WHOLE = r"^\d{1,9}$"
 
@@ -23,14 +27,14 @@ class Actions:
     """`n` actions. `ids`: their names in order of their numbers; None: the numbers are the names, from `base`."""
 
     n: int
-    ids: pa.Array | None = None
+    ids: Arrow | None = None
     base: int = 0
 
     def codes(self, column: Words, what: str) -> NDArray[np.int32]:
         """Numbers (m,) of a column of ids; refuses ids that are no action of this log."""
         return self.of_words(column.words, what)[column.codes]
 
-    def of_words(self, words: pa.Array, what: str) -> NDArray[np.int32]:
+    def of_words(self, words: Arrow, what: str) -> NDArray[np.int32]:
         """Number of every id."""
         if self.ids is not None:
             found = pc.fill_null(pc.index_in(words, self.ids), -1).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -53,7 +57,7 @@ class Actions:
         return found.astype(np.int32)
 
 
-def resolve(log: RawLog, widths: Mapping[str, int], named: Mapping[str, Sequence[pa.Array]]) -> Actions:
+def resolve(log: RawLog, widths: Mapping[str, int], named: Mapping[str, Sequence[Arrow]]) -> Actions:
     """The actions of a log and its side tables.
 
     `widths`: who goes by position, and how many actions it has; `named`: who goes by ids, and which. The ids of
@@ -82,13 +86,13 @@ def resolve(log: RawLog, widths: Mapping[str, int], named: Mapping[str, Sequence
     return Actions(len(ids), ids)
 
 
-def _are_positions(ids: pa.Array, n: int) -> bool:
+def _are_positions(ids: Arrow, n: int) -> bool:
     if not pc.all(pc.match_substring_regex(ids, _WHOLE)).as_py():
         return False
     return bool((np.sort(ids.cast(pa.int64()).to_numpy()) == np.arange(n)).all())
 
 
-def place_rows(actions: Actions, ids: pa.Array | None, rows: int, what: str, code: str) -> NDArray[np.int64]:
+def place_rows(actions: Actions, ids: Arrow | None, rows: int, what: str, code: str) -> NDArray[np.int64]:
     """Row of a side table for every action (A,); refuses double ids and actions without a row."""
     if ids is None:
         if rows != actions.n:

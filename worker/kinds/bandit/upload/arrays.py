@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from worker.ingest.limits import Meter, too_large
 from worker.ingest.readers.npz import open_array
 from worker.ingest.sources import DAMAGE, Source
+from worker.kinds.bandit.upload.features import Arrow
 from worker.runtime.errors import JobError
 
 _CHUNK = 1 << 20
@@ -32,7 +34,7 @@ class Arrays:
         fits = (name for name in names if name in self.shapes)
         return next((name for name in fits if not dimensions or len(self.shapes[name]) in dimensions), "")
 
-    def read(self, name: str, dtype: DTypeLike) -> NDArray[np.generic]:
+    def read(self, name: str, dtype: DTypeLike) -> NDArray[Any]:
         """The array converted to `dtype`, in blocks; numbers that a whole-number type cannot hold are refused."""
         wanted = np.dtype(dtype)
         if self.kinds[name] not in "iufb":
@@ -67,7 +69,7 @@ class Arrays:
             value = array.take(1)[0] if array.dtype.itemsize <= 64 else ""
         return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
 
-    def words(self, name: str) -> pa.Array:
+    def words(self, name: str) -> Arrow:
         """A one-dimensional array of ids as strings."""
         if len(self.shapes[name]) != 1:
             raise JobError("invalid_input", f"The array {name!r} of {self.source.name} should have one dimension.")
@@ -116,7 +118,7 @@ def check_length(count: int, meter: Meter, where: str) -> None:
         raise too_large(f"{where} has too many rows", count, meter.limits.rows, "rows")
 
 
-def _check_whole(block: NDArray[np.generic], wanted: np.dtype[np.generic], name: str, where: str) -> None:
+def _check_whole(block: NDArray[Any], wanted: np.dtype[Any], name: str, where: str) -> None:
     if not len(block) or block.dtype.kind == "b":
         return
     room = np.iinfo(wanted)

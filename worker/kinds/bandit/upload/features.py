@@ -9,13 +9,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from worker.runtime.errors import JobError
 
+Arrow = Any  # a pyarrow array: pyarrow ships no types
 ENCODED_BYTES = 1_000_000_000  # of one table of descriptions
 _BLOCK = 1 << 22
 _MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -28,7 +29,7 @@ class Feature:
     name: str
     numbers: NDArray[np.float32] | None = None
     codes: NDArray[np.int32] | None = None
-    words: pa.Array | None = None
+    words: Arrow | None = None
 
     def take(self, rows: NDArray[np.integer]) -> Feature:
         """The same column on some rows."""

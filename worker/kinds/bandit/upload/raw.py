@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from worker.kinds.bandit.upload.features import Feature
+from worker.kinds.bandit.upload.features import Arrow, Feature
 from worker.kinds.bandit.upload.tables import Words
 
 
@@ -39,7 +38,7 @@ class RawLog:
     embeddings: NDArray[np.float32] | None = None
 
 
-def number_words(ids: pa.Array) -> Words:
+def number_words(ids: Arrow) -> Words:
     """Ids (n,) as strings, numbered in sorted order: numbers as numbers."""
     from worker.ingest.ids import IdMap
 

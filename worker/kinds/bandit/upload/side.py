@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from worker.ingest.detect import detect
 from worker.ingest.detected import Detected
 from worker.ingest.limits import Meter
-from worker.ingest.options import ReadOptions
 from worker.ingest.sources import ZIP, Source
 from worker.ingest.unsafe import refuse_unsafe
 from worker.kinds.bandit import policy_files
@@ -22,7 +21,7 @@ from worker.kinds.bandit.policy_files import RawPolicy
 from worker.kinds.bandit.upload.actions import Actions, place_rows
 from worker.kinds.bandit.upload.arrays import Arrays, open_arrays
 from worker.kinds.bandit.upload.dictionary import matrix
-from worker.kinds.bandit.upload.features import Feature, encode, fill_missing
+from worker.kinds.bandit.upload.features import Arrow, Feature, encode, fill_missing
 from worker.kinds.bandit.upload.log_table import as_feature, is_category
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.tables import ALIASES, Content, read_columns, roles_of
@@ -96,7 +95,7 @@ def nearest(sides: list[Side], log: str) -> list[Side]:
 class ActionTable:
     """A row an action: `ids` of the rows, or None when they go by position; a `matrix` or `features`."""
 
-    ids: pa.Array | None
+    ids: Arrow | None
     rows: int
     matrix: NDArray[np.float32] | None = None
     features: list[Feature] = field(default_factory=list[Feature])
@@ -173,7 +172,7 @@ def read_actions(side: Side, options: IngestOptions, meter: Meter) -> ActionTabl
 
 def detect_table(source: Source, meter: Meter) -> Detected:
     """A side table's format; it has a header."""
-    return detect(source, ReadOptions(header=None), meter)
+    return detect(source, IngestOptions.model_validate({}), meter)
 
 
 def read_policies(
@@ -195,6 +194,6 @@ def read_policies(
     return found
 
 
-def ids_of(raw: RawPolicy) -> list[pa.Array]:
+def ids_of(raw: RawPolicy) -> list[Arrow]:
     """The action ids that a long table names."""
     return [] if raw.action is None else [raw.action.words]

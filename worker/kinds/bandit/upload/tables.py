@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 from numpy.typing import NDArray
 
 from worker.ingest.canonical import ids, numbers, timestamps
@@ -17,7 +17,10 @@ from worker.ingest.detected import Detected
 from worker.ingest.ids import IdMap
 from worker.ingest.limits import Meter
 from worker.ingest.readers import delimited, jsonl, parquet
+from worker.kinds.bandit.upload.features import Arrow
 from worker.runtime.errors import JobError
+
+pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
 
 NO_TIME = np.iinfo(np.int64).min
 Content = Literal["id", "number", "feature", "time", "category"]
@@ -47,7 +50,7 @@ class Words:
     """A column of ids or categories: `codes` (n,) int32 into the distinct `words`, which are sorted."""
 
     codes: NDArray[np.int32]
-    words: pa.Array
+    words: Arrow
 
 
 @dataclass
@@ -124,7 +127,7 @@ def read_columns(
     return found
 
 
-def _numbers(column: pa.Array, content: Content, role: str, rows: int, where: str) -> NDArray[Any]:
+def _numbers(column: Arrow, content: Content, role: str, rows: int, where: str) -> NDArray[Any]:
     if content == "time":
         return pc.fill_null(timestamps(column, rows, where), NO_TIME).to_numpy(zero_copy_only=False)
     values = numbers(column, role, rows, where).to_numpy(zero_copy_only=False)
@@ -132,7 +135,7 @@ def _numbers(column: pa.Array, content: Content, role: str, rows: int, where: st
         return values.astype(np.float32) if content == "feature" else values
 
 
-def _category(column: pa.Array, meter: Meter, where: str) -> pa.DictionaryArray:
+def _category(column: Arrow, meter: Meter, where: str) -> Arrow:
     """Any column as categories: missing cells are a category of their own, the empty one."""
     encoded = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column)
     try:
