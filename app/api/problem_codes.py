@@ -113,7 +113,7 @@ CODES: dict[str, Code] = {
         422, "Action embeddings needed", "This method or model needs action_embeddings; upload them or choose another."
     ),
     "single_class_reward": Code(
-        422, "One reward class", "All rewards are of one class, so a classifier has nothing to learn; use ridge or none."
+        422, "One reward class", "All rewards are of one class, so there is nothing to tell apart; use ridge or none."
     ),
     "weights_bound_required": Code(
         422, "Weight bound needed", "This interval needs w_max, a bound of the weights that is known beforehand."

@@ -1,4 +1,4 @@
-"""Synthetic worlds with a known truth: contexts, actions with embeddings, rewards, two policies, and logs drawn from them.
+"""Synthetic worlds with a known truth: contexts, actions with embeddings, rewards, two policies, and their logs.
 
 `large_actions` is the environment of the large-action bar; `suite_world` the three reward shapes and three mismatches
 of the selector suite; `Clusters` the clean-cluster world in which weights of groups gain several orders of magnitude.
@@ -23,7 +23,7 @@ Mismatch = Literal["S", "M", "L"]
 
 @dataclass(frozen=True)
 class World:
-    """`x` (U, d), `e` (A, d), expected rewards `q`, logging `mu` and target `pi` (U, A); contexts are equally likely."""
+    """`x` (U, d), `e` (A, d), expected reward `q`, logging `mu` and target `pi` (U, A); contexts are equally likely."""
 
     x: Floats
     e: Floats

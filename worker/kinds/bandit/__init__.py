@@ -11,6 +11,7 @@ from worker.evidence.findings import Findings
 from worker.ingest.limits import Limits
 from worker.kinds.bandit import bundle, canonical, ingest, judge
 from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.evaluate_params import EvaluateParams
 from worker.kinds.bandit.learning.policy_artefact import LearntPolicy
 from worker.kinds.bandit.rounds_summary import RoundsSummary
 
@@ -37,11 +38,11 @@ class BanditKind:
 
     def describe(self, folder: Path) -> dict[str, Any]:
         """Statistics and preview of canonical files."""
-        return {"statistics": canonical.statistics(folder), "preview": canonical.preview(folder), "warnings": []}
+        return canonical.describe(folder)
 
     def evaluate_params(self) -> type[BaseModel]:
         """The schema of a job's `evaluate` field."""
-        return judge.EvaluateParams
+        return EvaluateParams
 
     def write_bundle(self, data: BanditLog, summary: LearntPolicy | RoundsSummary, folder: Path) -> None:
         """Write the delivered files of a learnt policy or of chosen rounds."""

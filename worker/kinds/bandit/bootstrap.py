@@ -6,20 +6,17 @@ all 1; here both means of a ratio are drawn, and that interval is [1, 1].
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import poisson
 
 from worker.kinds.bandit.estimators.per_round import PerRound
 from worker.kinds.bandit.policies import Floats
 from worker.runtime.context import Context
 
-BATCH = 50
-_CELLS = 8 * 2**20  # counts held at once
-_CODES = 2**16
-_FEW = 1000
+BATCH = 50  # replicates that share one vector of counts
+_FEW = 1000  # units below which every replicate has counts of its own
 
 
 def replicates(
@@ -33,36 +30,26 @@ def replicates(
 
     `cluster` (n,): resample whole users instead of rounds. A row of weight c is c rounds: as many rounds as the
     weights sum to are drawn, each row with probability c over that sum (with clusters: the weights go along).
-    O(n * draws), about 2 ns each: counts come as float32 in batches of 50, so memory is bounded at any n.
+
+    From 1,000 units on a batch of 50 replicates takes one vector of multinomial counts at 50 random cyclic shifts
+    along the units in random order. Shifted multinomial counts are multinomial, so every replicate has exactly the
+    bootstrap's distribution; two of a batch correlate by about 1/sqrt(units). That leaves two products with a vector
+    a replicate and one draw of counts a batch, instead of a draw and gathers a replicate.
     """
     columns = [_columns(estimate, cluster) for estimate in estimates]
     flat = [column for group in columns for column in group]
-    # Products run in float32 on centred columns: the mean is added back in float64. Two columns with equal values
-    # give equal sums because each is multiplied alone.
-    centres = [float(column.mean()) for column in flat]
-    narrow = [(column - centre).astype(np.float32) for column, centre in zip(flat, centres, strict=True)]
-    first = estimates[0]
-    weight = first.rounds if cluster is None else None
-    n = len(flat[0])
-    sums = np.empty((len(flat), draws))
-    done = 0
-    for counts in _counts(n, draws, np.random.default_rng(seed), weight):
-        size = n if weight is None else round(float(weight.sum()))
-        for k, (column, centre) in enumerate(zip(narrow, centres, strict=True)):
-            sums[k, done : done + len(counts)] = (counts @ column).astype(np.float64) / size + centre
-        done += len(counts)
-        if ctx is not None:
-            ctx.progress(done, draws, phase="bootstrap")
+    weight = estimates[0].rounds if cluster is None else None
+    means = _resampled_means(flat, draws, np.random.default_rng(seed), weight, ctx)
     values = np.empty((len(estimates), draws))
     place = 0
     for k, group in enumerate(columns):
-        values[k] = _value(sums[place : place + len(group)])
+        values[k] = _value(means[place : place + len(group)])
         place += len(group)
     return values
 
 
 def _columns(estimate: PerRound, cluster: NDArray[np.integer] | None) -> list[Floats]:
-    """Columns whose resampled sums give the value: size, plain part[, numerator, denominator]."""
+    """Columns whose resampled means give the value: size, plain part[, numerator, denominator]."""
     ones = np.ones(estimate.n)
     if estimate.denominator is None:
         columns = [ones, estimate.offset + estimate.numerator]
@@ -75,48 +62,55 @@ def _columns(estimate: PerRound, cluster: NDArray[np.integer] | None) -> list[Fl
     return [np.bincount(group, rounds * column).astype(np.float64) for column in columns]
 
 
-def _value(sums: Floats) -> Floats:
-    plain = sums[1] / sums[0]
-    if len(sums) == 2:
+def _value(means: Floats) -> Floats:
+    plain = means[1] / means[0]
+    if len(means) == 2:
         return plain
-    top, bottom = sums[2], sums[3]
-    # The bottom passes zero only where no drawn round has weight: no evidence counts as 0, as in PerRound. Rounding of
-    # the float32 product is far below any weight that matters.
+    top, bottom = means[2], means[3]
+    # The bottom is zero only where no drawn round has weight: no evidence counts as 0, as in PerRound. The bound is
+    # far above the rounding of float32 products and far below any weight that matters.
     small = np.abs(bottom) <= 1e-6 * np.abs(bottom).max(initial=0.0)
     return plain + np.where(small, 0.0, top / np.where(small, 1.0, bottom))
 
 
-def _counts(n: int, draws: int, rng: np.random.Generator, weight: Floats | None) -> Iterator[NDArray[np.float32]]:
-    batch = max(1, min(BATCH, _CELLS // n))
-    for start in range(0, draws, batch):
-        size = min(batch, draws - start)
-        if weight is not None:
-            share = weight / weight.sum()
-            yield rng.multinomial(round(float(weight.sum())), share, size).astype(np.float32)
-        elif n <= _FEW:
-            drawn = rng.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
-            yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float32)
-        else:
-            yield _multinomial(n, size, rng)
+def _resampled_means(
+    columns: list[Floats], draws: int, rng: np.random.Generator, weight: Floats | None, ctx: Context | None
+) -> Floats:
+    """Means (k, draws) of columns (n,) under common resamples.
 
-
-def _multinomial(n: int, size: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Multinomial counts (size, n), n draws over n cells, by independent Poisson cells topped up to n.
-
-    Given their total, Poisson counts are multinomial, and so they stay when the missing draws are added one by one.
-    A mean a little below one leaves the total below n but for one replicate in 30,000, which is drawn anew. Cells
-    come from a table of 2^16 equally likely codes: four to a random word.
+    Products run in float32 on centred columns and the mean is added back in float64; a constant column needs no
+    product. Columns with equal values give equal means because each is multiplied alone.
     """
-    mean = 1.0 - 4.0 / np.sqrt(n)
-    levels = np.arange(16)
-    table = np.searchsorted(poisson.cdf(levels, mean), (np.arange(_CODES) + 0.5) / _CODES).astype(np.float32)
-    words = rng.integers(0, 2**64 - 1, -(-size * n // 4), dtype=np.uint64, endpoint=True)
-    codes = words.view(np.uint16)[: size * n].reshape(size, n)
-    counts = np.take(table, codes, mode="clip")
-    missing = n - counts.sum(axis=1, dtype=np.float64).astype(np.int64)
-    for row in np.flatnonzero(missing < 0):
-        counts[row] = np.bincount(rng.integers(0, n, n), minlength=n)
-    owner = np.repeat(np.arange(size), np.maximum(missing, 0))
-    flat = counts.ravel()
-    np.add.at(flat, owner * n + rng.integers(0, n, len(owner)), np.float32(1.0))
-    return counts
+    n = len(columns[0])
+    size = n if weight is None else round(float(weight.sum()))
+    order = rng.permutation(n) if weight is None else np.arange(n)
+    centres = np.array([column.mean() for column in columns])
+    varying = {
+        k: (column - centre).astype(np.float32)[order]
+        for k, (column, centre) in enumerate(zip(columns, centres, strict=True))
+        if column.min() != column.max()
+    }
+    sums = np.zeros((len(columns), draws))
+    for start in range(0, draws, BATCH):
+        batch = range(start, min(start + BATCH, draws))
+        if weight is None and n > _FEW:
+            counts = np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float32)
+            twice = np.concatenate([counts, counts])
+            for b, shift in zip(batch, rng.integers(0, n, len(batch)).tolist(), strict=True):
+                shifted = twice[shift : shift + n]
+                for k, column in varying.items():
+                    sums[k, b] = shifted.dot(column)
+        else:
+            counts = _counts(n, size, len(batch), rng, weight)
+            for k, column in varying.items():
+                sums[k, batch.start : batch.stop] = counts @ column
+        if ctx is not None:
+            ctx.progress(start, draws, phase="bootstrap")
+    return sums / size + centres[:, None]
+
+
+def _counts(n: int, size: int, replicates: int, rng: np.random.Generator, weight: Floats | None) -> NDArray[np.float32]:
+    if weight is not None:
+        return rng.multinomial(size, weight / weight.sum(), replicates).astype(np.float32)
+    drawn = rng.integers(0, n, (replicates, n)) + n * np.arange(replicates)[:, None]
+    return np.bincount(drawn.ravel(), minlength=replicates * n).reshape(replicates, n).astype(np.float32)

@@ -299,7 +299,8 @@ def from_classes(
         "propensity_source": "simulated",
         "simulation": {
             "from": "classes", "classes": n_actions, "logging": given.multiclass_to_bandit,
-            "alpha": given.simulated_alpha, "beta": _beta(given), "threshold": given.simulated_threshold, "logging_labels": len(few),
+            "alpha": given.simulated_alpha, "beta": _beta(given), "threshold": given.simulated_threshold,
+            "logging_labels": len(few),
             "target_epsilon": given.simulated_target,
         },
         "context_features": names,

@@ -37,7 +37,7 @@ def digits(share: int = 1) -> Digits:
     logging = LogisticRegression().fit(x[few] / 16, label[few]).predict_proba(x / 16)
     logging[logging <= 0.02] = 0
     logging /= logging.sum(1, keepdims=True)
-    row = np.arange(0, len(x), share, dtype=np.int32)
+    row = np.repeat(np.arange(0, len(x), share, dtype=np.int32), 3)
     action = (logging[row].cumsum(1) > rng.random((len(row), 1))).argmax(1).astype(np.int32)
     log = BanditLog(
         action,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -156,7 +157,7 @@ def test_policy_when_stored_as_float32_moves_weights_by_rounding_only(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_chunks_when_small_change_nothing(family, monkeypatch):
-    log, target, mu, pi = world()
+    log, target, _, pi = world()
     path = convolution(family, log.embeddings)
     sparse_target = Policy(SparseTable(sparse.csr_array(pi)), log.rows)
     before = [logged(path, policy, log.action) for policy in (target, sparse_target)]
@@ -293,7 +294,7 @@ def test_cosine_metric_when_rows_are_scaled_does_not_change():
 def test_tree_when_actions_are_many_halves_groups_evenly_and_nests_them():
     points = np.random.default_rng(4).normal(size=(1_000, 5))
     labels = _halved(points, 10)
-    for finer, coarser in zip(labels[:-1], labels[1:], strict=True):
+    for finer, coarser in pairwise(labels):
         pairs = np.unique(np.stack([finer, coarser]), axis=1)
         assert pairs.shape[1] == finer.max() + 1
     sizes = [np.bincount(level) for level in labels]

@@ -23,8 +23,8 @@ A = np.array([0, 2, 1, 2])
 R = np.array([1, 0, 1, 0.5])
 Q = np.array([[0.6, 0.2, 0.5], [0.1, 0.4, 0.3], [0.2, 0.9, 0.5], [0.3, 0.1, 0.7]])
 E = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
-I = np.arange(4)
-TERMS = Terms(R, PI[I, A] / MU[I, A], Q[I, A], (PI * Q).sum(axis=1))
+ROUNDS = np.arange(4)
+TERMS = Terms(R, PI[ROUNDS, A] / MU[ROUNDS, A], Q[ROUNDS, A], (PI * Q).sum(axis=1))
 
 
 def kernel(normalize: str) -> np.ndarray:
@@ -34,8 +34,8 @@ def kernel(normalize: str) -> np.ndarray:
 
 
 def smoothed(s: np.ndarray, target: bool = True) -> Terms:
-    top = (PI @ s.T if target else PI)[I, A]
-    return replace(TERMS, weight=top / (MU @ s.T)[I, A])
+    top = (PI @ s.T if target else PI)[ROUNDS, A]
+    return replace(TERMS, weight=top / (MU @ s.T)[ROUNDS, A])
 
 
 MASS, MEAN = smoothed(kernel("mass")), smoothed(kernel("mean"))

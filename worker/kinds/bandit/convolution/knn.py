@@ -36,17 +36,21 @@ class NeighbourPath:
     @property
     def n_actions(self) -> int:
         """Number of actions A."""
-        return self.sources.shape[0]
+        return len(self.neighbours.ids)
 
     @property
     def row_cost(self) -> float:
         """See `Convolution`."""
         return float(self.sources.nnz)
 
+    @property
+    def _first(self) -> NDArray[np.int8]:
+        return np.asarray(self.sources.data, dtype=np.int8)
+
     def row_sums(self) -> Floats:
         """See `Convolution`."""
         owner = np.repeat(np.arange(self.n_actions), np.diff(self.sources.indptr))
-        return self._by_level(owner, self.sources.data, np.ones(self.sources.nnz), self.n_actions)
+        return self._by_level(owner, self._first, np.ones(self.sources.nnz), self.n_actions)
 
     def _by_level(self, owner: NDArray[np.integer], first: NDArray[np.integer], mass: Floats, n: int) -> Floats:
         """(T, n) from entries that count from level `first` - 1 on."""
@@ -65,7 +69,7 @@ class NeighbourPath:
         """See `Convolution`; a binary search among the neighbours an entry."""
         if not len(actions):
             return np.zeros((len(self.taus), n))
-        first = np.asarray(self.sources[actions, others]).ravel()
+        first = np.asarray(self.sources[actions, others], dtype=np.int8).ravel()
         near = np.flatnonzero(first)
         return self._by_level(owner[near], first[near], mass[near], n)
 
@@ -76,7 +80,7 @@ class NeighbourPath:
         owner = np.repeat(np.arange(len(actions)), size)
         place = np.arange(len(owner)) + np.repeat(starts - np.concatenate([[0], np.cumsum(size)[:-1]]), size)
         mass = values[row_of[owner], self.sources.indices[place]]
-        return self._by_level(owner, self.sources.data[place], mass, len(actions))
+        return self._by_level(owner, self._first[place], mass, len(actions))
 
     def tables(self, values: Floats, level: int) -> Floats:
         """See `Convolution`."""

@@ -7,6 +7,7 @@ a policy by context costs its distinct contexts, and a scorer is read block by b
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, Protocol
 
 import numpy as np
@@ -87,14 +88,14 @@ def _sparse(path: Convolution, table: SparseTable, rows: NDArray[np.integer], ac
     size = ends - starts
     chunk_of = np.cumsum(size) // _ENTRIES
     edges = [0, *(np.flatnonzero(np.diff(chunk_of)) + 1), n]
-    for lo, hi in zip(edges[:-1], edges[1:], strict=True):
+    for lo, hi in pairwise(edges):
         if lo == hi:
             continue
         owner = np.repeat(np.arange(hi - lo), size[lo:hi])
         first = np.concatenate([[0], np.cumsum(size[lo:hi])[:-1]])
         place = np.arange(len(owner)) + np.repeat(starts[lo:hi] - first, size[lo:hi])
         others, mass = table.entries.indices[place], table.entries.data[place].astype(np.float64)
-        smoothed[:, lo:hi] = path.entries(actions[lo:hi][owner], others, mass, owner, hi - lo)
+        smoothed[:, lo:hi] = path.entries(actions[lo:hi][owner], others, mass, owner, int(hi - lo))
     if table.floor is not None:
         smoothed += path.row_sums()[:, actions] * table.floor[rows].astype(np.float64)
     return smoothed
@@ -106,7 +107,7 @@ def _dense(path: Convolution, policy: Policy, actions: NDArray[np.integer]) -> F
     smoothed = np.empty((len(path.taus), len(actions)))
     step = max(1, BLOCK_BYTES // (8 * policy.n_actions))
     edges = np.searchsorted(row_of[order], np.arange(0, len(distinct) + step, step))
-    for block, (lo, hi) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for block, (lo, hi) in enumerate(pairwise(edges)):
         rounds = order[lo:hi]
         values = policy.table.dense(distinct[block * step : (block + 1) * step])
         smoothed[:, rounds] = path.rows(values, row_of[rounds] - block * step, actions[rounds])

@@ -27,10 +27,10 @@ class TreePath:
     labels: NDArray[np.int32]
     family: str = field(default="tree", init=False)
 
-    @cached_property
+    @property
     def taus(self) -> tuple[float, ...]:
         """The number of groups of every level, from A down."""
-        return tuple(float(level.max() + 1) for level in self.labels)
+        return tuple(float(len(size)) for size in self.sizes)
 
     @property
     def n_actions(self) -> int:
@@ -94,7 +94,8 @@ class TreePath:
             group = groups[actions]
             together = np.flatnonzero(group == groups[others])
             if len(together) < len(actions):
-                actions, others, mass, owner, group = (part[together] for part in (actions, others, mass, owner, group))
+                actions, others, owner = actions[together], others[together], owner[together]
+                mass, group = mass[together], group[together]
             smoothed[level] = np.bincount(owner, mass / self.sizes[level][group], n)
         return smoothed
 

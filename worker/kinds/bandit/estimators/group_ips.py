@@ -39,7 +39,7 @@ def group_mass(policy: Policy, labels: NDArray[np.integer], actions: NDArray[np.
         size = np.bincount(labels, minlength=n_groups).astype(np.float64)
         found = SparseTable(masses).gather(rows, groups[:, None])[:, 0]
         if table.floor is not None:
-            found = found + np.asarray(table.floor)[rows] * size[groups]
+            found = found + table.floor[rows] * size[groups]
         return found[back]
     return _blockwise(policy, rows, groups, onehot)[back]
 
@@ -60,7 +60,7 @@ def _blockwise(
     # Rows come sorted (they are the high part of a sorted key), so a dense row is computed once, not once a group.
     distinct, place = np.unique(rows, return_inverse=True)
     table = policy.table
-    step = max(1, BLOCK_BYTES // (8 * (table.n_actions + onehot.shape[1])))
+    step = max(1, BLOCK_BYTES // (8 * (table.n_actions + int(groups.max()) + 1)))
     found = np.empty(len(rows))
     bounds = np.searchsorted(place, np.arange(0, len(distinct) + step, step))
     for i, start in enumerate(range(0, len(distinct), step)):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -25,6 +26,7 @@ class Expansion:
     constant: float
 
 
+@torch.no_grad()
 def expand(u: Tensor, lam: float, count: Tensor | None = None) -> Expansion:
     """The bound at the present u (n,) of all rounds; without spread (V0 = 0) the penalty is dropped."""
     n = float(len(u) if count is None else count.sum())

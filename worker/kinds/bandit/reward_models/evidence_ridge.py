@@ -104,15 +104,18 @@ class _Columns:
 def fit(
     log: BanditLog, rounds: Integers, *, weight: Floats | None = None, ctx: Context | None = None, seed: int = 0
 ) -> EvidenceRidge:
-    """Fit to rounds (m,) of a log under sample weights (m,); needs contexts or action embeddings (`embedding_required`)."""
+    """Fit to rounds (m,) of a log under sample weights (m,).
+
+    Raises `embedding_required` where neither contexts nor actions have features.
+    """
     if log.contexts.shape[1] == 0 and log.embeddings is None:
         raise JobError("embedding_required", "This reward model needs context features or action embeddings.")
     rng = np.random.default_rng(seed if ctx is None else ctx.seed)
-    weight = np.ones(len(rounds)) if weight is None else weight
+    each: Floats = np.ones(len(rounds)) if weight is None else weight
     if len(rounds) > _FIT_ROUNDS:
         kept = np.sort(rng.choice(len(rounds), _FIT_ROUNDS, replace=False))
-        rounds, weight = rounds[kept], weight[kept]
-    weight = weight * (len(weight) / weight.sum())
+        rounds, each = rounds[kept], each[kept]
+    each = each * (len(each) / each.sum())
     columns = _columns(log, rounds, rng)
     rows, actions, reward = log.rows[rounds], log.action[rounds], log.reward[rounds]
     best: tuple[float, str, float, Floats, float] | None = None
@@ -120,7 +123,7 @@ def fit(
     for step, form in enumerate(columns.forms):
         if ctx is not None:
             ctx.progress(step, len(columns.forms), phase="reward model")
-        evidence, precision, theta, intercept = _largest_evidence(columns.design(form, rows, actions), reward, weight)
+        evidence, precision, theta, intercept = _largest_evidence(columns.design(form, rows, actions), reward, each)
         found[form] = evidence
         if best is None or evidence > best[0]:
             best = evidence, form, precision, theta, intercept

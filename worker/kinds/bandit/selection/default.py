@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from worker.kinds.bandit.convolution.weights import PathWeights
+from worker.kinds.bandit.estimators.direct import model_of
 from worker.kinds.bandit.estimators.doubly_robust import dr, sndr
 from worker.kinds.bandit.estimators.importance import ips, snips
 from worker.kinds.bandit.estimators.per_round import PerRound, Terms
@@ -98,7 +99,9 @@ def select(
     default the rewards' own. Without a reward model `policy_ess` is PC-SNIPS at k5. Raises `invalid_request` for
     SLOPE on a path without a total order.
     """
-    estimates = {name: [form(replace(terms, weight=w)) for w in weights.weight] for name, form in ESTIMATORS.items()}
+    estimates: dict[PathEstimator, list[PerRound]] = {
+        name: [form(replace(terms, weight=w)) for w in weights.weight] for name, form in ESTIMATORS.items()
+    }
     record = _record(weights, terms, estimates, reward_range)
     if rule == "policy_ess" and terms.dm is not None and terms.q_logged is not None:
         return _voted(weights, terms, estimates, record, switch, reward_range)
@@ -246,12 +249,12 @@ def _path_influence(
     """Per-round values whose mean is V_path: its pull on every theta_k - b_k, the pulls taken as given."""
     if not whole.pull.any():
         return np.full(len(terms.reward), whole.value)
-    assert terms.q_logged is not None and terms.dm is not None  # noqa: S101
-    model = replace(terms, reward=terms.q_logged, q_logged=None, dm=None)
+    q_logged, dm = model_of(terms)
+    model = replace(terms, reward=q_logged, q_logged=None, dm=None)
     total = np.zeros(len(terms.reward))
     for pull, candidate in zip(whole.pull, order, strict=True):
         expected = snips(replace(model, weight=weights.weight[candidate]))
-        total += pull * (snips_path[candidate].influence - expected.influence + terms.dm)
+        total += pull * (snips_path[candidate].influence - expected.influence + dm)
     mean = PerRound(total, np.zeros(len(total)), rounds=terms.rounds).value
     return total + (whole.value - mean)  # clipping and the mixture move the mean, not the spread
 

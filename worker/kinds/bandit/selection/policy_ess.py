@@ -58,7 +58,7 @@ def _contexts(target: Policy, logging: Policy, weight: Floats | None) -> tuple[N
         return rounds, counts.astype(np.float64) if weight is None else weight
     key = target.index.astype(np.int64) * logging.table.n_rows + logging.index
     _, rounds, place = np.unique(key, return_index=True, return_inverse=True)
-    return rounds, np.bincount(place, weight)
+    return rounds, np.bincount(place, weight).astype(np.float64)
 
 
 def _some(rounds: NDArray[np.int64], counts: Floats, seed: int) -> tuple[NDArray[np.int64], Floats]:
