@@ -86,11 +86,11 @@ def epsilon_greedy(q: Floats, epsilon: float = 0.05) -> Floats:
     return pi
 
 
-def large_actions(n_actions: int, seed: int, *, bias: Bias = "embedding", sharpness: float = -3.0) -> World:
+def large_actions(n_actions: int, seed: int, *, bias: Bias = "free", sharpness: float = -3.0) -> World:
     """q = sigmoid(1.5 x W e / sqrt(10) + 0.5 b), logging softmax(sharpness q), target epsilon-greedy 0.05.
 
-    W has variance 1/d. `bias` says what b is: linear in the embedding (b = e.v / sqrt(10)), or `free`, a normal draw
-    of its own per action, which no smoothing and no model on the embedding can see.
+    W has variance 1/d. `bias` says what b is: `free`, a normal draw of its own per action, which neither
+    smoothing nor a model on the embedding can see, or linear in the embedding (b = e.v / sqrt(10)).
     """
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(CONTEXTS, DIMENSION))

@@ -2,8 +2,10 @@
 
 Run: `python -m benchmarks.off_policy.letter`. Contexts: quadratic features of the 16 inputs; actions: the 26 letters;
 reward 1 for the right one. Logging policy: softmax of t times a logistic regression on 400 labels, probabilities up to
-0.01 cut. 6,000 rounds to train, 1,000 to choose, 4,000 to test; mean of three draws of the logged actions.
-Bars: MinSup's value at least 0.75 at both temperatures within 15 s each on 2 cores; IPS on rewards -1/0 at most 0.05.
+0.01 cut. 6,000 rounds to train, 1,000 to choose, 4,000 to test; mean of three draws of the logged actions. One row
+has the method's defaults, all others Adam at 0.1, 80 steps and weight decay 1e-6.
+Bars: MinSup's value at least 0.75 at both temperatures, a training with its choice of k within 15 s on 2 cores; IPS on
+rewards -1/0 at most 0.05.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ from worker.runtime.context import Context
 
 SIZES = {TRAIN: 6_000, VALIDATION: 1_000, TEST: 4_000}
 GRID = [0.0, 0.15, 0.3, 1.0]
-TRAINING: dict[str, Any] = {"lr": 0.1, "epochs": 80, "l2": 1e-6}
+TRAINING: dict[str, Any] = {"lr": 0.1, "epochs": 80, "l2": 1e-6, "sharpen": False}
+DEFAULTS = "the method's defaults"
+SECONDS = ("minsup_s", "minsup_cpu_s", "defaults_cpu_s")
 BARS = {"minsup_value_at_least": 0.75, "ips_at_k_1_at_most": 0.05, "seconds_a_temperature_at_most": 15.0}
 
 
@@ -128,14 +132,18 @@ def one_draw(data: Letters, temperature: float, seed: int) -> dict[str, Any]:
         rows[name] = judged(data, policy, support)
 
     every = np.arange(log.n)
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     job = prepare(log, PolicyGradientParams(k_grid=GRID, **TRAINING), Context(seed=seed))
     candidates, _ = learn_all(job)
     for candidate in candidates:
         row(f"policy restriction, k = {candidate.k:g}", artefact(job, candidate, [], None).policy_on(log).dense(every))
     chosen = best(candidates, "minsup")
-    seconds = time.perf_counter() - started
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     rows["policy restriction, k by MinSup"] = rows[f"policy restriction, k = {chosen.k:g}"]
+    started = time.process_time()
+    learnt = policy_gradient(log, PolicyGradientParams(), Context(seed=seed))
+    defaults_cpu = time.process_time() - started
+    row(DEFAULTS, learnt.policy_on(log).dense(every))
     for name, changes in {
         "action restriction": {"support": "restrict_actions"},
         "reward extrapolation, per-action ridge": {"support": "extrapolate"},
@@ -148,7 +156,14 @@ def one_draw(data: Letters, temperature: float, seed: int) -> dict[str, Any]:
     model = per_action.fit(log, np.flatnonzero(data.split == TRAIN))
     direct = model.left @ model.right.T
     row("direct method, argmax", (direct == direct.max(1, keepdims=True)).astype(float))
-    return {"rows": rows, "chosen_k": chosen.k, "k0": job.k0, "minsup_s": seconds}
+    return {
+        "rows": rows,
+        "chosen_k": chosen.k,
+        "k0": job.k0,
+        "minsup_s": seconds,
+        "minsup_cpu_s": cpu,
+        "defaults_cpu_s": defaults_cpu,
+    }
 
 
 def temperature_table(data: Letters, temperature: float, draws: int = 3) -> dict[str, Any]:
@@ -171,7 +186,7 @@ def temperature_table(data: Letters, temperature: float, draws: int = 3) -> dict
         "logging_accuracy": round(float((policy[test].argmax(1) == data.label[test]).mean()), 4),
         "k_by_minsup": [draw["chosen_k"] for draw in found],
         "k0": [round(draw["k0"], 4) for draw in found],
-        "minsup_seconds_a_draw": [round(draw["minsup_s"], 2) for draw in found],
+        **{f"{key}_a_draw": [round(draw[key], 2) for draw in found] for key in SECONDS},
         "seconds": round(seconds, 2),
         "methods": table,
     }
@@ -187,23 +202,29 @@ def full_information(data: Letters) -> dict[str, float]:
     return {"accuracy": round(accuracy, 4), "value": round(value, 4)}
 
 
+def met(column: dict[str, Any], by_minsup: str, by_k: str) -> dict[str, Any]:
+    """The figures the bars are about, of the defaults and of the plain protocol."""
+    defaults, plain, fallen = (column["methods"][name]["value"] for name in (DEFAULTS, by_minsup, by_k))
+    slowest = max(column["minsup_s_a_draw"])
+    least, most = BARS["minsup_value_at_least"], BARS["ips_at_k_1_at_most"]
+    return {
+        "defaults_value": defaults,
+        "protocol_value": plain,
+        "ips_at_k_1": fallen,
+        "slowest_s": slowest,
+        "defaults_meet_the_bars": defaults >= least and fallen <= most,
+        "protocol_meets_the_bars": plain >= least and fallen <= most,
+        "in_time": slowest <= BARS["seconds_a_temperature_at_most"],
+    }
+
+
 def main() -> None:
     from tests.shared_data import shared
 
     data = letters(shared("letter"))
     temperatures = {f"t={t:g}": temperature_table(data, t) for t in (1.0, 3.0)}
-    by_k = "policy restriction, k = 1"
-    reached = {
-        name: {
-            "minsup_value": column["methods"]["policy restriction, k by MinSup"]["value"],
-            "ips_at_k_1": column["methods"][by_k]["value"],
-            "seconds": column["seconds"],
-            "met": column["methods"]["policy restriction, k by MinSup"]["value"] >= BARS["minsup_value_at_least"]
-            and column["methods"][by_k]["value"] <= BARS["ips_at_k_1_at_most"]
-            and max(column["minsup_seconds_a_draw"]) <= BARS["seconds_a_temperature_at_most"],
-        }
-        for name, column in temperatures.items()
-    }
+    by_minsup, by_k = "policy restriction, k by MinSup", "policy restriction, k = 1"
+    reached = {name: met(column, by_minsup, by_k) for name, column in temperatures.items()}
     figures = {
         "dataset": "letter",
         "rounds": {"train": 6000, "validation": 1000, "test": 4000},

@@ -7,6 +7,7 @@ coverage of the floored interval by policy ESS.
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -97,10 +98,9 @@ class Smoothed:
 
 
 def modelled(log: BanditLog) -> Terms:
-    """Rewards with the predictions of the evidence-chosen ridge."""
-    rounds = np.arange(log.n)
-    model = evidence_ridge.fit(log, rounds)
-    return Terms(log.reward, np.ones(log.n), model.at(rounds, log.action), model.under(log.targets["target"], rounds))
+    """Rewards with the cross-fitted predictions of the evidence-chosen ridge."""
+    model = evidence_ridge.crossfit(log, log.targets)
+    return Terms(log.reward, np.ones(log.n), model.q_logged, model.dm["target"])
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def main(logs: int = LOGS) -> None:
     results: list[dict[str, Any]] = []
     for cell in cells():
         results.append(run_cell(cell, logs))
-        sys.stderr.write(f"{time.perf_counter() - started:7.0f} s  {cell.name}\n")
+        sys.stderr.write(json.dumps(results[-1] | {"at": round(time.perf_counter() - started)}) + "\n")
     figures = {
         "logs_per_cell": logs,
         "seconds": round(time.perf_counter() - started, 1),

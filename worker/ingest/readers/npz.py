@@ -8,6 +8,7 @@ import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def open_array(archive: zipfile.ZipFile, name: str, meter: Meter, *, column_majo
         version = np.lib.format.read_magic(stream)
         parse = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         shape, fortran, dtype = parse[version](stream, max_header_size=_HEADER_BYTES)
-    except (*DAMAGE, SyntaxError, TypeError) as bad:
+    except (*DAMAGE, SyntaxError, TypeError, TokenError) as bad:  # numpy tokenizes headers it cannot evaluate
         raise JobError("invalid_input", f"The array {name!r} has no readable header: {str(bad)[:200]}.") from bad
     if dtype.hasobject:
         raise JobError(

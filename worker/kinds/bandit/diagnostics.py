@@ -185,6 +185,23 @@ def check_logging(propensity: Floats, n_actions: int | None = None, rounds: Floa
     )
 
 
+def calibration(
+    predicted: Floats, observed: Floats, rounds: Floats | None = None, bins: int = 10
+) -> tuple[tuple[float, float, float], ...]:
+    """(mean predicted, mean observed, rounds) in bins of equally many rounds by prediction, for the report's plot.
+
+    For a reward model: q_hat at the logged action against the reward. For estimated propensities: the probability of
+    one action against whether it was taken.
+    """
+    count = np.ones(len(predicted)) if rounds is None else rounds
+    order = np.argsort(predicted, kind="stable")
+    reached = np.cumsum(count[order]) - count[order] / 2
+    place = np.minimum((reached / count.sum() * bins).astype(np.int64), bins - 1)
+    mass = np.bincount(place, count[order], bins)
+    sums = [np.bincount(place, (count * values)[order], bins) for values in (predicted, observed)]
+    return tuple((float(p / m), float(o / m), float(m)) for p, o, m in zip(*sums, mass, strict=True) if m > 0)
+
+
 def log_histogram(weight: Floats, count: Floats, bins: int = BINS) -> Histogram:
     """Weights on a log axis; zeros are counted below it."""
     positive = weight > 0

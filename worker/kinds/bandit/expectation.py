@@ -30,6 +30,8 @@ class ActionValue(Protocol):
 
 def expectation(policy: Policy, rounds: Integers, states: Integers, value: ActionValue) -> Floats:
     """sum_a pi(a|x_i) value(states_i, a) for the given rounds: (m,) of (m,), (m,)."""
+    if policy.index is None:  # every round has its own row: nothing is shared
+        return _sums(policy, rounds, states, value)
     rows = policy.rows[rounds].astype(np.int64)
     key = rows * (int(states.max(initial=0)) + 1) + states
     _, where, back = np.unique(key, return_index=True, return_inverse=True)

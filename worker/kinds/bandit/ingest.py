@@ -101,7 +101,12 @@ def _uploaded(
     beside = {id(told.source) for told in sides}
     candidates = [source for source in found if id(source) not in beside and _wanted(source, given.file)]
     files: LogFiles = find_log(candidates, given, meter)
-    sides = side.nearest(sides, files.names[0])
+    every, sides = sides, side.nearest(sides, files.names[0])
+    files.ignored += [
+        {"file": other.source.name, "why": f"another file is nearer to the log as its {other.role}"}
+        for other in every
+        if other not in sides
+    ]
     raw = files.read(given, meter, report)
     told = Told(files.detection() | {"side_tables": {s.source.name: f"{s.role} {s.name}".strip() for s in sides}})
     ctx.progress(0, 4, phase="check")

@@ -8,6 +8,7 @@ Uploaded: dense npz (n, A); CSR npz `data, indices, indptr, shape`; either with 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type
 SUM_TOLERANCE = 1e-4
 _FEW = 0.25  # share of non-zero probabilities up to which a dense table is stored sparse
 _MAPPED_FROM = 1 << 16  # bytes
+_ENTRIES = 1 << 21  # of a sparse policy looked at in one go
 _NAMES = {
     "round": ("round", "round_id", "row", "i"),
     "action": ("action", "item_id", "a", "arm", "action_id"),
@@ -280,7 +282,22 @@ def _sums(table: Table) -> NDArray[np.float64]:
     if isinstance(table, DenseTable):
         return table.values.sum(axis=1, dtype=np.float64)
     assert isinstance(table, SparseTable)  # noqa: S101 - the only other stored form
-    return np.asarray(table.entries @ np.ones(table.n_actions))
+    sums = np.zeros(table.n_rows)
+    for rows, part in _row_blocks(table.entries.indptr):
+        starts = table.entries.indptr[rows] - part.start
+        some = np.diff(table.entries.indptr[rows.start : rows.stop + 1]) > 0
+        if some.any():
+            sums[rows][some] = np.add.reduceat(table.entries.data[part].astype(np.float64), starts[some])
+    return sums
+
+
+def _row_blocks(indptr: NDArray[np.integer]) -> Iterator[tuple[slice, slice]]:
+    """(rows, entries) in blocks of a few million entries, so that temporary arrays stay small."""
+    start = 0
+    while start < len(indptr) - 1:
+        stop = max(start + 1, int(np.searchsorted(indptr, indptr[start] + _ENTRIES, side="right")) - 1)
+        yield slice(start, stop), slice(int(indptr[start]), int(indptr[stop]))
+        start = stop
 
 
 def _scaled(table: Table, factor: NDArray[np.float64]) -> Table:
@@ -314,12 +331,14 @@ def _distinct_sparse(entries: sparse.csr_array) -> tuple[NDArray[np.int64], NDAr
     """First row of every distinct row, and the distinct row of every row; rows that may collide stay apart."""
     counts = np.diff(entries.indptr)
     bits = np.ascontiguousarray(entries.data).view(np.uint32 if entries.data.itemsize == 4 else np.uint64)
-    key = (bits.astype(np.uint64) ^ np.uint64(0x5851F42D4C957F2D)) * (
-        (entries.indices.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    )
-    key ^= key >> np.uint64(29)
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(key, dtype=np.uint64)])
-    rows = sums[entries.indptr[1:]] - sums[entries.indptr[:-1]] + counts.astype(np.uint64)
+    rows = counts.astype(np.uint64)
+    for some, part in _row_blocks(entries.indptr):
+        key = bits[part].astype(np.uint64) ^ np.uint64(0x5851F42D4C957F2D)
+        key *= (entries.indices[part].astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        key ^= key >> np.uint64(29)
+        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(key, dtype=np.uint64)])
+        bounds = entries.indptr[some.start : some.stop + 1] - part.start
+        rows[some] += sums[bounds[1:]] - sums[bounds[:-1]]
     _, first, back = np.unique(rows, return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")
     rank = np.empty(len(order), np.int32)

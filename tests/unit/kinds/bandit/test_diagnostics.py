@@ -7,7 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from worker.kinds.bandit.diagnostics import check_logging, diagnose, effective_size, hill, log_histogram, reliability
+from worker.kinds.bandit.diagnostics import (
+    calibration,
+    check_logging,
+    diagnose,
+    effective_size,
+    hill,
+    log_histogram,
+    reliability,
+)
 from worker.kinds.bandit.estimators.per_round import Terms
 
 
@@ -106,6 +114,16 @@ def test_reward_by_decile_follows_the_weights():
     weight = np.arange(1.0, 1001)
     found = diagnose(Terms(weight / 1000, weight), np.full(1000, 0.5))
     np.testing.assert_allclose(found.reward_by_decile, np.arange(10) / 10 + 0.0505, atol=1e-9)
+
+
+def test_calibration_of_a_true_model_lies_on_the_diagonal():
+    rng = np.random.default_rng(4)
+    p = rng.random(50_000)
+    found = np.array(calibration(p, (rng.random(50_000) < p).astype(float)))
+    np.testing.assert_allclose(found[:, 0], found[:, 1], atol=0.03)
+    np.testing.assert_allclose(found[:, 2], 5000)
+    doubled = np.array(calibration(p[:100], p[:100], np.full(100, 2.0)))
+    assert doubled[:, 2].sum() == 200
 
 
 def test_histogram_counts_zeros_below_its_axis():

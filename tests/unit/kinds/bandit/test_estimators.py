@@ -38,6 +38,11 @@ def smoothed(s: np.ndarray, target: bool = True) -> Terms:
     return replace(TERMS, weight=top / (MU @ s.T)[ROUNDS, A])
 
 
+def neighbours(near: np.ndarray) -> np.ndarray:
+    return near / near.sum(axis=1, keepdims=True)
+
+
+DISTANCE = np.sqrt(((E[:, None] - E[None]) ** 2).sum(axis=2))
 MASS, MEAN = smoothed(kernel("mass")), smoothed(kernel("mean"))
 TREE = smoothed(np.array([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]))
 
@@ -66,6 +71,9 @@ TREE = smoothed(np.array([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]))
         (offcem(TREE), 0.38416666666666666),
         (sndr(TREE), 0.365),
         (ips(smoothed(np.full((3, 3), 1 / 3))), 0.625),
+        (ips(smoothed(neighbours(DISTANCE <= 1))), 0.35416666666666663),
+        (ips(smoothed(neighbours(DISTANCE <= 2))), 0.5),
+        (ips(smoothed(neighbours(np.array([[1, 1, 0], [1, 1, 0], [1, 0, 1]])))), 0.3125),
     ],
 )
 def test_estimate_of_the_worked_log_equals_the_worked_value(estimate, expected):
@@ -174,6 +182,8 @@ def test_deficient_support_when_enumerated_gives_the_worked_bias():
     assert estimate.mean(weight) == pytest.approx(0.475, abs=1e-12)
     unsupported = (PI * (mu == 0)).sum(axis=1)
     np.testing.assert_allclose(unsupported, [0.8, 0.6, 0.7, 0], atol=1e-15)
+    low, high = estimate.value, estimate.value + unsupported.mean()
+    assert (low, high) == (pytest.approx(0.1725, abs=1e-12), pytest.approx(0.6975, abs=1e-12))
     assert estimate.value + 0.5 * unsupported.mean() == pytest.approx(0.435, abs=1e-12)
 
 
@@ -223,10 +233,15 @@ def test_group_mass_is_the_same_for_every_form_of_a_policy(monkeypatch):
     written = dense(greedy.dense(np.arange(n)))
     want = [written.dense(np.array([i]))[0, labels == labels[a]].sum() for i, a in enumerate(actions)]
     np.testing.assert_allclose(group_mass(greedy, labels, actions), want, atol=1e-12)
+    unshared = epsilon_greedy(greedy.dense(np.arange(n)).argmax(axis=1), n_actions, 0.2)
+    np.testing.assert_allclose(group_mass(unshared, labels, actions), want, atol=1e-12)
+    grouped = dense(greedy.table.dense(np.arange(7)), index)
+    np.testing.assert_allclose(group_mass(grouped, labels, actions), want, atol=1e-12)
     np.testing.assert_allclose(group_mass(written, labels, actions), want, atol=1e-12)
     size = np.bincount(labels)[labels[actions]] / n_actions
     np.testing.assert_allclose(group_mass(uniform(n, n_actions), labels, actions), size, atol=1e-12)
     monkeypatch.setattr("worker.kinds.bandit.estimators.group_ips.BLOCK_BYTES", 400)
+    np.testing.assert_allclose(group_mass(grouped, labels, actions), want, atol=1e-12)
     np.testing.assert_allclose(group_mass(written, labels, actions), want, atol=1e-12)
 
 

@@ -105,13 +105,15 @@ def test_extrapolation_when_constant_then_learns_what_restrict_policy_learns():
     assert abs(digits().test_value(first) - digits().test_value(second)) < 0.1
 
 
-def test_kappa_when_given_then_the_largest_k_within_it_is_kept():
+def test_kappa_when_given_then_the_best_policy_within_it_is_kept():
     policy = learn(digits(4).log, kappa=0.05, epochs=30)
-    row = next(row for row in policy.settings["tried"] if row["name"] == policy.settings["chosen"])
-    assert row["unsupported_mass"] <= 0.05
-    others = [row for row in policy.settings["tried"] if row["k"] > policy.settings["k"]]
-    assert others
-    assert all(row["unsupported_mass"] > 0.05 for row in others)
+    tried = policy.settings["tried"]
+    row = next(row for row in tried if row["name"] == policy.settings["chosen"])
+    allowed = [row for row in tried if row["unsupported_mass"] <= 0.05]
+    assert row in allowed
+    assert row["minsup"] == max(row["minsup"] for row in allowed)
+    assert len(allowed) < len(tried)
+    assert abs(max(row["k"] for row in allowed) - min(row["k"] for row in tried if row not in allowed)) < 0.05
 
 
 @pytest.mark.parametrize(
@@ -204,6 +206,16 @@ def test_learnt_policy_when_on_another_log_then_refuses_other_shapes():
     with pytest.raises(JobError) as raised:
         policy.policy_on(replace(digits(8).log, n_actions=11))
     assert raised.value.code == "invalid_input"
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp"])
+def test_log_when_it_has_no_context_features_then_one_distribution_is_learnt(model):
+    log = replace(digits(4).log, contexts=np.zeros((len(digits(4).log.contexts), 0), np.float32))
+    ctx = Context(seed=0)
+    policy = learn(log, ctx, model=model, k=0.1, epochs=5)
+    rows = written(policy, log)
+    np.testing.assert_array_equal(rows, np.broadcast_to(rows[0], rows.shape))
+    assert any("no context features" in text for text in ctx.warnings)
 
 
 # Many actions
@@ -328,12 +340,31 @@ def test_bisection_when_the_mass_grows_with_k_then_finds_the_boundary():
         def __init__(self, k: float) -> None:
             self.k = k
             self.missing = float(np.clip(k - 0.2, 0, 1))
+            self.scores = {"minsup": k}
 
     tried: list[Any] = list(bisect_k(Step, 0.3, (0.0, 1.0)))  # type: ignore[arg-type]
-    chosen = within(tried, 0.3)
-    assert chosen is not None
-    assert 0.48 <= chosen.k <= 0.5
-    assert within(list(bisect_k(Step, 0.0, (0.5, 1.0))), 0.0) is not None  # type: ignore[arg-type]
+    assert 0.48 <= within(tried, 0.3, "minsup").k <= 0.5
+    below: list[Any] = list(bisect_k(Step, 0.0, (0.5, 1.0)))  # type: ignore[arg-type]
+    assert within(below, 0.0, "minsup").k <= 0.2
+    assert within(below, -1.0, "minsup").k == min(step.k for step in below)
+
+
+def test_sharpening_when_the_selector_likes_it_then_scales_the_scores_and_is_recorded():
+    plain = learn(k=0.1, epochs=20, sharpen=False)
+    sharp = learn(k=0.1, epochs=20)
+    factor = sharp.settings["sharpened"]
+    assert plain.settings["sharpened"] == 1.0
+    assert factor in (1.0, 2.0, 4.0)
+    np.testing.assert_array_equal(sharp.weights["actions"], plain.weights["actions"] * np.float32(factor))
+    scores = [policy.settings["tried"][0]["minsup"] for policy in (plain, sharp)]
+    assert scores[1] >= scores[0]
+
+
+def test_weight_decay_when_rewards_change_their_unit_then_follows():
+    log = digits(4).log
+    cents = replace(log, reward=100 * log.reward - 7, reward_range=(-7.0, 93.0))
+    first, second = (learn(data, k=k, epochs=1) for data, k in ((log, 0.1), (cents, 3.0)))
+    assert second.settings["l2"] == pytest.approx(100 * first.settings["l2"])
 
 
 def test_parts_when_the_log_has_no_split_then_users_stay_whole_and_shares_hold():

@@ -99,10 +99,10 @@ def test_mean_under_a_policy_equals_the_sum_over_actions(model, policy):
 @pytest.mark.parametrize("embeddings", [True, False])
 @pytest.mark.parametrize("model", ["ridge", "gbdt", "mlp"])
 def test_model_of_a_learnable_reward_predicts_rounds_it_has_not_seen(model, embeddings):
-    log = made_up(3000, embeddings=embeddings)
-    fit = mlp.fit if model == "mlp" else FITS[model]
+    log = made_up(2000, embeddings=embeddings)
+    fit = mlp.TwoTowers(epochs=20, batch=256).fit if model == "mlp" else FITS[model]
     target = uniform(log.n, N_ACTIONS)
-    fitted = crossfit(log, fit, {"t": target})
+    fitted = crossfit(log, fit, {"t": target}, folds=2)
     error = np.mean((log.reward - fitted.q_logged) ** 2) / log.reward.var()
     assert error < (0.03 if model == "ridge" else 0.1)
 
@@ -214,9 +214,9 @@ def test_pairs_share_user_and_cluster_and_include_rewards_of_zero():
 
 
 def test_two_step_model_preserves_differences_inside_clusters():
-    log = made_up(3000)
+    log = made_up(2000)
     labels = np.arange(N_ACTIONS) // 3
-    fitted = TwoStep(labels, epochs=8)(log, np.arange(log.n))
+    fitted = TwoStep(labels, epochs=6)(log, np.arange(log.n))
     other = (log.action // 3) * 3 + (log.action + 1) % 3
     rounds = np.arange(log.n)
     found = fitted.at(rounds, log.action) - fitted.at(rounds, other)
@@ -242,7 +242,7 @@ def test_two_step_model_leaves_out_rounds_marked_unobserved():
 
 def test_outcome_embeddings_place_actions_of_equal_reward_together():
     rng = np.random.default_rng(5)
-    log = made_up(4000, embeddings=False)
+    log = made_up(2000, embeddings=False)
     reward = (log.action % 3) + 0.1 * rng.normal(size=log.n)
     found = outcome_embeddings(BanditLog(**{**log.__dict__, "reward": reward}), np.arange(log.n), Context(), width=4)
     distance = np.linalg.norm(found[:, None] - found[None], axis=2)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from benchmarks.off_policy.environments import large_actions, suite_world
 from benchmarks.off_policy.suite import population_ess
@@ -12,7 +13,7 @@ from worker.kinds.bandit.convolution.tree import TreePath, tree
 from worker.kinds.bandit.convolution.weights import PathWeights, path_weights
 from worker.kinds.bandit.estimators.importance import ips, snips
 from worker.kinds.bandit.estimators.per_round import PerRound, Terms
-from worker.kinds.bandit.policies import dense
+from worker.kinds.bandit.policies import Policy, SparseTable, dense
 from worker.kinds.bandit.reward_models import evidence_ridge
 from worker.kinds.bandit.selection.default import select
 from worker.kinds.bandit.selection.evidence_path import path_value
@@ -122,6 +123,18 @@ def test_policy_ess_when_the_log_never_tries_what_the_target_takes_is_zero():
         assert found[0] == 0
         # Groups have the masses (.5, .5) in both policies: the weight is one wherever the log can be.
         assert found[1] == pytest.approx(100, rel=1e-9 if exact else 0.1)
+
+
+def test_policy_ess_of_groups_when_policies_list_their_actions_is_that_of_whole_rows():
+    world = large_actions(60, 0)
+    path = convolution("tree", world.e.astype(np.float32))
+    pi, mu = (np.where(p > np.quantile(p, 0.6, axis=1)[:, None], p, 0.0) for p in (world.pi, world.mu))
+    pi, mu = pi / pi.sum(axis=1, keepdims=True), mu / mu.sum(axis=1, keepdims=True)
+    index = np.arange(200, dtype=np.int32)
+    listed = (Policy(SparseTable(sparse.csr_array(p)), index) for p in (pi, mu))
+    whole = policy_ess(path, dense(pi, index), dense(mu, index))
+    np.testing.assert_allclose(policy_ess(path, *listed), whole, rtol=1e-12)
+    assert whole[0] == 0 < whole[-1]
 
 
 def test_policy_ess_when_rounds_repeat_counts_their_worth_once():
@@ -264,6 +277,23 @@ def test_evidence_ridge_when_rewards_have_another_form_finds_it(form):
     every = np.arange(60)
     by_hand = target.dense(np.array([9]))[0] @ model.at(np.full(60, 9), every)
     assert model.under(target, np.array([9]))[0] == pytest.approx(by_hand, rel=1e-9)
+
+
+def test_evidence_ridge_when_cross_fitted_predicts_rounds_without_their_fold():
+    log = replace(large_actions(40, 2).log(600, 0), user=np.repeat(np.arange(100), 6).astype(np.int32))
+    target = log.targets["target"]
+    found = evidence_ridge.crossfit(log, log.targets, folds=3)
+    assert found.folds == 3
+    held = np.flatnonzero(found.fold == 1)
+    kept = np.flatnonzero(found.fold != 1)
+    moved = replace(log, reward=np.where(found.fold == 1, 1 - log.reward, log.reward))
+    again = evidence_ridge.crossfit(moved, log.targets, folds=3)
+    if evidence_ridge.fit(moved, np.arange(600)).form == evidence_ridge.fit(log, np.arange(600)).form:
+        np.testing.assert_allclose(again.q_logged[held], found.q_logged[held], atol=1e-9)
+    assert np.abs(again.q_logged[kept] - found.q_logged[kept]).max() > 1e-3
+    i = held[3]
+    by_hand = target.dense(np.array([i]))[0] @ found.models[1].at(np.full(40, i), np.arange(40))
+    assert found.dm["target"][i] == pytest.approx(by_hand, rel=1e-9)
 
 
 def test_evidence_ridge_when_a_weight_stands_for_repeats_fits_as_if_they_were_there():

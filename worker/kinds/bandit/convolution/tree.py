@@ -17,7 +17,7 @@ from worker.kinds.bandit.policies import Floats
 from worker.runtime.errors import JobError
 
 WARD_ACTIONS = 20_000
-_ROUNDS = 5  # of 2-means in a split
+_ROUNDS = 3  # of 2-means in a split
 
 
 @dataclass(frozen=True)
@@ -203,11 +203,11 @@ def _halved(points: Floats, depth: int) -> NDArray[np.int32]:
         middle = starts + (sizes + 1) // 2
         for _ in range(_ROUNDS):
             place = np.einsum("ij,ij->i", narrow[order], line[group])
-            order = order[np.lexsort((place, group))]
-            below = np.concatenate([np.zeros((1, points.shape[1])), np.cumsum(points[order], axis=0)])
-            low = (below[middle] - below[starts]) / (middle - starts)[:, None]
-            high = (below[starts + sizes] - below[middle]) / np.maximum(sizes - (middle - starts), 1)[:, None]
-            line = (high - low).astype(np.float32)
+            least, most = np.minimum.reduceat(place, starts), np.maximum.reduceat(place, starts)
+            # One key, the group with the place on its line as a fraction, sorts faster than two.
+            along = (place - least[group]) / np.maximum(most - least, 1e-30)[group]
+            order = order[np.argsort(group + 0.999 * along.astype(np.float64), kind="stable")]
+            line = _between_means(narrow[order], starts, middle, sizes)
         starts = np.unique(np.concatenate([starts, middle[middle < starts + sizes]]))
         labels = np.empty(n, np.int32)
         labels[order] = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, n)))
@@ -215,3 +215,14 @@ def _halved(points: Floats, depth: int) -> NDArray[np.int32]:
     if levels[-1].max() + 1 < n:
         levels.append(np.arange(n, dtype=np.int32))
     return np.stack(levels[::-1])
+
+
+def _between_means(
+    points: NDArray[np.float32], starts: NDArray[np.integer], middle: NDArray[np.integer], sizes: NDArray[np.integer]
+) -> NDArray[np.float32]:
+    """Direction (groups, d) from the mean of every group's first half to that of its second."""
+    halves = np.stack([starts, np.minimum(middle, len(points) - 1)], axis=1).ravel()
+    sums = np.add.reduceat(points, halves, axis=0).reshape(len(starts), 2, -1)
+    first = (middle - starts)[:, None]
+    second = np.maximum(sizes - (middle - starts), 1)[:, None]
+    return (sums[:, 1] / second - sums[:, 0] / first).astype(np.float32)

@@ -257,13 +257,14 @@ def _estimated(
     set_to = None
     if estimator.hyper is not None:
         set_to = (estimator.hyper.name, estimator.hyper.default if hyper is None else hyper)
+    ess = None if estimator.weights == "none" else effective_size(terms.weight, terms.rounds)
     return Estimated(
         name=estimator.name,
         label=estimator.label,
         estimate=found,
-        interval=interval_of(prepared, found, pess, params, ctx, model=estimator.model),
+        interval=interval_of(prepared, found, ess if pess is None else pess, params, ctx, model=estimator.model),
         pess=pess,
-        ess=None if estimator.weights == "none" else effective_size(terms.weight, terms.rounds),
+        ess=ess,
         taus=taus,
         hyper=set_to,
     )
@@ -272,14 +273,15 @@ def _estimated(
 def interval_of(
     prepared: Prepared,
     estimate: PerRound,
-    pess: float | None,
+    worth: float | None,
     params: EstimateParams,
     ctx: Context,
     *,
     model: bool = False,
     least_se: float = 0.0,
 ) -> Interval:
-    """The interval of the asked-for kind; floored without a policy ESS is the normal one.
+    """The interval of the asked-for kind. `worth`: the policy ESS that floors it; where the policies are not known the
+    ESS of the sample has to do; None (no weights at all) leaves the normal interval.
 
     Bounds for means cannot hold for ratios: those get the floored interval, and the report says so.
     """
@@ -298,11 +300,11 @@ def interval_of(
         return bound(estimate, limits, params.alpha)
     if kind == "student":
         return intervals.student(estimate, params.alpha)
-    if kind == "normal" or pess is None:
+    if kind == "normal" or worth is None:
         return intervals.normal(estimate, params.alpha)
     found = intervals.floored(
         estimate,
-        pess,
+        worth,
         params.alpha,
         reward_range=prepared.reward_range,
         reward_variance=None if prepared.reward_range is not None else float(np.var(prepared.log.reward)),
@@ -323,9 +325,9 @@ def _headline(
 ) -> Estimated:
     """The selected estimate; where nothing can be smoothed, SNIPS."""
     if selected is None:
-        snipped = snips(plain)
-        found = interval_of(prepared, snipped, pess, params, ctx)
-        return Estimated("snips", "SNIPS", snipped, found, pess, effective_size(plain.weight, plain.rounds))
+        snipped, ess = snips(plain), effective_size(plain.weight, plain.rounds)
+        found = interval_of(prepared, snipped, ess if pess is None else pess, params, ctx)
+        return Estimated("snips", "SNIPS", snipped, found, pess, ess)
     # The selected value is a mixture; its influence carries the pairing, its own se the uncertainty of the mixture.
     flat = PerRound(selected.influence, np.zeros(prepared.log.n), rounds=plain.rounds)
     least = selected.se if math.isfinite(selected.se) else 0.0

@@ -103,6 +103,8 @@ def _warnings(found: list[TargetEstimate]) -> list[str]:
     said = []
     for one in found:
         said += [f"{one.name}: {text}" for text in one.diagnostics.warnings]
+        if one.diagnostics.quantiles["0.5"] == one.diagnostics.max_weight == 1.0:
+            said.append(f"{one.name} acts as the logging policy did: every weight is 1.")
         said += [f"{one.name}: {name} was left out: {why}." for name, why in one.left_out.items()]
         if one.reliability == "orange":
             said.append(f"{one.name}: with a policy ESS between 1 and 5 no selector is safe, and the family matters.")

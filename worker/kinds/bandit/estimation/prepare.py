@@ -122,7 +122,8 @@ def _path(log: BanditLog, family: str, params: EstimateParams, ctx: Context) -> 
             )
         ctx.warn(
             "Only the propensities of logged actions are known, not the whole logging policy: nothing could be "
-            "smoothed, and the policy ESS could not be computed. Upload `logging_policy` for both."
+            "smoothed, and the sample ESS stands in for the policy ESS. Upload `logging_policy`, or set "
+            "`logging_builtin` where it was uniform."
         )
         return None, False
     known = log.embeddings is not None or (family == "tree" and log.hierarchy is not None)

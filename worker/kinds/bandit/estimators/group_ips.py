@@ -6,11 +6,14 @@ GroupIPS learns the groups from outcomes: an action representation by a reward n
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.expectation import Integers, expectation
 from worker.kinds.bandit.policies import BLOCK_BYTES, Floats, Policy, SparseTable
 from worker.kinds.bandit.reward_models.mlp import TwoTowers
 from worker.runtime.context import Context
@@ -26,22 +29,19 @@ def group_weight(logging: Policy, target: Policy, labels: NDArray[np.integer], a
 
 def group_mass(policy: Policy, labels: NDArray[np.integer], actions: NDArray[np.integer]) -> Floats:
     """Probability (n,) of the group of each round's action. One pass over the stored probabilities."""
-    n_groups = int(labels.max()) + 1
     wanted = labels[actions].astype(np.int64)
-    key = policy.rows.astype(np.int64) * n_groups + wanted
-    _, where, back = np.unique(key, return_index=True, return_inverse=True)
-    rows, groups = policy.rows[where], wanted[where]
-    onehot = sparse.csr_array((np.ones(len(labels)), labels, np.arange(len(labels) + 1)), (len(labels), n_groups))
     table = policy.table
-    if isinstance(table, SparseTable):
-        masses = sparse.csr_array(table.entries.astype(np.float64) @ onehot)
+    if not isinstance(table, SparseTable):
+        return _of_dense_rows(policy, wanted, labels)
+    sizes = np.bincount(labels)
+    if policy.index is None:
+        mass = expectation(Policy(SparseTable(table.entries)), np.arange(len(wanted)), wanted, _SameGroup(labels))
+    else:
+        # A row serves rounds of many groups: all its groups at once.
+        masses = sparse.csr_array(table.entries.astype(np.float64) @ _one_hot(labels))
         masses.sort_indices()
-        size = np.bincount(labels, minlength=n_groups).astype(np.float64)
-        found = SparseTable(masses).gather(rows, groups[:, None])[:, 0]
-        if table.floor is not None:
-            found = found + table.floor[rows] * size[groups]
-        return found[back]
-    return _blockwise(policy, rows, groups, onehot)[back]
+        mass = SparseTable(masses).gather(policy.rows, wanted[:, None])[:, 0]
+    return mass if table.floor is None else mass + table.floor[policy.rows] * sizes[wanted]
 
 
 def outcome_embeddings(log: BanditLog, rounds: NDArray[np.integer], ctx: Context, *, width: int = 16) -> Floats:
@@ -54,17 +54,33 @@ def outcome_embeddings(log: BanditLog, rounds: NDArray[np.integer], ctx: Context
     return TwoTowers(width=width, lipschitz=True).fit(log, rounds, ctx=ctx).right
 
 
-def _blockwise(
-    policy: Policy, rows: NDArray[np.integer], groups: NDArray[np.int64], onehot: sparse.csr_array
-) -> Floats:
-    # Rows come sorted (they are the high part of a sorted key), so a dense row is computed once, not once a group.
-    distinct, place = np.unique(rows, return_inverse=True)
-    table = policy.table
-    step = max(1, BLOCK_BYTES // (8 * (table.n_actions + int(groups.max()) + 1)))
-    found = np.empty(len(rows))
+@dataclass(frozen=True)
+class _SameGroup:
+    """1 where an action is in the group that is the state."""
+
+    labels: NDArray[np.integer]
+
+    def at(self, states: Integers, actions: Integers) -> Floats:
+        return (self.labels[actions] == states).astype(np.float64)
+
+    def block(self, states: Integers) -> Floats:
+        return (self.labels == states[:, None]).astype(np.float64)
+
+
+def _one_hot(labels: NDArray[np.integer]) -> sparse.csr_array:
+    n = len(labels)
+    return sparse.csr_array((np.ones(n), labels, np.arange(n + 1)), (n, int(labels.max()) + 1))
+
+
+def _of_dense_rows(policy: Policy, wanted: NDArray[np.int64], labels: NDArray[np.integer]) -> Floats:
+    order = np.argsort(policy.rows, kind="stable")  # a row is read once, for all rounds that have it
+    distinct, place = np.unique(policy.rows[order], return_inverse=True)
+    onehot = _one_hot(labels)
+    step = max(1, BLOCK_BYTES // (16 * policy.n_actions))
+    found = np.empty(len(wanted))
     bounds = np.searchsorted(place, np.arange(0, len(distinct) + step, step))
     for i, start in enumerate(range(0, len(distinct), step)):
-        mass = np.asarray(table.dense(distinct[start : start + step]) @ onehot)
+        mass = np.asarray(policy.table.dense(distinct[start : start + step]) @ onehot)
         part = slice(bounds[i], bounds[i + 1])
-        found[part] = mass[place[part] - start, groups[part]]
+        found[order[part]] = mass[place[part] - start, wanted[order[part]]]
     return found

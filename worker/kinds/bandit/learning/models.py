@@ -33,7 +33,9 @@ class Shape:
 
     @classmethod
     def choose(cls, model: str, d: int, n_actions: int, d_action: int) -> Shape:
-        """`linear` or `mlp`, with two towers above 5,000 actions."""
+        """`linear` or `mlp`, with two towers above 5,000 actions; without context features only a bias an action."""
+        if not d:
+            return cls("linear", 0, n_actions)
         if n_actions > TWO_TOWERS_FROM:
             return cls(f"two-tower-{model}", d, n_actions, d_action)
         return cls(model, d, n_actions)
@@ -77,6 +79,12 @@ class PolicyModel(nn.Module):
         """Scores (m, C) of some actions (m, C) in every context."""
         chosen = self.vectors()[actions]
         return torch.einsum("mh,mch->mc", self.represent(x), chosen) + self.bias[actions]
+
+    @torch.no_grad()
+    def sharpen(self, factor: float) -> None:
+        """Multiply all scores by a factor: above 1 the policy commits itself more."""
+        self.map.mul_(factor)
+        self.bias.mul_(factor)
 
     def export(self) -> dict[str, NDArray[np.float32]]:
         """Weights for prediction: `layer<i>.weight` (out, in), `layer<i>.bias`, `actions` (A, h), `bias` (A,)."""

@@ -31,7 +31,7 @@ def fit(
     """Fit to rounds (m,) of a log; O(m d^2 + A d^3) for each of the ridges."""
     weights = log.round_weight[rounds] if weight is None else weight
     standard = Standard.of(log.contexts[log.rows[rounds]], weights)
-    design = np.column_stack([np.ones(len(log.contexts), np.float64), standard(log.contexts)])
+    design: Floats = np.column_stack([np.ones(len(log.contexts)), standard(log.contexts).astype(np.float64)])
     held = np.random.default_rng(seed).random(len(rounds)) < 0.2
     mean = float(weights @ log.reward[rounds] / weights.sum())
     ridge = RIDGES[2]

@@ -3,8 +3,8 @@
 k is the reward that training gives to every unsupported action: below the typical reward it pushes the policy back to
 what was tried, above it out of it, up to the catastrophe of all mass on actions never seen. `minsup` scores a policy as
 if unsupported actions were worth what the rarest supported ones are; `snips` and `dr` are the usual estimates on the
-validation rounds. With a bound kappa on the unsupported mass, k is found by bisection instead: the mass is
-non-decreasing in k at the optimum.
+validation rounds. With a bound kappa on the unsupported mass, the values of k are those of a bisection for the largest
+one that keeps it (the mass is non-decreasing in k at the optimum), and only policies within the bound are chosen from.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from worker.kinds.bandit.learning.training_set import TrainingSet, logged_weight
 GRID = (0.0, 0.15, 0.3, 1.0)  # of the range of rewards
 BASELINES = (0.0, 0.25, 0.5, 0.75, 0.9)  # of the way from the mean reward to the best one, for banditnet
 BISECTIONS = 6
+SHARPER = (2.0, 4.0)  # powers of two: sharpening and its reverse are exact
 ENOUGH = 0.01  # of the range of rewards: closer values of k are not told apart
 
 
@@ -32,6 +33,7 @@ class Candidate:
     """One learnt policy. `scores`: by selector, on validation rounds; `mean_weight`: S = mean(w) there.
 
     `unsupported`: its mass on unsupported actions there, None where the support is unknown (then 1 - S stands for it).
+    `sharpened`: factor its scores were multiplied by after training.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Candidate:
     scores: dict[str, float]
     mean_weight: float
     unsupported: float | None
+    sharpened: float = 1.0
 
     @property
     def missing(self) -> float:
@@ -51,7 +54,26 @@ class Candidate:
         """The candidate's row in the artefact; what is not a finite number becomes null."""
         scores = {key: value if math.isfinite(value) else None for key, value in self.scores.items()}
         row = {"name": self.name, "k": self.k, "seed": self.seed, **scores}
-        return row | {"mean_weight": self.mean_weight, "unsupported_mass": self.unsupported}
+        row |= {"mean_weight": self.mean_weight, "unsupported_mass": self.unsupported}
+        return row | {"sharpened": self.sharpened}
+
+
+def sharpened(
+    model: PolicyModel, rounds: TrainingSet, k0: float | None, selector: str, factors: Sequence[float]
+) -> tuple[dict[str, float], float, float | None, float]:
+    """Sharpen a trained policy in place by the factor that the selector likes best; `score` of it, and the factor.
+
+    Weight decay, which training needs to carry over to other rounds, leaves a policy less decided than it should be.
+    """
+    found = [(*score(model, rounds, k0), 1.0)]
+    done = 1.0
+    for factor in factors:
+        model.sharpen(factor / done)
+        done = factor
+        found.append((*score(model, rounds, k0), factor))
+    best = max(found, key=lambda one: one[0][selector])
+    model.sharpen(best[3] / done)
+    return best
 
 
 @torch.no_grad()
@@ -146,10 +168,10 @@ def bisect_k(
         low, high = (middle.k, high) if middle.missing <= kappa else (low, middle.k)
 
 
-def within(candidates: Sequence[Candidate], kappa: float) -> Candidate | None:
-    """Of those whose unsupported mass is at most kappa, the one with the largest k; None if there is none."""
+def within(candidates: Sequence[Candidate], kappa: float, selector: str) -> Candidate:
+    """Of those whose unsupported mass is at most kappa, the one of the highest score; else that of the least mass."""
     allowed = [candidate for candidate in candidates if candidate.missing <= kappa]
-    return max(allowed, key=lambda candidate: candidate.k) if allowed else None
+    return best(allowed, selector) if allowed else min(candidates, key=lambda candidate: candidate.missing)
 
 
 def _modelled(model: PolicyModel, rounds: TrainingSet) -> np.ndarray:

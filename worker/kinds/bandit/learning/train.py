@@ -177,7 +177,7 @@ class Training:
         fit ends where it is, with a warning.
         """
         self._started += 1
-        parameters = dict(model.named_parameters())
+        parameters: dict[str, Tensor] = dict(model.named_parameters())
         if name in self.finished:
             _load(parameters, self.finished[name])
             return model

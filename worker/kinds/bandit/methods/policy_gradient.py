@@ -13,6 +13,7 @@ likelihood fit first picks the actions worth a look, above 5,000 actions share w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +39,7 @@ from worker.runtime.errors import JobError
 from worker.runtime.registry import method
 
 MODELLED = ("dr", "dros", "sg")
+DECAY = 2e-4
 MUCH = 0.05  # unsupported mass of a chosen policy from which the report warns
 
 
@@ -85,7 +87,12 @@ class PolicyGradientParams(BaseModel):
     batch_size: int | None = Field(
         None, ge=32, le=1_000_000, description="Rounds a step; left out: all of them up to a million, then 4,096."
     )
-    l2: float = Field(1e-6, ge=0, le=1, description="Weight decay.")
+    l2: float | None = Field(
+        None, ge=0, le=1, description="Weight decay; left out: 0.0002 times the mean reward above the lowest."
+    )
+    sharpen: bool = Field(
+        True, description="Multiply the scores of a trained policy by 1, 2 or 4, whichever the selector likes best."
+    )
     poem_lambda: float = Field(0.1, ge=0, le=10, description="Weight of poem's penalty on the standard error.")
     clip: float = Field(
         100.0, gt=0, le=1e9, description="Largest weight in poem and in the likelihood of a warm start."
@@ -143,7 +150,16 @@ class Job:
         size = p.batch_size
         if self.ctx.degrade and (size is not None or not whole):
             size = max(32, (size or 4096) // 2)
-        return Recipe(settings, lr, p.epochs, size, p.l2, mix(self.ctx.seed, seed))
+        return Recipe(settings, lr, p.epochs, size, self.l2, mix(self.ctx.seed, seed))
+
+    @property
+    def l2(self) -> float:
+        """Weight decay; by default in proportion to the rewards, whose unit must not matter."""
+        if self.params.l2 is not None:
+            return self.params.l2
+        weight, reward = self.data.round_weight[self.rounds.train], self.data.reward[self.rounds.train]
+        lowest = _reward_range(self)[0]
+        return min(1.0, DECAY * float(weight @ (reward - lowest) / weight.sum()))
 
     def fresh(self, seed: int) -> PolicyModel:
         """The model a fit starts from; the first linear one starts as the uniform policy."""
@@ -171,13 +187,9 @@ def policy_gradient(data: BanditLog, params: PolicyGradientParams, ctx: Context)
         candidates, stages = learn_all(job)
     chosen = select.best(candidates, job.selector)
     if params.kappa is not None:
-        kept = select.within(candidates, params.kappa)
-        if kept is None:
-            ctx.warn(
-                f"No k kept the unsupported mass at {params.kappa:g} or below; the policy with the least is given."
-            )
-            kept = min(candidates, key=lambda candidate: candidate.missing)
-        chosen = kept
+        chosen = select.within(candidates, params.kappa, job.selector)
+        if chosen.missing > params.kappa:
+            ctx.warn(f"No k kept the unsupported mass at {params.kappa:g} or below: the least there was is given.")
     _warn_of(job, chosen)
     return artefact(job, chosen, candidates, stages.get(chosen.seed))
 
@@ -201,12 +213,10 @@ def prepare(data: BanditLog, params: PolicyGradientParams, ctx: Context) -> Job:
     with ctx.share(0, 2, phase="reward model"):
         model = reward_model(data, rounds.train, params, selector, ctx)
     standard = Standard.of(data.x[rounds.train], data.round_weight[rounds.train])
-    made = {
-        "support": support,
-        "restrict": params.support == "restrict_actions",
-        "device": ctx.device,
-        "seed": ctx.seed,
-    }
+    restrict = params.support == "restrict_actions"
+    made = partial(
+        training_set, data, standard=standard, support=support, restrict=restrict, device=ctx.device, seed=ctx.seed
+    )
     everywhere = None if model is None else Modelled(model, everywhere=True)
     d_action = 0 if data.embeddings is None else data.embeddings.shape[1]
     return Job(
@@ -215,8 +225,8 @@ def prepare(data: BanditLog, params: PolicyGradientParams, ctx: Context) -> Job:
         ctx=ctx,
         rounds=rounds,
         standard=standard,
-        train=training_set(data, rounds.train, standard, modelled=_modelled(params, model), **made),
-        validation=training_set(data, rounds.validation, standard, modelled=everywhere, **made),
+        train=made(rounds=rounds.train, modelled=_modelled(params, model)),
+        validation=made(rounds=rounds.validation, modelled=everywhere),
         shape=Shape.choose(params.model, data.contexts.shape[1], data.n_actions, d_action),
         k0=None if data.logging is None else in_support_value(data, rounds.train),
         selector=selector,
@@ -260,8 +270,9 @@ def learn_all(job: Job) -> tuple[list[Candidate], dict[int, PolicyModel]]:
                 model.load_state_dict(stages[seed].state_dict())
             name = f"k = {k:.6g}, start {seed + 1}" if params.tunes_k else f"start {seed + 1}"
             training.fit(name, model, train, job.recipe(k, seed))
-            scores, mean_weight, mass = select.score(model, validation, job.k0)
-            return Candidate(name, k, seed, model, scores, mean_weight, mass)
+            factors = select.SHARPER if params.sharpen else ()
+            found = select.sharpened(model, validation, job.k0, job.selector, factors)
+            return Candidate(name, k, seed, model, *found)
 
         if params.kappa is not None:
             found += select.bisect_k(learn, params.kappa, _reward_range(job))
@@ -286,6 +297,8 @@ def artefact(job: Job, chosen: Candidate, candidates: list[Candidate], first: Po
     settings: dict[str, Any] = job.params.model_dump() | {
         "k": chosen.k if job.params.tunes_k else job.params.k,
         "lr": recipe.lr,
+        "l2": recipe.l2,
+        "sharpened": chosen.sharpened,
         "batch_size": recipe.batch(job.train.n),
         "model": job.shape.kind,
         "selector": job.selector,

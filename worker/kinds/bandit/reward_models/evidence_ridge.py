@@ -11,6 +11,7 @@ components, the cosines are left out where their tables would exceed 256 MB, and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +19,15 @@ import numpy as np
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.policies import Floats, Policy
+from worker.kinds.bandit.reward_models.crossfit import CrossFitted, assign_folds
 from worker.kinds.bandit.reward_models.fitted import Bilinear
 from worker.runtime.context import Context
 from worker.runtime.errors import JobError
 
 PRECISIONS = tuple(10.0**power for power in range(-1, 6))
 COSINES = 200
+FOLDS = 5
+_CHUNK = 20_000
 _COMPONENTS = 32
 _FIT_ROUNDS = 50_000
 _TABLE_BYTES = 256 * 2**20
@@ -141,10 +145,21 @@ def _largest_evidence(design: Floats, reward: Floats, weight: Floats) -> tuple[f
     """
     n = len(reward)
     centre, mean = weight @ design / n, float(weight @ reward / n)
-    gram = (design * weight[:, None]).T @ design - n * np.outer(centre, centre)
-    centred = weight * (reward - mean)
-    cross = design.T @ centred
-    total = float(centred @ (reward - mean))
+    gram = _gram(design, weight) - n * np.outer(centre, centre)
+    cross = design.T @ (weight * reward) - n * mean * centre
+    total = max(float(weight @ (reward - mean) ** 2), 0.0)
+    return _best_precision(gram, cross, total, n, centre, mean)
+
+
+def _gram(design: Floats, weight: Floats) -> Floats:
+    half = design if np.all(weight == 1.0) else design * np.sqrt(weight)[:, None]
+    return half.T @ half  # one array twice: BLAS computes half of the product
+
+
+def _best_precision(
+    gram: Floats, cross: Floats, total: float, n: float, centre: Floats, mean: float
+) -> tuple[float, float, Floats, float]:
+    """The grid from the centred Gram matrix, the centred products with the reward and its sum of squares."""
     values, vectors = np.linalg.eigh(gram)
     values = np.maximum(values, 0.0)
     along = vectors.T @ cross
@@ -157,6 +172,72 @@ def _largest_evidence(design: Floats, reward: Floats, weight: Floats) -> tuple[f
             best = (evidence, precision, along / (values + precision))
     theta = vectors @ best[2]
     return float(best[0]), best[1], theta, mean - float(centre @ theta)
+
+
+def crossfit(
+    log: BanditLog,
+    policies: Mapping[str, Policy],
+    folds: int = FOLDS,
+    seed: int = 0,
+    ctx: Context | None = None,
+) -> CrossFitted:
+    """Predictions of models that have not seen the round: what the path's bias and PC-SNDR need.
+
+    The form is chosen on all rounds, precision and coefficients without the fold (of whole users or contexts), from
+    the difference of Gram matrices: ten folds cost little more than one fit. In-sample predictions shrink residuals
+    and pull PC-SNDR away from SNIPS even where the log is rich, which costs up to twice the error there.
+    """
+    fold = assign_folds(log, folds, seed)
+    folds = int(fold.max()) + 1
+    whole = fit(log, np.arange(log.n), weight=log.round_weight, ctx=ctx, seed=seed)
+    models = (
+        [whole.model] if folds == 1 else _fold_models(log, whole.form, fold, folds, seed if ctx is None else ctx.seed)
+    )
+    q_logged = np.empty(log.n)
+    dm = {name: np.empty(log.n) for name in policies}
+    shared = models[0].right[:, 1:]
+    columns = np.concatenate([*(model.right[:, :1] for model in models), shared], axis=1)
+    means = {name: policy.table.times(columns) for name, policy in policies.items()}
+    for k, model in enumerate(models):
+        for held in _chunks(np.flatnonzero(fold == k)):
+            q_logged[held] = model.at(held, log.action[held])
+            for name, policy in policies.items():
+                rows = policy.rows[held]
+                mean = np.concatenate([means[name][rows, k : k + 1], means[name][rows, folds:]], axis=1)
+                dm[name][held] = model.given_mean(mean, np.arange(len(held)), held)
+        if ctx is not None:
+            ctx.progress(k + 1, folds, phase="reward model")
+    return CrossFitted(q_logged, dm, folds, fold, tuple(models))
+
+
+def _chunks(rounds: Integers) -> list[Integers]:
+    return [rounds[start : start + _CHUNK] for start in range(0, len(rounds), _CHUNK)]
+
+
+def _fold_models(log: BanditLog, form: str, fold: Integers, folds: int, seed: int) -> list[Bilinear]:
+    """One model a fold, fitted on the others' rounds, on the same columns as the model of all rounds."""
+    rng = np.random.default_rng(seed)
+    rounds = np.arange(log.n)
+    if log.n > _FIT_ROUNDS:
+        rounds = np.sort(rng.choice(log.n, _FIT_ROUNDS, replace=False))
+    columns = _columns(log, rounds, rng)
+    design = columns.design(form, log.rows[rounds], log.action[rounds])
+    weight = log.round_weight[rounds]
+    weight = weight * (len(weight) / weight.sum())
+    reward = log.reward[rounds]
+    design = np.concatenate([design, np.ones((len(rounds), 1)), reward[:, None]], axis=1)
+    moments = np.stack([_gram(design[chosen], weight[chosen]) for chosen in (fold[rounds] == k for k in range(folds))])
+    every = moments.sum(axis=0)
+    models: list[Bilinear] = []
+    for of_fold in moments:
+        kept = every - of_fold
+        n, centre, mean = float(kept[-2, -2]), kept[-2, :-2] / kept[-2, -2], float(kept[-2, -1] / kept[-2, -2])
+        gram = kept[:-2, :-2] - n * np.outer(centre, centre)
+        total = max(float(kept[-1, -1]) - n * mean * mean, 0.0)
+        cross = kept[:-2, -1] - n * mean * centre
+        _, _, theta, intercept = _best_precision(gram, cross, total, n, centre, mean)
+        models.append(columns.model(form, theta, intercept, log.rows))
+    return models
 
 
 def _columns(log: BanditLog, rounds: Integers, rng: np.random.Generator) -> _Columns:

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from worker.kinds.bandit.convolution.smoothing import Convolution, logged
-from worker.kinds.bandit.policies import BLOCK_BYTES, Floats, Policy, distinct_pairs
+from worker.kinds.bandit.convolution.tree import TreePath
+from worker.kinds.bandit.policies import BLOCK_BYTES, Floats, Policy, SparseTable, distinct_pairs
 
 UNSUPPORTED = 0.01  # target mass without logging mass above which a candidate is worth nothing
 _EXACT_WORK = 2e8  # multiply-adds a level for which whole distributions are smoothed
 _CONTEXTS = 200
+_LISTED_CONTEXTS = 5_000
 _DRAWS = 32
 
 Levels = list[tuple[int, int]]
@@ -41,13 +44,21 @@ def policy_ess(
     pairs = levels or [(level, level) for level in range(len(path.taus))]
     rounds, counts = _contexts(target, logging, weight)
     n = float(target.n_rounds) if weight is None else float(weight.sum()) ** 2 / float(weight @ weight)
+    coupled = all(level == logging_level for level, logging_level in pairs)
+    if exact is not False and coupled and isinstance(path, TreePath) and _listed(target) and _listed(logging):
+        rounds, counts = _some(rounds, counts, _LISTED_CONTEXTS, seed)
+        taken = target.take(rounds), logging.take(rounds)
+        return _worth(n, *_groups_of_support(path, *taken, counts / counts.sum(), pairs))
     few = len(rounds) * path.row_cost <= _EXACT_WORK
-    if exact is None and not few and len(rounds) > _CONTEXTS:
-        rounds, counts = _some(rounds, counts, seed)
+    if exact is None and not few:
+        rounds, counts = _some(rounds, counts, _CONTEXTS, seed)
         few = len(rounds) * path.row_cost <= _EXACT_WORK
     share = counts / counts.sum()
     moments = _exact if (few if exact is None else exact) else _sampled
-    m1, m2, missing = moments(path, target.take(rounds), logging.take(rounds), share, pairs, seed)
+    return _worth(n, *moments(path, target.take(rounds), logging.take(rounds), share, pairs, seed))
+
+
+def _worth(n: float, m1: Floats, m2: Floats, missing: Floats) -> Floats:
     return np.where(missing > UNSUPPORTED, 0.0, n * m1**2 / np.maximum(m2, 1e-300))
 
 
@@ -61,8 +72,10 @@ def _contexts(target: Policy, logging: Policy, weight: Floats | None) -> tuple[N
     return rounds, np.bincount(place, weight).astype(np.float64)
 
 
-def _some(rounds: NDArray[np.int64], counts: Floats, seed: int) -> tuple[NDArray[np.int64], Floats]:
-    drawn = np.random.default_rng(seed).choice(len(rounds), _CONTEXTS, p=counts / counts.sum())
+def _some(rounds: NDArray[np.int64], counts: Floats, most: int, seed: int) -> tuple[NDArray[np.int64], Floats]:
+    if len(rounds) <= most:
+        return rounds, counts
+    drawn = np.random.default_rng(seed).choice(len(rounds), most, p=counts / counts.sum())
     kept, times = np.unique(drawn, return_counts=True)
     return rounds[kept], times.astype(np.float64)
 
@@ -76,6 +89,12 @@ def _exact(
     for start in range(0, len(share), step):
         block = np.arange(start, min(start + step, len(share)))
         pi, mu = target.dense(block), logging.dense(block)
+        if isinstance(path, TreePath) and all(level == logging_level for level, logging_level in pairs):
+            levels = [level for level, _ in pairs]
+            of_target, of_logging = path.group_masses(pi), path.group_masses(mu)
+            for column, level in enumerate(levels):
+                sums[:, column] += share[block] @ _of_groups(of_target[level], of_logging[level])
+            continue
         smooth: dict[int, Floats] = {}
         for column, (level, logging_level) in enumerate(pairs):
             if level == logging_level:
@@ -89,6 +108,50 @@ def _exact(
             missing = np.where(mu_t > 0, 0.0, pi_t)
             sums[:, column] += share[block] @ np.stack([p.sum(1) for p in (first, first * ratio, missing)], axis=1)
     return sums[0], sums[1], sums[2]
+
+
+def _listed(policy: Policy) -> bool:
+    """Whether the policy lists the few actions it takes."""
+    return isinstance(policy.table, SparseTable) and policy.table.floor is None
+
+
+def _groups_of_support(
+    path: TreePath, target: Policy, logging: Policy, share: Floats, pairs: Levels
+) -> tuple[Floats, Floats, Floats]:
+    """The moments of groups from listed actions alone."""
+    sums = np.zeros((3, len(pairs)))
+    pi, mu = target.table.support(target.rows), logging.table.support(logging.rows)
+    if pi is None or mu is None:
+        raise ValueError("policies that list their actions have a support")
+    for column, (level, _) in enumerate(pairs):
+        of_target, of_logging = (_grouped(policy, path.labels[level]) for policy in (pi, mu))
+        pattern = of_logging.copy()
+        pattern.data = np.ones_like(pattern.data)
+        inverse = of_logging.copy()
+        inverse.data = 1.0 / inverse.data
+        reached = of_target.multiply(pattern)
+        squares = of_target.multiply(of_target).multiply(inverse)
+        sums[0, column] = share @ reached.sum(axis=1)
+        sums[1, column] = share @ squares.sum(axis=1)
+        sums[2, column] = share @ of_target.sum(axis=1) - sums[0, column]
+    return sums[0], sums[1], sums[2]
+
+
+def _grouped(policy: sparse.csr_array, labels: NDArray[np.integer]) -> sparse.csr_array:
+    """Mass of groups (u, G) from that of actions (u, A)."""
+    shape = (len(policy.indptr) - 1, int(labels.max()) + 1)
+    masses = sparse.csr_array((policy.data.astype(np.float64), labels[policy.indices], policy.indptr.copy()), shape)
+    masses.sum_duplicates()
+    masses.eliminate_zeros()
+    return masses
+
+
+def _of_groups(pi: Floats, mu: Floats) -> Floats:
+    """sum_g pi(g) and sum_g pi(g)^2 / mu(g) over groups the log reaches, and the mass on others: (u, 3)."""
+    seen = mu > 0
+    squares = np.divide(pi * pi, mu, out=np.zeros_like(pi), where=seen).sum(axis=1)
+    reached = np.where(seen, pi, 0.0).sum(axis=1)
+    return np.stack([reached, squares, pi.sum(axis=1) - reached], axis=1)
 
 
 def _sampled(

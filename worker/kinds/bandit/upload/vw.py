@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
 import zlib
+from array import array
 from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from worker.ingest.limits import Meter
+from worker.ingest.limits import Meter, too_large
 from worker.ingest.readers.native import Lines
 from worker.ingest.sources import Source
 from worker.kinds.bandit.upload.features import ENCODED_BYTES
@@ -18,8 +19,10 @@ from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.raw import RawLog, number_words
 from worker.runtime.errors import JobError
 
-_LABELLED = re.compile(r"^[^|]*?(?:^|\s)(\d+):([^:\s|]+):([^:\s|]+)(?:\s|\||$)")
+_LABELLED = re.compile(r"^[^|]*?(?:^|\s)(\d{1,9}):([^:\s|]+):([^:\s|]+)(?:\s|\||$)")
 _CHUNK = 1 << 20
+_MOST_NAMES = 1_000_000
+_LARGEST = 3e38  # of a float32
 
 
 def looks_like_vw(text: str) -> bool:
@@ -30,36 +33,35 @@ def looks_like_vw(text: str) -> bool:
 
 def read_vw(source: Source, options: IngestOptions, meter: Meter, report: Callable[[], None] = lambda: None) -> RawLog:
     """One round a line. Reward is minus the cost. More feature names than max_categories x 4 are hashed."""
-    actions: list[int] = []
-    outcomes: list[tuple[float, float]] = []
+    actions, costs, chances = array("i"), array("d"), array("d")
     names: dict[str, int] = {}
-    rows: list[int] = []
-    places: list[int] = []
-    values: list[float] = []
+    rows, places, values = array("i"), array("i"), array("f")
     with source.open(meter) as stream:
-        lines, rest = Lines(stream, source.name), ""
+        lines = Lines(stream, source.name)
         while chunk := lines.read(_CHUNK):
-            block = (rest + chunk.decode("utf-8", "replace")).splitlines()
-            for line in block:
+            for line in chunk.decode("utf-8", "replace").splitlines():
                 if not line.strip():
                     continue
-                action, cost, probability = _label(line, len(actions) + 1, source.name)
+                action, cost, chance = _label(line, len(actions) + 1, source.name)
                 for name, value in _features(line):
                     rows.append(len(actions))
                     places.append(names.setdefault(name, len(names)))
                     values.append(value)
                 actions.append(action)
-                outcomes.append((cost, probability))
-            meter.rows_read(len(block), source.name)
-            meter.columns(0 if len(names) < 1_000_000 else len(names), source.name)
+                costs.append(cost)
+                chances.append(chance)
+                meter.rows_read(1, source.name)
+            if len(names) > _MOST_NAMES:
+                raise too_large(f"{source.name} has too many features", len(names), _MOST_NAMES, "columns")
             report()
     if not actions:
         raise JobError("invalid_input", f"{source.name} holds no examples.")
-    pair = np.array(outcomes)
-    raw = RawLog(len(actions), number_words(pa.array(actions).cast(pa.string())), -pair[:, 0], pair[:, 1])
+    ids = number_words(pa.array(np.frombuffer(actions, np.int32)).cast(pa.string()))
+    raw = RawLog(len(actions), ids, -np.frombuffer(costs), np.frombuffer(chances))
     raw.one_based, raw.n_actions = True, options.n_actions
     if names:
-        raw.contexts = _matrix(len(actions), names, rows, places, values, options)
+        at = (np.frombuffer(rows, np.int32), np.frombuffer(places, np.int32), np.frombuffer(values, np.float32))
+        raw.contexts = _matrix(len(actions), names, *at, options)
     return raw
 
 
@@ -72,7 +74,7 @@ def _label(line: str, row: int, where: str) -> tuple[int, float, float]:
             hint="Only examples of one line with a label are read; turn cb_adf examples into a table.",
         )
     try:
-        return int(match[1]), float(match[2]), float(match[3])
+        return int(match[1]), float(match[2]), float(match[3])  # at most nine digits, which an int32 holds
     except ValueError:
         raise JobError("invalid_input", f"The label in line {row:,} of {where} is not made of numbers.") from None
 
@@ -90,13 +92,18 @@ def _features(line: str) -> list[tuple[str, float]]:
                 value = float(text)
             except ValueError:
                 name, value = token, 1.0
-            found.append((space + name, value if math.isfinite(value) else 0.0))
+            found.append((space + name, value if abs(value) < _LARGEST else 0.0))  # NaN too
     return found
 
 
 def _matrix(
-    n: int, names: dict[str, int], rows: list[int], places: list[int], values: list[float], options: IngestOptions
-) -> np.ndarray:
+    n: int,
+    names: dict[str, int],
+    rows: NDArray[np.int32],
+    places: NDArray[np.int32],
+    values: NDArray[np.float32],
+    options: IngestOptions,
+) -> NDArray[np.float32]:
     most = max(4 * options.max_categories, options.hash_columns)
     width = len(names)
     if width > most:
@@ -112,5 +119,5 @@ def _matrix(
             pointer="/options/hash_columns",
         )
     matrix = np.zeros((n, width), np.float32)
-    np.add.at(matrix, (np.array(rows, np.int64), place[np.array(places, np.int64)]), np.array(values, np.float32))
+    np.add.at(matrix, (rows, place[places]), values)
     return matrix
