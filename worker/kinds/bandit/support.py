@@ -107,6 +107,10 @@ def support_of(policy: Policy) -> Support:
         return Support(empty, np.ones(table.n_rows, bool), policy.index)
     if isinstance(table, SparseTable):
         everything = np.zeros(table.n_rows, bool) if table.floor is None else np.asarray(table.floor > 0)
+        if not everything.any() and np.all(table.entries.data > 0):  # shares the indices, copies nothing
+            pattern = np.ones(table.entries.nnz, bool)
+            shared = sparse.csr_array((pattern, table.entries.indices, table.entries.indptr), table.entries.shape)
+            return Support(shared, everything, policy.index)
         kept = (table.entries.data > 0) & ~np.repeat(everything, np.diff(table.entries.indptr))
         return Support(_select(table.entries, kept), everything, policy.index)
     step = max(1, BLOCK_BYTES // (8 * table.n_actions))
@@ -299,6 +303,8 @@ def _nothing_left(pair: int) -> JobError:
 def _pairs(first: Rows, second: Rows) -> tuple[Rows, Rows, NDArray[np.intp]]:
     """Distinct pairs of rows and where each round's pair lies among them."""
     key = first.astype(np.int64) * (int(second.max(initial=0)) + 1) + second
+    if np.all(np.diff(key) > 0):
+        return first, second, np.arange(len(first))
     _, where, back = np.unique(key, return_index=True, return_inverse=True)
     return first[where], second[where], back.ravel()
 
@@ -360,10 +366,11 @@ def _inside(table: Table, mine: Rows, support: Support, its: Rows) -> tuple[Rows
 
 
 def _sparse_outside(table: SparseTable, mine: Rows, support: Support, its: Rows) -> Floats:
-    entries = table.entries[mine]
-    owner = np.repeat(np.arange(len(mine)), np.diff(entries.indptr))
-    outside = np.where(support.has(its[owner], entries.indices), 0.0, entries.data)
-    found = np.bincount(owner, outside, minlength=len(mine))
+    entries, pattern = table.entries[mine], support.entries[its]
+    wide = entries.astype(np.float64)
+    # Taking away the supported entries themselves leaves exact zeros, which one minus their sum would not.
+    outside = wide - wide.multiply(pattern)
+    found = np.where(support.everything[its], 0.0, outside.sum(axis=1))
     return found if table.floor is None else found + table.floor[mine] * (table.n_actions - support.counts[its])
 
 

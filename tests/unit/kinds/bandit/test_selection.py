@@ -251,7 +251,7 @@ def test_population_policy_ess_equals_that_of_a_long_log():
 
 
 def test_evidence_ridge_when_rewards_are_bilinear_takes_that_form_and_averages_it_exactly():
-    world = large_actions(60, 1)
+    world = large_actions(60, 1, bias="embedding")
     log = world.log(3_000, 0)
     model = evidence_ridge.fit(log, np.arange(log.n))
     assert model.form == "bilinear"
@@ -297,7 +297,7 @@ def test_evidence_ridge_when_cross_fitted_predicts_rounds_without_their_fold():
 
 
 def test_evidence_ridge_when_a_weight_stands_for_repeats_fits_as_if_they_were_there():
-    log = large_actions(40, 2).log(400, 0)
+    log = large_actions(40, 2, bias="embedding").log(400, 0)
     weight = np.random.default_rng(0).integers(1, 4, log.n)
     repeated = np.repeat(np.arange(log.n), weight)
     heavy = evidence_ridge.fit(log, np.arange(log.n), weight=weight.astype(np.float64))
