@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 from worker.kinds.bandit.convolution import FAMILIES, Convolution, Family, convolution, logged
@@ -318,3 +319,15 @@ def test_sampled_actions_when_drawn_from_a_column_follow_it(family):
     column = path.tables(np.eye(40)[[7]], level)[0]
     drawn = path.sample(level, np.full(40_000, 7), np.random.default_rng(0))
     np.testing.assert_allclose(np.bincount(drawn, minlength=40) / 40_000, column, atol=0.02)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_smoothing_on_a_gpu_gives_the_same_probabilities(family):
+    log, target, _, _ = world()
+    here = convolution(family, log.embeddings)
+    there = convolution(family, log.embeddings, device="cuda")
+    np.testing.assert_allclose(
+        logged(there, target, log.action), logged(here, target, log.action), rtol=1e-9, atol=1e-14
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.off_policy.letter import BARS, judged, letters, logged, logging_policy
+from benchmarks.off_policy.letter import BARS, FRESH, judged, letters, logged, logging_policy
 from tests.shared_data import shared
 from worker.kinds.bandit.methods.policy_gradient import PolicyGradientParams, policy_gradient
 from worker.runtime.context import Context
@@ -14,7 +14,7 @@ from worker.runtime.context import Context
 @pytest.mark.slow
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 def test_letter_when_learnt_with_the_defaults_then_is_rescued_from_the_catastrophe(temperature):
-    data = letters(shared("letter"))
+    data = letters(shared("letter"), FRESH[0])
     log = logged(data, temperature, seed=0)
     support = logging_policy(data, temperature) > 0
 

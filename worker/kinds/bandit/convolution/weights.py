@@ -11,6 +11,7 @@ from worker.kinds.bandit.convolution.smoothing import Convolution, logged
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.selection.policy_ess import Levels, policy_ess
+from worker.runtime.context import Context
 from worker.runtime.errors import JobError
 
 
@@ -40,7 +41,13 @@ class PathWeights:
 
 
 def path_weights(
-    path: Convolution, log: BanditLog, target: Policy, *, levels: Levels | None = None, seed: int = 0
+    path: Convolution,
+    log: BanditLog,
+    target: Policy,
+    *,
+    levels: Levels | None = None,
+    seed: int = 0,
+    ctx: Context | None = None,
 ) -> PathWeights:
     """w_pc = pi_t1(a_i|x_i) / mu_t2(a_i|x_i) for every (level of t1, level of t2); by default both alike.
 
@@ -55,13 +62,17 @@ def path_weights(
         )
     pairs = levels or [(level, level) for level in range(1, len(path.taus))]
     pairs = [(0, 0), *(pair for pair in pairs if pair != (0, 0))]
+    ctx = Context() if ctx is None else ctx
+    ctx.progress(0, 3, phase="smoothing")
     numerator = logged(path, target, log.action)
+    ctx.progress(1, 3, phase="smoothing")
     denominator = logged(path, log.logging, log.action)
     _check(denominator)
     weight = np.empty((len(pairs), log.n))
     weight[0] = numerator[0] / log.propensity
     for row, (level, logging_level) in enumerate(pairs[1:], 1):
         np.divide(numerator[level], denominator[logging_level], out=weight[row])
+    ctx.progress(2, 3, phase="smoothing")
     pess = policy_ess(path, target, log.logging, levels=pairs, weight=log.weight, seed=seed)
     taus = tuple(path.taus[level] for level, _ in pairs)
     return PathWeights(path.family, taus, tuple(path.taus[level] for _, level in pairs), weight, pess)
