@@ -25,7 +25,7 @@ class BanditLog:
     known; `support`: the actions it may take, where only those are. `targets`: uploaded target policies by name.
     `embeddings` (A, d_e) float32; `hierarchy` (levels, A) int32, group of every action from coarse to fine. `user`
     (n,): rounds of one user stay together in folds and resampling. `weight` (n,): how many rounds a row stands for.
-    `reward_range`: declared bounds. `split` (n,) int8. `truth`: the expected rewards that a simulated log was drawn from.
+    `reward_range`: declared bounds. `split` (n,) int8. `truth`: the expected rewards behind a simulated log.
     """
 
     action: NDArray[np.int32]
