@@ -1,6 +1,6 @@
 """The default selector on MovieLens-100K: semi-synthetic rewards, the 100 most popular films and the whole catalogue.
 
-Run: `python -m benchmarks.off_policy.movielens [logs]`; needs the dataset (`DISTILLERY_SHARED_DATA`, or ../shared/data).
+Run: `python -m benchmarks.off_policy.movielens [logs]`; needs the dataset (see tests/shared_data.py).
 The upload option `simulate` makes the world: damped biases and factors of the ratings (rank 32) are the truth, another
 factorisation of rank 16 gives embeddings and contexts, logging softmax(-4 q), target epsilon-greedy 0.05 on q. Logs of
 10,000 rounds are drawn from it. `mse` holds the rules of the selector on paths shared by all logs; `job` the headline

@@ -98,7 +98,7 @@ class Learnt:
         ends = {
             "equivalent": f", not below by more than the margin of {number(self.margin, 4)}.",
             "short": ".",
-            "undetermined": f", which neither shows a loss nor excludes one above {number(self.margin, 4)}, the margin.",
+            "undetermined": f", which neither shows a loss nor excludes one of {number(self.margin, 4)}, the margin.",
         }
         more = {
             "equivalent": " A policy learnt on random rounds of the same number does as well.",

@@ -85,8 +85,7 @@ def prepare(log: BanditLog, targets: Mapping[str, Policy], params: EstimateParam
     judge = None
     if smooths and params.selection == "policy_ess" and (log.contexts.shape[1] or log.embeddings is not None):
         with ctx.share(1, 2, phase="reward model"):
-            fit = partial(evidence_ridge.fit, seed=ctx.seed)
-            judge = crossfit(log, fit, targets, params.folds, ctx.seed, ctx)
+            judge = evidence_ridge.crossfit(log, targets, params.folds, ctx.seed, ctx)
     if reward.in_sample:
         ctx.warn("With folds = 1 the reward model predicts the rounds it was fitted to, which flatters DM and DR.")
     bounds = _declared(log, params)

@@ -1,7 +1,8 @@
 """MIPS and its relatives: importance weights of action embeddings (Saito, Joachims 2022; MDR Shimizu, Forastiere 2023).
 
 w_e = sum_a pi(a|x) p(e|a) / sum_a mu(a|x) p(e|a), for the logged discrete embedding e of m independent dimensions:
-p(e|a) = prod_d p_d(e_d|a), multiplied *inside* the sum over actions (obp 0.5.5 multiplied sums, another estimator).
+p(e|a) = prod_d p_d(e_d|a), multiplied *inside* the sum over actions (obp 0.5.5 multiplied sums, another estimator;
+in 0.5.7 its MIPS is right, its self-normalised MIPS still does).
 MIPS is `ips`, SN-MIPS `snips` and MDR `dr` on these weights; for MDR the terms' `q_logged` is q(x, e_i) and `dm` is
 sum_e pi(e|x) q(x, e), which `embedding_direct` gives. Unbiased if rewards depend on actions through e alone.
 """
