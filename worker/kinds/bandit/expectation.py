@@ -52,10 +52,16 @@ def _sums(policy: Policy, rows: Integers, states: Integers, value: ActionValue) 
             small = max(1, BLOCK_BYTES // (8 * table.n_actions))
             for s in range(start, min(start + step, len(rows)), small):
                 inner = slice(s, min(s + small, start + step))
-                sums[inner] = np.einsum("ia,ia->i", table.dense(rows[inner]), value.block(states[inner]))
+                sums[inner] = np.einsum("ia,ia->i", table.dense(rows[inner]), _block(value, states[inner]))
             continue
         counts = np.diff(entries.indptr)
         owner = np.repeat(np.arange(len(counts)), counts)
         found = value.at(states[part][owner], entries.indices)
         sums[part] = np.bincount(owner, entries.data.astype(np.float64) * found, len(counts))
     return sums
+
+
+def _block(value: ActionValue, states: Integers) -> Floats:
+    """Values (m, A), every distinct state computed once."""
+    distinct, place = np.unique(states, return_inverse=True)
+    return value.block(states) if len(distinct) == len(states) else value.block(distinct)[place]

@@ -220,7 +220,13 @@ def test_rules_when_the_path_is_the_unsmoothed_estimator_alone_return_it():
     for rule in ("policy_ess", "k5", "slope", "slope_pp", "mse", "fixed"):
         assert select(alone, bare, rule=rule).value == pytest.approx(plain)
     whole = select(alone, terms)
-    assert whole.levels == {"k5": 0, "k10": 0}
+    assert set(whole.levels.values()) == {0}
+
+
+def test_default_when_the_log_is_worth_fifty_rounds_of_the_target_then_is_snips_to_the_bit():
+    _, weights, terms, _ = chosen(50, 800, 0)
+    assert weights.pess[0] >= 50, "the environment should be a healthy one"
+    assert select(weights, terms).value == snips(replace(terms, weight=weights.weight[0])).value
 
 
 def test_mse_rule_when_smoothing_changes_the_estimate_much_does_not_smooth():

@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import cast
 
 import numpy as np
 
 from worker.kinds.bandit import intervals
 from worker.kinds.bandit.convolution.weights import PathWeights, path_weights
 from worker.kinds.bandit.diagnostics import Diagnostics, Reliability, diagnose, effective_size
-from worker.kinds.bandit.estimation.params import EstimateParams
+from worker.kinds.bandit.estimation.params import EstimateParams, EstimatorName
 from worker.kinds.bandit.estimation.prepare import Prepared
 from worker.kinds.bandit.estimation.special_weights import special_terms
 from worker.kinds.bandit.estimators import ESTIMATORS, Estimator, PerRound, Terms
@@ -21,6 +22,7 @@ from worker.kinds.bandit.intervals import Difference, Interval
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.selection.default import LEAST_ESS, Selected, least_smoothing, select
 from worker.kinds.bandit.selection.policy_ess import Levels
+from worker.kinds.bandit.selection.slope import tuned
 from worker.kinds.bandit.support import (
     Bounds,
     Deficiency,
@@ -194,21 +196,20 @@ def _rows(
     for number, name in enumerate(dict.fromkeys(params.estimators)):
         ctx.progress(number, len(params.estimators), phase="estimate")
         estimator = ESTIMATORS[name]
-        hyper = _hyper(estimator, params)
         if estimator.weights in ("convolved", "logging_convolved"):
             if weights is None or not prepared.smooths:
                 left_out[name] = "no logging policy to smooth" if weights is None else "no similarity of actions"
                 continue
             taus, level_weights, pess = _level(prepared, target, estimator, weights, selected, params, ctx)
             terms = replace(plain, weight=level_weights)
-            rows.append(_estimated(prepared, estimator, terms, hyper, pess, params, ctx, taus))
+            rows.append(_estimated(prepared, estimator, terms, pess, params, ctx, taus))
             continue
         found = special_terms(prepared, target, estimator, plain, params, ctx)
         if isinstance(found, str):
             left_out[name] = found
             continue
         pess = float(weights.pess[0]) if weights is not None and estimator.weights == "plain" else None
-        rows.append(_estimated(prepared, estimator, found, hyper, pess, params, ctx))
+        rows.append(_estimated(prepared, estimator, found, pess, params, ctx))
     return rows, left_out
 
 
@@ -235,11 +236,12 @@ def _level(
     return (weights.taus[level], weights.logging_taus[level]), weights.weight[level], float(weights.pess[level])
 
 
-def _hyper(estimator: Estimator, params: EstimateParams) -> float | None:
+def _hyper(estimator: Estimator, terms: Terms, params: EstimateParams) -> float | None:
     if estimator.hyper is None:
         return None
-    if estimator.name in params.lambdas:
-        return min(max(params.lambdas[estimator.name], estimator.hyper.low), estimator.hyper.high)
+    asked = params.lambdas.get(cast(EstimatorName, estimator.name))
+    if asked is not None:
+        return tuned(estimator, terms) if asked == "tuned" else min(asked, estimator.hyper.high)
     return params.clip if estimator.name in ("cips", "pc_cips") else None
 
 
@@ -247,12 +249,12 @@ def _estimated(
     prepared: Prepared,
     estimator: Estimator,
     terms: Terms,
-    hyper: float | None,
     pess: float | None,
     params: EstimateParams,
     ctx: Context,
     taus: tuple[float, float] | None = None,
 ) -> Estimated:
+    hyper = _hyper(estimator, terms, params)
     found = estimator(terms, hyper)
     set_to = None
     if estimator.hyper is not None:

@@ -54,8 +54,11 @@ class EstimateParams(BaseModel):
         "mass", description="mass: every action spreads its probability; mean: every action averages its neighbours'."
     )
     clip: float = Field(100.0, gt=0, le=1e9, description="Largest weight of `cips`.")
-    lambdas: dict[str, float] = Field(
-        {}, alias="lambda", description="Hyper-parameter by estimator: switch, dros, sgips, sgdr; from 0."
+    lambdas: dict[EstimatorName, Annotated[float, Field(ge=0)] | Literal["tuned"]] = Field(
+        {},
+        alias="lambda",
+        description="Hyper-parameter by estimator: cips, switch, dros, sgips, sgdr and their pc_ forms; from 0, or "
+        "`tuned`: chosen from a grid by SLOPE++, which looks at the rewards.",
     )
     reward_model: Literal["auto", "ridge", "logistic", "gbdt", "mlp", "none"] = Field(
         "auto", description="Model of the reward for dm, dr and sndr; auto: logistic for 0/1 rewards, ridge otherwise."

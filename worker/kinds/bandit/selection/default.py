@@ -4,6 +4,9 @@ The default never lets rewards choose among widths it cannot trust. PC-SNIPS at 
 PC-SNDR at the least with 10 and the value of the whole path (`selection.evidence_path`) vote; the median wins. Where
 the path shows the embedding to be clean (its value is far more certain than the first vote, and agrees with it), the
 path's value is returned instead.
+
+Where the unsmoothed target has a policy ESS of 50 or more there is no vote: SNIPS is as good as any amount of smoothing
+there (over such cells of our suite the vote is as good on average, and up to 1.6 times worse in single ones).
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ ESTIMATORS: dict[PathEstimator, Callable[[Terms], PerRound]] = {
     "pc_sndr": sndr,
 }
 LEAST_ESS = {"pc_ips": 5.0, "pc_snips": 5.0, "pc_dr": 10.0, "pc_sndr": 10.0}
+HEALTHY = 50.0
 SWITCH_CERTAINTY, SWITCH_AGREEMENT = 0.3, 2.0
 
 
@@ -103,14 +107,17 @@ def select(
         name: [form(replace(terms, weight=w)) for w in weights.weight] for name, form in ESTIMATORS.items()
     }
     record = _record(weights, terms, estimates, reward_range)
-    if rule == "policy_ess" and terms.dm is not None and terms.q_logged is not None:
+    healthy = rule == "policy_ess" and weights.pess[0] >= HEALTHY
+    if rule == "policy_ess" and not healthy and terms.dm is not None and terms.q_logged is not None:
         return _voted(weights, terms, estimates, record, switch, reward_range)
     if rule in ("policy_ess", "k5"):
         estimator = "pc_snips" if rule == "policy_ess" else estimator
         enough = 5.0 if rule == "k5" else LEAST_ESS[estimator]
         level = least_smoothing(weights.pess, enough)
         why = f"the least smoothing with policy ESS {enough:g} or more"
-        if weights.pess[level] < enough:
+        if healthy:
+            why = f"SNIPS without smoothing, as the policy ESS is {HEALTHY:g} or more"
+        elif weights.pess[level] < enough:
             why = f"no candidate has policy ESS {enough:g}, so the one with most"
     elif rule in ("slope", "slope_pp"):
         _refuse_free_grid(weights)

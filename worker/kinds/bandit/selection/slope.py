@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from worker.kinds.bandit.estimators.per_round import PerRound
+from worker.kinds.bandit.estimators import Estimator
+from worker.kinds.bandit.estimators.per_round import PerRound, Terms
 from worker.kinds.bandit.policies import Floats
 
 DELTA = 0.05
@@ -64,3 +65,15 @@ def along_path(estimates: list[PerRound], rule: str, delta: float = DELTA) -> in
         width = np.maximum.accumulate(width[::-1])[::-1]
     pick = slope if rule == "slope" else slope_pp
     return int(order[pick(theta[order], width[order])])
+
+
+def tuned(estimator: Estimator, terms: Terms, rule: str = "slope_pp", delta: float = DELTA) -> float:
+    """The hyper-parameter of an estimator among its grid: limits from the largest down, amounts from the smallest up.
+
+    Weights and predictions are computed once for the whole grid. Raises `ValueError` for an estimator without one.
+    """
+    hyper = estimator.hyper
+    if hyper is None:
+        raise ValueError(f"{estimator.name} has nothing to tune")
+    grid = sorted(hyper.grid, reverse=hyper.name == "limit")
+    return grid[along_path([estimator(terms, value) for value in grid], rule, delta)]
