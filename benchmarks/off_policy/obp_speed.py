@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,9 @@ from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimators import ESTIMATORS, PerRound, Terms
 from worker.kinds.bandit.estimators.marginalized import marginal_weight
 from worker.kinds.bandit.policies import Policy, dense
+from worker.kinds.bandit.policy_files import compact, read_policy, write_policy
 from worker.kinds.bandit.reward_models import ridge
 from worker.kinds.bandit.reward_models.crossfit import crossfit, mean_under
-from worker.kinds.bandit.reward_models.fitted import Pointwise
 from worker.kinds.bandit.selection.slope import tuned
 
 PEER = Path(__file__).parent.parent / "peers" / "obp_estimators.py"
@@ -44,15 +45,16 @@ TUNED = ("switch", "dros", "sgdr")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--obp-python", type=Path)
-    parser.add_argument("--turn", nargs=2, help="used for the child processes: folder, and table or log")
+    parser.add_argument("--turn", nargs=2, help="used for the child processes: folder, and store, table or log")
     given = parser.parse_args()
     if given.turn:
-        sys.stdout.write(json.dumps(measure(Path(given.turn[0]), given.turn[1])) + "\n")
+        folder, part = Path(given.turn[0]), given.turn[1]
+        sys.stdout.write(json.dumps(store(folder) if part == "store" else measure(folder, part)) + "\n")
         return
     if given.obp_python is None:
         sys.exit("needs --obp-python: the Python of an environment with obp 0.5.7")
-    with tempfile.TemporaryDirectory() as folder:
-        figures = compare(folder, [str(given.obp_python), "-W", "ignore", str(PEER)])
+    with tempfile.TemporaryDirectory() as scratch:
+        figures = compare(scratch, [str(given.obp_python), "-W", "ignore", str(PEER)])
     write("off_policy_obp", {"rounds": 10_000, "actions": 1_000, **figures}, ("numpy", "scipy"))
 
 
@@ -60,6 +62,7 @@ def compare(folder: str, obp: list[str]) -> dict[str, Any]:
     """All turns, the least seconds, and the ratios."""
     subprocess.run([*obp, "make", folder], check=True, stdout=subprocess.DEVNULL)
     ours = [sys.executable, "-m", "benchmarks.off_policy.obp_speed", "--turn", folder]
+    subprocess.run([*ours, "store"], check=True, stdout=subprocess.DEVNULL)
     commands = {"obp": [*obp, "time", folder], "table": [*ours, "table"], "log": [*ours, "log"]}
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
     for turn in range(TURNS):
@@ -123,10 +126,33 @@ def clocked(found: dict[str, Any], name: str, call: Callable[[], Any]) -> Any:
     return result
 
 
+def store(folder: Path) -> None:
+    """Write the policies as a dataset version keeps them: epsilon-greedy takes two numbers a row."""
+    given = np.load(folder / "log.npz")
+    write_policy(dense(given["pi_b"]), folder / "logging")
+    write_policy(compact(dense(given["target"])), folder / "target")
+
+
+@dataclass(frozen=True)
+class TableReward:
+    """A reward model given as its predictions for every round and action (n, A)."""
+
+    values: np.ndarray
+
+    def at(self, rounds: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        return self.values[rounds, actions]
+
+    def under(self, policy: Policy, rounds: np.ndarray) -> np.ndarray:
+        found = np.empty(len(rounds))
+        for block, probabilities in policy.blocks(rounds):
+            found[block] = np.einsum("ia,ia->i", probabilities, self.values[block[0] : block[-1] + 1])
+        return found
+
+
 def measure(folder: Path, model: str) -> dict[str, Any]:
     """One turn of ours."""
     given = np.load(folder / "log.npz")
-    logging, target = dense(given["pi_b"]), dense(given["target"])
+    logging, target = read_policy(folder / "logging"), read_policy(folder / "target")
     codes = given["action_context"]
     onehot = np.concatenate([column[:, None] == np.unique(column) for column in codes.T], axis=1)
     log = BanditLog(
@@ -164,9 +190,8 @@ def tuned_estimate(name: str, terms: Terms) -> tuple[PerRound, float]:
 
 def of_table(log: BanditLog, target: Policy, folder: Path) -> Callable[[str], Terms]:
     """Terms from obp's predictions for every round and action."""
-    predicted = np.load(folder / "predicted.npy", mmap_mode="r")
     every = np.arange(log.n)
-    model = Pointwise(every, log.n_actions, lambda contexts, actions: predicted[contexts, actions])
+    model = TableReward(np.load(folder / "predicted.npy", mmap_mode="r"))
     return partial(_terms, log, target, partial(model.at, every, log.action), partial(model.under, target, every))
 
 

@@ -170,7 +170,7 @@ def check_logging(propensity: Floats, n_actions: int | None = None, rounds: Floa
     inverse = 1.0 / propensity
     size = count.sum()
     mean = float(count @ inverse / size)
-    capped = np.minimum(inverse, _quantile(inverse, count / size, 0.999))
+    capped = np.minimum(inverse, _quantiles_at(inverse, count / size, (0.999,))[0])
     robust = float(count @ capped / size)
     spread = float(np.sqrt(count @ (inverse - mean) ** 2 / size / size))
     largest = float(inverse.max() / (count @ inverse))
@@ -227,14 +227,14 @@ def _mean_and_half_width(w: Floats, share: Floats, size: float) -> tuple[float, 
 
 
 def _quantiles(w: Floats, share: Floats) -> list[float]:
-    return [_quantile(w, share, q) for q in QUANTILES]
+    return _quantiles_at(w, share, QUANTILES)
 
 
-def _quantile(values: Floats, share: Floats, q: float) -> float:
+def _quantiles_at(values: Floats, share: Floats, levels: tuple[float, ...]) -> list[float]:
     # The smallest value with at least q of the rounds at or below it: a row of weight c counts c times.
-    order = np.argsort(values, kind="stable")
-    place = np.searchsorted(np.cumsum(share[order]), q - 1e-12)
-    return float(values[order[min(place, len(values) - 1)]])
+    order = np.argsort(values)
+    place = np.searchsorted(np.cumsum(share[order]), np.array(levels) - 1e-12)
+    return values[order[np.minimum(place, len(values) - 1)]].tolist()
 
 
 def _share(parts: Floats, top: np.ndarray) -> float:

@@ -19,7 +19,7 @@ from worker.ingest.sources import Source, expand
 from worker.kinds.bandit import canonical, simulate
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.policies import DenseTable, Policy, uniform
-from worker.kinds.bandit.policy_files import RawPolicy, Surroundings, as_policy, compact, pairs, table_of
+from worker.kinds.bandit.policy_files import RawPolicy, Surroundings, as_policy, pairs, table_of
 from worker.kinds.bandit.support import Support, support_from_pairs
 from worker.kinds.bandit.truth import Truth
 from worker.kinds.bandit.upload import actions as action_ids
@@ -355,10 +355,9 @@ def _truth(raw: RawLog) -> Truth | None:
         return None
     if not np.isfinite(raw.truth).all():
         raise JobError("invalid_input", "expected_reward holds NaN or infinite numbers.", pointer="/files")
-    stored = compact(Policy(DenseTable(raw.truth)))
-    if isinstance(stored.table, DenseTable):
-        return Truth(np.asarray(stored.table.values, np.float32), stored.index)
-    return Truth(raw.truth)
+    values = np.asarray(raw.truth, np.float32)
+    first, index = features.distinct_rows(values)
+    return Truth(values[first], index) if len(first) <= 0.8 * len(values) else Truth(values)
 
 
 def _range(given: IngestOptions) -> tuple[float, float] | None:

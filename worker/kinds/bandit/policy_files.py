@@ -318,13 +318,31 @@ def compact(policy: Policy) -> Policy:
         if index is None:
             first, back = distinct_rows(table.values)
             if len(first) <= 0.8 * table.n_rows:
-                return Policy(DenseTable(np.ascontiguousarray(table.values[first])), back)
-        return policy
+                table, index = DenseTable(np.ascontiguousarray(table.values[first])), back
+        above = _above_floor(table.values)
+        return Policy(table if above is None else above, index)
     if isinstance(table, SparseTable) and index is None and table.floor is None and table.n_rows:
         first, back = _distinct_sparse(table.entries)
         if len(first) <= 0.8 * table.n_rows:
             return Policy(SparseTable(table.entries[first]), back)
     return policy
+
+
+def _above_floor(values: NDArray[np.floating]) -> SparseTable | None:
+    """Rows that give most actions the same least probability (epsilon-greedy, uniform) as that and what lies above."""
+    if not values.size:
+        return None
+    floor = values.min(axis=1)
+    few = _FEW * values.size
+    sample = slice(0, len(values), max(1, len(values) // 100))
+    if np.count_nonzero(values[sample] > floor[sample, None]) > _FEW * values[sample].size:
+        return None
+    above = values > floor[:, None]
+    if np.count_nonzero(above) > few:
+        return None
+    row, action = np.nonzero(above)
+    entries = sparse.csr_array((values[row, action] - floor[row], (row, action.astype(np.int32))), values.shape)
+    return SparseTable(entries, floor)
 
 
 def _distinct_sparse(entries: sparse.csr_array) -> tuple[NDArray[np.int64], NDArray[np.int32]]:

@@ -188,3 +188,14 @@ def test_compact_when_all_rows_differ_then_left_alone() -> None:
     packed = compact(Policy(DenseTable(values)))
     assert packed.index is None
     np.testing.assert_array_equal(packed.dense(np.arange(50)), values)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_compact_when_most_actions_share_the_least_probability_then_stores_it_once_a_row(kind: type) -> None:
+    rng = np.random.default_rng(0)
+    values = np.repeat(rng.uniform(0.01, 0.02, 40)[:, None], 20, axis=1).astype(kind)
+    values[np.arange(40), rng.integers(0, 20, 40)] += 0.7
+    packed = compact(Policy(DenseTable(values)))
+    assert isinstance(packed.table, SparseTable)
+    assert packed.table.entries.nnz == 40
+    np.testing.assert_allclose(packed.dense(np.arange(40)), values, rtol=2e-7 if kind is np.float32 else 1e-15)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from worker.kinds.bandit.policies import BLOCK_BYTES, Floats, Policy, SparseTable
 
 Normalize = Literal["mass", "mean"]
-_ENTRIES = 2_000_000  # support entries a chunk of rounds may hold
+_ENTRIES = 500_000  # support entries a chunk of rounds may hold
 
 
 class Convolution(Protocol):
@@ -92,8 +92,10 @@ def _sparse(path: Convolution, table: SparseTable, rows: NDArray[np.integer], ac
         if lo == hi:
             continue
         owner = np.repeat(np.arange(hi - lo), size[lo:hi])
-        first = np.concatenate([[0], np.cumsum(size[lo:hi])[:-1]])
-        place = np.arange(len(owner)) + np.repeat(starts[lo:hi] - first, size[lo:hi])
+        place: slice | NDArray[np.int64] = slice(int(starts[lo]), int(ends[hi - 1]))
+        if not np.array_equal(ends[lo : hi - 1], starts[lo + 1 : hi]):  # rows that do not follow one another
+            first = np.concatenate([[0], np.cumsum(size[lo:hi])[:-1]])
+            place = np.arange(len(owner)) + np.repeat(starts[lo:hi] - first, size[lo:hi])
         others, mass = table.entries.indices[place], table.entries.data[place].astype(np.float64)
         smoothed[:, lo:hi] = path.entries(actions[lo:hi][owner], others, mass, owner, int(hi - lo))
     if table.floor is not None:

@@ -87,16 +87,23 @@ class TreePath:
         owner: NDArray[np.integer],
         n: int,
     ) -> Floats:
-        """See `Convolution`; from the root down, so that entries drop out as the groups part."""
-        smoothed = np.empty((len(self.labels), n))
-        for level in range(len(self.labels) - 1, -1, -1):
+        """See `Convolution`; the levels nest, so an entry counts from the finest level its two actions share up."""
+        of_round = np.zeros(n, np.int64)
+        of_round[owner] = actions
+        finest = np.full(len(actions), len(self.labels) - 1)
+        together: slice | NDArray[np.int64] = slice(None)
+        theirs, whose = others.astype(np.int64), owner
+        for level in range(len(self.labels) - 2, -1, -1):
             groups = self.labels[level]
-            group = groups[actions]
-            together = np.flatnonzero(group == groups[others])
-            if len(together) < len(actions):
-                actions, others, owner = actions[together], others[together], owner[together]
-                mass, group = mass[together], group[together]
-            smoothed[level] = np.bincount(owner, mass / self.sizes[level][group], n)
+            kept = np.flatnonzero(groups[of_round][whose] == groups[theirs])
+            if len(kept) < len(theirs):
+                theirs, whose = theirs[kept], whose[kept]
+                together = kept if isinstance(together, slice) else together[kept]
+            finest[together] = level
+        by_finest = np.bincount(finest * n + owner, mass, len(self.labels) * n)
+        smoothed = np.cumsum(by_finest.reshape(len(self.labels), n), axis=0, dtype=np.float64)
+        for level, groups in enumerate(self.labels):
+            smoothed[level] /= self.sizes[level][groups[of_round]]
         return smoothed
 
     def rows(self, values: Floats, row_of: NDArray[np.integer], actions: NDArray[np.integer]) -> Floats:

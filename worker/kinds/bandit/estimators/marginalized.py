@@ -12,17 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from sklearn.linear_model import LogisticRegression
 
 from worker.kinds.bandit.estimators.importance import ips
 from worker.kinds.bandit.estimators.per_round import PerRound, Terms
 from worker.kinds.bandit.expectation import Integers, expectation
 from worker.kinds.bandit.policies import BLOCK_BYTES, Floats, Policy
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 Given = Sequence[Floats]  # p_d(e_d|a) for every dimension d: (A, K_d)
 
@@ -133,6 +135,8 @@ class LogisticPosterior:
     @classmethod
     def fit(cls, x: NDArray[np.floating], embedding: Integers, actions: Integers, n_actions: int) -> LogisticPosterior:
         """Fit to contexts (n, d), embeddings (n, m) and logged actions (n,)."""
+        from sklearn.linear_model import LogisticRegression  # takes a second and 30 MB, for this posterior alone
+
         onehot = [(column[:, None] == np.unique(column)).astype(np.float64) for column in embedding.T]
         rows, states = np.unique(np.column_stack([x.astype(np.float64), *onehot]), axis=0, return_inverse=True)
         model = LogisticRegression(max_iter=500, tol=1e-6).fit(rows[states], actions)

@@ -17,6 +17,8 @@ from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.policies import Floats
 
+_ROWS = 20_000  # rows a temporary array holds: a few megabytes stay near the processor
+
 
 @dataclass(frozen=True)
 class LinearDesign:
@@ -33,10 +35,13 @@ class LinearDesign:
         """The design of some rounds of a log, standardised under the weights (m,)."""
         rows, actions = log.rows[rounds], log.action[rounds]
         by_row = _sums(rows, weight, len(log.contexts))
-        x = np.column_stack([np.ones(len(log.contexts)), _standard(log.contexts, by_row)])
+        x = np.ones((len(log.contexts), 1 + log.contexts.shape[1]))
+        x[:, 1:] = log.contexts
+        _standardise(x[:, 1:], by_row)
         e = None
         if log.embeddings is not None:
-            e = _standard(log.embeddings, _sums(actions, weight, log.n_actions))
+            e = log.embeddings.astype(np.float64)
+            _standardise(e, _sums(actions, weight, log.n_actions))
         return cls(x, e, rows, actions, log.n_actions)
 
     def parts(self, theta: Floats) -> tuple[Floats, Floats]:
@@ -67,7 +72,10 @@ class LinearDesign:
         d = self.x.shape[1]
         penalty = np.full(d, ridge)
         penalty[0] = 0.0
-        xx = (self.x * of_rows[:, None]).T @ self.x + np.diag(penalty)
+        xx = np.diag(penalty)
+        for start in range(0, len(self.x), _ROWS):
+            part = self.x[start : start + _ROWS]
+            xx += (part * of_rows[start : start + _ROWS, None]).T @ part
         pairs = sparse.csr_array((weight, (self.actions, self.rows)), (self.n_actions, len(self.x)))
         ax = pairs @ self.x  # (A, d): sums of x over the rounds of an action
         if self.e is None:
@@ -88,14 +96,18 @@ def _sums(groups: Integers, values: Floats, size: int) -> Floats:
     return np.bincount(groups, values, size).astype(np.float64, copy=False)
 
 
-def _standard(features: np.ndarray, weight: Floats) -> Floats:
-    wide = features.astype(np.float64)
+def _standardise(features: Floats, weight: Floats) -> None:
+    """Centre and scale the columns of (k, d) in place."""
     total = weight.sum()
-    centre = weight @ wide / total
-    wide -= centre
-    spread = np.sqrt(weight @ (wide * wide) / total)
+    centre = weight @ features / total
+    squares = np.zeros(features.shape[1])
+    for start in range(0, len(features), _ROWS):
+        part = features[start : start + _ROWS]
+        part -= centre
+        squares += weight[start : start + _ROWS] @ (part * part)
+    spread = np.sqrt(squares / total)
     # A constant column carries nothing that the intercept does not: it is dropped by scaling it to zero.
-    return wide * np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-9 * np.maximum(np.abs(centre), 1))
+    features *= np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-9 * np.maximum(np.abs(centre), 1))
 
 
 def _positive_solve(matrix: Floats, right: Floats) -> Floats:

@@ -63,7 +63,7 @@ class Selected:
     """An estimate and how it came about.
 
     `value`, `se` and `influence` (n,), whose mean is the value; `pess` of the candidate that carries it (for the
-    median and V_path: of k5), which the floor of the interval needs; `chosen`: `median`, `v_path` or an estimator
+    median and V_path: of k5), which the floor of the interval needs; `chosen`: `snips`, `median`, `v_path` or an estimator
     with its level; `levels`: candidate of k5 and k10 (or the rule's pick); `parts`: the votes; `why` in a sentence.
     """
 
@@ -107,17 +107,14 @@ def select(
         name: [form(replace(terms, weight=w)) for w in weights.weight] for name, form in ESTIMATORS.items()
     }
     record = _record(weights, terms, estimates, reward_range)
-    healthy = rule == "policy_ess" and weights.pess[0] >= HEALTHY
-    if rule == "policy_ess" and not healthy and terms.dm is not None and terms.q_logged is not None:
+    if rule == "policy_ess" and terms.dm is not None and terms.q_logged is not None:
         return _voted(weights, terms, estimates, record, switch, reward_range)
     if rule in ("policy_ess", "k5"):
         estimator = "pc_snips" if rule == "policy_ess" else estimator
         enough = 5.0 if rule == "k5" else LEAST_ESS[estimator]
         level = least_smoothing(weights.pess, enough)
         why = f"the least smoothing with policy ESS {enough:g} or more"
-        if healthy:
-            why = f"SNIPS without smoothing, as the policy ESS is {HEALTHY:g} or more"
-        elif weights.pess[level] < enough:
+        if weights.pess[level] < enough:
             why = f"no candidate has policy ESS {enough:g}, so the one with most"
     elif rule in ("slope", "slope_pp"):
         _refuse_free_grid(weights)
@@ -199,7 +196,10 @@ def _voted(
     votes = {"pc_snips_k5": first.value, "pc_sndr_k10": second.value, "v_path": whole.value}
     certain = whole.sd < SWITCH_CERTAINTY * record.width[k5]
     agrees = abs(whole.value - first.value) < SWITCH_AGREEMENT * record.width[k5]
-    if switch and certain and agrees:
+    if weights.pess[0] >= HEALTHY:
+        chosen, winner = "snips", "pc_snips_k5"
+        why = f"SNIPS without smoothing, as the policy ESS is {HEALTHY:g} or more"
+    elif switch and certain and agrees:
         chosen, winner = "v_path", "v_path"
         why = "the path's value is far more certain than the least smoothed estimate and agrees with it"
     else:
