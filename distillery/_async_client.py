@@ -108,6 +108,23 @@ class AsyncClient:
         method = await self._transport.run(ops.method_for("evaluate", reference))
         return await self.run(method, reference, inputs={"summary": summary}, **options)
 
+    async def estimate(
+        self,
+        dataset: str | View,
+        targets: list[str] | None = None,
+        *,
+        policy: str | View | None = None,
+        method: str = "policy-convolution",
+        **options: Any,
+    ) -> AsyncJob:
+        """What target policies would have earned, from a log of kind bandit; `options` as in `run`.
+
+        `targets`: names of uploaded policies, "uniform", or "learnt" for `policy`, the summary of a job that learnt
+        one; left out: all uploaded ones, and the learnt one.
+        """
+        inputs = {} if policy is None else {"policy": policy}
+        return await self.run(method, dataset, inputs=inputs, targets=targets or [], **options)
+
     async def job(self, job_id: str) -> AsyncJob:
         """One job."""
         return AsyncJob(self._transport, await self._transport.run(get_json(f"/v1/jobs/{job_id}")))

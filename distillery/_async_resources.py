@@ -200,6 +200,14 @@ class AsyncReport(View):
         """The report as one page that needs nothing else."""
         return await self._transport.run(ops.get_text(f"/v1/reports/{self.id}.html"))
 
+    async def markdown(self) -> str:
+        """Verdict, warnings and tables as Markdown."""
+        return await self._transport.run(ops.get_text(f"/v1/reports/{self.id}.md"))
+
+    async def file(self, name: str) -> bytes:
+        """One of the further files that the document lists under `files`."""
+        return await self._transport.run(ops.get_file(f"/v1/reports/{self.id}/files/{name}"))
+
     async def save(self, path: str | PathLike[str]) -> Path:
         """Write it to a file: the page when the name ends in .html, else the JSON document."""
         target = Path(path)

@@ -107,6 +107,23 @@ class Client:
         method = self._transport.run(ops.method_for("evaluate", reference))
         return self.run(method, reference, inputs={"summary": summary}, **options)
 
+    def estimate(
+        self,
+        dataset: str | View,
+        targets: list[str] | None = None,
+        *,
+        policy: str | View | None = None,
+        method: str = "policy-convolution",
+        **options: Any,
+    ) -> Job:
+        """What target policies would have earned, from a log of kind bandit; `options` as in `run`.
+
+        `targets`: names of uploaded policies, "uniform", or "learnt" for `policy`, the summary of a job that learnt
+        one; left out: all uploaded ones, and the learnt one.
+        """
+        inputs = {} if policy is None else {"policy": policy}
+        return self.run(method, dataset, inputs=inputs, targets=targets or [], **options)
+
     def job(self, job_id: str) -> Job:
         """One job."""
         return Job(self._transport, self._transport.run(get_json(f"/v1/jobs/{job_id}")))

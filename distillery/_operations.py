@@ -82,6 +82,12 @@ def get_text(path: str) -> Operation[str]:
     return reply.body.decode("utf-8")
 
 
+def get_file(path: str) -> Operation[bytes]:
+    """The bytes of a small file."""
+    reply = yield from call(Request("GET", path))
+    return reply.body
+
+
 def list_methods(kind: str | None) -> Operation[list[dict[str, Any]]]:
     """The catalogue, of one kind or all."""
     return (yield from pages("/v1/methods", kind=kind))

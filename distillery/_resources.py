@@ -196,6 +196,14 @@ class Report(View):
         """The report as one page that needs nothing else."""
         return self._transport.run(ops.get_text(f"/v1/reports/{self.id}.html"))
 
+    def markdown(self) -> str:
+        """Verdict, warnings and tables as Markdown."""
+        return self._transport.run(ops.get_text(f"/v1/reports/{self.id}.md"))
+
+    def file(self, name: str) -> bytes:
+        """One of the further files that the document lists under `files`."""
+        return self._transport.run(ops.get_file(f"/v1/reports/{self.id}/files/{name}"))
+
     def save(self, path: str | PathLike[str]) -> Path:
         """Write it to a file: the page when the name ends in .html, else the JSON document."""
         target = Path(path)

@@ -97,9 +97,30 @@ CODES: dict[str, Code] = {
     "unknown_column": Code(422, "Unknown column", "The file has no such column; map the columns it has."),
     "unsupported": Code(422, "Unsupported", "This combination of data and options is not supported."),
     "too_few_rows": Code(422, "Too few rows", "The data is too small for this method or split."),
+    "no_supported_action": Code(
+        422, "No supported action", "In some context the logging policy could take none of the policy's actions."
+    ),
+    "logging_policy_required": Code(
+        422, "Logging policy needed", "The logged propensities are not enough here; upload the whole logging policy."
+    ),
     "non_numeric_label": Code(422, "Label not numeric", "The label column must hold numbers."),
     "budget_too_large": Code(422, "Budget too large", "The budget exceeds what the dataset has."),
     "budget_too_small": Code(422, "Budget too small", "The budget is below the smallest summary of this method."),
+    "too_few_rounds": Code(
+        422, "Too few rounds", "The log has too few rounds, or too few users to hold some out, for this method."
+    ),
+    "embedding_required": Code(
+        422, "Action embeddings needed", "This method or model needs action_embeddings; upload them or choose another."
+    ),
+    "single_class_reward": Code(
+        422, "One reward class", "All rewards are of one class, so there is nothing to tell apart; use ridge or none."
+    ),
+    "weights_bound_required": Code(
+        422, "Weight bound needed", "This interval needs w_max, a bound of the weights that is known beforehand."
+    ),
+    "reward_bounds_required": Code(
+        422, "Reward bounds needed", "This interval needs r_min and r_max, declared bounds of the reward."
+    ),
     "unsafe_format": Code(
         422, "Unsafe format", "Files that can carry code (pickle, .pt, joblib) are refused; export to Parquet or CSV."
     ),
@@ -111,6 +132,35 @@ CODES: dict[str, Code] = {
     "out_of_memory": Code(422, "Out of memory", "The job needed more memory than limits.memory_mb."),
     "cancelled": Code(409, "Cancelled", "The job was cancelled and left no result."),
     "worker_lost": Code(500, "Worker lost", "The worker died each time it tried this job."),
+    # logs of decisions
+    "propensity_missing": Code(
+        422,
+        "Propensity missing",
+        "Rounds lack the probability of the logged action; give it, or set estimate_propensity.",
+    ),
+    "propensity_nonpositive": Code(
+        422, "Propensity not positive", "A logged action has probability 0 or less, so it could not have been logged."
+    ),
+    "propensity_above_one": Code(422, "Propensity above one", "A propensity is above 1; it is a probability."),
+    "propensity_mismatch": Code(
+        422, "Propensity mismatch", "Propensities differ from the logging policy's probabilities of the logged actions."
+    ),
+    "policy_not_normalised": Code(
+        422, "Policy not normalised", "Probabilities of a policy do not sum to 1 in each row; or set renormalise."
+    ),
+    "action_out_of_range": Code(
+        422, "Action out of range", "A table names an action that does not exist, or the parts differ in their number."
+    ),
+    "nan_reward": Code(422, "Reward missing", "A reward is missing, NaN or infinite; remove the round or say 0."),
+    "embedding_missing_action": Code(
+        422, "Embedding missing", "An action has no row in the embeddings or the hierarchy; add one for every action."
+    ),
+    "dense_too_large": Code(
+        422, "Dense table too large", "A table of rounds x actions is too large; upload it sparse or grouped."
+    ),
+    "timestamps_overlap_split": Code(
+        422, "Split overlaps in time", "Rounds for training are later than test rounds, or times are too coarse to cut."
+    ),
     # the service
     "internal": Code(500, "Internal error", "The service made a mistake; report it with the request_id."),
     "corrupt_blob": Code(500, "Stored file damaged", "A stored file no longer has the bytes it was stored with."),

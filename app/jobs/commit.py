@@ -19,6 +19,7 @@ from app.store.tables import artifact, dataset, dataset_version, job_attempt, re
 MEDIA_TYPES = {
     "json": "application/json",
     "html": "text/html; charset=utf-8",
+    "md": "text/markdown; charset=utf-8",
     "svg": "image/svg+xml",
     "png": "image/png",
     "csv": "text/csv; charset=utf-8",
@@ -138,7 +139,9 @@ def _store_summary(conn: Connection, row: JobRow, outcome: Outcome, result: dict
         )
     )
     # A summary never leaves without its evidence: the report lies in the bundle, beside what it is about.
-    evidence = {path: outcome.report[path] for path in ("report.json", "report.html") if path in outcome.report}
+    evidence = {
+        path: outcome.report[path] for path in ("report.json", "report.html", "report.md") if path in outcome.report
+    }
     _record_all(conn, row["tenant_id"], result["summary"], "", {**outcome.summary, **evidence})
     if dataset_id is not None:
         _store_export(conn, row, outcome, dataset_id, result["summary"])

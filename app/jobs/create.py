@@ -165,7 +165,7 @@ def _queue_of(method: JobRow, device: str) -> str:
 
 def _need_inputs(method: JobRow, inputs: dict[str, Reference]) -> None:
     for name in method["inputs"]:
-        if name not in inputs:
+        if not name.endswith("?") and name not in inputs:
             raise Refused(
                 "missing_input",
                 f"{method['name']} needs the input `{name}`.",

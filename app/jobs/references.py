@@ -62,11 +62,12 @@ def resolve_dataset(conn: Connection, tenant_id: str, text: str, pointer: str = 
 def resolve_input(conn: Connection, tenant_id: str, method: JobRow, name: str, text: str) -> Reference:
     """A further input of a method: a summary, or a dataset version; of the method's kind."""
     pointer = f"/inputs/{name}"
-    if name not in method["inputs"]:
+    known = [one.removesuffix("?") for one in method["inputs"]]
+    if name not in known:
         raise Refused(
             "invalid_params",
             f"{method['name']} takes no input {name}.",
-            hint=f"Its inputs: {', '.join(method['inputs']) or 'none'}.",
+            hint=f"Its inputs: {', '.join(known) or 'none'}.",
             pointer=pointer,
         )
     found = (

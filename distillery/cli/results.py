@@ -59,14 +59,13 @@ def report(
 
 
 def show_report(found: Report) -> None:
-    """The verdict, the first table and the warnings of a report."""
+    """The verdict, the first table, what it saved and cost, and the warnings of a report."""
     document = found.json()
     print(found.verdict)
-    for name in ("fidelity", "sizes", "cost"):
-        for one in document["tables"]:
-            if one["name"] == name:
-                print()
-                show_table(one)
+    for number, one in enumerate(document["tables"]):
+        if number == 0 or one["name"] in ("sizes", "cost"):
+            print()
+            show_table(one)
     for warning in document["warnings"]:
         print(f"\nWarning: {warning if isinstance(warning, str) else warning.get('text', warning)}")
 

@@ -15,14 +15,21 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conformance.tiny import tiny
+from tests.conformance.tiny import read_by_its_loader, tiny
+from worker.evidence.report import build
+from worker.runtime.attempt import DELIVERING
 from worker.runtime.catalogue import catalogue
 from worker.runtime.context import Context
 from worker.runtime.errors import Cancelled
 from worker.runtime.registry import Method, discover, load_kind
 
 METHODS = discover()
-MAKERS = [key for key, method in METHODS.items() if method.task in ("distil", "select")]
+MAKERS = [key for key, method in METHODS.items() if method.task in DELIVERING]
+ASKERS = [
+    key
+    for key, method in METHODS.items()
+    if method.task not in DELIVERING and all(name.endswith("?") for name in method.inputs)
+]
 CPU_LIMIT_S = 20.0
 
 
@@ -141,11 +148,10 @@ def test_cancel_when_asked_for_then_obeyed_within_two_seconds(key, folders):
 def test_loader_when_run_alone_then_reads_what_was_delivered(key, folders, finished, tmp_path_factory):
     undisturbed(key, folders, finished, tmp_path_factory)
     out = METHODS_OUT[key]
-    code = f"import sys; sys.path.insert(0, {str(out)!r}); import load; print(load.rows.shape, float(load.rows.sum()))"
+    line, expected = read_by_its_loader(key[0], out)
+    code = f"import sys; sys.path.insert(0, {str(out)!r}); {line}"
     said = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True).stdout
-    rows = load_kind(key[0]).read_bundle(out).rows
-    assert said.startswith(str(rows.shape))
-    assert float(said.rpartition(" ")[2]) == pytest.approx(float(rows.sum()), rel=1e-5)
+    assert float(said) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("key", MAKERS, ids="/".join)
@@ -163,3 +169,26 @@ def test_memory_when_run_with_defaults_then_stays_below_what_is_declared(key, fo
         [sys.executable, "-c", code, str(folders[key[0]])], capture_output=True, text=True, check=True
     )
     assert float(said.stdout.split()[-1]) < METHODS[key].memory_mb
+
+
+@pytest.mark.parametrize("key", ASKERS, ids="/".join)
+def test_findings_when_asked_twice_then_are_the_same_and_in_time(key, folders):
+    method = METHODS[key]
+    data = load_kind(method.kind).load(folders[key[0]])
+    started = time.process_time()
+    found, again = (method.run(data, method.params(), Context(seed=7)) for _ in range(2))
+    assert (time.process_time() - started) / 2 < CPU_LIMIT_S
+    job = {"method": method.name, "task": method.task, "kind": method.kind}
+    assert build(found, job).json_text() == build(again, job).json_text()
+    assert found.files == again.files
+
+
+@pytest.mark.parametrize("key", ASKERS, ids="/".join)
+def test_findings_when_cancelled_then_stop_within_two_seconds(key, folders):
+    method = METHODS[key]
+    data = load_kind(method.kind).load(folders[key[0]])
+    ctx = Interrupted(at=1, seed=7)
+    with pytest.raises(Cancelled):
+        method.run(data, method.params(), ctx)
+    assert ctx.stopped_at is not None
+    assert time.monotonic() - ctx.stopped_at < 2.0

@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from worker.evidence.measurements import Plot, Series
+from worker.evidence.wording import decimals_of
 
 INK, MUTED, LINE, QUIET = "#24292f", "#66707a", "#e3e6e9", "#b4bcc4"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a68b3", "#595e63")
@@ -143,31 +144,40 @@ def _height(plot: Plot) -> float:
 
 
 def _draw_interval(axes: Axes, plot: Plot) -> None:
-    y, ticks, labels, top = 0.0, [], [], 0.0
+    y, ticks, labels, top, bottom = 0.0, [], [], 0.0, 0.0
+    digits = _digits(plot)
     for series in plot.series:
         axes.text(0, y, _short(series.label), transform=axes.get_yaxis_transform(), va="center", fontweight="bold")
         for i, label in enumerate(series.x):
             y += 1
             stressed = label in series.stress
             axes.barh(y, series.y[i], height=0.62, color=COLOURS[0] if stressed else QUIET)
-            end, said = series.y[i], f"{series.y[i]:.1f}"
+            end, said = series.y[i], f"{series.y[i]:.{digits}f}"
             if series.low and np.isfinite(series.low[i]):
                 axes.plot([series.low[i], series.high[i]], [y, y], color=INK, linewidth=1.4, solid_capstyle="butt")
                 end = max(end, series.high[i])
-                said += f" [{series.low[i]:.1f}, {series.high[i]:.1f}]"
+                bottom = min(bottom, series.low[i])
+                said += f" [{series.low[i]:.{digits}f}, {series.high[i]:.{digits}f}]"
             axes.text(1.02, y, said, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
             ticks.append(y)
             labels.append(_short(label))
-            top = max(top, end)
+            top, bottom = max(top, end), min(bottom, series.y[i])
         y += 1.2
     axes.set_yticks(ticks, labels)
     axes.set_ylim(y - 0.4, -0.6)
-    axes.set_xlim(0, 1.03 * max(top, plot.mark_x or 0, 1e-9))
+    axes.set_xlim(1.03 * min(bottom, plot.mark_x or 0.0), 1.03 * max(top, plot.mark_x or 0, 1e-9))
     axes.spines["left"].set_visible(False)
     axes.xaxis.grid(True)
     if plot.mark_x is not None:
         axes.axvline(plot.mark_x, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_xlabel(clean(plot.x_label))
+
+
+def _digits(plot: Plot) -> int:
+    """Decimals behind the bars: two digits of the narrowest interval, and at least one."""
+    ends = [pair for series in plot.series for pair in zip(series.low, series.high, strict=True)]
+    halves = [(high - low) / 2 for low, high in ends if math.isfinite(high - low) and high > low]
+    return max(1, min(4, decimals_of(min(halves)) if halves else 1))
 
 
 def _draw_line(axes: Axes, plot: Plot) -> None:

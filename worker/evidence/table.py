@@ -34,6 +34,7 @@ class Table:
     """A named table; every row maps column keys to values. `heading`: what a page prints above it.
 
     `group`: key of a column whose equal neighbours are shown under one heading. `highlight`: rows to stress, by index.
+    `folded`: a page shows it only when asked to.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Table:
     heading: str = ""
     group: str = ""
     highlight: tuple[int, ...] = ()
+    folded: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The table as JSON-able values; what is not a finite number becomes null."""

@@ -98,6 +98,7 @@ def metrics(c: Comparison) -> Table:
             Column("seeds", "Seeds", unit="runs", decimals=0),
         ),
         tuple(rows),
+        folded=True,
         note="A metric pooled over all test data has no value per unit, so it stands without an interval.",
         group="metric",
         heading="Every metric",
@@ -291,6 +292,7 @@ def tuning(m: Measurements) -> Table:
             Column("chosen", "Chosen", "text"),
         ),
         tuple(rows),
+        folded=True,
         group="learner",
         heading="How hyper-parameters were chosen",
     )

@@ -77,6 +77,19 @@ def points(estimate: Estimate, scale: float = 100.0) -> str:
     return f"{sign}{number(scale * estimate.value, 1)} [{low}, {high}]"
 
 
+def ends(low: float | None, high: float | None, scale: float = 1.0, decimals: int = 1) -> str:
+    """The ends of an interval: [95.1, 97.6]; nothing where one is not known."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"[{number(scale * low, decimals)}, {number(scale * high, decimals)}]"
+
+
+def decimals_of(half_width: float, value: float = 1.0) -> int:
+    """Decimals that show two digits of a half-width (or three of a value without one), between 0 and 6."""
+    size = half_width if half_width > 0 and math.isfinite(half_width) else abs(value) / 10
+    return 2 if size <= 0 or not math.isfinite(size) else min(6, max(0, 1 - math.floor(math.log10(size))))
+
+
 def _three_digits(value: float) -> str:
     if value >= 100:
         return number(round(value))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,19 +14,24 @@ from worker.runtime.errors import JobError
 IDS = pa.dictionary(pa.int32(), pa.string())
 _MISSING = pa.array(["", "nan", "null", "none", "<na>", "nat"])
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_NUMBER_OR_INFINITE = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[iI][nN][fF])$"
 
 
-def canonical(batch: pa.RecordBatch, meter: Meter, first_row: int, where: str) -> pa.RecordBatch:
+def canonical(
+    batch: pa.RecordBatch, meter: Meter, first_row: int, where: str, numeric: Collection[str] = ()
+) -> pa.RecordBatch:
     """A batch whose columns are named by role in canonical types, every cell checked.
 
     user, item, split: dictionary<int32, string>, trimmed, never empty; rating: float64, finite; timestamp: int64,
-    null when missing. `first_row`: rows of this table that came before. Raises `JobError` with the row number,
-    counted from 1 without the header.
+    null when missing; the roles in `numeric`: float64, NaN when missing. `first_row`: rows of this table that came
+    before. Raises `JobError` with the row number, counted from 1 without the header.
     """
     meter.rows_read(batch.num_rows, where)
     columns = []
     for role, column in zip(batch.schema.names, batch.columns, strict=True):
-        if role in {"user", "item"}:
+        if role in numeric:
+            columns.append(numbers(column, role, first_row, where))
+        elif role in {"user", "item"}:
             columns.append(ids(column, role, meter, first_row, where))
         elif role == "split":
             columns.append(_encoded(column, role, meter, where))
@@ -106,6 +114,21 @@ def ratings(column: pa.Array, first_row: int, where: str) -> pa.Array:
     if not pc.all(finite).as_py():
         raise _not_a_number("rating", column, pc.index(finite, False).as_py(), first_row, where)
     return numbers
+
+
+def numbers(column: pa.Array, role: str, first_row: int, where: str) -> pa.Array:
+    """Any column of numbers as float64, NaN where a cell is missing; infinities pass."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if _is_text(column.type):
+        column = pc.utf8_trim_whitespace(column)
+        blank = pc.is_in(pc.utf8_lower(column), _MISSING)
+        column = pc.if_else(blank, pa.scalar(None, column.type), column)
+        wrong = pc.and_(pc.is_valid(column), pc.invert(pc.match_substring_regex(column, _NUMBER_OR_INFINITE)))
+        if pc.any(wrong).as_py():
+            raise _not_a_number(role, column, pc.index(pc.fill_null(wrong, False), True).as_py(), first_row, where)
+        return pc.fill_null(column.cast(pa.float64()), math.nan)
+    return pc.fill_null(_numbers(column, role, first_row, where), math.nan)
 
 
 def timestamps(column: pa.Array, first_row: int, where: str) -> pa.Array:

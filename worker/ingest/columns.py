@@ -30,13 +30,17 @@ _AMAZON_USER = re.compile(r"^A[0-9A-Z]{9,20}$")
 
 @dataclass
 class Column:
-    """A column as seen in the sample: `type` is integer, number, datetime, text or nested."""
+    """A column as seen in the sample: `type` is integer, number, datetime, text or nested.
+
+    `numeric`: wanted as float64 whatever its role; a missing cell is null or NaN then.
+    """
 
     name: str
     index: int
     type: str
     examples: list[str] = field(default_factory=list)
     role: str = ""
+    numeric: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """JSON for the user."""
@@ -69,35 +73,43 @@ def role_of_name(name: str) -> str:
 
 
 def assign_roles(
-    columns: Sequence[Column], asked: Mapping[str, str | int], *, header: bool, required: Sequence[str], where: str
+    columns: Sequence[Column],
+    asked: Mapping[str, str | int],
+    *,
+    header: bool,
+    required: Sequence[str],
+    where: str,
+    names: Mapping[str, Sequence[str]] = NAMES,
 ) -> dict[str, Column]:
     """Role to column: what the user asked for, then known names, then (without a header) the customary positions.
+
+    `names`: the names every role is known by; only interactions have customary positions.
 
     Raises `JobError` `unknown_column` with the columns seen and the nearest match; `pointer` is /columns/<role>.
     """
     roles: dict[str, Column] = {}
     for role, wanted in asked.items():
         if wanted != "":
-            roles[role] = _find(columns, role, wanted, where)
-    for role, column in _guess(columns, header).items():
+            roles[role] = _find(columns, role, wanted, where, names)
+    for role, column in _guess(columns, header, names).items():
         taken = any(column is other for other in roles.values())
         if role not in asked and not taken:
             roles[role] = column
     for role in required:
         if role not in roles:
-            raise _not_found(columns, role, where)
+            raise _not_found(columns, role, where, names)
     for column in columns:
         column.role = next((role for role, chosen in roles.items() if chosen is column), "")
     return roles
 
 
-def _guess(columns: Sequence[Column], header: bool) -> dict[str, Column]:
+def _guess(columns: Sequence[Column], header: bool, names: Mapping[str, Sequence[str]]) -> dict[str, Column]:
     if not header:
-        return _by_position(columns)
+        return _by_position(columns) if names is NAMES else {}
     found: dict[str, Column] = {}
-    for role, names in NAMES.items():
-        by_name = {plain_name(column.name): column for column in reversed(columns) if column.type != "nested"}
-        match = next((by_name[name] for name in names if name in by_name), None)
+    by_name = {plain_name(column.name): column for column in reversed(columns) if column.type != "nested"}
+    for role, known in names.items():
+        match = next((by_name[name] for name in known if name in by_name), None)
         if match is not None:
             found[role] = match
     return found
@@ -127,7 +139,9 @@ def _all_match(column: Column, pattern: re.Pattern[str]) -> bool:
     return bool(column.examples) and all(pattern.match(example) for example in column.examples)
 
 
-def _find(columns: Sequence[Column], role: str, wanted: str | int, where: str) -> Column:
+def _find(
+    columns: Sequence[Column], role: str, wanted: str | int, where: str, names: Mapping[str, Sequence[str]]
+) -> Column:
     if isinstance(wanted, int):
         if 0 <= wanted < len(columns):
             return columns[wanted]
@@ -138,14 +152,16 @@ def _find(columns: Sequence[Column], role: str, wanted: str | int, where: str) -
                     return column
         if wanted.isdigit() and int(wanted) < len(columns):
             return columns[int(wanted)]
-    raise _not_found(columns, role, where, wanted)
+    raise _not_found(columns, role, where, names, wanted)
 
 
-def _not_found(columns: Sequence[Column], role: str, where: str, wanted: str | int = "") -> JobError:
+def _not_found(
+    columns: Sequence[Column], role: str, where: str, names: Mapping[str, Sequence[str]], wanted: str | int = ""
+) -> JobError:
     seen = [column.name for column in columns]
     listed = ", ".join(repr(name) for name in seen[:30]) + (f" and {len(seen) - 30} more" if len(seen) > 30 else "")
     plain = {plain_name(name): name for name in seen}
-    targets = [plain_name(wanted)] if isinstance(wanted, str) and wanted else NAMES.get(role, (role,))
+    targets = [plain_name(wanted)] if isinstance(wanted, str) and wanted else names.get(role, (role,))
     scored = [
         (difflib.SequenceMatcher(None, target, name).ratio(), original)
         for target in targets

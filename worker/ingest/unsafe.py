@@ -33,7 +33,7 @@ _UNSUPPORTED = (
     (b"\x7fELF", "a program", "Upload a table: CSV, TSV, JSON lines, Parquet or npz."),
 )
 _GLOBAL = re.compile(r"^[A-Za-z_][\w.]* [A-Za-z_][\w.]*$")
-_BUILDS = {"GLOBAL", "INST", "OBJ", "REDUCE", "BUILD", "NEWOBJ", "NEWOBJ_EX", "STACK_GLOBAL"}
+_IMPORTS = {"GLOBAL", "INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4"}
 
 
 def _refusal(name: str, what: str) -> JobError:
@@ -80,27 +80,28 @@ def looks_pickled(head: bytes, whole: bool) -> bool:
         return True
     if not head[:1] or head[:1] not in b"(cdil]})}S VIFLNMKJTUX":
         return False
-    return _opcodes_build_something(head, whole)
+    return _opcodes_import_something(head, whole)
 
 
-def _opcodes_build_something(head: bytes, whole: bool) -> bool:
-    """Protocols 0 and 1 have no magic: their text must parse as opcodes up to a final STOP, and build objects.
+def _opcodes_import_something(head: bytes, whole: bool) -> bool:
+    """Protocols 0 and 1 have no magic: their text must parse as opcodes up to a final STOP, and import something.
 
-    A CSV can by chance begin like that ("c" opens a name over two lines), so a name must be two identifiers.
+    Without an import nothing can be called, and the header `label` of a CSV reads as the opcodes LIST, APPEND, BUILD.
+    "c" opens a name over two lines, as a CSV may by chance, so a name must be two identifiers.
     """
-    builds = False
+    imports = False
     try:
         for count, (opcode, argument, position) in enumerate(pickletools.genops(head)):
             if opcode.name in {"GLOBAL", "INST"} and not _GLOBAL.match(str(argument)):
                 return False
-            builds = builds or opcode.name in _BUILDS
+            imports = imports or opcode.name in _IMPORTS
             if opcode.name == "STOP":
-                return builds and (not whole or not head[(position or 0) + 1 :].strip())
+                return imports and (not whole or not head[(position or 0) + 1 :].strip())
             if count > 20_000:
-                return builds
+                return imports
     except Exception:
         # genops raises whatever its argument readers raise; an incomplete sample of a long pickle also ends here
-        return builds and not whole
+        return imports and not whole
     return False
 
 

@@ -17,6 +17,7 @@ from worker.runtime.protocol import Brief
 from worker.runtime.registry import Kind, Method, discover, load_kind
 
 MANIFEST_VERSION = 1
+DELIVERING = ("distil", "select", "learn")  # tasks that make a summary: something to download and use
 
 
 def run_attempt(brief: Brief, ctx: ChildContext) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def _ingest(kind: Kind, brief: Brief, ctx: ChildContext) -> dict[str, Any]:
 
 
 def _run_method(kind: Kind, method: Method, brief: Brief, ctx: ChildContext) -> dict[str, Any]:
+    from worker.evidence.findings import Findings
     from worker.evidence.report import build
 
     ctx.stage("load")
@@ -60,14 +62,14 @@ def _run_method(kind: Kind, method: Method, brief: Brief, ctx: ChildContext) -> 
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
     }
     answer: dict[str, Any] = {"environment": environment(ctx.device)}
-    if method.task in ("distil", "select"):
+    if method.task in DELIVERING:
         answer |= _deliver(kind, data, result, brief, answer["environment"])
         result = kind.read_bundle(brief.out / "summary")  # what is measured is what is delivered
     ctx.stage("evaluate")
     evaluate = kind.evaluate_params().model_validate(brief.job["evaluate"])
-    measurements = kind.judge(data, result, evaluate, ctx)
+    evidence = result if isinstance(result, Findings) else kind.judge(data, result, evaluate, ctx)
     ctx.stage("report")
-    report = build(measurements, {**brief.job, "environment": answer["environment"], "cost": cost})
+    report = build(evidence, {**brief.job, "environment": answer["environment"], "cost": cost})
     report.write(brief.out / "report")
     return {**answer, "verdict": report.json["verdict"]}
 

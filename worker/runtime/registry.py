@@ -106,7 +106,10 @@ class Kind(Protocol):
         ...
 
     def judge(self, data: Any, summary: Any, params: Any, ctx: Any) -> Any:
-        """Measure a summary against the full data and the cheap baselines: `worker.evidence` `Measurements`."""
+        """Measure what a method made against the full data and the cheap baselines.
+
+        Returns `Measurements` or `Findings` of `worker.evidence`. Methods that return findings are not judged again.
+        """
         ...
 
 
@@ -128,7 +131,8 @@ def method(
     """Register a function `(data, params, ctx) -> result` as a method.
 
     The annotation of `params` is the pydantic model of its parameters. `device`: `cpu`, or `any` when it also runs
-    on a GPU. `memory_mb`: what one run declares to need on ordinary data. `inputs`: names of further inputs.
+    on a GPU. `memory_mb`: what one run declares to need on ordinary data. `inputs`: names of further inputs; a name
+    that ends with "?" may be left out.
     """
     if task not in TASKS:
         raise ValueError(f"{task!r} is not a task")

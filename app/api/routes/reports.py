@@ -36,6 +36,14 @@ async def get_report_page(request: Request, identity: Reader, report_id: str) ->
 
 
 @router.get(
+    "/{report_id}.md", response_class=Response, responses=binary("text/markdown", ranges=True), summary="Report as text"
+)
+async def get_report_text(request: Request, identity: Reader, report_id: str) -> Response:
+    """Verdict, warnings and tables as Markdown."""
+    return await _file(request, identity, report_id, "report.md")
+
+
+@router.get(
     "/{report_id}", response_class=Response, responses=binary("application/json", ranges=True), summary="Get a report"
 )
 async def get_report(request: Request, identity: Reader, report_id: str) -> Response:
@@ -74,6 +82,17 @@ async def get_report_picture(request: Request, identity: Reader, report_id: str,
 async def get_report_table(request: Request, identity: Reader, report_id: str, name: str) -> Response:
     """One table."""
     return await _file(request, identity, report_id, f"tables/{name}.csv", filename=f"{name}.csv")
+
+
+@router.get(
+    "/{report_id}/files/{name}",
+    response_class=Response,
+    responses=binary("application/octet-stream", ranges=True),
+    summary="Further file of a report",
+)
+async def get_report_file(request: Request, identity: Reader, report_id: str, name: str) -> Response:
+    """A file that the report's `files` names, such as every round's estimate."""
+    return await _file(request, identity, report_id, f"files/{name}", filename=name)
 
 
 async def _file(

@@ -98,6 +98,12 @@ def test_unsafe_when_text_begins_like_a_pickle_then_not_taken_for_one(text: str)
     assert not unsafe.looks_pickled(text.encode(), whole=True)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_unsafe_when_a_long_table_begins_with_the_letters_of_opcodes_then_not_taken_for_a_pickle(whole: bool) -> None:
+    # "label" reads as LIST, APPEND, BUILD: opcodes that do nothing without an import.
+    assert not unsafe.looks_pickled(b"label,f0,f1\ne,0.29,0.2\n" * 3000, whole=whole)
+
+
 def test_unsafe_when_random_bytes_then_never_raises() -> None:
     rng = np.random.default_rng(0)
     for _ in range(500):

@@ -115,3 +115,9 @@ def test_npz_when_the_index_leaves_the_shape_then_refused(tmp_path: Path) -> Non
     }.items():  # fmt: skip
         np.savez(tmp_path / "m.npz", **(good | {name: value}))
         refusal(tmp_path / "m.npz", "invalid_input")
+
+
+def test_npz_when_a_header_is_not_even_tokens_then_refused(tmp_path: Path) -> None:
+    text = b"{'descr': '<f8', 'fortran_order': False, 'shape': (4,\n"
+    broken = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+    refusal(archive(tmp_path, {"user.npy": broken}), "invalid_input")

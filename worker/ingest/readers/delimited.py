@@ -65,7 +65,7 @@ def _batches(
 
 
 def _type(role: str, column: Column) -> pa.DataType:
-    if role == "rating":
+    if role == "rating" or column.numeric:
         return pa.float64()
     if role == "timestamp" and column.type in {"integer", "number"}:
         large = any(abs(number(example)) > _EXACT_FLOAT for example in column.examples)
@@ -79,10 +79,10 @@ def _explained(detected: Detected, roles: Mapping[str, Column], meter: Meter, sa
     name = detected.source.name
     if "straddling" in said:
         return native.too_long(name)
-    rows = 0
+    rows, numeric = 0, {role for role, column in roles.items() if column.numeric}
     try:
         for batch in _batches(detected, roles, Meter(meter.limits), diagnose=True):
-            canonical(batch, Meter(meter.limits), rows, name)
+            canonical(batch, Meter(meter.limits), rows, name, numeric)
             rows += batch.num_rows
     except JobError as located:
         return located

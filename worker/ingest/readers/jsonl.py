@@ -79,6 +79,8 @@ def read(detected: Detected, roles: Mapping[str, Column], meter: Meter) -> Itera
 def _type(role: str, column: Column) -> pa.DataType:
     if column.type == "nested":
         raise JobError("invalid_input", f"The key {column.name!r} holds lists or objects.", pointer=f"/columns/{role}")
+    if column.numeric and column.type in {"integer", "number"}:
+        return pa.float64()
     if role in {"rating", "timestamp"} and column.type in {"integer", "number"}:
         return pa.float64() if role == "rating" or column.type == "number" else pa.int64()
     return pa.int64() if column.type == "integer" else pa.float64() if column.type == "number" else pa.string()

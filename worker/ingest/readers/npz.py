@@ -8,6 +8,7 @@ import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -26,13 +27,14 @@ _INDEX = {"csr": ("indptr", "indices"), "csc": ("indptr", "indices"), "coo": ("r
 
 @dataclass
 class Array:
-    """One array of the archive: an open stream at its first element."""
+    """One array of the archive: an open stream at its first element; `column_major`: the first index runs fastest."""
 
     name: str
     dtype: np.dtype
     shape: tuple[int, ...]
     stream: IO[bytes]
     meter: Meter
+    column_major: bool = False
 
     def take(self, count: int) -> np.ndarray:
         """The next `count` elements in native byte order."""
@@ -48,15 +50,18 @@ class Array:
         return values.astype(self.dtype.newbyteorder("="), copy=False)
 
 
-def open_array(archive: zipfile.ZipFile, name: str, meter: Meter) -> Array:
-    """Open an array after checking its header: type, and shape x itemsize against the bytes that are there."""
+def open_array(archive: zipfile.ZipFile, name: str, meter: Meter, *, column_major: bool = False) -> Array:
+    """Open an array after checking its header: type, and shape x itemsize against the bytes that are there.
+
+    `column_major`: whether the caller can use one that is stored so (Fortran order).
+    """
     try:
         info = archive.getinfo(name + ".npy")
         stream = archive.open(info)
         version = np.lib.format.read_magic(stream)
         parse = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         shape, fortran, dtype = parse[version](stream, max_header_size=_HEADER_BYTES)
-    except (*DAMAGE, SyntaxError, TypeError) as bad:
+    except (*DAMAGE, SyntaxError, TypeError, TokenError) as bad:  # numpy tokenizes headers it cannot evaluate
         raise JobError("invalid_input", f"The array {name!r} has no readable header: {str(bad)[:200]}.") from bad
     if dtype.hasobject:
         raise JobError(
@@ -64,14 +69,15 @@ def open_array(archive: zipfile.ZipFile, name: str, meter: Meter) -> Array:
             f"The array {name!r} holds Python objects (a pickle); it was not opened.",
             hint="Save plain numbers or fixed-width text: `array.astype('int64')` or `array.astype('U')`.",
         )
-    if dtype.kind not in "iufbUS" or dtype.names or (fortran and len(shape) > 1) or dtype.itemsize == 0:
+    flipped = fortran and len(shape) > 1
+    if dtype.kind not in "iufbUS" or dtype.names or (flipped and not column_major) or dtype.itemsize == 0:
         raise JobError("unsupported", f"The array {name!r} has the type {str(dtype)[:60]}, which is not read here.")
     size = math.prod(shape) * dtype.itemsize
     held = info.file_size - stream.tell()
     if size != held or any(length < 0 for length in shape):
         raise JobError("invalid_input", f"The array {name!r} announces {size:,} bytes but {held:,} follow its header.")
     meter.promised(size, f"The array {name!r}")
-    return Array(name, dtype, tuple(shape), stream, meter)
+    return Array(name, dtype, tuple(shape), stream, meter, flipped)
 
 
 def describe(source: Source, meter: Meter) -> tuple[list[Column], dict[str, Any]]:

@@ -1,0 +1,74 @@
+"""Write docs/figures/*.svg from the committed results of the benchmarks: `python -m docs.write_figures`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from worker.evidence.measurements import Plot, Series
+from worker.evidence.plots import draw
+
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+FIGURES = Path(__file__).with_name("figures")
+NAMES = {
+    "ips": "IPS",
+    "snips": "SNIPS",
+    "dr": "DR",
+    "dm": "DM",
+    "tree default": "policy convolution",
+    "pc_snips": "PC-SNIPS, known clusters",
+}
+SWEEPS = {
+    "actions": ("number of actions", True),
+    "rounds": ("rounds in the log", True),
+    "mismatch": ("sharpness of the logging policy against the target", False),
+    "tilt": ("tilt of the two policies inside clusters", False),
+}
+
+
+def figures() -> dict[str, Plot]:
+    """Every figure whose results are there, by file name."""
+    found: dict[str, Plot] = {}
+    for source, title in (
+        ("figures", "Estimates in the synthetic environment"),
+        ("clusters", "Estimates with clean clusters of actions"),
+    ):
+        file = RESULTS / f"off_policy_{source}.json"
+        if not file.exists():
+            continue
+        results = json.loads(file.read_text())
+        for sweep, (label, log_x) in SWEEPS.items():
+            if sweep in results:
+                found[f"off-policy-{source}-{sweep}"] = _sweep(f"{title}, by {label}", results[sweep], label, log_x)
+    return found
+
+
+def _sweep(title: str, results: Mapping[str, Any], label: str, log_x: bool) -> Plot:
+    x = sorted((abs(float(key)), key) for key in results)
+    series = []
+    for name, shown in NAMES.items():
+        if all(name in results[key]["mse"] for _, key in x):
+            y = tuple(results[key]["mse"][name] for _, key in x)
+            series.append(
+                Series(shown, tuple(at for at, _ in x), y, stress=(shown,) if "conv" in shown or "PC" in shown else ())
+            )
+    said = "; ".join(f"{s.label} from {s.y[0]:.1e} to {s.y[-1]:.1e}" for s in series)
+    return Plot(
+        title.replace(" ", "-"),
+        title,
+        f"Mean squared error of the estimated value. {said}.",
+        "line",
+        label + (" (log scale)" if log_x else ""),
+        "mean squared error (log scale)",
+        tuple(series),
+        log_x=log_x,
+        log_y=True,
+    )
+
+
+if __name__ == "__main__":
+    FIGURES.mkdir(exist_ok=True)
+    for name, plot in figures().items():
+        (FIGURES / f"{name}.svg").write_text(draw(plot), encoding="utf-8")

@@ -1,0 +1,68 @@
+"""Findings that are no summary's: the same report, page, text and files from a verdict of another sort."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.evidence.made_up import JOB, measurements
+from worker.evidence.findings import Findings, KeyFigure
+from worker.evidence.report import build
+from worker.evidence.table import Column, Table
+
+FINDINGS = Findings(
+    kind="bandit",
+    unit="round",
+    units="rounds",
+    test_units="rounds",
+    n_test=1000,
+    verdict={"status": "cannot_tell", "sentence": "The logs cannot tell.", "value": 0.25},
+    status="The logs cannot tell",
+    headline="Cannot tell",
+    tone="open",
+    because="The target acts where nothing was logged.",
+    key_figures=(KeyFigure("policy ESS", "0.4"),),
+    tables=(
+        Table(
+            "estimates", "One row", (Column("who", "Who", "text"), Column("v", "Value")), ({"who": "a|b", "v": 0.5},)
+        ),
+    ),
+    warnings=("<b>look</b>",),
+    files={"estimates.json": b"{}"},
+)
+
+
+def test_report_when_built_of_findings_then_carries_their_verdict_tables_and_cost():
+    report = build(FINDINGS, JOB | {"cost": {"seconds": 2.5, "peak_mb": 80.0}})
+    assert report.json["verdict"]["status"] == "cannot_tell"
+    assert [table["name"] for table in report.json["tables"]] == ["estimates"]
+    assert report.json["cost"]["seconds"] == {"value": 2.5, "unit": "s", "n": 1}
+    assert report.json["files"] == ["estimates.json"]
+    assert "The logs cannot tell." in report.html
+    assert "<b>look" not in report.html
+
+
+def test_report_when_written_then_further_files_lie_beside_it(tmp_path: Path):
+    build(FINDINGS, JOB).write(tmp_path)
+    assert (tmp_path / "files" / "estimates.json").read_bytes() == b"{}"
+
+
+def test_markdown_when_data_holds_markup_then_it_stays_text():
+    text = build(FINDINGS, JOB).markdown
+    assert text.startswith("# Cannot tell\n")
+    assert "- \\<b\\>look\\</b\\>" in text
+    assert "| a\\|b | 0.5 |" in text
+
+
+def test_markdown_of_a_summary_names_every_table():
+    report = build(measurements(), JOB)
+    assert report.json["verdict"]["sentence"].split("%")[0] in report.markdown.replace("\\", "")
+    for table in report.tables:
+        assert not table.heading or f"## {table.heading}" in report.markdown.replace("\\", "")
+
+
+def test_findings_when_the_verdict_lacks_its_sentence_then_are_refused():
+    with pytest.raises(ValueError, match="sentence"):
+        replace(FINDINGS, verdict={"status": "better"})

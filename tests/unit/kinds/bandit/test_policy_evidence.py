@@ -1,0 +1,74 @@
+"""Judging learnt policies on held-out rounds: verdicts, anchors, and honesty about what was never tried."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.unit.kinds.bandit.digits_log import digits
+from worker.evidence.report import plain
+from worker.kinds.bandit.evaluate_params import EvaluateParams
+from worker.kinds.bandit.learning.evidence import best_action, judge_policy
+from worker.kinds.bandit.learning.parts import parts
+from worker.kinds.bandit.learning.policy_artefact import LearntPolicy
+from worker.kinds.bandit.methods.policy_gradient import PolicyGradientParams, policy_gradient
+from worker.runtime.context import Context
+
+
+@pytest.fixture(scope="module")
+def rescued() -> LearntPolicy:
+    return policy_gradient(digits().log, PolicyGradientParams(k_grid=[0.15, 1.0], epochs=30), Context(seed=0))
+
+
+@pytest.mark.parametrize("estimator", ["snips", "dr", "sndr"])
+def test_verdict_when_the_learnt_policy_is_better_then_says_so_with_the_truth_near_its_interval(rescued, estimator):
+    found = judge_policy(digits().log, rescued, EvaluateParams(estimator=estimator), Context(seed=0))
+    assert found.verdict["status"] == "better"
+    assert found.n_test == len(parts(digits().log, 0).test)
+    policies = {row["policy"]: row for row in found.tables[0].rows}
+    assert set(policies) == {"Learnt policy", "Uniform policy", "Best single action", "Logging policy"}
+    mine, logged = policies["Learnt policy"], policies["Logging policy"]
+    assert mine["over_low"] > 0
+    test = parts(digits().log, 0).test
+    assert logged["value"] == pytest.approx(digits().log.reward[test].mean())
+    # Three rounds a context move together, so the truth may lie a little outside of an interval for single rounds.
+    truth = digits().test_value(rescued.policy_on(digits().log).dense(np.arange(digits().log.n)))
+    assert abs(mine["value"] - truth) < 0.12
+    assert abs(mine["weight"] - 1) < 0.15
+    json.dumps(plain(found.verdict), allow_nan=False)
+
+
+def test_verdict_when_the_policy_fled_to_untried_actions_then_the_logs_cannot_tell():
+    fled = policy_gradient(digits().log, PolicyGradientParams(k=1.0, epochs=30), Context(seed=0))
+    found = judge_policy(digits().log, fled, EvaluateParams(), Context(seed=0))
+    assert found.verdict["status"] == "cannot_tell"
+    assert "never possible in the log" in found.verdict["sentence"]
+    mine = found.tables[0].rows[0]
+    assert mine["unsupported"] > 60
+    assert mine["weight"] < 0.3
+    assert any("never takes" in text for text in found.warnings)
+
+
+def test_evidence_when_several_k_were_tried_then_shows_how_the_choice_was_made(rescued):
+    found = judge_policy(digits().log, rescued, EvaluateParams(), Context(seed=0))
+    tried = next(table for table in found.tables if table.name == "tried")
+    assert [row["chosen"] for row in tried.rows] == ["chosen", ""]
+    assert {plot.name for plot in found.plots} == {"policies", "k"}
+    assert "chosen among 2 by minsup" in found.protocol
+
+
+def test_evidence_when_only_propensities_are_known_then_still_judges(rescued):
+    log = replace(digits().log, logging=None)
+    found = judge_policy(log, rescued, EvaluateParams(), Context(seed=0))
+    assert found.verdict["status"] == "better"
+    assert found.tables[0].rows[0]["unsupported"] is None
+
+
+def test_best_single_action_when_rewards_are_negative_then_is_not_the_one_never_tried():
+    log = digits().log
+    shifted = replace(log, reward=log.reward - 1, reward_range=None)
+    assert best_action(shifted) == best_action(log)
+    assert 0 <= best_action(log) < 10

@@ -1,0 +1,75 @@
+"""The terms of estimators whose weights are neither plain nor convolved: embeddings, clusters, classifiers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.kinds.bandit.convolution.neighbours import action_points
+from worker.kinds.bandit.convolution.tree import tree
+from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.estimation.params import EstimateParams
+from worker.kinds.bandit.estimation.prepare import FITS, Prepared
+from worker.kinds.bandit.estimators import Estimator, Terms
+from worker.kinds.bandit.estimators.balanced import balanced_weight
+from worker.kinds.bandit.estimators.group_ips import group_weight, outcome_embeddings
+from worker.kinds.bandit.policies import DenseTable, Policy
+from worker.kinds.bandit.reward_models.crossfit import crossfit
+from worker.runtime.context import Context
+
+
+def special_terms(
+    prepared: Prepared, target: Policy, estimator: Estimator, plain: Terms, params: EstimateParams, ctx: Context
+) -> Terms | str:
+    """The terms with the weights this estimator wants, or why they cannot be had.
+
+    The discrete embedding of MIPS, MDR and OffCEM is the finest group of an action (`prepare.groups_of`), which makes
+    p(e|a) 0 or 1.
+    """
+    if estimator.weights in ("none", "plain"):
+        return plain
+    log = prepared.log
+    if estimator.weights == "balanced":
+        return replace(plain, weight=balanced_weight(log, target, seed=ctx.seed))
+    if log.logging is None:
+        return "the whole logging policy is not known"
+    if estimator.weights == "learnt_groups":
+        points = action_points(outcome_embeddings(log, np.arange(log.n), ctx), "euclidean", True)
+        labels = tree(points, groups=(max(2, round(log.n_actions**0.5)),)).labels[1]
+        return replace(plain, weight=group_weight(log.logging, target, labels, log.action))
+    if prepared.labels is None:
+        return "nothing says which actions are alike (no embeddings, no hierarchy)"
+    terms = replace(plain, weight=group_weight(log.logging, target, prepared.labels, log.action))
+    return _of_groups(prepared, target, terms, params, ctx) if estimator.name == "mdr" else terms
+
+
+def _of_groups(prepared: Prepared, target: Policy, terms: Terms, params: EstimateParams, ctx: Context) -> Terms:
+    """MDR's model q(x, e): the reward model fitted to groups in place of actions."""
+    assert prepared.labels is not None  # noqa: S101 - the caller has looked
+    grouped = grouped_log(prepared.log, prepared.labels)
+    policy = grouped_policy(target, prepared.labels)
+    found = crossfit(grouped, FITS[prepared.model], {"target": policy}, params.folds, ctx.seed, ctx)
+    return replace(terms, q_logged=found.q_logged, dm=found.dm["target"])
+
+
+def grouped_log(log: BanditLog, labels: NDArray[np.int32]) -> BanditLog:
+    """The log with groups for actions; embeddings of groups are the means of their actions'."""
+    count = int(labels.max()) + 1
+    sizes = np.maximum(np.bincount(labels, minlength=count), 1)
+    means = None
+    if log.embeddings is not None:
+        columns = [np.bincount(labels, column, count) / sizes for column in log.embeddings.T.astype(np.float64)]
+        means = np.stack(columns, axis=1).astype(np.float32)
+    return replace(
+        log, action=labels[log.action], n_actions=count, embeddings=means, hierarchy=None, logging=None, targets={},
+        support=None, truth=None, action_ids=None,
+    )  # fmt: skip
+
+
+def grouped_policy(policy: Policy, labels: NDArray[np.int32]) -> Policy:
+    """The policy's mass on groups, one dense row a context."""
+    onehot = np.zeros((policy.n_actions, int(labels.max()) + 1))
+    onehot[np.arange(policy.n_actions), labels] = 1.0
+    return Policy(DenseTable(policy.table.times(onehot)), policy.index)

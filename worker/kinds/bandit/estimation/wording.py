@@ -1,0 +1,16 @@
+"""Rewards as a reader sees them: as many decimals as the interval allows."""
+
+from __future__ import annotations
+
+from worker.evidence.wording import decimals_of, number
+
+
+def with_interval(value: float, low: float, high: float) -> str:
+    """0.979 [0.858, 1.101]."""
+    decimals = decimals_of((high - low) / 2, value)
+    return f"{number(value, decimals)} [{number(low, decimals)}, {number(high, decimals)}]"
+
+
+def signed(value: float, low: float, high: float) -> str:
+    """+0.82 [0.70, 0.94]."""
+    return f"{'+' if value > 0 else ''}{with_interval(value, low, high)}"

@@ -1,0 +1,47 @@
+"""Doubly robust estimators: the reward model's mean plus a weighted correction by its errors.
+
+`limit` compares with w itself as in obp 0.5.7: Switch keeps w <= limit, DRos has w^2 + limit below. Infinity is legal.
+PC-DR and PC-SNDR are these on smoothed weights with `dm` of the unsmoothed target; OffCEM is `dr` on weights of
+clusters, MDR `dr` on marginal weights with a model of the embedding.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worker.kinds.bandit.estimators.direct import model_of
+from worker.kinds.bandit.estimators.per_round import Floats, PerRound, Terms
+
+
+def dr(terms: Terms) -> PerRound:
+    """DR: mean(dm + w (r - q)) (Dudík et al. 2011). A model that predicts zero gives IPS."""
+    return _corrected(terms, terms.weight)
+
+
+def sndr(terms: Terms) -> PerRound:
+    """SNDR: mean(dm) + mean(w (r - q)) / mean(w)."""
+    q, dm = model_of(terms)
+    return PerRound(dm, terms.weight * (terms.reward - q), terms.weight, terms.rounds)
+
+
+def switch_dr(terms: Terms, limit: float = np.inf) -> PerRound:
+    """Switch-DR: mean(dm + w 1[w <= limit] (r - q)) (Wang et al. 2017); limit 0 is DM, inf is DR."""
+    return _corrected(terms, np.where(terms.weight <= limit, terms.weight, 0.0))
+
+
+def dr_os(terms: Terms, limit: float = np.inf) -> PerRound:
+    """DRos: weight limit w / (w^2 + limit) (Su et al. 2020, optimistic shrinkage); limit 0 is DM, inf is DR."""
+    return _corrected(terms, shrunk(terms.weight, limit))
+
+
+def shrunk(weight: Floats, limit: float) -> Floats:
+    """The weight of DRos (n,)."""
+    if limit == 0:
+        return np.zeros(len(weight))
+    # Dividing by the limit keeps it finite for every finite limit; inf has its own branch (inf / inf).
+    return weight.copy() if np.isinf(limit) else weight / (weight * (weight / limit) + 1.0)
+
+
+def _corrected(terms: Terms, weight: Floats) -> PerRound:
+    q, dm = model_of(terms)
+    return PerRound(dm, weight * (terms.reward - q), rounds=terms.rounds)

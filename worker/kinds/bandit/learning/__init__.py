@@ -1,0 +1,1 @@
+"""Learning a policy from logged decisions, and choosing among learnt policies without trying them out."""

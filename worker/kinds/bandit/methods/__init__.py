@@ -1,0 +1,1 @@
+"""One file a method; importing a file registers it."""

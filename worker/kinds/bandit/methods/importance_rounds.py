@@ -1,0 +1,38 @@
+"""Keep the rounds that carry an importance-weighted estimate, each with the weight that keeps it unbiased. O(n).
+
+Chance in proportion to w |r| is the draw of least variance for the IPS sum of one target (Owen, "Monte Carlo theory,
+methods and examples", section 9.1); for several targets their average, and a uniform share for those not named.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.kinds.bandit import coresets
+from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.rounds_summary import RoundsSummary, rounds_in_budget, summary_of_rounds, training_part
+from worker.kinds.bandit.targets import named_targets
+from worker.runtime.budget import Budget
+from worker.runtime.context import Context
+from worker.runtime.registry import method
+
+
+class ImportanceRoundsParams(BaseModel):
+    """Parameters of `importance-rounds`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    budget: Budget = "1%"
+    targets: list[str] = Field(
+        [], max_length=20, description="Target policies whose estimates to keep; empty: every uploaded one, or uniform."
+    )
+
+
+@method(kind="bandit", task="select", name="importance-rounds", version=1)
+def importance_rounds(data: BanditLog, params: ImportanceRoundsParams, ctx: Context) -> RoundsSummary:
+    """Rounds drawn by what they contribute to the estimates of the target policies."""
+    train = training_part(data)
+    targets = named_targets(train, params.targets or [*train.targets] or ["uniform"])
+    pick = coresets.importance_rounds(train, targets.values(), rounds_in_budget(train, params.budget), ctx.rng)
+    ctx.progress(1, 1, phase="select")
+    return summary_of_rounds(train, pick, {"budget": params.budget, "targets": [*targets]}, ctx)

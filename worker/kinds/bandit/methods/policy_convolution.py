@@ -1,0 +1,46 @@
+"""What would another policy have earned? Estimated from logs by policy convolution, plain estimators beside it.
+
+Policy convolution smooths the logging and the target policy over similar actions and weighs rounds by their ratio
+(Sachdeva, Wang, Liang, Kallus, McAuley, "Off-policy evaluation for large action spaces via policy convolution", WWW
+2024, arXiv:2310.15433): more smoothing, less variance, more bias. How much is decided by policy ESS, a quantity of the
+two policies alone, so that the choice looks at no reward (`selection.default`). Without a whole logging policy or
+any likeness of actions nothing can be smoothed; the plain estimators remain, and the report says what is missing.
+
+Cost: one pass over each policy's stored probabilities a target; nothing forms rounds x actions for sparse policies.
+"""
+
+from __future__ import annotations
+
+from worker.evidence.findings import Findings
+from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.estimation import evidence
+from worker.kinds.bandit.estimation.estimate import estimate_target
+from worker.kinds.bandit.estimation.params import EstimateParams
+from worker.kinds.bandit.estimation.prepare import prepare, rounds_to_use
+from worker.kinds.bandit.targets import LEARNT, default_names, named_targets
+from worker.runtime.context import Context
+from worker.runtime.registry import method
+
+
+@method(
+    kind="bandit",
+    task="estimate",
+    name="policy-convolution",
+    version=1,
+    paper="arXiv:2310.15433",
+    inputs=("policy?",),
+    memory_mb=3072,
+)
+def policy_convolution(data: BanditLog, params: EstimateParams, ctx: Context) -> Findings:
+    """What target policies would have earned, with intervals, diagnostics, and an honest "cannot tell"."""
+    learnt = ctx.inputs.get("policy")
+    names = params.targets or default_names(data, learnt)
+    log = rounds_to_use(data, params, learnt=LEARNT in names, ctx=ctx)
+    targets = named_targets(log, names, learnt)
+    with ctx.share(0, 2, phase="prepare"):
+        prepared = prepare(log, targets, params, ctx)
+    found = []
+    for number, (name, target) in enumerate(targets.items()):
+        with ctx.share(len(targets) + number, 2 * len(targets), phase="estimate"):
+            found.append(estimate_target(prepared, name, target, params, ctx))
+    return evidence.findings(prepared, found, params, [*data.warnings, *ctx.warnings])

@@ -1,0 +1,29 @@
+"""Keep rounds drawn at random: the baseline that every other pick must beat. O(n)."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from worker.kinds.bandit.coresets import uniform_rounds
+from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.rounds_summary import RoundsSummary, rounds_in_budget, summary_of_rounds, training_part
+from worker.runtime.budget import Budget
+from worker.runtime.context import Context
+from worker.runtime.registry import method
+
+
+class RandomRoundsParams(BaseModel):
+    """Parameters of `random-rounds`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    budget: Budget = "1%"
+
+
+@method(kind="bandit", task="select", name="random-rounds", version=1)
+def random_rounds(data: BanditLog, params: RandomRoundsParams, ctx: Context) -> RoundsSummary:
+    """Rounds drawn at random, each standing for as many."""
+    train = training_part(data)
+    pick = uniform_rounds(train.n, rounds_in_budget(train, params.budget), ctx.rng)
+    ctx.progress(1, 1, phase="select")
+    return summary_of_rounds(train, pick, {"budget": params.budget}, ctx)

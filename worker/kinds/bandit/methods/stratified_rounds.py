@@ -1,0 +1,29 @@
+"""Keep rounds of every action in proportion to how often it was taken, so that rare actions stay. O(n log n)."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from worker.kinds.bandit import coresets
+from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.rounds_summary import RoundsSummary, rounds_in_budget, summary_of_rounds, training_part
+from worker.runtime.budget import Budget
+from worker.runtime.context import Context
+from worker.runtime.registry import method
+
+
+class StratifiedRoundsParams(BaseModel):
+    """Parameters of `stratified-rounds`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    budget: Budget = "1%"
+
+
+@method(kind="bandit", task="select", name="stratified-rounds", version=1)
+def stratified_rounds(data: BanditLog, params: StratifiedRoundsParams, ctx: Context) -> RoundsSummary:
+    """Rounds drawn within each action; every logged action keeps one while the budget allows."""
+    train = training_part(data)
+    pick = coresets.stratified_rounds(train.action, rounds_in_budget(train, params.budget), ctx.rng)
+    ctx.progress(1, 1, phase="select")
+    return summary_of_rounds(train, pick, {"budget": params.budget}, ctx)

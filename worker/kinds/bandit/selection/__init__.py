@@ -1,0 +1,1 @@
+"""How much to smooth: policy effective sample size, the evidence of a path, SLOPE, and the default rule."""

@@ -1,0 +1,419 @@
+"""Deficient support: actions the logging policy never takes, what they hide, and what can be done about it.
+
+U(x) = {a : mu(a|x) = 0}. Importance weighting sees nothing of the target's mass there, so its bias is minus the missed
+reward, E_x sum_{a in U(x)} pi(a|x) q(x,a), and E[w] = 1 - m with m the unsupported mass. Three remedies
+(arXiv:2006.09438): restrict the actions, extrapolate the reward, restrict the policy. Sums over actions go through the
+supported actions of each row or through blocks; rounds x actions is never formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from worker.kinds.bandit.estimators.per_round import PerRound, Terms
+from worker.kinds.bandit.policies import BLOCK_BYTES, DenseTable, Policy, ScorerTable, SparseTable, Table
+from worker.runtime.errors import JobError
+
+if TYPE_CHECKING:
+    from worker.kinds.bandit.dataset import BanditLog
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.integer]
+PAIRS_A_BLOCK = 1 << 17
+SAMPLED_FROM = 5_000  # actions from which the sum over unsupported ones is estimated by one draw a round
+
+
+class RewardModel(Protocol):
+    """What is asked of a fitted reward model here."""
+
+    def at(self, rounds: Rows, actions: Rows, /) -> Floats:
+        """Predicted reward (m,) of actions (m,) in the contexts of rounds (m,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Support:
+    """Which actions the logging policy may take in every context.
+
+    Row u of `entries` (U, A), a CSR pattern with sorted indices, lists the supported actions; where `everything` (U,)
+    bool is set all A are supported and the row is left empty. Round i has row `index[i]`; without `index`, row i.
+    """
+
+    entries: sparse.csr_array
+    everything: NDArray[np.bool_]
+    index: NDArray[np.int32] | None = None
+
+    @property
+    def n_actions(self) -> int:
+        """Number of actions A."""
+        return self.entries.shape[1]
+
+    @property
+    def rows(self) -> Rows:
+        """Row of every round (n,)."""
+        return np.arange(self.entries.shape[0], dtype=np.int32) if self.index is None else self.index
+
+    @property
+    def complete(self) -> bool:
+        """Whether every action is supported in every context."""
+        return bool(self.everything.all())
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Number of supported actions of every row (U,)."""
+        return np.where(self.everything, self.n_actions, np.diff(self.entries.indptr)).astype(np.int64)
+
+    def take(self, rounds: Rows) -> Support:
+        """The same support on some of the rounds."""
+        return replace(self, index=self.rows[rounds])
+
+    def mask(self, rows: Rows) -> NDArray[np.bool_]:
+        """Supported or not, written out for some rows (m, A); the caller keeps m * A small."""
+        written = self.entries[rows].toarray().astype(bool)
+        written[self.everything[rows]] = True
+        return written
+
+    def has(self, rows: Rows, actions: Rows) -> NDArray[np.bool_]:
+        """Whether `actions` (m,) are supported in the contexts `rows` (m,)."""
+        return self.everything[rows] | _member(self.entries, rows, actions)
+
+    def draw_unsupported(self, rows: Rows, rng: np.random.Generator) -> Rows:
+        """One action of U(x), uniformly, for every row (m,); -1 where every action is supported.
+
+        The j-th unsupported action is j plus the number of supported ones before it: one search for all rows.
+        """
+        counts = self.counts[rows]
+        missing = self.n_actions - counts
+        drawn = np.floor(rng.random(len(rows)) * missing).astype(np.int64)
+        owner = np.repeat(np.arange(self.entries.shape[0], dtype=np.int64), np.diff(self.entries.indptr))
+        before = np.arange(self.entries.nnz) - self.entries.indptr[owner]
+        width = np.int64(self.n_actions + 1)
+        keys = owner * width + self.entries.indices - before
+        place = np.searchsorted(keys, rows.astype(np.int64) * width + drawn, side="right")
+        return np.where(missing > 0, drawn + place - self.entries.indptr[rows], -1)
+
+
+def support_of(policy: Policy) -> Support:
+    """The support of a known logging policy: a softmax scorer supports everything, a table what is above zero."""
+    table = policy.table
+    if isinstance(table, ScorerTable):
+        empty = sparse.csr_array((table.n_rows, table.n_actions), dtype=bool)
+        return Support(empty, np.ones(table.n_rows, bool), policy.index)
+    if isinstance(table, SparseTable):
+        everything = np.zeros(table.n_rows, bool) if table.floor is None else np.asarray(table.floor > 0)
+        if not everything.any() and np.all(table.entries.data > 0):  # shares the indices, copies nothing
+            pattern = np.ones(table.entries.nnz, bool)
+            shared = sparse.csr_array((pattern, table.entries.indices, table.entries.indptr), table.entries.shape)
+            return Support(shared, everything, policy.index)
+        kept = (table.entries.data > 0) & ~np.repeat(everything, np.diff(table.entries.indptr))
+        return Support(_select(table.entries, kept), everything, policy.index)
+    step = max(1, BLOCK_BYTES // (8 * table.n_actions))
+    blocks: list[sparse.csr_array] = []
+    whole: list[NDArray[np.bool_]] = []
+    for start in range(0, table.n_rows, step):
+        positive = table.dense(np.arange(start, min(start + step, table.n_rows))) > 0
+        whole.append(positive.all(axis=1))
+        positive[whole[-1]] = False
+        blocks.append(sparse.csr_array(positive))
+    return Support(_stack(blocks, table.n_actions), np.concatenate([np.zeros(0, bool), *whole]), policy.index)
+
+
+def support_from_pairs(
+    rows: Rows, actions: Rows, n_rows: int, n_actions: int, index: NDArray[np.int32] | None = None
+) -> Support:
+    """The support written as a list of (row, action) pairs, for logs whose probabilities are not known."""
+    pairs = sparse.csr_array((np.ones(len(rows), bool), (rows, actions)), (n_rows, n_actions))
+    pairs.sum_duplicates()
+    pairs.sort_indices()
+    return Support(pairs, np.diff(pairs.indptr) == n_actions, index)
+
+
+def support_of_log(log: BanditLog) -> Support | None:
+    """The declared support of a log, or that of its logging policy; None when neither is known."""
+    if log.support is not None:
+        return log.support
+    return None if log.logging is None else support_of(log.logging)
+
+
+def unsupported_mass(target: Policy, support: Support) -> Floats:
+    """u_i = sum_a pi(a|x_i) 1[mu(a|x_i) = 0] of every round (n,), summed once a distinct pair of contexts."""
+    if support.complete:
+        return np.zeros(target.n_rounds)
+    first, second, back = _pairs(target.rows, support.rows)
+    found = np.zeros(len(first))
+    totals = _row_sums(target.table)
+    for part in _parts(len(first)):
+        mine, its = first[part], second[part]
+        if isinstance(target.table, SparseTable):
+            found[part] = _sparse_outside(target.table, mine, support, its)
+        else:
+            _, owner, inside = _inside(target.table, mine, support, its)
+            missed = totals[mine] - np.bincount(owner, inside, minlength=len(mine))
+            found[part] = np.where(support.everything[its], 0.0, np.maximum(missed, 0.0))
+    return found[back]
+
+
+@dataclass(frozen=True)
+class Deficiency:
+    """How much of a target policy the log cannot see.
+
+    `mass` (n,): unsupported mass of every round, None when only logged propensities are known; then the proxies speak:
+    `shortfall` = 1 - mean(w) estimates m (`shortfall_se` its standard error), and `never_logged_mass`, the target's
+    mass on actions that no round took at all, is no more than a hint, since such an action may have been possible.
+    """
+
+    mass: Floats | None
+    mean: float
+    shortfall: float
+    shortfall_se: float
+    never_logged: int
+    never_logged_mass: float
+
+    @property
+    def known(self) -> bool:
+        """Whether the support is known, so that `mean` is exact and not the proxy."""
+        return self.mass is not None
+
+
+def detect(log: BanditLog, target: Policy) -> Deficiency:
+    """Measure the unsupported mass of a target policy on a log, or its proxies where the support is unknown."""
+    weight = PerRound(np.zeros(log.n), target.at(log.action) / log.propensity, rounds=log.weight)
+    tried = np.bincount(log.action, minlength=log.n_actions) > 0
+    unseen = target.times((~tried).astype(np.float64)[:, None])[:, 0]
+    support = support_of_log(log)
+    mass = None if support is None else unsupported_mass(target, support)
+    return Deficiency(
+        mass=mass,
+        mean=max(0.0, 1.0 - weight.value) if mass is None else weight.mean(mass),
+        shortfall=1.0 - weight.value,
+        shortfall_se=weight.se,
+        never_logged=int((~tried).sum()),
+        never_logged_mass=weight.mean(unseen),
+    )
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The interval every value of which fits the log: E[IPS] + r_min m to E[IPS] + r_max m, with its rounds."""
+
+    low: PerRound
+    high: PerRound
+    mass: float
+
+    def widened(self, z: float = 1.959963984540054) -> tuple[float, float]:
+        """The bounds moved out by z standard errors each: covers the whole identified interval, so is conservative."""
+        return self.low.value - z * self.low.se, self.high.value + z * self.high.se
+
+
+def bounds(terms: Terms, mass: Floats, reward_range: tuple[float, float] | None) -> Bounds:
+    """Partial identification of V(pi) from weights and unsupported mass (n,), assuming rewards in a declared range.
+
+    Raises `JobError` reward_bounds_required without a range: the largest reward seen says nothing of the unseen.
+    """
+    if reward_range is None:
+        raise JobError(
+            "reward_bounds_required",
+            "Bounds under deficient support need the range that rewards can have.",
+            hint="Declare r_min and r_max.",
+            pointer="/params/r_min",
+        )
+    seen = terms.weight * terms.reward
+    low, high = (PerRound(mass * end, seen, rounds=terms.rounds) for end in reward_range)
+    return Bounds(low, high, low.mean(mass))
+
+
+def restrict_actions(policy: Policy, support: Support) -> Policy:
+    """Remedy 1: the policy without its unsupported actions, renormalised; its value is what IPS identifies.
+
+    The same as logits of minus infinity on U(x) before the softmax. A context in which nothing of the policy is left
+    is an error (`no_supported_action`), since there is no policy to speak of.
+    """
+    if support.complete:
+        return policy
+    first, second, back = _pairs(policy.rows, support.rows)
+    blocks: list[sparse.csr_array] = []
+    floors = np.zeros(len(first))
+    for part in _parts(len(first)):
+        mine, its = first[part], second[part]
+        whole = support.everything[its]
+        columns, owner, values = _inside(policy.table, mine, support, its)
+        totals = np.bincount(owner, values, minlength=len(mine))
+        if np.any((totals <= 0) & ~whole):
+            raise _nothing_left(int(np.flatnonzero((totals <= 0) & ~whole)[0]) + part.start)
+        kept = _from_pairs(owner, columns, values / totals[owner], (len(mine), policy.n_actions))
+        blocks.append(_with_whole_rows(kept, policy.table, mine, whole, floors[part]))
+    entries = _stack(blocks, policy.n_actions)
+    return Policy(SparseTable(entries, floors if floors.any() else None), back.astype(np.int32))
+
+
+def missing_reward(
+    target: Policy,
+    support: Support,
+    reward: RewardModel | float,
+    *,
+    rng: np.random.Generator | None = None,
+    sampled: bool | None = None,
+) -> Floats:
+    """sum_{a in U(x_i)} pi(a|x_i) q_hat(x_i, a) of every round (n,).
+
+    A number for `reward` is a constant q_hat (r_min: the conservative choice). `sampled`: estimate each sum without
+    bias by one action drawn uniformly from U(x_i), times |U(x_i)|, in O(1) a round; by default from 5,000 actions on,
+    where the target is not sparse.
+    """
+    if not callable(getattr(reward, "at", None)):
+        return float(reward) * unsupported_mass(target, support)  # type: ignore[arg-type]
+    model: Any = reward
+    thin = isinstance(target.table, SparseTable) and target.table.floor is None
+    if sampled if sampled is not None else (target.n_actions > SAMPLED_FROM and not thin):
+        return _drawn_reward(target, support, model, np.random.default_rng(0) if rng is None else rng)
+    found = np.zeros(target.n_rounds)
+    for rounds, actions, values in _outside_rounds(target, support):
+        np.add.at(found, rounds, values * model.at(rounds, actions))
+    return found
+
+
+def extrapolate_reward(terms: Terms, missing: Floats) -> PerRound:
+    """Remedy 2: z = w r + sum_{a in U} pi q_hat, with the sum from `missing_reward`; as good as q_hat is on U."""
+    return PerRound(missing, terms.weight * terms.reward, rounds=terms.rounds)
+
+
+def restrict_policy(terms: Terms, k: float) -> PerRound:
+    """Remedy 3 as an estimate: z = (r - k) w + k, so its mean is IPS + k (1 - mean(w)), unsupported actions worth k."""
+    return PerRound(np.full(len(terms.reward), float(k)), (terms.reward - k) * terms.weight, rounds=terms.rounds)
+
+
+# Rows, pairs and entries
+
+
+def _nothing_left(pair: int) -> JobError:
+    return JobError(
+        "no_supported_action",
+        f"In some context (number {pair} of the distinct ones) no action of the policy was possible in the log.",
+        hint="Use bounds or extrapolation there, or leave these contexts out.",
+        pointer="/params/support",
+    )
+
+
+def _pairs(first: Rows, second: Rows) -> tuple[Rows, Rows, NDArray[np.intp]]:
+    """Distinct pairs of rows and where each round's pair lies among them."""
+    key = first.astype(np.int64) * (int(second.max(initial=0)) + 1) + second
+    if np.all(np.diff(key) > 0):
+        return first, second, np.arange(len(first))
+    _, where, back = np.unique(key, return_index=True, return_inverse=True)
+    return first[where], second[where], back.ravel()
+
+
+def _parts(count: int) -> Iterator[slice]:
+    for start in range(0, count, PAIRS_A_BLOCK):
+        yield slice(start, min(start + PAIRS_A_BLOCK, count))
+
+
+def _row_sums(table: Table) -> Floats:
+    if isinstance(table, DenseTable):
+        return table.times(np.ones((table.n_actions, 1)))[:, 0]
+    return np.ones(table.n_rows)
+
+
+def _select(entries: sparse.csr_array, kept: NDArray[np.bool_]) -> sparse.csr_array:
+    """The pattern of some stored entries."""
+    rows = np.repeat(np.arange(entries.shape[0]), np.diff(entries.indptr))[kept]
+    pointers = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=entries.shape[0]))])
+    return sparse.csr_array((np.ones(len(rows), bool), entries.indices[kept], pointers), entries.shape)
+
+
+def _from_pairs(owner: Rows, columns: Rows, values: Floats, shape: tuple[int, int]) -> sparse.csr_array:
+    """CSR from entries already sorted by row and column."""
+    pointers = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=shape[0]))])
+    return sparse.csr_array((values, columns, pointers), shape)
+
+
+def _stack(blocks: list[sparse.csr_array], n_actions: int) -> sparse.csr_array:
+    if not blocks:
+        return sparse.csr_array((0, n_actions))
+    return sparse.csr_array(sparse.vstack(blocks, format="csr")) if len(blocks) > 1 else blocks[0]
+
+
+def _member(entries: sparse.csr_array, rows: Rows, actions: Rows) -> NDArray[np.bool_]:
+    if not entries.nnz:
+        return np.zeros(len(rows), bool)
+    width = np.int64(entries.shape[1])
+    keys = np.repeat(np.arange(entries.shape[0], dtype=np.int64), np.diff(entries.indptr)) * width + entries.indices
+    wanted = rows.astype(np.int64) * width + actions
+    return keys[np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)] == wanted
+
+
+def _inside(table: Table, mine: Rows, support: Support, its: Rows) -> tuple[Rows, Rows, Floats]:
+    """Actions, row number and probability of everything the support lists for some pairs of rows."""
+    pattern = support.entries[its]
+    owner = np.repeat(np.arange(len(its)), np.diff(pattern.indptr))
+    if isinstance(table, DenseTable):
+        return pattern.indices, owner, table.values[mine[owner], pattern.indices].astype(np.float64)
+    if isinstance(table, SparseTable):
+        return pattern.indices, owner, table.gather(mine[owner], pattern.indices[:, None])[:, 0]
+    values = np.empty(len(owner))
+    step = max(1, BLOCK_BYTES // (8 * table.n_actions))
+    for start in range(0, len(mine), step):
+        block = table.dense(mine[start : start + step])
+        part = slice(pattern.indptr[start], pattern.indptr[min(start + step, len(mine))])
+        values[part] = block[owner[part] - start, pattern.indices[part]]
+    return pattern.indices, owner, values
+
+
+def _sparse_outside(table: SparseTable, mine: Rows, support: Support, its: Rows) -> Floats:
+    entries, pattern = table.entries[mine], support.entries[its]
+    wide = entries.astype(np.float64)
+    # Taking away the supported entries themselves leaves exact zeros, which one minus their sum would not.
+    outside = wide - wide.multiply(pattern)
+    found = np.where(support.everything[its], 0.0, outside.sum(axis=1))
+    return found if table.floor is None else found + table.floor[mine] * (table.n_actions - support.counts[its])
+
+
+def _with_whole_rows(
+    kept: sparse.csr_array, table: Table, mine: Rows, whole: NDArray[np.bool_], floors: Floats
+) -> sparse.csr_array:
+    """Put the rows whose every action is supported back as they were; `floors` is filled for those."""
+    if not whole.any():
+        return kept
+    rows = mine[whole]
+    if isinstance(table, SparseTable):
+        back = table.entries[rows].astype(np.float64)
+        if table.floor is not None:
+            floors[whole] = table.floor[rows]
+    else:
+        back = sparse.csr_array(table.dense(rows))
+    place = sparse.csr_array(
+        (np.ones(len(rows)), np.flatnonzero(whole), np.arange(len(rows) + 1)), (len(rows), len(mine))
+    )
+    return sparse.csr_array(kept + place.T @ back)
+
+
+def _outside_rounds(target: Policy, support: Support) -> Iterator[tuple[Rows, Rows, Floats]]:
+    """(rounds, actions, probabilities) of everything the target does outside the support, in blocks."""
+    table, its = target.table, support.rows
+    if isinstance(table, SparseTable) and table.floor is None:
+        for part in _parts(target.n_rounds):
+            entries = table.entries[target.rows[part]]
+            rounds = np.repeat(np.arange(part.start, part.stop), np.diff(entries.indptr))
+            outside = ~support.has(its[rounds], entries.indices)
+            yield rounds[outside], entries.indices[outside], entries.data[outside].astype(np.float64)
+        return
+    lacking = np.flatnonzero(~support.everything[its])
+    for rounds, block in target.blocks(lacking):
+        row, action = np.nonzero((block > 0) & ~support.mask(its[rounds]))
+        yield rounds[row], action, block[row, action]
+
+
+def _drawn_reward(target: Policy, support: Support, model: RewardModel, rng: np.random.Generator) -> Floats:
+    drawn = support.draw_unsupported(support.rows, rng)
+    rounds = np.flatnonzero(drawn >= 0)
+    chosen = drawn[rounds]
+    unsupported = (support.n_actions - support.counts)[support.rows[rounds]]
+    found = np.zeros(target.n_rounds)
+    found[rounds] = unsupported * target.take(rounds).at(chosen) * model.at(rounds, chosen)
+    return found

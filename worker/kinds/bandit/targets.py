@@ -1,0 +1,48 @@
+"""The target policies a job speaks of: uploaded with the log, learnt in an earlier job, or built in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.kinds.bandit import policies
+from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.policies import Policy
+from worker.runtime.errors import JobError
+
+LEARNT = "learnt"
+
+
+def named_targets(log: BanditLog, names: list[str], learnt: Any = None) -> dict[str, Policy]:
+    """The policies of these names on the rounds of the log, in that order.
+
+    `learnt`: the artefact given as the job's input `policy`, known under that word. Raises `JobError`
+    target_policy_required when a name is not known, or none was given.
+    """
+    known = ["uniform", *log.targets, *([LEARNT] if learnt is not None else [])]
+    if not names:
+        raise _unknown("No target policy is named, and the dataset holds none.", known)
+    found: dict[str, Policy] = {}
+    for name in names:
+        if name == LEARNT and learnt is not None:
+            found[name] = learnt.policy_on(log)
+        elif name in log.targets:
+            found[name] = log.targets[name]
+        elif name == "uniform":
+            found[name] = policies.uniform(log.n, log.n_actions)
+        else:
+            raise _unknown(f"There is no target policy {name}.", known)
+    return found
+
+
+def default_names(log: BanditLog, learnt: Any = None) -> list[str]:
+    """What is estimated when the job names no target: every uploaded policy, and the learnt one."""
+    return [*log.targets, *([LEARNT] if learnt is not None else [])]
+
+
+def _unknown(detail: str, known: list[str]) -> JobError:
+    return JobError(
+        "target_policy_required",
+        detail,
+        hint=f"Known: {', '.join(known)}. Upload one as target_policies/NAME.npz, or give the input `policy`.",
+        pointer="/params/targets",
+    )

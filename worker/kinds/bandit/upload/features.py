@@ -1,0 +1,143 @@
+"""Descriptions of contexts and actions as numbers: columns that are numbers stay, categories become indicator columns.
+
+A column of few values is one-hot, one of many is hashed into a fixed number of columns. Equal rows are found before
+anything is encoded, so that a wide encoding exists once per distinct context and not once per round.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.runtime.errors import JobError
+
+Arrow = Any  # a pyarrow array: pyarrow ships no types
+ENCODED_BYTES = 1_000_000_000  # of one table of descriptions
+_BLOCK = 1 << 22
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column: `numbers` (n,) float32, or `codes` (n,) int32 into `words`."""
+
+    name: str
+    numbers: NDArray[np.float32] | None = None
+    codes: NDArray[np.int32] | None = None
+    words: Arrow | None = None
+
+    def take(self, rows: NDArray[np.integer]) -> Feature:
+        """The same column on some rows."""
+        numbers = None if self.numbers is None else self.numbers[rows]
+        return replace(self, numbers=numbers, codes=None if self.codes is None else self.codes[rows])
+
+    @property
+    def bits(self) -> NDArray[np.uint32]:
+        """What tells rows apart (n,): equal numbers or equal categories have equal bits."""
+        if self.numbers is not None:
+            return (self.numbers + np.float32(0)).view(np.uint32)  # -0.0 is 0.0
+        assert self.codes is not None  # noqa: S101 - one of the two is always there
+        return self.codes.view(np.uint32)
+
+
+def fill_missing(features: Sequence[Feature], where: str) -> tuple[list[Feature], int]:
+    """Missing numbers become their column's mean (0 where all are missing); how many there were. Refuses infinities."""
+    filled, missing = list[Feature](), 0
+    for feature in features:
+        if feature.numbers is not None and not np.isfinite(feature.numbers).all():
+            if np.isinf(feature.numbers).any():
+                raise JobError(
+                    "invalid_input",
+                    f"The column {feature.name!r} of {where} holds infinite numbers or numbers above float32.",
+                    hint="Rescale the column, or leave it out with context_columns.",
+                    pointer="/options/context_columns",
+                )
+            gaps = np.isnan(feature.numbers)
+            missing += int(gaps.sum())
+            known = feature.numbers[~gaps].astype(np.float64)
+            mean = np.float32(known.mean() if len(known) else 0)
+            feature = replace(feature, numbers=np.where(gaps, mean, feature.numbers))
+        filled.append(feature)
+    return filled, missing
+
+
+def encode(
+    features: Sequence[Feature], n: int, max_categories: int, hash_columns: int, pointer: str
+) -> tuple[NDArray[np.float32], list[str]]:
+    """The matrix (n, d) float32 and the d column names."""
+    plans = [_columns(feature, max_categories, hash_columns) for feature in features]
+    width = sum(len(names) for names, _ in plans)
+    if n * width * 4 > ENCODED_BYTES:
+        raise JobError(
+            "dense_too_large",
+            f"{n:,} descriptions of {width:,} columns take {n * width * 4:,} bytes; the limit is {ENCODED_BYTES:,}.",
+            hint="Name fewer columns, or lower max_categories and hash_columns.",
+            pointer=pointer,
+        )
+    matrix = np.zeros((n, width), np.float32)
+    names: list[str] = []
+    for feature, (added, place) in zip(features, plans, strict=True):
+        if feature.numbers is not None:
+            matrix[:, len(names)] = feature.numbers
+        elif place is not None and feature.codes is not None:
+            matrix[np.arange(n), len(names) + place[feature.codes]] = 1
+        names += added
+    return matrix, names
+
+
+def _columns(feature: Feature, max_categories: int, hash_columns: int) -> tuple[list[str], NDArray[np.int64] | None]:
+    """Names of the columns a feature becomes, and the column of each of its categories."""
+    if feature.words is None:
+        return [feature.name], None
+    words: list[str] = feature.words.to_pylist()
+    if len(words) <= max_categories:
+        return [f"{feature.name}={word}"[:200] for word in words], np.arange(len(words))
+    buckets = [zlib.crc32(f"{feature.name}={word}".encode()) % hash_columns for word in words]
+    return [f"{feature.name}#{bucket}" for bucket in range(hash_columns)], np.array(buckets, np.int64)
+
+
+def distinct_features(features: Sequence[Feature], n: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """First round of every distinct row (U,), in order of appearance, and the distinct row of every round (n,)."""
+    key = np.zeros(n, np.uint64)
+    columns = [feature.bits for feature in features]
+    for bits in columns:
+        key = (key ^ bits) * _MIX
+        key ^= key >> np.uint64(29)
+    first, index = _by_key(key)
+    if all(np.array_equal(bits, bits[first][index]) for bits in columns):
+        return first, index
+    # two different rows with one hash: whoever builds such rows pays for sorting them whole
+    stacked = np.ascontiguousarray(np.column_stack(columns))
+    return _by_key(stacked.view(np.dtype((np.void, stacked.itemsize * stacked.shape[1])))[:, 0])
+
+
+def distinct_rows(matrix: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """As `distinct_features` for the rows of a matrix (n, d)."""
+    n, width = matrix.shape
+    factors = np.random.default_rng(0).integers(1, 2**63, width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    kind = np.uint32 if matrix.dtype.itemsize == 4 else np.uint64
+    key = np.zeros(n, np.uint64)
+    step = max(1, _BLOCK // max(1, width))
+    for start in range(0, n, step):
+        bits = np.ascontiguousarray(matrix[start : start + step] + matrix.dtype.type(0)).view(kind).astype(np.uint64)
+        bits ^= bits >> np.uint64(31)
+        key[start : start + step] = (bits * factors).sum(axis=1, dtype=np.uint64)
+    first, index = _by_key(key ^ (key >> np.uint64(32)))
+    for start in range(0, n, step):
+        part = slice(start, start + step)
+        if not np.array_equal(matrix[part], matrix[first[index[part]]], equal_nan=True):
+            return np.arange(n), np.arange(n, dtype=np.int32)  # a hash that collides: every row stays by itself
+    return first, index
+
+
+def _by_key(key: NDArray[np.generic]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    _, first, index = np.unique(key, return_index=True, return_inverse=True)
+    order = np.argsort(first, kind="stable")
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    return first[order], rank[index]

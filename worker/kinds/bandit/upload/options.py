@@ -1,0 +1,126 @@
+"""What a user may say of an uploaded log; everything left out is guessed from names and shown."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from worker.ingest.options import ColumnMap, ReadOptions, none_if_blank
+
+
+def _listed(value: object) -> object:
+    """A list may come from a command line as `a,b`."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[list[str], BeforeValidator(_listed)]
+MaybeFloat = Annotated[float | None, BeforeValidator(none_if_blank)]
+MaybeInt = Annotated[int | None, BeforeValidator(none_if_blank)]
+
+
+class IngestOptions(ReadOptions):
+    """How an uploaded log of decisions becomes a dataset version."""
+
+    columns: ColumnMap = Field(
+        default_factory=dict,
+        description="Which column is what: role (action, reward, propensity, position, user, timestamp, weight, "
+        "split, round; for simulations user, item, rating or label) to column name or, counted from 0, position. "
+        'An empty name means: do not use one. Example: {"action": "banner", "propensity": "prob"}.',
+    )
+    context_columns: Names = Field(
+        default_factory=list,
+        max_length=1000,
+        description="Columns that describe the context, as names or patterns such as `user_feature_*`; empty: "
+        "context*, user_feature*, user-item_affinity*, feature_*, x_*.",
+    )
+    categorical_columns: Names = Field(
+        default_factory=list,
+        max_length=1000,
+        description="Context columns of numbers that are names of categories, as names or patterns.",
+    )
+    max_categories: int = Field(
+        64, ge=0, le=4096, description="A categorical column of at most this many values is one-hot; others are hashed."
+    )
+    hash_columns: int = Field(32, ge=1, le=4096, description="Columns that the values of a hashed category fall into.")
+    n_actions: MaybeInt = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="Number of actions when ids are positions 0..n_actions-1; null: those seen.",
+    )
+    reward_is_cost: bool = Field(False, description="The reward column holds costs: its sign is turned.")
+    r_min: MaybeFloat = Field(None, description="Smallest reward there can be; needed by intervals with guarantees.")
+    r_max: MaybeFloat = Field(None, description="Largest reward there can be.")
+    estimate_propensity: bool = Field(
+        False,
+        description="Where the log has no propensities, estimate them by a logistic model of the action given the "
+        "context. Every report then says so.",
+    )
+    renormalise: bool = Field(False, description="Rescale policies whose probabilities do not sum to one, not refuse.")
+    logging_builtin: Literal["", "uniform"] = Field(
+        "", description="Declare the logging policy instead of uploading it: uniform over all actions."
+    )
+    builtin_targets: Annotated[list[Literal["uniform"]], BeforeValidator(_listed)] = Field(
+        default_factory=list, max_length=1, description="Target policies that need no upload: uniform."
+    )
+    score_policy: Literal["softmax", "epsilon_greedy", "argmax"] = Field(
+        "softmax", description="How uploaded target_scores become a policy."
+    )
+    temperature: float = Field(
+        1.0, gt=0, le=1000, description="Temperature of score_policy softmax, on scores standardised within each row."
+    )
+    epsilon: float = Field(0.05, ge=0, le=1, description="Share of random actions of score_policy epsilon_greedy.")
+    position: Literal["pooled", "context"] = Field(
+        "pooled", description="pooled: keep positions beside the log; context: they are also part of the context."
+    )
+    only_position: MaybeInt = Field(None, description="Keep only the rounds shown at this position; null: all.")
+    split: str = Field(
+        "random",
+        pattern=r"^(random|time|none|column:.+)$",
+        description="What is held out: random (whole users where there are users, 70/10/20 train, validation, test), "
+        "time (the same shares in order of time), none (everything is train), or column:NAME.",
+    )
+    split_in_time: bool = Field(
+        False, description="With column:NAME, refuse a split whose training rounds are later than its test rounds."
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the split and of simulations.")
+    simulate: Literal["", "popularity", "factors"] = Field(
+        "",
+        description="The upload is interactions (user, item, rating): build a semi-synthetic log with a logging "
+        "policy softmax(beta * score), the score being the popularity of items or a factor model of the ratings.",
+    )
+    multiclass_to_bandit: Literal["", "mixture", "softmax"] = Field(
+        "",
+        description="The upload is a classified table (label, features): classes are actions and the right one pays "
+        "1. Logging policy: mixture (alpha on a classifier's choice, the rest uniform) or softmax(beta * its scores).",
+    )
+    simulated_rounds: int = Field(10_000, ge=30, le=10_000_000, description="Rounds of a simulated log.")
+    simulated_actions: int = Field(2_000, ge=2, le=100_000, description="Most popular items to keep as actions.")
+    simulated_rewards: Literal["imputed", "observed"] = Field(
+        "imputed",
+        description="imputed: 0/1 rewards drawn from a factor model of the ratings; observed: the rating itself, 0 "
+        "for items without one.",
+    )
+    simulated_beta: MaybeFloat = Field(
+        None,
+        ge=-1000,
+        le=1000,
+        description="Inverse temperature of a simulated logging policy; negative: it prefers what is worse. Null: 1 "
+        "for popularity and classes, -4 for factors.",
+    )
+    simulated_alpha: float = Field(0.8, ge=0, le=1, description="Weight of the classifier's choice in mixture.")
+    simulated_threshold: float = Field(
+        0.0, ge=0, lt=1, description="Logging probabilities up to this become 0: deficient support."
+    )
+    simulated_target: float = Field(
+        0.05, ge=0, le=1, description="Epsilon of the epsilon-greedy target policy that comes with a simulation."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> IngestOptions:
+        if self.simulate and self.multiclass_to_bandit:
+            raise ValueError("simulate and multiclass_to_bandit exclude each other")
+        if self.r_min is not None and self.r_max is not None and self.r_min >= self.r_max:
+            raise ValueError("r_min must be below r_max")
+        return self

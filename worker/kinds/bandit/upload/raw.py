@@ -1,0 +1,47 @@
+"""A log as it was uploaded: ids are words, nothing is numbered or checked against a policy yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.kinds.bandit.upload.features import Arrow, Feature
+from worker.kinds.bandit.upload.tables import Words
+
+
+@dataclass
+class RawLog:
+    """n rounds. `action`: ids; `n_actions`: when ids are positions, how many there are; `one_based`: VW's counting.
+
+    `contexts` (n, d) float32 instead of `features` when a matrix was uploaded; `rounds`: ids of the rounds;
+    `part`: names of a published split; `logging` (n, A) and `truth` (n, A), `embeddings` (A, d): arrays of an npz.
+    """
+
+    n: int
+    action: Words
+    reward: NDArray[np.float64]
+    propensity: NDArray[np.float64] | None = None
+    position: NDArray[np.int32] | None = None
+    user: Words | None = None
+    timestamp: NDArray[np.int64] | None = None
+    weight: NDArray[np.float64] | None = None
+    rounds: Words | None = None
+    part: Words | None = None
+    features: list[Feature] = field(default_factory=list[Feature])
+    contexts: NDArray[np.float32] | None = None
+    n_actions: int | None = None
+    one_based: bool = False
+    logging: NDArray[np.floating] | None = None
+    truth: NDArray[np.float32] | None = None
+    embeddings: NDArray[np.float32] | None = None
+
+
+def number_words(ids: Arrow) -> Words:
+    """Ids (n,) as strings, numbered in sorted order: numbers as numbers."""
+    from worker.ingest.ids import IdMap
+
+    collected = IdMap()
+    collected.add(ids.dictionary_encode())
+    return Words(*collected.finish())
