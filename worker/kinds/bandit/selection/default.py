@@ -63,7 +63,7 @@ class Selected:
     """An estimate and how it came about.
 
     `value`, `se` and `influence` (n,), whose mean is the value; `pess` of the candidate that carries it (for the
-    median and V_path: of k5), which the floor of the interval needs; `chosen`: `snips`, `median`, `v_path` or an estimator
+    median and V_path: of k5), which the interval's floor needs; `chosen`: `snips`, `median`, `v_path` or an estimator
     with its level; `levels`: candidate of k5 and k10 (or the rule's pick); `parts`: the votes; `why` in a sentence.
     """
 
