@@ -15,9 +15,7 @@ The same summary gives the same bytes: archives carry a fixed time, and nothing 
 from __future__ import annotations
 
 import csv
-import io
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +25,11 @@ from worker.kinds.interactions.dataset import Interactions, load, save
 from worker.kinds.interactions.export import LEVELS, codes, decode, sorted_rows
 from worker.kinds.interactions.splits import TRAIN
 from worker.kinds.interactions.summary import InteractionsSummary
+from worker.numerics.npz import write_npz
 
 Rows = sparse.csr_array
 FORMAT = "distillery-interactions"
 VERSION = 1
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 _FORMULA = "=+-@\t\r'"  # a spreadsheet would run a cell that starts so; the quote itself keeps the escape reversible
 
 LOADER = '''"""Load this summary: `rows` is a users x items matrix, `items` the item id of each column."""
@@ -160,19 +158,6 @@ def read_form(file: Path) -> Rows:
             return decode(Rows(table), stored["scale"])
         indices, indptr = stored["indices"].astype(np.int32), stored["indptr"].astype(np.int32)
         return decode(Rows((stored["data"], indices, indptr), shape=shape), stored["scale"])
-
-
-def write_npz(file: Path, arrays: dict[str, np.ndarray]) -> None:
-    """An npz archive whose bytes depend on the arrays alone (numpy's own carries the time of writing)."""
-    with zipfile.ZipFile(file, "w") as archive:
-        for name in sorted(arrays):
-            content = io.BytesIO()
-            np.lib.format.write_array(content, np.asarray(arrays[name], order="C"), version=(1, 0))
-            entry = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            entry.create_system = 3
-            archive.writestr(entry, content.getvalue(), compresslevel=6)
 
 
 def row_ids(summary: InteractionsSummary) -> np.ndarray:

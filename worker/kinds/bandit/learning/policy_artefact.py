@@ -9,9 +9,7 @@ The same policy gives the same bytes: the archive carries a fixed time.
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,12 +21,12 @@ from scipy import sparse
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.policies import BLOCK_BYTES, DenseTable, Policy, ScorerTable, SparseTable
 from worker.kinds.bandit.support import restrict_actions, support_of_log
+from worker.numerics.npz import write_npz
 from worker.runtime.errors import JobError
 
 FORMAT = "distillery-bandit-policy"
 VERSION = 1
 WRITTEN_OUT = 64 * 2**20  # bytes up to which all probabilities of a log are computed once and kept
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 PREDICTOR = '''"""Probabilities of this policy: `predict(contexts)` is (m, A) for contexts (m, d). Needs numpy only."""
 import json
@@ -173,7 +171,7 @@ class LearntPolicy:
         arrays: dict[str, NDArray[Any]] = dict(self.weights)
         if self.action_ids is not None:
             arrays["action_ids"] = self.action_ids
-        _write_npz(folder / "weights.npz", arrays)
+        write_npz(folder / "weights.npz", arrays)
 
     @classmethod
     def read(cls, folder: Path) -> LearntPolicy:
@@ -197,15 +195,3 @@ class LearntPolicy:
 def _scores(table: ScorerTable, part: slice) -> NDArray[np.float64]:
     scores = table.contexts[part] @ table.embeddings.T
     return (scores if table.bias is None else scores + table.bias).astype(np.float64)
-
-
-def _write_npz(file: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    with zipfile.ZipFile(file, "w") as archive:
-        for name in sorted(arrays):
-            content = io.BytesIO()
-            np.lib.format.write_array(content, np.asarray(arrays[name], order="C"), version=(1, 0))
-            entry = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            entry.create_system = 3
-            archive.writestr(entry, content.getvalue(), compresslevel=6)
