@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.settings import Settings
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # workers need no Starlette, and nobody OpenTelemetry unless it is wanted
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span, Tracer
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger()
 STAGES = ("ingest", "load", "run", "evaluate", "report")
