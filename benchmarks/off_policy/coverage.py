@@ -51,14 +51,18 @@ class Setting:
     pess: float
 
 
-def settings(sizes: tuple[int, ...] = (100, 1_000), rounds: tuple[int, ...] = (1_000, 5_000)) -> Iterator[Setting]:
+def settings(
+    sizes: tuple[int, ...] = (100, 1_000),
+    rounds: tuple[int, ...] = (1_000, 5_000),
+    loggings: tuple[float, ...] = (0.0, -3.0, -6.0),
+) -> Iterator[Setting]:
     """Worlds from a healthy log to a hopeless one: the logging policy is softmax(-s q), the target softmax(b q)."""
     for n_actions in sizes:
         for shape in SHAPES:
             base = suite_world(n_actions, n_actions, shape, "M")
             targets = {f"softmax {b:g}": softmax(b * base.q) for b in (2.0, 5.0, 15.0, 40.0)}
             targets["greedy"] = epsilon_greedy(base.q)
-            for logging in (0.0, -3.0, -6.0):
+            for logging in loggings:
                 for target, pi in targets.items():
                     world = replace(base, mu=softmax(logging * base.q), pi=pi)
                     squares = float((world.pi**2 / world.mu).sum(axis=1).mean())

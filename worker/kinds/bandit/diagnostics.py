@@ -106,8 +106,8 @@ def diagnose(
     mean, half = _mean_and_half_width(w, share, size)
     ess = effective_size(w, terms.rounds)
     ok = bool(abs(mean - 1.0) <= half + 1e-12)
-    order = np.argsort(-w, kind="stable")
-    top = order[: max(1, round(0.01 * len(w)))]
+    order = np.argsort(w, kind="stable")
+    top = order[len(w) - max(1, round(0.01 * len(w))) :]
     logging = check_logging(propensity, n_actions, terms.rounds)
     light = reliability(ess if policy_ess is None else policy_ess, mean_weight_ok=ok)
     return Diagnostics(
@@ -121,7 +121,7 @@ def diagnose(
         ess_share=ess / size,
         policy_ess=policy_ess,
         max_weight=float(w.max()),
-        quantiles={f"{q:g}": v for q, v in zip(QUANTILES, _quantiles(w, share), strict=True)},
+        quantiles={f"{q:g}": v for q, v in zip(QUANTILES, _quantiles(w, share, order, QUANTILES), strict=True)},
         top_share=_share(share * np.abs(w * terms.reward), top),
         top_weight_share=_share(share * w, top),
         tail_index=hill(w),
@@ -133,7 +133,7 @@ def diagnose(
         reliability=light,
         weights=log_histogram(w, size * share),
         unsupported=None if unsupported is None else _histogram(unsupported, size * share),
-        reward_by_decile=_reward_by_decile(terms, share),
+        reward_by_decile=_reward_by_decile(terms, share, order),
         warnings=_warnings(mean, half, ok, logging, unsupported, share, policy_ess),
     )
 
@@ -170,7 +170,7 @@ def check_logging(propensity: Floats, n_actions: int | None = None, rounds: Floa
     inverse = 1.0 / propensity
     size = count.sum()
     mean = float(count @ inverse / size)
-    capped = np.minimum(inverse, _quantiles_at(inverse, count / size, (0.999,))[0])
+    capped = np.minimum(inverse, _quantiles(inverse, count / size, np.argsort(inverse), (0.999,))[0])
     robust = float(count @ capped / size)
     spread = float(np.sqrt(count @ (inverse - mean) ** 2 / size / size))
     largest = float(inverse.max() / (count @ inverse))
@@ -226,13 +226,8 @@ def _mean_and_half_width(w: Floats, share: Floats, size: float) -> tuple[float, 
     return mean, float(stats.norm.ppf(0.975) * np.sqrt(variance / size))
 
 
-def _quantiles(w: Floats, share: Floats) -> list[float]:
-    return _quantiles_at(w, share, QUANTILES)
-
-
-def _quantiles_at(values: Floats, share: Floats, levels: tuple[float, ...]) -> list[float]:
+def _quantiles(values: Floats, share: Floats, order: np.ndarray, levels: tuple[float, ...]) -> list[float]:
     # The smallest value with at least q of the rounds at or below it: a row of weight c counts c times.
-    order = np.argsort(values)
     place = np.searchsorted(np.cumsum(share[order]), np.array(levels) - 1e-12)
     return values[order[np.minimum(place, len(values) - 1)]].tolist()
 
@@ -242,8 +237,7 @@ def _share(parts: Floats, top: np.ndarray) -> float:
     return float(parts[top].sum() / total) if total > 0 else 0.0
 
 
-def _reward_by_decile(terms: Terms, share: Floats) -> tuple[float | None, ...]:
-    order = np.argsort(terms.weight, kind="stable")
+def _reward_by_decile(terms: Terms, share: Floats, order: np.ndarray) -> tuple[float | None, ...]:
     reached = np.cumsum(share[order]) - share[order] / 2
     decile = np.minimum((reached * 10).astype(np.int64), 9)
     mass = np.bincount(decile, share[order], 10)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.integer]
-PAIRS_A_BLOCK = 1 << 17
+PAIRS_A_BLOCK = 1 << 15
 SAMPLED_FROM = 5_000  # actions from which the sum over unsupported ones is estimated by one draw a round
 
 
@@ -181,9 +181,14 @@ class Deficiency:
         return self.mass is not None
 
 
-def detect(log: BanditLog, target: Policy) -> Deficiency:
-    """Measure the unsupported mass of a target policy on a log, or its proxies where the support is unknown."""
-    weight = PerRound(np.zeros(log.n), target.at(log.action) / log.propensity, rounds=log.weight)
+def detect(log: BanditLog, target: Policy, ratio: Floats | None = None) -> Deficiency:
+    """Measure the unsupported mass of a target policy on a log, or its proxies where the support is unknown.
+
+    `ratio` (n,): the plain weights, where the caller has them already.
+    """
+    if ratio is None:
+        ratio = target.at(log.action) / log.propensity
+    weight = PerRound(np.zeros(log.n), ratio, rounds=log.weight)
     tried = np.bincount(log.action, minlength=log.n_actions) > 0
     unseen = target.times((~tried).astype(np.float64)[:, None])[:, 0]
     support = support_of_log(log)

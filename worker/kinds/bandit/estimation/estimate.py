@@ -90,7 +90,7 @@ def estimate_target(
     ctx.progress(1, 3, phase="estimate")
     selected = _select(prepared, name, weights, plain, params, ctx)
     pess = None if weights is None else float(weights.pess[0])
-    deficiency = detect(log, target)
+    deficiency = detect(log, target, plain.weight)
     diagnostics = diagnose(
         plain,
         log.propensity,

@@ -78,9 +78,11 @@ class PerRound:
         """The estimate."""
         return self.mean(self.offset) + self.ratio
 
-    @cached_property
+    @property
     def influence(self) -> Floats:
         """Linearised values z (n,) whose round-weighted mean is `value`: their spread gives the standard error.
+
+        Not kept: a job holds a dozen estimates of as many numbers as the log has rounds.
 
         A ratio R = mean(num)/mean(den) becomes offset + R + (num - R*den)/mean(den) (delta method), since the
         denominator varies with the sample too; obp 0.5.7 freezes it at its mean and gets wrong intervals.

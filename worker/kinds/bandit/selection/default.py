@@ -103,12 +103,9 @@ def select(
     default the rewards' own. Without a reward model `policy_ess` is PC-SNIPS at k5. Raises `invalid_request` for
     SLOPE on a path without a total order.
     """
-    estimates: dict[PathEstimator, list[PerRound]] = {
-        name: [form(replace(terms, weight=w)) for w in weights.weight] for name, form in ESTIMATORS.items()
-    }
-    record = _record(weights, terms, estimates, reward_range)
+    record = _record(weights, terms, reward_range)
     if rule == "policy_ess" and terms.dm is not None and terms.q_logged is not None:
-        return _voted(weights, terms, estimates, record, switch, reward_range)
+        return _voted(weights, terms, record, switch, reward_range)
     if rule in ("policy_ess", "k5"):
         estimator = "pc_snips" if rule == "policy_ess" else estimator
         enough = 5.0 if rule == "k5" else LEAST_ESS[estimator]
@@ -118,14 +115,14 @@ def select(
             why = f"no candidate has policy ESS {enough:g}, so the one with most"
     elif rule in ("slope", "slope_pp"):
         _refuse_free_grid(weights)
-        level = along_path(estimates[estimator], rule)
+        level = along_path(_along(estimator, weights, terms), rule)
         why = "the most smoothing whose interval still meets those of all lesser ones"
     elif rule == "mse":
-        level = least_mse(weights, terms, estimates[estimator])
+        level = least_mse(weights, terms, _along(estimator, weights, terms))
         why = "the least sum of estimated variance and squared bias, which is optimistic about both"
     else:
         why = "set by the request"
-    picked = estimates[estimator][level]
+    picked = _at(estimator, weights, terms, level)
     return Selected(
         picked.value,
         picked.se,
@@ -163,14 +160,21 @@ def _variance(terms: Terms) -> float:
     return float(rounds @ (terms.reward - mean) ** 2 / rounds.sum())
 
 
-def _record(
-    weights: PathWeights,
-    terms: Terms,
-    estimates: dict[PathEstimator, list[PerRound]],
-    reward_range: tuple[float, float] | None,
-) -> PathRecord:
-    theta = {str(name): np.array([e.value for e in path]) for name, path in estimates.items()}
-    se = {str(name): np.array([e.se for e in path]) for name, path in estimates.items()}
+def _at(name: PathEstimator, weights: PathWeights, terms: Terms, level: int) -> PerRound:
+    return ESTIMATORS[name](replace(terms, weight=weights.weight[level]))
+
+
+def _along(name: PathEstimator, weights: PathWeights, terms: Terms) -> list[PerRound]:
+    return [_at(name, weights, terms, level) for level in range(len(weights.taus))]
+
+
+def _record(weights: PathWeights, terms: Terms, reward_range: tuple[float, float] | None) -> PathRecord:
+    theta = {str(name): np.empty(len(weights.taus)) for name in ESTIMATORS}
+    se = {str(name): np.empty(len(weights.taus)) for name in ESTIMATORS}
+    for name in ESTIMATORS:
+        for level in range(len(weights.taus)):
+            estimate = _at(name, weights, terms, level)  # one at a time: their rounds take more memory than the log
+            theta[name][level], se[name][level] = estimate.value, estimate.se
     scale = _span(terms.reward, reward_range)[1] or 1.0
     width = scale * noise_widths(se["pc_snips"] / scale, weights.pess, _variance(terms) / scale**2)
     bias = None
@@ -184,14 +188,13 @@ def _record(
 def _voted(
     weights: PathWeights,
     terms: Terms,
-    estimates: dict[PathEstimator, list[PerRound]],
     record: PathRecord,
     switch: bool,
     reward_range: tuple[float, float] | None,
 ) -> Selected:
     """The median of PC-SNIPS at k5, PC-SNDR at k10 and V_path, or V_path where the path is certain and agrees."""
     k5, k10 = least_smoothing(weights.pess, 5.0), least_smoothing(weights.pess, 10.0)
-    first, second = estimates["pc_snips"][k5], estimates["pc_sndr"][k10]
+    first, second = _at("pc_snips", weights, terms, k5), _at("pc_sndr", weights, terms, k10)
     whole, order = _whole_path(weights, terms, record, reward_range)
     votes = {"pc_snips_k5": first.value, "pc_sndr_k10": second.value, "v_path": whole.value}
     certain = whole.sd < SWITCH_CERTAINTY * record.width[k5]
@@ -206,7 +209,7 @@ def _voted(
         chosen, winner = "median", sorted(votes, key=lambda name: votes[name])[1]
         why = f"the median of three estimates, which is {winner}"
     if winner == "v_path":
-        influence = _path_influence(estimates["pc_snips"], whole, order, terms, weights)
+        influence = _path_influence(whole, order, terms, weights)
         se = whole.sd
     else:
         picked = first if winner == "pc_snips_k5" else second
@@ -250,9 +253,7 @@ def _whole_path(
     return PathValue(low + span * min(max(found.value, 0.0), 1.0), span * found.sd, found.pull), order
 
 
-def _path_influence(
-    snips_path: list[PerRound], whole: PathValue, order: np.ndarray, terms: Terms, weights: PathWeights
-) -> Floats:
+def _path_influence(whole: PathValue, order: np.ndarray, terms: Terms, weights: PathWeights) -> Floats:
     """Per-round values whose mean is V_path: its pull on every theta_k - b_k, the pulls taken as given."""
     if not whole.pull.any():
         return np.full(len(terms.reward), whole.value)
@@ -261,7 +262,7 @@ def _path_influence(
     total = np.zeros(len(terms.reward))
     for pull, candidate in zip(whole.pull, order, strict=True):
         expected = snips(replace(model, weight=weights.weight[candidate]))
-        total += pull * (snips_path[candidate].influence - expected.influence + dm)
+        total += pull * (_at("pc_snips", weights, terms, int(candidate)).influence - expected.influence + dm)
     mean = PerRound(total, np.zeros(len(total)), rounds=terms.rounds).value
     return total + (whole.value - mean)  # clipping and the mixture move the mean, not the spread
 
