@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo up down test test-slow test-faults test-security spectral test-gpu lint bench openapi settings clean
+.PHONY: demo up down test test-slow test-faults test-faults-full test-security spectral test-gpu lint bench openapi settings clean
 
 demo: $(STAMP)  ## distil the bundled dataset end to end and print the report
 	$(BIN)/distillery demo
@@ -18,10 +18,13 @@ test: $(STAMP)  ## every test that takes seconds
 	$(BIN)/pytest -q -m "not slow and not faults and not security and not gpu"
 
 test-slow: $(STAMP)  ## the figures of the papers, and other tests of minutes
-	$(BIN)/pytest -q -m "slow" --timeout=1800
+	$(BIN)/pytest -q -m "slow and not faults" --timeout=1800
 
 test-faults: $(STAMP)  ## kill every part of a running service
 	$(BIN)/pytest -q tests/faults tests/integration/test_production_processes.py -m "faults and not slow" --timeout=600 --reliability docs/reliability.md
+
+test-faults-full: $(STAMP)  ## the same with every count of the fault table: about an hour
+	$(BIN)/pytest -q tests/faults tests/integration/test_production_processes.py -m "faults" --timeout=3600 --reliability docs/reliability.md
 
 test-security: $(STAMP)  ## attack a running service
 	$(BIN)/pytest -q tests/security --timeout=600
