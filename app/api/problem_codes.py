@@ -148,6 +148,9 @@ CODES: dict[str, Code] = {
     "policy_not_normalised": Code(
         422, "Policy not normalised", "Probabilities of a policy do not sum to 1 in each row; or set renormalise."
     ),
+    "target_policy_required": Code(
+        422, "Target policy required", "Name policies of the dataset to evaluate, or upload one beside the log."
+    ),
     "action_out_of_range": Code(
         422, "Action out of range", "A table names an action that does not exist, or the parts differ in their number."
     ),

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app import logs, tracing
 from app.health import beat
-from app.jobs.broker import LONGEST_PAUSE_S, forgot_hints, mark_hints, open_broker, publish
+from app.jobs.broker import LONGEST_PAUSE_S, forgot_hints, mark_hints, open_broker, publish, waiting
 from app.jobs.probe import probe_idle_workers
 from app.jobs.reap import Reaper
 from app.jobs.retain import Retention, drop_expired_uploads
@@ -41,17 +41,18 @@ BATCH = 100
 
 
 class Due(NamedTuple):
-    """A job that may be claimed, where, and in which trace."""
+    """A job that may be claimed, where, in which trace, and whether it was hinted at before."""
 
     id: str
     queue: str
     traceparent: str | None
+    again: bool
 
 
 def due_jobs(conn: Connection, republish_s: float) -> list[Due]:
     """Up to 100 jobs whose hint is to be sent now; marked as published in this transaction."""
     rows = conn.execute(
-        select(job.c.id, job.c.queue, job.c.traceparent)
+        select(job.c.id, job.c.queue, job.c.traceparent, job.c.published_at.is_not(None))
         .where(
             job.c.state == "queued",
             job.c.available_at <= func.now(),
@@ -77,15 +78,20 @@ def republish_if_forgotten(engine: Engine, broker: Celery) -> bool:
 
 
 def publish_due(engine: Engine, broker: Celery, republish_s: float) -> int:
-    """Send every due hint; when the broker is away the transaction rolls back and they stay due."""
+    """Send every due hint; when the broker is away the transaction rolls back and they stay due.
+
+    A hint is sent again only into an empty queue: any other that waits there makes its worker claim this job, too.
+    """
     sent = 0
     while True:
         with engine.begin() as conn:
             batch = due_jobs(conn, republish_s)
-            for due in batch:
+            served = {queue for queue in {due.queue for due in batch if due.again} if waiting(broker, queue)}
+            hints = [due for due in batch if not (due.again and due.queue in served)]
+            for due in hints:
                 with tracing.span("publish", parent=due.traceparent, job_id=due.id, queue=due.queue):
                     publish(broker, due.id, due.queue)
-        sent += len(batch)
+        sent += len(hints)
         if len(batch) < BATCH:
             return sent
 

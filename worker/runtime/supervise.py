@@ -350,12 +350,16 @@ class Supervisor:
     def attempt(self, job_id: str) -> None:
         """Claim the job and run it, then whatever else waits in our queues.
 
-        Celery would let a second pass before it hands a free slot the next hint; Postgres need not be waited for.
+        Celery would let a second pass before it hands a free slot the next hint; Postgres need not be waited for. So
+        hints are left over, and one about a job that is done must lead to the jobs whose hints stand behind it.
         """
-        row = None if self._stopping else self._claimer.claim(job_id)
+        row = self._claim(job_id) or self._claim()
         while row is not None:
             self._run(row)
-            row = None if self._stopping else self._claimer.claim()
+            row = self._claim()
+
+    def _claim(self, job_id: str | None = None) -> JobRow | None:
+        return None if self._stopping else self._claimer.claim(job_id)
 
     def _run(self, row: JobRow) -> None:
         attempt = Attempt(self._engine, self._blobs, self._settings, self._children, row)

@@ -1,4 +1,4 @@
-"""A broker that lost everything it held is told everything again."""
+"""A broker that lost everything it held is told everything again, and one that lost nothing is told nothing twice."""
 
 from __future__ import annotations
 
@@ -28,3 +28,20 @@ def test_hints_when_the_broker_is_emptied_then_all_are_sent_again(engine: Engine
     engines.flush()
     assert republish_if_forgotten(engine, broker)
     assert publish_due(engine, broker, 3600) == held(engines) == 80
+
+
+def test_hints_when_others_still_wait_in_their_queue_then_none_is_sent_twice(
+    engine: Engine, engines: Engines, broker_url: str
+):
+    broker = open_broker(broker_url)
+    with engine.begin() as conn:
+        for seed in range(3):
+            queue_job(conn, seed=seed)
+    assert publish_due(engine, broker, 3600) == held(engines) == 3
+    assert publish_due(engine, broker, 0) == 0
+    with engine.begin() as conn:
+        queue_job(conn, seed=3)
+    assert publish_due(engine, broker, 0) == 1  # a new job's first hint always goes out
+    with redis.Redis.from_url(engines.redis.client_url) as client:
+        client.ltrim("cpu", 1, 0)  # every hint was taken, and no worker came of it
+    assert publish_due(engine, broker, 0) == held(engines) == 4

@@ -196,7 +196,7 @@ class Lives(RuleBasedStateMachine):
         with self.engine.begin() as conn:
             sent = due_jobs(conn, 0 if again else LONG_S)
         waiting.sort(key=lambda twin: (-twin.priority, twin.born))
-        assert sent == [(twin.id, "cpu", None) for twin in waiting]
+        assert [(due.id, due.queue) for due in sent] == [(twin.id, "cpu") for twin in waiting]
         for twin in waiting:
             twin.published = True
 
