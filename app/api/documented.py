@@ -9,7 +9,6 @@ from app.api.problems import MEDIA_TYPE
 
 _ALWAYS = (400, 413, 429, 431, 500)  # the gate, the rate limit, and our mistakes
 _DATABASE_AWAY = 503
-_REFERENCE = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -17,7 +16,13 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
     What follows from the rest of an operation's description, `complete` adds.
     """
-    return {status: {"description": _codes(status), "content": _REFERENCE} for status in sorted({*_ALWAYS, *statuses})}
+    return {status: _refusal(status) for status in sorted({*_ALWAYS, *statuses})}
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    """A content of its own for every answer, because each gets the example of its status."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+    return {"description": _codes(status), "content": content}
 
 
 def binary(
@@ -58,7 +63,7 @@ def complete(operation: dict[str, Any]) -> None:
     answers: dict[str, Any] = operation["responses"]
     if MEDIA_TYPE not in answers.get("422", {}).get("content", {}):
         answers.pop("422", None)  # FastAPI's own, said of every operation with parameters and never answered
-    answers.update({str(status): described for status, described in refusals(*found).items() if status in found})
+    answers.update({str(status): _refusal(status) for status in found})
     operation["responses"] = {status: answers[status] for status in sorted(answers)}
 
 

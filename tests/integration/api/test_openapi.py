@@ -114,8 +114,10 @@ def test_operations_when_described_then_have_valid_examples(document: dict[str, 
         for operation in verbs.values():
             for parameter in operation.get("parameters", []):
                 assert parameter["in"] != "path" or "example" in parameter, (path, parameter["name"])
-            for answer in operation["responses"].values():
+            for status, answer in operation["responses"].items():
                 for media_type, content in answer.get("content", {}).items():
+                    if media_type == "application/problem+json":
+                        assert content["example"]["status"] == int(status), (path, status)
                     if media_type.endswith("json") and content.get("schema"):
                         whole = {**content["schema"], "components": document["components"]}
                         jsonschema.validate(content["example"], whole)
