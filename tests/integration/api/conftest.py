@@ -135,9 +135,11 @@ class Api:
         report = {
             "report.json": b'{"verdict": "ok"}',
             "report.html": b"<!doctype html><title>r</title>",
+            "report.md": b"# r\n",
             "plots/curve.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
             "plots/curve.png": b"\x89PNG\r\n\x1a\n",
             "tables/main.csv": b"a,b\n1,2\n",
+            "files/main": b"x",
         }
         outcome = Outcome(
             summary=self.stored(files or {"manifest.json": b"{}", "data/rows.npz": bytes(range(256)) * 400}),
