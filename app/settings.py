@@ -83,8 +83,8 @@ class Settings(BaseSettings):
     device: str = Field("auto", description="Device of a worker's children: auto, cpu or cuda.")
     threads: int = Field(0, description="CPU threads of a child; 0 leaves it to the machine.")
     memory_limit_mb: int = Field(8_192, description="Memory a job may use when its limits name none.")
-    warm_spare: bool = Field(True, description="Keep one child with torch already imported.")
-    spare_idle_s: float = Field(600.0, description="That child is given up after this without a job; 0: never.")
+    warm_spare: bool = Field(True, description="Keep a process with everything imported, of which children are forks.")
+    spare_idle_s: float = Field(600.0, description="That process is given up after this without a job; 0: never.")
 
     lease_s: float = Field(30.0, description="How long a claim holds without a heartbeat.")
     heartbeat_s: float = Field(5.0, description="How often a worker renews its leases.")

@@ -93,7 +93,7 @@ class Service:
         return self.state()["parts"][part]["pid"]
 
     def children(self) -> list[psutil.Process]:
-        """The worker's child processes: the one at work and the spare."""
+        """The worker's child processes: those at work, and the template they are forked from."""
         found = []
         for process in psutil.Process(self.pid("worker")).children(recursive=True):
             with suppress(psutil.NoSuchProcess):  # it may end while it is looked at

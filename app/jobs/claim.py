@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, ScalarSelect, func, insert, select
 
 from app.jobs.states import JobRow, lease, transition
 from app.store.tables import job, job_attempt
 
 
-def claim_job(conn: Connection, job_id: str, worker_id: str, lease_s: float) -> JobRow | None:
+def claim_job(conn: Connection, job_id: str | ScalarSelect[str], worker_id: str, lease_s: float) -> JobRow | None:
     """The job, now owned by this worker until its lease ends; None when somebody else was first."""
     row = transition(
         conn,
@@ -27,15 +27,8 @@ def claim_job(conn: Connection, job_id: str, worker_id: str, lease_s: float) -> 
         },
     )
     if row is not None:
-        conn.execute(
-            insert(job_attempt).values(
-                job_id=job_id,
-                fence=row["fence"],
-                tenant_id=row["tenant_id"],
-                attempt=row["attempt"],
-                worker_id=worker_id,
-            )
-        )
+        columns = ("fence", "tenant_id", "attempt", "worker_id")
+        conn.execute(insert(job_attempt), {"job_id": row["id"], **{name: row[name] for name in columns}})
     return row
 
 
@@ -43,5 +36,4 @@ def claim_next(conn: Connection, queues: Sequence[str], worker_id: str, lease_s:
     """The job that waits first in these queues, now owned by this worker; None when none is due."""
     waiting = select(job.c.id).where(job.c.state == "queued", job.c.queue.in_(queues), job.c.available_at <= func.now())
     first = waiting.order_by(job.c.priority.desc(), job.c.created_at).limit(1).with_for_update(skip_locked=True)
-    job_id = conn.scalar(first)
-    return claim_job(conn, job_id, worker_id, lease_s) if job_id is not None else None
+    return claim_job(conn, first.scalar_subquery(), worker_id, lease_s)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, insert, text, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, insert, text, update
 
 from app.store.database import notify
 from app.store.tables import job, job_event
@@ -37,7 +37,7 @@ _EVENT = {"running": "started", "queued": "requeued"}
 
 def transition(
     conn: Connection,
-    job_id: str,
+    job_id: str | ScalarSelect[str],
     to: str,
     *,
     fence: int | None = None,
@@ -72,9 +72,9 @@ def transition(
     if to in TERMINAL:
         announce_end(conn, row)
     if to == "queued":
-        notify(conn, "job_queued", job_id)
+        notify(conn, "job_queued", row["id"])
     if to == "cancelling":
-        notify(conn, "job_cancel", job_id)
+        notify(conn, "job_cancel", row["id"])
     return row
 
 
@@ -110,8 +110,5 @@ def lease(seconds: float) -> Any:
 
 
 def _write_event(conn: Connection, row: JobRow, kind: str, data: Mapping[str, Any]) -> None:
-    conn.execute(
-        insert(job_event).values(
-            job_id=row["id"], seq=row["last_seq"], tenant_id=row["tenant_id"], type=kind, data=dict(data)
-        )
-    )
+    event = {"job_id": row["id"], "seq": row["last_seq"], "tenant_id": row["tenant_id"], "type": kind}
+    conn.execute(insert(job_event), {**event, "data": dict(data)})

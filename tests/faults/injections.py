@@ -29,8 +29,10 @@ def kill_part(service: Service, part: str) -> float:
 
 
 def busy_child(service: Service) -> psutil.Process:
-    """The child at work: the spare was started after it."""
-    return min(service.children(), key=lambda process: process.create_time())
+    """The child at work: forked from the template, or started before there was one."""
+    children = service.children()
+    forks = [process for process in children if process.ppid() != service.pid("worker")]
+    return min(forks or children, key=lambda process: process.create_time())
 
 
 def kill_worker_tree(service: Service) -> float:

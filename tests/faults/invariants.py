@@ -268,10 +268,11 @@ def processes(conn: Connection, service: Service) -> list[str]:
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             line = process.cmdline()
-            if "worker.runtime.child" in line and line[-1].isdigit() and int(line[-1]) in workers:
-                children[int(line[-1])].append(process.pid)
-                if process.ppid() != int(line[-1]):
-                    wrong.append(f"the child {process.pid} outlived its worker {line[-1]}")
+            if _CHILD in line and (owner := int(line[line.index(_CHILD) + 1])) in workers:
+                if owner not in _ancestors(process):
+                    wrong.append(f"the child {process.pid} outlived its worker {owner}")
+                if process.ppid() != owner or "warm" not in line:  # not the template
+                    children[owner].append(process.pid)
             elif _belongs(process, service) and state["pid"] not in _ancestors(process):
                 wrong.append(f"the process {process.pid} ({' '.join(line)}) has lost its supervisor")
     spare = sum(map(len, children.values())) - len(children)
@@ -293,6 +294,7 @@ LOOKS: tuple[Callable[[Connection, Service], list[str]], ...] = (
     histories, attempts, liveness, results, versions, blobs, processes,
 )  # fmt: skip
 _TIMES = ("lease_s", "reap_grace_s", "reap_every_s", "republish_s", "dispatch_every_s")
+_CHILD = "worker.runtime.child"
 _UP = ("ready", "done")
 
 

@@ -1,6 +1,6 @@
 """The process that runs one attempt: `python -m worker.runtime.child PARENT_PID [warm]`.
 
-A warm one imports every method and torch, says so, and then waits for its brief, so that it can be kept as a spare.
+A warm one imports every method and torch, says so, and is from then on the template whose forks run the attempts.
 One that is started for a brief imports only what its job needs. Untrusted bytes and the method's memory stay in here;
 the parent sees messages on standard output and files on disk.
 """
@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from worker.runtime import limits
+from worker.runtime.template import serve_forks
 
 if TYPE_CHECKING:
     from worker.runtime.protocol import Brief, Speaker
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
 def main() -> None:
     """Serve one brief and exit: 0 when an answer was given, whatever it was."""
     limits.tether(int(sys.argv[1]))
-    speaker = _claim_stdout()
     if "warm" in sys.argv:
-        speaker.say("ready", catalogue=_warm_up())
+        _claim_stdout().say("ready", catalogue=_warm_up())
+        if not serve_forks():
+            return
+    speaker = _claim_stdout()
     line = sys.stdin.buffer.readline()
     if line:
         _serve(line, speaker)

@@ -1,8 +1,8 @@
-"""Start child processes, one of them ahead of time so that a small job need not wait for torch to import."""
+"""Start child processes, from a template where there is one, so that a job need not wait for torch to import."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
 import os
 import queue
@@ -15,6 +15,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from worker.runtime.template import Fork, Template
+
+Child = subprocess.Popen[bytes] | Fork
+
 # What a child may see of this process's environment: nothing that holds a secret.
 _PASSED_ON = (
     "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONSAFEPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH",
@@ -23,27 +27,29 @@ _PASSED_ON = (
 
 
 class Children:
-    """Spawns every child from one long-lived thread: a child dies with the *thread* that started it.
+    """Starts every child, or the template they are forked from, in one long-lived thread: a child dies with the
+    *thread* that started it.
 
-    A spare that nobody took for `spare_idle_s` (0: for ever) is given up, as it is most of an idle worker's memory;
-    the next child that is taken leaves a new one behind it.
+    A template of which nobody took a child for `spare_idle_s` (0: for ever) is given up, as it is most of an idle
+    worker's memory; the next child that is taken leaves a new one behind it.
     """
 
     def __init__(self, *, threads: int = 0, warm_spare: bool = True, spare_idle_s: float = 0.0) -> None:
         self._threads = threads or os.cpu_count() or 1
         self._warm_spare = warm_spare
-        self._spare_idle_s = spare_idle_s
-        self._spare_until = math.inf
-        self._spare: subprocess.Popen[bytes] | None = None
-        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._spare_idle_s = spare_idle_s or math.inf
+        self._template: Template | None = None
+        self._template_until = math.inf
+        self._retired: list[Template] = []
+        self._work: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="spawner", daemon=True)
         self._thread.start()
         if warm_spare:
-            self._work.put(self._refill)
+            self._work.put(self._keep_template)
 
-    def take(self) -> subprocess.Popen[bytes]:
-        """A child that waits for its brief; it leads its own process group. A new spare is started behind it."""
-        answer: Future[subprocess.Popen[bytes]] = Future()
+    def take(self) -> Child:
+        """A child that waits for its brief and leads its own process group. There is a template for the next one."""
+        answer: Future[Child] = Future()
         self._work.put(lambda: self._hand_out(answer))
         return answer.result(timeout=60)
 
@@ -53,84 +59,95 @@ class Children:
         RuntimeError when a child cannot start; its own words are on standard error.
         """
         answer: Future[list[dict[str, Any]]] = Future()
-        self._work.put(lambda: self._ask_spare(answer))
+        self._work.put(lambda: self._ask_template(answer))
         return answer.result(timeout=120)
 
     def close(self) -> None:
-        """Stop the spare and the spawner; children that were taken are their takers' business."""
+        """Stop the template, its children with it, and the spawner; other children are their takers' business."""
         self._work.put(None)
         self._thread.join(timeout=10)
-        self._give_up_spare()
+        for template in [*self._retired, *([self._template] if self._template else [])]:
+            template.kill()
 
     def _loop(self) -> None:
         while True:
             try:
-                work = self._work.get(timeout=self._spare_left_s())
+                work = self._work.get(timeout=self._pause_s())
             except queue.Empty:
-                self._give_up_spare()
+                self._retired = [template for template in self._retired if not template.has_ended()]
+                if time.monotonic() >= self._template_until:
+                    self._give_up_template()
                 continue
             if work is None:
                 return
             work()
 
-    def _spare_left_s(self) -> float | None:
-        if self._spare is None or math.isinf(self._spare_until):
-            return None
-        return max(0.0, self._spare_until - time.monotonic())
+    def _pause_s(self) -> float | None:
+        left_s = max(0.0, self._template_until - time.monotonic())
+        if self._retired:
+            return min(left_s, 1.0)  # until those have ended, too
+        return None if math.isinf(left_s) else left_s
 
-    def _give_up_spare(self) -> None:
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            kill_group(spare)
-
-    def _hand_out(self, answer: Future[subprocess.Popen[bytes]]) -> None:
+    def _hand_out(self, answer: Future[Child]) -> None:
         try:
-            spare, self._spare = self._spare, None
-            if spare is None or spare.poll() is not None:
-                spare = self._spawn()
-            answer.set_result(spare)
+            answer.set_result(self._start())
         except OSError as error:
             answer.set_exception(error)
             return
         if self._warm_spare:
-            self._refill()
+            self._keep_template()
 
-    def _ask_spare(self, answer: Future[list[dict[str, Any]]]) -> None:
-        self._refill()
-        spare = self._spare
-        assert spare is not None  # noqa: S101 - just filled
-        assert spare.stdout is not None  # noqa: S101 - it is a pipe
-        line = spare.stdout.readline()
-        if line:
-            answer.set_result(json.loads(line)["catalogue"])
+    def _start(self) -> Child:
+        if self._template is not None and self._template.is_ready():
+            with contextlib.suppress(OSError):  # it has died just now
+                return self._template.fork()
+        return self._spawn()
+
+    def _ask_template(self, answer: Future[list[dict[str, Any]]]) -> None:
+        try:
+            answer.set_result(self._keep_template().catalogue())
+        except (OSError, RuntimeError) as error:
+            answer.set_exception(error)
+        if self._warm_spare:
+            self._keep_template()
         else:
-            answer.set_exception(RuntimeError(f"the child process ended with code {spare.wait()} while importing"))
-        if not self._warm_spare:
-            self._give_up_spare()
+            self._give_up_template()
 
-    def _refill(self) -> None:
-        if self._spare is None or self._spare.poll() is not None:
-            self._spare = self._spawn("warm")
-            self._spare_until = time.monotonic() + (self._spare_idle_s or math.inf)
+    def _keep_template(self) -> Template:
+        if self._template is None or self._template.has_ended():
+            self._template = Template(self._command("warm"), self._environment())
+        self._template_until = time.monotonic() + self._spare_idle_s
+        return self._template
 
-    def _spawn(self, *how: str) -> subprocess.Popen[bytes]:
-        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        # Threads that spin while they wait slow each other down as soon as two jobs share a core (measured: fourfold).
-        environment |= {
+    def _give_up_template(self) -> None:
+        template, self._template, self._template_until = self._template, None, math.inf
+        if template is not None:
+            template.retire()
+            self._retired.append(template)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._command(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=self._environment(),
+            start_new_session=True,
+        )
+
+    def _command(self, *how: str) -> list[str]:
+        return [sys.executable, "-m", "worker.runtime.child", str(os.getpid()), *how]
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            # Threads that spin while they wait slow each other down when two jobs share a core (measured: fourfold).
             "OMP_NUM_THREADS": str(self._threads),
             "MKL_NUM_THREADS": str(self._threads),
             "OMP_WAIT_POLICY": "PASSIVE",
         }
-        return subprocess.Popen(
-            [sys.executable, "-m", "worker.runtime.child", str(os.getpid()), *how],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,
-        )
 
 
-def kill_group(child: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> None:
+def kill_group(child: Child, number: int = signal.SIGKILL) -> None:
     """Signal a child's whole process group; quiet when it is gone already."""
     try:
         os.killpg(child.pid, number)

@@ -9,7 +9,6 @@ import contextlib
 import json
 import shutil
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -31,7 +30,7 @@ from app.store.blobs import Blobs, StoredBlob, StoreUnavailable
 from app.store.open_blobs import open_blobs
 from worker.runtime import limits
 from worker.runtime.brief import prepare
-from worker.runtime.children import Children, kill_group
+from worker.runtime.children import Child, Children, kill_group
 from worker.runtime.claiming import Claimer
 from worker.runtime.file_trouble import FILE_TROUBLE, as_job_failure
 from worker.runtime.protocol import OUTPUTS, Brief
@@ -51,7 +50,7 @@ class Attempt:
         self._blobs = blobs
         self._settings = settings
         self._children = children
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._answer: dict[str, Any] | None = None
         self._progress: dict[str, Any] | None = None
         self._stages = tracing.Stages()
@@ -82,6 +81,7 @@ class Attempt:
                 self._finish(self._work(brief))
         finally:
             self._over.set()
+            self._woken.set()  # the slot need not wait for the watcher's next look
             watcher.join()
             self._clear_staging()
 
@@ -109,7 +109,7 @@ class Attempt:
             self._stages.end()
             kill_group(child)  # whatever it may have left running
             self._child = None
-        return child.returncode
+        return child.wait()
 
     def cancel(self) -> None:
         """The user wants it to end: a moment to end by itself, then SIGKILL."""
@@ -119,7 +119,7 @@ class Attempt:
         """The worker stops: time to write a checkpoint, then SIGKILL; the job goes back to the queue."""
         self._tell_to_go("release", self._settings.stop_grace_s)
 
-    def _talk(self, child: subprocess.Popen[bytes], brief: bytes) -> None:
+    def _talk(self, child: Child, brief: bytes) -> None:
         assert child.stdin is not None  # noqa: S101 - both are pipes
         assert child.stdout is not None  # noqa: S101
         try:

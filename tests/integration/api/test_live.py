@@ -253,7 +253,14 @@ def test_stream_of_several_jobs_when_resumed_then_has_each_job_s_events_once_and
 
 @pytest.mark.parametrize(
     ("query", "status"),
-    [("jobs=job_none", 404), ("jobs={job},job_none", 404), ("jobs=", 422), ("jobs={job}&after=1.2", 422), ("", 422)],
+    [
+        ("jobs=job_none", 404),
+        ("jobs={job},job_none", 404),
+        ("jobs=", 422),
+        ("jobs={job}&after=1.2", 422),
+        ("", 422),
+        ("jobs=" + ",".join(f"job_{number}" for number in range(101)), 422),
+    ],
 )
 def test_stream_of_several_jobs_when_asked_wrongly_then_refused(live_api: Api, query: str, status: int) -> None:
     answer = live_api.get("/v1/events?" + query.format(job=live_api.job()["id"]))

@@ -43,8 +43,9 @@ class LabelsKind:
         return None
 
     def judge(self, data: None, summary: None, params: Any, ctx: Any) -> Measurements:
-        assert "torch" not in sys.modules, "the child of a method without torch has imported it"
-        assert "worker.kinds.interactions" not in sys.modules, "it has imported another kind"
+        if "warm" not in sys.argv:  # a child that was started for this job, not forked from what has everything
+            assert "torch" not in sys.modules, "the child of a method without torch has imported it"
+            assert "worker.kinds.interactions" not in sys.modules, "it has imported another kind"
         sets = [TrainingSet(role, role, role, rows=1, events=1.0, bytes=1) for role in ("full", "summary")]
         return Measurements(
             kind="labels", unit="row", units="rows", test_units="rows", event="label", sets=tuple(sets),
