@@ -18,6 +18,7 @@ from worker.kinds.bandit.estimation.prepare import Prepared
 from worker.kinds.bandit.estimation.special_weights import special_terms
 from worker.kinds.bandit.estimators import ESTIMATORS, Estimator, PerRound, Terms
 from worker.kinds.bandit.estimators.importance import snips
+from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.intervals import Difference, Interval
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.selection.default import LEAST_ESS, Selected, least_smoothing, select
@@ -41,7 +42,7 @@ _BASE = {"pc_cips": "pc_ips", "pc_switch": "pc_dr", "pc_dros": "pc_dr", "pc_sgip
 @dataclass(frozen=True)
 class Estimated:
     """One estimator's answer. `pess`: policy ESS of its weights, None where it has none; `taus`: smoothing of target
-    and logging policy; `hyper`: its own hyper-parameter."""
+    and logging policy; `setting`: its own hyper-parameter, or what it chose."""
 
     name: str
     label: str
@@ -50,7 +51,7 @@ class Estimated:
     pess: float | None
     ess: float | None
     taus: tuple[float, float] | None = None
-    hyper: tuple[str, float] | None = None
+    setting: tuple[str, float | str] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def estimate_target(
         unsupported=deficiency.mass,
         never_logged_mass=deficiency.never_logged_mass,
     )
-    rows, left_out = _rows(prepared, target, plain, weights, selected, params, ctx)
+    rows, left_out = _rows(prepared, name, target, plain, weights, selected, params, ctx)
     rows += _where_unsupported(prepared, target, plain, deficiency, params, ctx, pess)
     headline = _headline(prepared, plain, selected, params, pess, ctx)
     ctx.progress(2, 3, phase="estimate")
@@ -183,6 +184,7 @@ def _select_on_half(
 
 def _rows(
     prepared: Prepared,
+    target_name: str,
     target: Policy,
     plain: Terms,
     weights: PathWeights | None,
@@ -204,12 +206,12 @@ def _rows(
             terms = replace(plain, weight=level_weights)
             rows.append(_estimated(prepared, estimator, terms, pess, params, ctx, taus))
             continue
-        found = special_terms(prepared, target, estimator, plain, params, ctx)
+        found = special_terms(prepared, target_name, target, estimator, plain, params, ctx)
         if isinstance(found, str):
             left_out[name] = found
             continue
         pess = float(weights.pess[0]) if weights is not None and estimator.weights == "plain" else None
-        rows.append(_estimated(prepared, estimator, found, pess, params, ctx))
+        rows.append(_estimated(prepared, estimator, found.terms, pess, params, ctx, setting=found.setting))
     return rows, left_out
 
 
@@ -253,12 +255,12 @@ def _estimated(
     params: EstimateParams,
     ctx: Context,
     taus: tuple[float, float] | None = None,
+    setting: tuple[str, float | str] | None = None,
 ) -> Estimated:
     hyper = _hyper(estimator, terms, params)
     found = estimator(terms, hyper)
-    set_to = None
     if estimator.hyper is not None:
-        set_to = (estimator.hyper.name, estimator.hyper.default if hyper is None else hyper)
+        setting = (estimator.hyper.name, estimator.hyper.default if hyper is None else hyper)
     ess = None if estimator.weights == "none" else effective_size(terms.weight, terms.rounds)
     return Estimated(
         name=estimator.name,
@@ -268,7 +270,7 @@ def _estimated(
         pess=pess,
         ess=ess,
         taus=taus,
-        hyper=set_to,
+        setting=setting,
     )
 
 
@@ -380,7 +382,7 @@ class _OutOfFold:
 
     prepared: Prepared
 
-    def at(self, rounds: Floats, actions: Floats) -> Floats:
+    def at(self, rounds: Integers, actions: Integers, /) -> Floats:
         reward, found = self.prepared.reward, np.empty(len(rounds))
         fold = reward.fold[rounds]
         for number, model in enumerate(reward.models):

@@ -140,7 +140,7 @@ def _estimate(row: Estimated) -> dict[str, Any]:
         "policy_ess": row.pess,
         "ess": row.ess,
         "tau": None if row.taus is None else {"target": row.taus[0], "logging": row.taus[1]},
-        "setting": None if row.hyper is None else {row.hyper[0]: row.hyper[1]},
+        "setting": None if row.setting is None else {row.setting[0]: row.setting[1]},
     }
 
 

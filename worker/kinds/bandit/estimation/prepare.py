@@ -18,6 +18,7 @@ from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.policies import Policy
 from worker.kinds.bandit.reward_models import evidence_ridge, gbdt, logistic, mlp, none, ridge
 from worker.kinds.bandit.reward_models.crossfit import CrossFitted, Fit, crossfit
+from worker.kinds.bandit.reward_models.pairwise import TwoStep
 from worker.runtime.context import Context
 from worker.runtime.errors import JobError
 
@@ -35,7 +36,8 @@ FITS: dict[str, Fit] = {
 class Prepared:
     """`path`: the smoothing path, of the identity alone where nothing says which actions are near; None without a
     logging policy. `smooths`: whether it really smooths. `labels` (A,): groups of actions for MIPS and OffCEM.
-    `reward`: the chosen model, cross-fitted; `judge`: the evidence-chosen one that the default selector listens to.
+    `reward`: the chosen model, cross-fitted; `clusters`: the two-step model of OffCEM, where it was asked for; `judge`:
+    the evidence-chosen one that the default selector listens to.
     """
 
     log: BanditLog
@@ -45,6 +47,7 @@ class Prepared:
     labels: NDArray[np.int32] | None
     model: str
     reward: CrossFitted
+    clusters: CrossFitted | None
     judge: CrossFitted | None
     reward_range: tuple[float, float] | None
 
@@ -79,17 +82,23 @@ def prepare(log: BanditLog, targets: Mapping[str, Policy], params: EstimateParam
     """Build the path and fit the models."""
     family = _family(log, params)
     path, smooths = _path(log, family, params, ctx)
-    with ctx.share(0, 2, phase="reward model"):
+    labels = groups_of(log)
+    with ctx.share(0, 3, phase="reward model"):
         model = _model_name(log, params)
         reward = crossfit(log, FITS[model], targets, params.folds, ctx.seed, ctx)
+    clusters = None
+    wanted = "offcem" in params.estimators and params.offcem_model == "two_step"
+    if wanted and labels is not None and log.logging is not None:
+        with ctx.share(1, 3, phase="reward model"):
+            clusters = crossfit(log, TwoStep(labels), targets, params.folds, ctx.seed, ctx)
     judge = None
     if smooths and params.selection == "policy_ess" and (log.contexts.shape[1] or log.embeddings is not None):
-        with ctx.share(1, 2, phase="reward model"):
+        with ctx.share(2, 3, phase="reward model"):
             judge = evidence_ridge.crossfit(log, targets, params.folds, ctx.seed, ctx)
     if reward.in_sample:
         ctx.warn("With folds = 1 the reward model predicts the rounds it was fitted to, which flatters DM and DR.")
     bounds = _declared(log, params)
-    return Prepared(log, path, smooths, family, groups_of(log), model, reward, judge, bounds)
+    return Prepared(log, path, smooths, family, labels, model, reward, clusters, judge, bounds)
 
 
 def groups_of(log: BanditLog) -> NDArray[np.int32] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,32 +17,59 @@ from worker.kinds.bandit.estimators.balanced import balanced_weight
 from worker.kinds.bandit.estimators.group_ips import group_weight, outcome_embeddings
 from worker.kinds.bandit.policies import DenseTable, Policy
 from worker.kinds.bandit.reward_models.crossfit import crossfit
+from worker.kinds.bandit.reward_models.pairwise import Clusterwise
 from worker.runtime.context import Context
 
 
+@dataclass(frozen=True)
+class Special:
+    """Terms, and what there was to choose in building them: (name, choice)."""
+
+    terms: Terms
+    setting: tuple[str, str] | None = None
+
+
 def special_terms(
-    prepared: Prepared, target: Policy, estimator: Estimator, plain: Terms, params: EstimateParams, ctx: Context
-) -> Terms | str:
-    """The terms with the weights this estimator wants, or why they cannot be had.
+    prepared: Prepared,
+    name: str,
+    target: Policy,
+    estimator: Estimator,
+    plain: Terms,
+    params: EstimateParams,
+    ctx: Context,
+) -> Special | str:
+    """The terms with the weights this estimator wants for the target called `name`, or why they cannot be had.
 
     The discrete embedding of MIPS, MDR and OffCEM is the finest group of an action (`prepare.groups_of`), which makes
     p(e|a) 0 or 1.
     """
     if estimator.weights in ("none", "plain"):
-        return plain
+        return Special(plain)
     log = prepared.log
     if estimator.weights == "balanced":
-        return replace(plain, weight=balanced_weight(log, target, seed=ctx.seed))
+        return Special(replace(plain, weight=balanced_weight(log, target, seed=ctx.seed)))
     if log.logging is None:
         return "the whole logging policy is not known"
     if estimator.weights == "learnt_groups":
         points = action_points(outcome_embeddings(log, np.arange(log.n), ctx), "euclidean", True)
         labels = tree(points, groups=(max(2, round(log.n_actions**0.5)),)).labels[1]
-        return replace(plain, weight=group_weight(log.logging, target, labels, log.action))
+        return Special(replace(plain, weight=group_weight(log.logging, target, labels, log.action)))
     if prepared.labels is None:
         return "nothing says which actions are alike (no embeddings, no hierarchy)"
     terms = replace(plain, weight=group_weight(log.logging, target, prepared.labels, log.action))
-    return _of_groups(prepared, target, terms, params, ctx) if estimator.name == "mdr" else terms
+    if estimator.weights == "cluster":
+        return _of_clusters(prepared, name, terms)
+    return Special(_of_groups(prepared, target, terms, params, ctx) if estimator.name == "mdr" else terms)
+
+
+def _of_clusters(prepared: Prepared, name: str, terms: Terms) -> Special:
+    """OffCEM's model f: the two-step one, or the reward model that the terms already carry."""
+    found = prepared.clusters
+    if found is None:
+        return Special(terms, ("model", "one_step"))
+    steps = {model.steps for model in found.models if isinstance(model, Clusterwise)}
+    said = "two_step" if steps == {2} else "one_step (too few pairs)" if steps == {1} else "two_step in some folds"
+    return Special(replace(terms, q_logged=found.q_logged, dm=found.dm[name]), ("model", said))
 
 
 def _of_groups(prepared: Prepared, target: Policy, terms: Terms, params: EstimateParams, ctx: Context) -> Terms:

@@ -233,11 +233,15 @@ def _row(one: Estimated, earned: float) -> Row:
         "high": one.interval.high,
         "relative": 100 * one.interval.value / earned if earned > 0 else None,
         "tau": "" if one.taus is None else _taus(one.taus),
-        "setting": "" if one.hyper is None else f"{one.hyper[0]} {one.hyper[1]:g}",
+        "setting": "" if one.setting is None else _setting(*one.setting),
         "pess": one.pess,
         "ess": one.ess,
         "interval": one.interval.method,
     }
+
+
+def _setting(name: str, value: float | str) -> str:
+    return f"{name} {value}" if isinstance(value, str) else f"{name} {value:g}"
 
 
 def _taus(taus: tuple[float, float]) -> str:
