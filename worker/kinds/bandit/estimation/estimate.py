@@ -14,6 +14,7 @@ from worker.kinds.bandit import intervals
 from worker.kinds.bandit.convolution.weights import PathWeights, path_weights
 from worker.kinds.bandit.diagnostics import Diagnostics, Reliability, diagnose, effective_size
 from worker.kinds.bandit.estimation.params import EstimateParams, EstimatorName
+from worker.kinds.bandit.estimation.positions import AtPosition, at_positions
 from worker.kinds.bandit.estimation.prepare import Prepared
 from worker.kinds.bandit.estimation.special_weights import special_terms
 from worker.kinds.bandit.estimators import ESTIMATORS, Estimator, PerRound, Terms
@@ -73,6 +74,7 @@ class TargetEstimate:
     reliability: Reliability
     left_out: Mapping[str, str]
     truth: float | None = None
+    positions: tuple[AtPosition, ...] = ()
 
 
 def estimate_target(
@@ -116,6 +118,7 @@ def estimate_target(
         reliability=diagnostics.reliability,
         left_out=left_out,
         truth=None if log.truth is None else log.truth.value(target, log.weight),
+        positions=at_positions(prepared, target, plain, weights, selected, params.alpha, ctx.seed),
     )
 
 

@@ -126,6 +126,7 @@ def _estimates(prepared: Prepared, found: list[TargetEstimate], params: Estimate
                 "over_logging": asdict(one.over_logging),
                 "left_out": dict(one.left_out),
                 "truth": one.truth,
+                "positions": [asdict(place) for place in one.positions],
             }
             for one in found
         },
