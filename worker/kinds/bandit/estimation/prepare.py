@@ -36,8 +36,8 @@ FITS: dict[str, Fit] = {
 class Prepared:
     """`path`: the smoothing path, of the identity alone where nothing says which actions are near; None without a
     logging policy. `smooths`: whether it really smooths. `labels` (A,): groups of actions for MIPS and OffCEM.
-    `reward`: the chosen model, cross-fitted; `clusters`: the two-step model of OffCEM, where it was asked for; `judge`:
-    the evidence-chosen one that the default selector listens to.
+    `reward`: the chosen model, cross-fitted; `judge`: the evidence-chosen one that the default selector listens to;
+    `clusters`: the two-step model of OffCEM, where it was asked for.
     """
 
     log: BanditLog
@@ -47,9 +47,9 @@ class Prepared:
     labels: NDArray[np.int32] | None
     model: str
     reward: CrossFitted
-    clusters: CrossFitted | None
     judge: CrossFitted | None
     reward_range: tuple[float, float] | None
+    clusters: CrossFitted | None = None
 
 
 def rounds_to_use(log: BanditLog, params: EstimateParams, *, learnt: bool, ctx: Context) -> BanditLog:
@@ -98,7 +98,7 @@ def prepare(log: BanditLog, targets: Mapping[str, Policy], params: EstimateParam
     if reward.in_sample:
         ctx.warn("With folds = 1 the reward model predicts the rounds it was fitted to, which flatters DM and DR.")
     bounds = _declared(log, params)
-    return Prepared(log, path, smooths, family, labels, model, reward, clusters, judge, bounds)
+    return Prepared(log, path, smooths, family, labels, model, reward, judge, bounds, clusters)
 
 
 def groups_of(log: BanditLog) -> NDArray[np.int32] | None:
