@@ -22,19 +22,11 @@ from worker.kinds.bandit.estimators.importance import snips
 from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.intervals import Difference, Interval
 from worker.kinds.bandit.policies import Floats, Policy
+from worker.kinds.bandit.remedies import extrapolate_reward, missing_reward, restrict_policy
 from worker.kinds.bandit.selection.default import LEAST_ESS, Selected, least_smoothing, select
 from worker.kinds.bandit.selection.policy_ess import Levels
 from worker.kinds.bandit.selection.slope import tuned
-from worker.kinds.bandit.support import (
-    Bounds,
-    Deficiency,
-    bounds,
-    detect,
-    extrapolate_reward,
-    missing_reward,
-    restrict_policy,
-    support_of_log,
-)
+from worker.kinds.bandit.support import Bounds, Deficiency, bounds, detect, support_of_log
 from worker.runtime.context import Context
 
 _BASE = {"pc_cips": "pc_ips", "pc_switch": "pc_dr", "pc_dros": "pc_dr", "pc_sgips": "pc_ips", "pc_sgdr": "pc_dr"}
