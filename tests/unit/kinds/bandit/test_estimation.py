@@ -105,6 +105,8 @@ def test_estimate_without_the_logging_policy_then_plain_estimators_remain_and_th
         ({}, {"reward_model": "logistic", "r_min": 0, "r_max": 5}, "single_class_reward"),
         ({"user": None}, {"cluster_by": "user"}, "invalid_params"),
         ({}, {"r_min": 0.5, "r_max": 0.6}, "invalid_params"),
+        ({}, {"convolution": "knn", "selection": "fixed", "tau_target": 0}, "invalid_params"),
+        ({}, {"convolution": "knn", "tau_logging": 2.5}, "invalid_params"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )

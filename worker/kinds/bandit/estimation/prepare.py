@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -146,11 +146,29 @@ def _path(log: BanditLog, family: str, params: EstimateParams, ctx: Context) -> 
         normalize=params.normalize,
         device=ctx.device,
     )
-    given = {tau for tau in (params.tau_target, params.tau_logging) if tau is not None}
-    if len(given) == 2 or (given and params.selection == "fixed"):
-        return build(taus=tuple(sorted(given))), True
-    path = build()
-    return (build(taus=tuple(sorted({*path.taus[1:], *given}))) if given else path), True
+    return _with_given(build, params, own_levels=family == "tree" and log.hierarchy is not None), True
+
+
+def _with_given(build: Callable[..., Convolution], params: EstimateParams, *, own_levels: bool) -> Convolution:
+    """The path with the amounts of smoothing that were asked for; `own_levels`: it has its own and no others."""
+    asked = {"tau_target": params.tau_target, "tau_logging": params.tau_logging}
+    given = {tau for tau in asked.values() if tau is not None}
+    if given and not own_levels and (len(given) == 2 or params.selection == "fixed"):
+        path = build(taus=tuple(sorted(given)))
+    else:
+        path = build()
+        if given and not own_levels:
+            path = build(taus=tuple(sorted({*path.taus[1:], *given})))
+    for name, tau in asked.items():
+        if tau is not None and tau not in path.taus:
+            raise JobError(
+                "invalid_params",
+                f"{name} is {tau:g}, which is no amount of smoothing of the convolution {path.family}.",
+                hint=f"Here it has {', '.join(f'{known:g}' for known in path.taus)}"
+                + ("." if own_levels else "; knn takes whole numbers of neighbours from 1, tree of groups from 1."),
+                pointer=f"/params/{name}",
+            )
+    return path
 
 
 def _model_name(log: BanditLog, params: EstimateParams) -> str:
