@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from worker.kinds.bandit.estimators.per_round import PerRound, Terms
-from worker.kinds.bandit.policies import BLOCK_BYTES, DenseTable, Policy, ScorerTable, SparseTable, Table
+from worker.kinds.bandit.policies import BLOCK_BYTES, DenseTable, Policy, ScorerTable, SparseTable, Table, release
 from worker.runtime.errors import JobError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.integer]
-PAIRS_A_BLOCK = 1 << 15
+PAIRS_A_BLOCK = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,8 @@ def unsupported_mass(target: Policy, support: Support) -> Floats:
         mine, its = first[part], second[part]
         if isinstance(target.table, SparseTable):
             found[part] = _sparse_outside(target.table, mine, support, its)
+            release(target.table.entries)
+            release(support.entries)
         else:
             _, owner, inside = supported_entries(target.table, mine, support, its)
             missed = totals[mine] - np.bincount(owner, inside, minlength=len(mine))
