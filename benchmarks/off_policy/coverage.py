@@ -46,6 +46,7 @@ class Setting:
     """A world and how many rounds are logged in it; `pess` of the unsmoothed target there."""
 
     name: str
+    shape: Shape
     world: World
     n: int
     pess: float
@@ -67,7 +68,8 @@ def settings(
                     world = replace(base, mu=softmax(logging * base.q), pi=pi)
                     squares = float((world.pi**2 / world.mu).sum(axis=1).mean())
                     for n in rounds:
-                        yield Setting(f"A{n_actions} {shape} {logging:g} {target} n{n}", world, n, n / squares)
+                        name = f"A{n_actions} {shape} {logging:g} {target} n{n}"
+                        yield Setting(name, shape, world, n, n / squares)
 
 
 def by_class(found: Iterator[Setting]) -> dict[str, list[Setting]]:
@@ -111,12 +113,21 @@ def outcome(setting: Setting, seed: int, family: Family = "knn") -> Outcome:
 
 
 def measure(chosen: list[Setting], logs: int, seed: int = 0) -> dict[str, Any]:
-    """Shares over `logs` logs, spread evenly over the settings of a class; every second log by the other family."""
-    found = [outcome(chosen[k // 2 % len(chosen)], seed + k, FAMILIES[k % 2]) for k in range(logs)]
+    """Shares over `logs` logs, spread evenly over the settings of a class; every second log by the other family.
+
+    `floored_by_part`: the share covered within each reward shape and each family, which a mean over all could hide.
+    """
+    settings_of = [chosen[k // 2 % len(chosen)] for k in range(logs)]
+    found = [outcome(setting, seed + k, FAMILIES[k % 2]) for k, setting in enumerate(settings_of)]
+    parts: dict[str, list[bool]] = {}
+    for k, (setting, one) in enumerate(zip(settings_of, found, strict=True)):
+        for part in (setting.shape, FAMILIES[k % 2]):
+            parts.setdefault(part, []).append(one.floored)
     return {
         "settings": len(chosen),
         "logs": logs,
         "floored": float(np.mean([one.floored for one in found])),
+        "floored_by_part": {part: round(float(np.mean(hit)), 3) for part, hit in sorted(parts.items())},
         "normal": float(np.mean([one.normal for one in found])),
         "difference_to_logging": float(np.mean([one.difference for one in found])),
         "median_width": float(np.median([one.width for one in found])),

@@ -4,8 +4,9 @@ Run: `python -m benchmarks.off_policy.movielens [logs]`; needs the dataset (see 
 The upload option `simulate` makes the world: damped biases and factors of the ratings (rank 32) are the truth, another
 factorisation of rank 16 gives embeddings and contexts, logging softmax(-4 q), target epsilon-greedy 0.05 on q. Logs of
 10,000 rounds are drawn from it. `mse` holds the rules of the selector on paths shared by all logs; `job` the headline
-of a whole estimate job, with its own cross-fitting and its own policy ESS. Bars: 100 films within 1.2 of SNIPS, the
-whole catalogue by ball smoothing at most 4e-2. Writes `benchmarks/results/off_policy_movielens.json`.
+of a whole estimate job, with its own cross-fitting and its own policy ESS. Bars: 100 films within 1.2 of SNIPS by every
+family, the whole catalogue by ball smoothing at most 4e-2; on what a user gets, the job, and said of the rule alone
+beside it. Writes `benchmarks/results/off_policy_movielens.json`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from worker.runtime.context import Context
 
 ROUNDS, LOGS = 10_000, 20
 FILMS = (100, 1_682)
+OVER_SNIPS, BALL_MSE = 1.2, 4e-2
 
 
 def film_world(films: int) -> World:
@@ -85,15 +87,16 @@ def column(films: int, logs: int) -> dict[str, Any]:
 
 
 def bars(few: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
-    """What the two bars ask, and whether it was met."""
-    over = {family: few["mse"][f"{family} default"] / few["mse"]["snips"] for family in FAMILIES}
-    jobs = {family: few["mse"][f"{family} job"] / few["mse"]["snips"] for family in FAMILIES}
-    ball = {"rules": whole["mse"]["ball default"], "job": whole["mse"]["ball job"]}
-    return {
-        "default_over_snips_100_films": {"rules": over, "job": jobs, "bar": 1.2},
-        "ball_mse_1682_films": ball | {"bar": 4e-2},
-        "met": bool(max(*over.values(), *jobs.values()) <= 1.2 and max(ball.values()) <= 4e-2),
-    }
+    """What the two bars ask and what was reached: by the job, which is what a user gets, and by the rule alone."""
+    found: dict[str, Any] = {}
+    for name, key in (("job", "job"), ("rule_alone", "default")):
+        over = {family: few["mse"][f"{family} {key}"] / few["mse"]["snips"] for family in FAMILIES}
+        ball = whole["mse"][f"ball {key}"]
+        found[name] = {
+            "over_snips_100_films": {"reached": over, "bar": OVER_SNIPS, "met": max(over.values()) <= OVER_SNIPS},
+            "ball_mse_1682_films": {"reached": ball, "bar": BALL_MSE, "met": ball <= BALL_MSE},
+        }
+    return found
 
 
 def main(logs: int = LOGS) -> None:

@@ -3,11 +3,12 @@
 Run: `python -m benchmarks.off_policy.scale`. Every round has a row of its own in both policies: the target lists 20
 actions (a CSR table of 20 million entries), the logging policy 20 that share 10 with it; actions have a two-level
 hierarchy of 100 and 1,000 groups and 16 embedding columns, contexts 10 columns. Nothing of size rounds x actions can
-exist (800 GB). `functions` times the steps one by one, `job` a whole `estimate` job's preparation and estimate:
-`plain` with IPS, SNIPS, DR on a ridge, PC-IPS and PC-SNIPS at the least smoothing with policy ESS 5, `default` with
-the default selector and its own reward model. Each in a process of its own, the best of three. Bars: `plain` under 5 s
-and under 1 GB of memory of its own (`own_mb`); `peak_mb` counts mapped files too, which are 320 MB of stored policies
-and 290 MB of libraries.
+exist (800 GB). The log is written as a dataset version; each part loads it from disk in a process of its own, the best
+of three. `functions` times the steps one by one; a whole `estimate` job's loading, preparation and estimate are
+`plain` with IPS, SNIPS, DR on a ridge, PC-IPS and PC-SNIPS at the least smoothing with policy ESS 5, and `default` with
+the default selector and its own reward model. Bars, of `plain`: under 5 s, under 1 GB of memory. `own_mb` is what the
+process has taken, `peak_mb` its whole resident memory with the pages of the 320 MB of mapped policies and 390 MB of
+libraries, which it holds before it has read anything (`imported_mb`).
 Writes `benchmarks/results/off_policy_scale.json`.
 """
 
@@ -28,6 +29,7 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks.record import write
+from worker.kinds.bandit import canonical
 from worker.kinds.bandit.convolution import convolution
 from worker.kinds.bandit.convolution.weights import path_weights
 from worker.kinds.bandit.dataset import BanditLog
@@ -38,7 +40,6 @@ from worker.kinds.bandit.estimation.prepare import prepare
 from worker.kinds.bandit.estimators import ESTIMATORS, Terms
 from worker.kinds.bandit.estimators.group_ips import group_weight
 from worker.kinds.bandit.policies import Policy, SparseTable
-from worker.kinds.bandit.policy_files import read_policy, write_policy
 from worker.kinds.bandit.reward_models import ridge
 from worker.kinds.bandit.reward_models.crossfit import crossfit
 from worker.kinds.bandit.support import detect
@@ -52,7 +53,7 @@ PLAIN = EstimateParams(
 
 
 def draw(folder: Path, rounds: int = ROUNDS, actions: int = ACTIONS) -> None:
-    """Draw the log and write it as arrays and stored policies."""
+    """Draw the log and write it as a dataset version."""
     rng = np.random.default_rng(0)
     contexts = rng.standard_normal((rounds, 10), np.float32)
     # 30 neighbouring places of a random order of the actions a round: the first 20 are logged, the last 20 targeted.
@@ -75,31 +76,19 @@ def draw(folder: Path, rounds: int = ROUNDS, actions: int = ACTIONS) -> None:
     embeddings += 0.3 * rng.standard_normal((actions, 16), np.float32)
     action = logging.indices[place].astype(np.int32)
     score = contexts[:, 0] + embeddings[action, 0]
-    np.savez(
-        folder / "log.npz",
-        action=action, reward=(rng.random(rounds) < 1 / (1 + np.exp(-score))).astype(float),
-        propensity=logging.data[place].astype(float), contexts=contexts, embeddings=embeddings,
-        hierarchy=np.stack([groups // 10, groups]),
-    )  # fmt: skip
-    for name, table in zip(("logging", "target"), tables, strict=True):
-        write_policy(Policy(SparseTable(table)), folder / name)
-
-
-def load(folder: Path) -> BanditLog:
-    """The log with its policies as a worker reads them (their arrays are mapped)."""
-    given = np.load(folder / "log.npz")
-    return BanditLog(
-        given["action"],
-        given["reward"],
-        given["propensity"],
-        len(given["embeddings"]),
-        given["contexts"],
-        logging=read_policy(folder / "logging"),
-        targets={"target": read_policy(folder / "target")},
-        embeddings=given["embeddings"],
-        hierarchy=given["hierarchy"],
+    log = BanditLog(
+        action,
+        (rng.random(rounds) < 1 / (1 + np.exp(-score))).astype(np.float64),
+        logging.data[place].astype(np.float64),
+        actions,
+        contexts,
+        logging=Policy(SparseTable(logging)),
+        targets={"target": Policy(SparseTable(tables[1]))},
+        embeddings=embeddings,
+        hierarchy=np.stack([groups // 10, groups]).astype(np.int32),
         reward_range=(0.0, 1.0),
     )
+    canonical.write(log, folder)
 
 
 def peak() -> float:
@@ -107,7 +96,7 @@ def peak() -> float:
 
 
 class OwnMemory:
-    """Peak of anonymous memory, looked at every 5 ms: what a process has taken beside the files that it maps."""
+    """Peak of anonymous memory, looked at every 20 ms: what a process has taken beside the files that it maps."""
 
     def __init__(self) -> None:
         self.peak_mb = 0.0
@@ -118,7 +107,7 @@ class OwnMemory:
             lines = Path("/proc/self/status").read_text().splitlines()
             kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
             self.peak_mb = max(self.peak_mb, kilobytes / 1000)
-            time.sleep(0.005)
+            time.sleep(0.02)
 
 
 def clocked(found: dict[str, Any], name: str, call: Callable[[], Any]) -> Any:
@@ -136,7 +125,7 @@ def clocked(found: dict[str, Any], name: str, call: Callable[[], Any]) -> Any:
 def functions(folder: Path) -> dict[str, Any]:
     """The steps of an estimate one by one."""
     found: dict[str, Any] = {}
-    log = clocked(found, "load", lambda: load(folder))
+    log = clocked(found, "load", lambda: canonical.load(folder))
     target = log.targets["target"]
     assert log.logging is not None
     assert log.hierarchy is not None
@@ -158,13 +147,15 @@ def job(folder: Path, params: EstimateParams) -> dict[str, Any]:
     """Preparation and estimate of a whole job."""
     found: dict[str, Any] = {}
     own = OwnMemory()
-    log = clocked(found, "load", lambda: load(folder))
+    imported = peak()
+    log = clocked(found, "load", lambda: canonical.load(folder))
     ctx = Context()
     prepared = clocked(found, "prepare", lambda: prepare(log, log.targets, params, ctx))
     one = clocked(found, "estimate", lambda: estimate_target(prepared, "target", log.targets["target"], params, ctx))
     return {
         "seconds": round(sum(step["seconds"] for step in found.values()), 2),
         "cpu_seconds": round(sum(step["cpu_seconds"] for step in found.values()), 2),
+        "imported_mb": round(imported, 1),
         "own_mb": round(own.peak_mb, 1),
         "peak_mb": round(peak(), 1),
         "steps": found,
@@ -195,9 +186,9 @@ def main() -> None:
             sys.stderr.write(f"{part}\n")
     best = {part: min(found, key=lambda one: one.get("seconds", 0)) for part, found in turns.items()}
     plain = best["plain"]
-    bars = {"seconds": plain["seconds"], "bar_seconds": 5, "own_mb": plain["own_mb"], "bar_mb": 1_000}
-    met = plain["seconds"] <= 5 and plain["own_mb"] <= 1_000
-    figures = {"rounds": ROUNDS, "actions": ACTIONS, "listed": LISTED, "bars": bars | {"met": met}, **best}
+    limits = {"seconds": 5, "own_mb": 1_000, "peak_mb": 1_000}
+    bars = {key: {"reached": plain[key], "bar": bar, "met": plain[key] <= bar} for key, bar in limits.items()}
+    figures = {"rounds": ROUNDS, "actions": ACTIONS, "listed": LISTED, "bars": bars, **best}
     write("off_policy_scale", figures, ("numpy", "scipy", "torch"))
 
 

@@ -26,7 +26,7 @@ from pyarrow import parquet
 from scipy import sparse
 
 from worker.kinds.bandit.dataset import TEST, TRAIN, VALIDATION, BanditLog
-from worker.kinds.bandit.policies import Policy, SparseTable
+from worker.kinds.bandit.policies import Policy, SparseTable, narrow
 from worker.kinds.bandit.policy_files import load_array, read_policy, write_policy
 from worker.kinds.bandit.support import Support
 from worker.kinds.bandit.truth import Truth
@@ -79,7 +79,9 @@ def write(log: BanditLog, folder: Path, told: Mapping[str, Any] | None = None) -
         "actions": log.n_actions,
         "reward_range": log.reward_range,
         "warnings": list(log.warnings),
-        "policies": {name: write_policy(policy, folder / "policies" / name) for name, policy in policies.items()},
+        "policies": {
+            name: write_policy(narrow(policy), folder / "policies" / name) for name, policy in policies.items()
+        },
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1) + "\n")
 

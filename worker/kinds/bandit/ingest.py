@@ -19,13 +19,13 @@ from worker.ingest.sources import Source, expand
 from worker.kinds.bandit import canonical, simulate
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.policies import DenseTable, Policy, uniform
-from worker.kinds.bandit.policy_files import RawPolicy, Surroundings, as_policy, pairs, table_of
 from worker.kinds.bandit.support import Support, support_from_pairs
 from worker.kinds.bandit.truth import Truth
 from worker.kinds.bandit.upload import actions as action_ids
 from worker.kinds.bandit.upload import doubts, features, propensity, side, split
 from worker.kinds.bandit.upload.find_log import LogFiles, find_log
 from worker.kinds.bandit.upload.options import IngestOptions
+from worker.kinds.bandit.upload.policy import RawPolicy, Surroundings, as_policy, pairs, table_of
 from worker.kinds.bandit.upload.raw import RawLog
 from worker.kinds.bandit.upload.scores import from_scores
 from worker.runtime.context import Context

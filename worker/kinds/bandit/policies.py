@@ -7,16 +7,17 @@ over actions is wanted. Probabilities are stored as float32 or float64 and every
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 BLOCK_BYTES = 16 * 2**20  # small blocks stay near the processor: twice as fast as 64 MB, and a quarter of the memory
-_BLOCK_ENTRIES = 1_000_000
+_BLOCK_ENTRIES = 250_000
 _LOOK_UPS = 100_000
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int32]
@@ -113,6 +114,8 @@ class SparseTable:
     def gather(self, rows: NDArray[np.integer], actions: NDArray[np.integer]) -> Floats:
         """See `Table`; a binary search in each row's sorted actions, (m * k) log(support)."""
         found = _look_up(self.entries, np.repeat(rows, actions.shape[1]), actions.ravel()).reshape(actions.shape)
+        if found.size > _LOOK_UPS:
+            release(self.entries)
         return found if self.floor is None else found + self.floor[rows][:, None]
 
     def dense(self, rows: NDArray[np.integer]) -> Floats:
@@ -128,6 +131,7 @@ class SparseTable:
         means = np.empty((self.n_rows, wide.shape[1]))
         for rows, part in _row_blocks(self.entries):
             means[rows] = part @ wide
+            release(self.entries)
         if self.floor is not None:
             means += self.floor[:, None] * wide.sum(axis=0)
         return means
@@ -136,7 +140,9 @@ class SparseTable:
         """See `Table`; None with a floor, which puts mass everywhere."""
         if self.floor is not None and np.any(self.floor[rows] > 0):
             return None
-        return self.entries[rows]
+        found = self.entries[rows]
+        release(self.entries)
+        return found
 
 
 @dataclass(frozen=True)
@@ -231,7 +237,8 @@ class Policy:
 
     def times(self, features: NDArray[np.floating]) -> Floats:
         """Mean action feature of every round: (n, d) of (A, d)."""
-        return self.table.times(features)[self.rows]
+        means = self.table.times(features)
+        return means if self.index is None else means[self.index]
 
     def take(self, rounds: NDArray[np.integer]) -> Policy:
         """The same policy on some of the rounds."""
@@ -280,8 +287,31 @@ def distinct_pairs(first: Policy, second: Policy) -> tuple[NDArray[np.int64], ND
     return where, counts
 
 
+def narrow(policy: Policy) -> Policy:
+    """The policy with 32-bit indices where they suffice: scipy keeps 64 bits as given, half as much again an entry."""
+    table = policy.table
+    if not isinstance(table, SparseTable) or table.entries.nnz >= 2**31:
+        return policy
+    parts = (table.entries.data, table.entries.indices.astype(np.int32), table.entries.indptr.astype(np.int32))
+    return Policy(SparseTable(sparse.csr_array(parts, table.entries.shape, copy=False), table.floor), policy.index)
+
+
+def release(entries: sparse.csr_array) -> None:
+    """Give back the memory of the files that entries are mapped from, after each block of a pass over them.
+
+    The pages stay with the system, which reads them anew only where it needed their room; without this a process
+    holds every policy that it has read once.
+    """
+    for array in (entries.data, entries.indices, entries.indptr):
+        owner: Any = array
+        while isinstance(owner, np.ndarray):
+            owner = owner.base
+        if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            owner.madvise(mmap.MADV_DONTNEED)
+
+
 def _row_blocks(entries: sparse.csr_array) -> Iterator[tuple[slice, sparse.csr_array]]:
-    """Runs of rows with a million entries or so, float64: a product would otherwise copy all of them to float64."""
+    """Runs of rows with 250,000 entries or so, float64: a product would otherwise copy all of them to float64."""
     step = max(1, _BLOCK_ENTRIES * entries.shape[0] // max(1, entries.nnz))
     for start in range(0, entries.shape[0], step):
         pointers = entries.indptr[start : start + step + 1]

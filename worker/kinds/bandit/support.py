@@ -1,23 +1,23 @@
-"""Deficient support: actions the logging policy never takes, what they hide, and what can be done about it.
+"""Deficient support: actions the logging policy never takes, and what they hide.
 
 U(x) = {a : mu(a|x) = 0}. Importance weighting sees nothing of the target's mass there, so its bias is minus the missed
-reward, E_x sum_{a in U(x)} pi(a|x) q(x,a), and E[w] = 1 - m with m the unsupported mass. Three remedies
-(arXiv:2006.09438): restrict the actions, extrapolate the reward, restrict the policy. Sums over actions go through the
-supported actions of each row or through blocks; rounds x actions is never formed.
+reward, E_x sum_{a in U(x)} pi(a|x) q(x,a), and E[w] = 1 - m with m the unsupported mass. What can be done
+about it is in `worker.kinds.bandit.remedies`. Sums over actions go through the supported actions of each row or through
+blocks; rounds x actions is never formed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from worker.kinds.bandit.estimators.per_round import PerRound, Terms
-from worker.kinds.bandit.policies import BLOCK_BYTES, DenseTable, Policy, ScorerTable, SparseTable, Table
+from worker.kinds.bandit.policies import BLOCK_BYTES, DenseTable, Policy, ScorerTable, SparseTable, Table, release
 from worker.runtime.errors import JobError
 
 if TYPE_CHECKING:
@@ -25,16 +25,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.integer]
-PAIRS_A_BLOCK = 1 << 15
-SAMPLED_FROM = 5_000  # actions from which the sum over unsupported ones is estimated by one draw a round
-
-
-class RewardModel(Protocol):
-    """What is asked of a fitted reward model here."""
-
-    def at(self, rounds: Rows, actions: Rows, /) -> Floats:
-        """Predicted reward (m,) of actions (m,) in the contexts of rounds (m,)."""
-        ...
+PAIRS_A_BLOCK = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -121,7 +112,7 @@ def support_of(policy: Policy) -> Support:
         whole.append(positive.all(axis=1))
         positive[whole[-1]] = False
         blocks.append(sparse.csr_array(positive))
-    return Support(_stack(blocks, table.n_actions), np.concatenate([np.zeros(0, bool), *whole]), policy.index)
+    return Support(stacked(blocks, table.n_actions), np.concatenate([np.zeros(0, bool), *whole]), policy.index)
 
 
 def support_from_pairs(
@@ -145,15 +136,17 @@ def unsupported_mass(target: Policy, support: Support) -> Floats:
     """u_i = sum_a pi(a|x_i) 1[mu(a|x_i) = 0] of every round (n,), summed once a distinct pair of contexts."""
     if support.complete:
         return np.zeros(target.n_rounds)
-    first, second, back = _pairs(target.rows, support.rows)
+    first, second, back = distinct_row_pairs(target.rows, support.rows)
     found = np.zeros(len(first))
     totals = _row_sums(target.table)
-    for part in _parts(len(first)):
+    for part in parts(len(first)):
         mine, its = first[part], second[part]
         if isinstance(target.table, SparseTable):
             found[part] = _sparse_outside(target.table, mine, support, its)
+            release(target.table.entries)
+            release(support.entries)
         else:
-            _, owner, inside = _inside(target.table, mine, support, its)
+            _, owner, inside = supported_entries(target.table, mine, support, its)
             missed = totals[mine] - np.bincount(owner, inside, minlength=len(mine))
             found[part] = np.where(support.everything[its], 0.0, np.maximum(missed, 0.0))
     return found[back]
@@ -233,79 +226,10 @@ def bounds(terms: Terms, mass: Floats, reward_range: tuple[float, float] | None)
     return Bounds(low, high, low.mean(mass))
 
 
-def restrict_actions(policy: Policy, support: Support) -> Policy:
-    """Remedy 1: the policy without its unsupported actions, renormalised; its value is what IPS identifies.
-
-    The same as logits of minus infinity on U(x) before the softmax. A context in which nothing of the policy is left
-    is an error (`no_supported_action`), since there is no policy to speak of.
-    """
-    if support.complete:
-        return policy
-    first, second, back = _pairs(policy.rows, support.rows)
-    blocks: list[sparse.csr_array] = []
-    floors = np.zeros(len(first))
-    for part in _parts(len(first)):
-        mine, its = first[part], second[part]
-        whole = support.everything[its]
-        columns, owner, values = _inside(policy.table, mine, support, its)
-        totals = np.bincount(owner, values, minlength=len(mine))
-        if np.any((totals <= 0) & ~whole):
-            raise _nothing_left(int(np.flatnonzero((totals <= 0) & ~whole)[0]) + part.start)
-        kept = _from_pairs(owner, columns, values / totals[owner], (len(mine), policy.n_actions))
-        blocks.append(_with_whole_rows(kept, policy.table, mine, whole, floors[part]))
-    entries = _stack(blocks, policy.n_actions)
-    return Policy(SparseTable(entries, floors if floors.any() else None), back.astype(np.int32))
-
-
-def missing_reward(
-    target: Policy,
-    support: Support,
-    reward: RewardModel | float,
-    *,
-    rng: np.random.Generator | None = None,
-    sampled: bool | None = None,
-) -> Floats:
-    """sum_{a in U(x_i)} pi(a|x_i) q_hat(x_i, a) of every round (n,).
-
-    A number for `reward` is a constant q_hat (r_min: the conservative choice). `sampled`: estimate each sum without
-    bias by one action drawn uniformly from U(x_i), times |U(x_i)|, in O(1) a round; by default from 5,000 actions on,
-    where the target is not sparse.
-    """
-    if not callable(getattr(reward, "at", None)):
-        return float(reward) * unsupported_mass(target, support)  # type: ignore[arg-type]
-    model: Any = reward
-    thin = isinstance(target.table, SparseTable) and target.table.floor is None
-    if sampled if sampled is not None else (target.n_actions > SAMPLED_FROM and not thin):
-        return _drawn_reward(target, support, model, np.random.default_rng(0) if rng is None else rng)
-    found = np.zeros(target.n_rounds)
-    for rounds, actions, values in _outside_rounds(target, support):
-        np.add.at(found, rounds, values * model.at(rounds, actions))
-    return found
-
-
-def extrapolate_reward(terms: Terms, missing: Floats) -> PerRound:
-    """Remedy 2: z = w r + sum_{a in U} pi q_hat, with the sum from `missing_reward`; as good as q_hat is on U."""
-    return PerRound(missing, terms.weight * terms.reward, rounds=terms.rounds)
-
-
-def restrict_policy(terms: Terms, k: float) -> PerRound:
-    """Remedy 3 as an estimate: z = (r - k) w + k, so its mean is IPS + k (1 - mean(w)), unsupported actions worth k."""
-    return PerRound(np.full(len(terms.reward), float(k)), (terms.reward - k) * terms.weight, rounds=terms.rounds)
-
-
 # Rows, pairs and entries
 
 
-def _nothing_left(pair: int) -> JobError:
-    return JobError(
-        "no_supported_action",
-        f"In some context (number {pair} of the distinct ones) no action of the policy was possible in the log.",
-        hint="Use bounds or extrapolation there, or leave these contexts out.",
-        pointer="/params/support",
-    )
-
-
-def _pairs(first: Rows, second: Rows) -> tuple[Rows, Rows, NDArray[np.intp]]:
+def distinct_row_pairs(first: Rows, second: Rows) -> tuple[Rows, Rows, NDArray[np.intp]]:
     """Distinct pairs of rows and where each round's pair lies among them."""
     key = first.astype(np.int64) * (int(second.max(initial=0)) + 1) + second
     if np.all(np.diff(key) > 0):
@@ -314,7 +238,8 @@ def _pairs(first: Rows, second: Rows) -> tuple[Rows, Rows, NDArray[np.intp]]:
     return first[where], second[where], back.ravel()
 
 
-def _parts(count: int) -> Iterator[slice]:
+def parts(count: int) -> Iterator[slice]:
+    """Slices of so many pairs that a block of their entries stays small."""
     for start in range(0, count, PAIRS_A_BLOCK):
         yield slice(start, min(start + PAIRS_A_BLOCK, count))
 
@@ -332,13 +257,8 @@ def _select(entries: sparse.csr_array, kept: NDArray[np.bool_]) -> sparse.csr_ar
     return sparse.csr_array((np.ones(len(rows), bool), entries.indices[kept], pointers), entries.shape)
 
 
-def _from_pairs(owner: Rows, columns: Rows, values: Floats, shape: tuple[int, int]) -> sparse.csr_array:
-    """CSR from entries already sorted by row and column."""
-    pointers = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=shape[0]))])
-    return sparse.csr_array((values, columns, pointers), shape)
-
-
-def _stack(blocks: list[sparse.csr_array], n_actions: int) -> sparse.csr_array:
+def stacked(blocks: list[sparse.csr_array], n_actions: int) -> sparse.csr_array:
+    """Blocks of rows below each other; none is a matrix without rows."""
     if not blocks:
         return sparse.csr_array((0, n_actions))
     return sparse.csr_array(sparse.vstack(blocks, format="csr")) if len(blocks) > 1 else blocks[0]
@@ -353,7 +273,7 @@ def _member(entries: sparse.csr_array, rows: Rows, actions: Rows) -> NDArray[np.
     return keys[np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)] == wanted
 
 
-def _inside(table: Table, mine: Rows, support: Support, its: Rows) -> tuple[Rows, Rows, Floats]:
+def supported_entries(table: Table, mine: Rows, support: Support, its: Rows) -> tuple[Rows, Rows, Floats]:
     """Actions, row number and probability of everything the support lists for some pairs of rows."""
     pattern = support.entries[its]
     owner = np.repeat(np.arange(len(its)), np.diff(pattern.indptr))
@@ -377,48 +297,3 @@ def _sparse_outside(table: SparseTable, mine: Rows, support: Support, its: Rows)
     outside = wide - wide.multiply(pattern)
     found = np.where(support.everything[its], 0.0, outside.sum(axis=1))
     return found if table.floor is None else found + table.floor[mine] * (table.n_actions - support.counts[its])
-
-
-def _with_whole_rows(
-    kept: sparse.csr_array, table: Table, mine: Rows, whole: NDArray[np.bool_], floors: Floats
-) -> sparse.csr_array:
-    """Put the rows whose every action is supported back as they were; `floors` is filled for those."""
-    if not whole.any():
-        return kept
-    rows = mine[whole]
-    if isinstance(table, SparseTable):
-        back = table.entries[rows].astype(np.float64)
-        if table.floor is not None:
-            floors[whole] = table.floor[rows]
-    else:
-        back = sparse.csr_array(table.dense(rows))
-    place = sparse.csr_array(
-        (np.ones(len(rows)), np.flatnonzero(whole), np.arange(len(rows) + 1)), (len(rows), len(mine))
-    )
-    return sparse.csr_array(kept + place.T @ back)
-
-
-def _outside_rounds(target: Policy, support: Support) -> Iterator[tuple[Rows, Rows, Floats]]:
-    """(rounds, actions, probabilities) of everything the target does outside the support, in blocks."""
-    table, its = target.table, support.rows
-    if isinstance(table, SparseTable) and table.floor is None:
-        for part in _parts(target.n_rounds):
-            entries = table.entries[target.rows[part]]
-            rounds = np.repeat(np.arange(part.start, part.stop), np.diff(entries.indptr))
-            outside = ~support.has(its[rounds], entries.indices)
-            yield rounds[outside], entries.indices[outside], entries.data[outside].astype(np.float64)
-        return
-    lacking = np.flatnonzero(~support.everything[its])
-    for rounds, block in target.blocks(lacking):
-        row, action = np.nonzero((block > 0) & ~support.mask(its[rounds]))
-        yield rounds[row], action, block[row, action]
-
-
-def _drawn_reward(target: Policy, support: Support, model: RewardModel, rng: np.random.Generator) -> Floats:
-    drawn = support.draw_unsupported(support.rows, rng)
-    rounds = np.flatnonzero(drawn >= 0)
-    chosen = drawn[rounds]
-    unsupported = (support.n_actions - support.counts)[support.rows[rounds]]
-    found = np.zeros(target.n_rounds)
-    found[rounds] = unsupported * target.take(rounds).at(chosen) * model.at(rounds, chosen)
-    return found

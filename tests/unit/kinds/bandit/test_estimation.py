@@ -105,6 +105,8 @@ def test_estimate_without_the_logging_policy_then_plain_estimators_remain_and_th
         ({}, {"reward_model": "logistic", "r_min": 0, "r_max": 5}, "single_class_reward"),
         ({"user": None}, {"cluster_by": "user"}, "invalid_params"),
         ({}, {"r_min": 0.5, "r_max": 0.6}, "invalid_params"),
+        ({}, {"convolution": "knn", "selection": "fixed", "tau_target": 0}, "invalid_params"),
+        ({}, {"convolution": "knn", "tau_logging": 2.5}, "invalid_params"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -180,3 +182,44 @@ def _without_action(log: BanditLog, action: int) -> policies.Policy:
     policy = policies.dense(values / values.sum(axis=1, keepdims=True), log.logging.index)
     assert not support_of(policy).complete
     return policy
+
+
+def by_position(log: BanditLog, **params: typing.Any) -> tuple[list[typing.Any], typing.Any]:
+    found = run(log, estimators=["snips"], **params)
+    table = next((one for one in found.tables if one.name == "positions"), None)
+    return json.loads(found.files["estimates.json"])["targets"]["target"]["positions"], table
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_positions_when_logged_then_each_is_what_its_own_rounds_alone_say(log, known):
+    position = np.random.default_rng(0).integers(0, 3, log.n).astype(np.int32)
+    placed = replace(log, position=position, reward=log.reward * (position == 0))
+    placed = placed if known else replace(placed, logging=None)
+    # At a fixed smoothing a log of the position's rounds alone must give the same.
+    fixed = {"selection": "fixed", "tau_target": 3, "convolution": "knn"} if known else {}
+    name = "pc_snips" if known else "snips"
+    rows, table = by_position(placed, **fixed)
+    assert [row["position"] for row in rows] == [0, 1, 2]
+    assert len(table.rows) == 3
+    for row in rows:
+        rounds = np.flatnonzero(position == row["position"])
+        alone = json.loads(run(placed.take(rounds), estimators=[name], **fixed).files["estimates.json"])
+        want = alone["targets"]["target"]["estimates"][1]
+        assert row["rounds"] == len(rounds)
+        assert row["logged"] == pytest.approx(placed.reward[rounds].mean())
+        assert row["interval"]["value"] == pytest.approx(want["value"], rel=1e-12)
+        assert row["interval"]["low"] == pytest.approx(want["low"], rel=1e-9)
+        assert row["worth"] == pytest.approx(want["policy_ess"] if known else want["ess"], rel=1e-9)
+    assert rows[0]["interval"]["low"] > 0
+    assert rows[1]["interval"]["value"] == rows[2]["logged"] == 0
+
+
+def test_positions_when_few_rounds_or_too_many_positions_then_there_is_no_value(log):
+    position = np.where(np.arange(log.n) < 20, 5, 1).astype(np.int32)
+    rows, _ = by_position(replace(log, position=position))
+    assert [(row["position"], row["rounds"], row["interval"] is None) for row in rows] == [
+        (1, log.n - 20, False),
+        (5, 20, True),
+    ]
+    for positions in (np.zeros(log.n, np.int32), np.arange(log.n, dtype=np.int32) % 51):
+        assert by_position(replace(log, position=positions)) == ([], None)

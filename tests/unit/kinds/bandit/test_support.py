@@ -9,14 +9,11 @@ from scipy import sparse
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimators.per_round import Terms
 from worker.kinds.bandit.policies import Policy, ScorerTable, SparseTable, dense, epsilon_greedy, uniform
+from worker.kinds.bandit.remedies import extrapolate_reward, missing_reward, restrict_actions, restrict_policy
 from worker.kinds.bandit.support import (
     Support,
     bounds,
     detect,
-    extrapolate_reward,
-    missing_reward,
-    restrict_actions,
-    restrict_policy,
     support_from_pairs,
     support_of,
     support_of_log,

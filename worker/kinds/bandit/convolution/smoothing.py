@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.kinds.bandit.policies import BLOCK_BYTES, Floats, Policy, SparseTable
+from worker.kinds.bandit.policies import BLOCK_BYTES, Floats, Policy, SparseTable, release
 
 Normalize = Literal["mass", "mean"]
 _ENTRIES = 500_000  # support entries a chunk of rounds may hold
@@ -98,6 +98,7 @@ def _sparse(path: Convolution, table: SparseTable, rows: NDArray[np.integer], ac
             place = np.arange(len(owner)) + np.repeat(starts[lo:hi] - first, size[lo:hi])
         others, mass = table.entries.indices[place], table.entries.data[place].astype(np.float64)
         smoothed[:, lo:hi] = path.entries(actions[lo:hi][owner], others, mass, owner, int(hi - lo))
+        release(table.entries)
     if table.floor is not None:
         smoothed += path.row_sums()[:, actions] * table.floor[rows].astype(np.float64)
     return smoothed

@@ -14,25 +14,19 @@ from worker.kinds.bandit import intervals
 from worker.kinds.bandit.convolution.weights import PathWeights, path_weights
 from worker.kinds.bandit.diagnostics import Diagnostics, Reliability, diagnose, effective_size
 from worker.kinds.bandit.estimation.params import EstimateParams, EstimatorName
+from worker.kinds.bandit.estimation.positions import AtPosition, at_positions
 from worker.kinds.bandit.estimation.prepare import Prepared
 from worker.kinds.bandit.estimation.special_weights import special_terms
 from worker.kinds.bandit.estimators import ESTIMATORS, Estimator, PerRound, Terms
 from worker.kinds.bandit.estimators.importance import snips
+from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.intervals import Difference, Interval
 from worker.kinds.bandit.policies import Floats, Policy
+from worker.kinds.bandit.remedies import extrapolate_reward, missing_reward, restrict_policy
 from worker.kinds.bandit.selection.default import LEAST_ESS, Selected, least_smoothing, select
 from worker.kinds.bandit.selection.policy_ess import Levels
 from worker.kinds.bandit.selection.slope import tuned
-from worker.kinds.bandit.support import (
-    Bounds,
-    Deficiency,
-    bounds,
-    detect,
-    extrapolate_reward,
-    missing_reward,
-    restrict_policy,
-    support_of_log,
-)
+from worker.kinds.bandit.support import Bounds, Deficiency, bounds, detect, support_of_log
 from worker.runtime.context import Context
 
 _BASE = {"pc_cips": "pc_ips", "pc_switch": "pc_dr", "pc_dros": "pc_dr", "pc_sgips": "pc_ips", "pc_sgdr": "pc_dr"}
@@ -41,7 +35,7 @@ _BASE = {"pc_cips": "pc_ips", "pc_switch": "pc_dr", "pc_dros": "pc_dr", "pc_sgip
 @dataclass(frozen=True)
 class Estimated:
     """One estimator's answer. `pess`: policy ESS of its weights, None where it has none; `taus`: smoothing of target
-    and logging policy; `hyper`: its own hyper-parameter."""
+    and logging policy; `setting`: its own hyper-parameter, or what it chose."""
 
     name: str
     label: str
@@ -50,7 +44,7 @@ class Estimated:
     pess: float | None
     ess: float | None
     taus: tuple[float, float] | None = None
-    hyper: tuple[str, float] | None = None
+    setting: tuple[str, float | str] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +66,7 @@ class TargetEstimate:
     reliability: Reliability
     left_out: Mapping[str, str]
     truth: float | None = None
+    positions: tuple[AtPosition, ...] = ()
 
 
 def estimate_target(
@@ -99,7 +94,7 @@ def estimate_target(
         unsupported=deficiency.mass,
         never_logged_mass=deficiency.never_logged_mass,
     )
-    rows, left_out = _rows(prepared, target, plain, weights, selected, params, ctx)
+    rows, left_out = _rows(prepared, name, target, plain, weights, selected, params, ctx)
     rows += _where_unsupported(prepared, target, plain, deficiency, params, ctx, pess)
     headline = _headline(prepared, plain, selected, params, pess, ctx)
     ctx.progress(2, 3, phase="estimate")
@@ -115,6 +110,7 @@ def estimate_target(
         reliability=diagnostics.reliability,
         left_out=left_out,
         truth=None if log.truth is None else log.truth.value(target, log.weight),
+        positions=at_positions(prepared, target, plain, weights, selected, params.alpha, ctx.seed),
     )
 
 
@@ -183,6 +179,7 @@ def _select_on_half(
 
 def _rows(
     prepared: Prepared,
+    target_name: str,
     target: Policy,
     plain: Terms,
     weights: PathWeights | None,
@@ -204,12 +201,12 @@ def _rows(
             terms = replace(plain, weight=level_weights)
             rows.append(_estimated(prepared, estimator, terms, pess, params, ctx, taus))
             continue
-        found = special_terms(prepared, target, estimator, plain, params, ctx)
+        found = special_terms(prepared, target_name, target, estimator, plain, params, ctx)
         if isinstance(found, str):
             left_out[name] = found
             continue
         pess = float(weights.pess[0]) if weights is not None and estimator.weights == "plain" else None
-        rows.append(_estimated(prepared, estimator, found, pess, params, ctx))
+        rows.append(_estimated(prepared, estimator, found.terms, pess, params, ctx, setting=found.setting))
     return rows, left_out
 
 
@@ -253,12 +250,12 @@ def _estimated(
     params: EstimateParams,
     ctx: Context,
     taus: tuple[float, float] | None = None,
+    setting: tuple[str, float | str] | None = None,
 ) -> Estimated:
     hyper = _hyper(estimator, terms, params)
     found = estimator(terms, hyper)
-    set_to = None
     if estimator.hyper is not None:
-        set_to = (estimator.hyper.name, estimator.hyper.default if hyper is None else hyper)
+        setting = (estimator.hyper.name, estimator.hyper.default if hyper is None else hyper)
     ess = None if estimator.weights == "none" else effective_size(terms.weight, terms.rounds)
     return Estimated(
         name=estimator.name,
@@ -268,7 +265,7 @@ def _estimated(
         pess=pess,
         ess=ess,
         taus=taus,
-        hyper=set_to,
+        setting=setting,
     )
 
 
@@ -380,7 +377,7 @@ class _OutOfFold:
 
     prepared: Prepared
 
-    def at(self, rounds: Floats, actions: Floats) -> Floats:
+    def at(self, rounds: Integers, actions: Integers, /) -> Floats:
         reward, found = self.prepared.reward, np.empty(len(rounds))
         fold = reward.fold[rounds]
         for number, model in enumerate(reward.models):

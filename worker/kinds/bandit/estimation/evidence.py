@@ -126,6 +126,7 @@ def _estimates(prepared: Prepared, found: list[TargetEstimate], params: Estimate
                 "over_logging": asdict(one.over_logging),
                 "left_out": dict(one.left_out),
                 "truth": one.truth,
+                "positions": [asdict(place) for place in one.positions],
             }
             for one in found
         },
@@ -140,7 +141,7 @@ def _estimate(row: Estimated) -> dict[str, Any]:
         "policy_ess": row.pess,
         "ess": row.ess,
         "tau": None if row.taus is None else {"target": row.taus[0], "logging": row.taus[1]},
-        "setting": None if row.hyper is None else {row.hyper[0]: row.hyper[1]},
+        "setting": None if row.setting is None else {row.setting[0]: row.setting[1]},
     }
 
 

@@ -63,6 +63,18 @@ class EstimateParams(BaseModel):
     reward_model: Literal["auto", "ridge", "logistic", "gbdt", "mlp", "none"] = Field(
         "auto", description="Model of the reward for dm, dr and sndr; auto: logistic for 0/1 rewards, ridge otherwise."
     )
+    offcem_model: Literal["one_step", "two_step"] = Field(
+        "two_step",
+        description="Model inside `offcem`. two_step: differences of rewards inside a cluster are fitted to pairs of "
+        "rounds of one user (of one context without users), the rest to what remains; without such pairs one "
+        "regression. one_step: the reward model.",
+    )
+    mips_embedding: Literal["finest", "hierarchy", "selected"] = Field(
+        "finest",
+        description="Groups of actions for mips, snmips and mdr. finest: the finest level of the hierarchy, else a cut "
+        "tree of the embeddings; hierarchy: all levels at once, without a hierarchy all columns of the embeddings that "
+        "hold few whole numbers; selected: those of them that SLOPE++ keeps, which looks at the rewards.",
+    )
     folds: int = Field(3, ge=1, le=10, description="Folds of cross-fitting; 1 fits and predicts on the same rounds.")
     ci: Literal["floored", "normal", "student", "bootstrap", "bernstein", "hoeffding"] = Field(
         "floored", description="Kind of interval; floored is the normal one, never narrower than the policy ESS allows."

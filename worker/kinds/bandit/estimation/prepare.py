@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -18,6 +18,7 @@ from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.policies import Policy
 from worker.kinds.bandit.reward_models import evidence_ridge, gbdt, logistic, mlp, none, ridge
 from worker.kinds.bandit.reward_models.crossfit import CrossFitted, Fit, crossfit
+from worker.kinds.bandit.reward_models.pairwise import TwoStep
 from worker.runtime.context import Context
 from worker.runtime.errors import JobError
 
@@ -35,7 +36,8 @@ FITS: dict[str, Fit] = {
 class Prepared:
     """`path`: the smoothing path, of the identity alone where nothing says which actions are near; None without a
     logging policy. `smooths`: whether it really smooths. `labels` (A,): groups of actions for MIPS and OffCEM.
-    `reward`: the chosen model, cross-fitted; `judge`: the evidence-chosen one that the default selector listens to.
+    `reward`: the chosen model, cross-fitted; `judge`: the evidence-chosen one that the default selector listens to;
+    `clusters`: the two-step model of OffCEM, where it was asked for.
     """
 
     log: BanditLog
@@ -47,6 +49,7 @@ class Prepared:
     reward: CrossFitted
     judge: CrossFitted | None
     reward_range: tuple[float, float] | None
+    clusters: CrossFitted | None = None
 
 
 def rounds_to_use(log: BanditLog, params: EstimateParams, *, learnt: bool, ctx: Context) -> BanditLog:
@@ -79,17 +82,23 @@ def prepare(log: BanditLog, targets: Mapping[str, Policy], params: EstimateParam
     """Build the path and fit the models."""
     family = _family(log, params)
     path, smooths = _path(log, family, params, ctx)
-    with ctx.share(0, 2, phase="reward model"):
+    labels = groups_of(log)
+    with ctx.share(0, 3, phase="reward model"):
         model = _model_name(log, params)
         reward = crossfit(log, FITS[model], targets, params.folds, ctx.seed, ctx)
+    clusters = None
+    wanted = "offcem" in params.estimators and params.offcem_model == "two_step"
+    if wanted and labels is not None and log.logging is not None:
+        with ctx.share(1, 3, phase="reward model"):
+            clusters = crossfit(log, TwoStep(labels), targets, params.folds, ctx.seed, ctx)
     judge = None
     if smooths and params.selection == "policy_ess" and (log.contexts.shape[1] or log.embeddings is not None):
-        with ctx.share(1, 2, phase="reward model"):
+        with ctx.share(2, 3, phase="reward model"):
             judge = evidence_ridge.crossfit(log, targets, params.folds, ctx.seed, ctx)
     if reward.in_sample:
         ctx.warn("With folds = 1 the reward model predicts the rounds it was fitted to, which flatters DM and DR.")
     bounds = _declared(log, params)
-    return Prepared(log, path, smooths, family, groups_of(log), model, reward, judge, bounds)
+    return Prepared(log, path, smooths, family, labels, model, reward, judge, bounds, clusters)
 
 
 def groups_of(log: BanditLog) -> NDArray[np.int32] | None:
@@ -137,11 +146,29 @@ def _path(log: BanditLog, family: str, params: EstimateParams, ctx: Context) -> 
         normalize=params.normalize,
         device=ctx.device,
     )
-    given = {tau for tau in (params.tau_target, params.tau_logging) if tau is not None}
-    if len(given) == 2 or (given and params.selection == "fixed"):
-        return build(taus=tuple(sorted(given))), True
-    path = build()
-    return (build(taus=tuple(sorted({*path.taus[1:], *given}))) if given else path), True
+    return _with_given(build, params, own_levels=family == "tree" and log.hierarchy is not None), True
+
+
+def _with_given(build: Callable[..., Convolution], params: EstimateParams, *, own_levels: bool) -> Convolution:
+    """The path with the amounts of smoothing that were asked for; `own_levels`: it has its own and no others."""
+    asked = {"tau_target": params.tau_target, "tau_logging": params.tau_logging}
+    given = {tau for tau in asked.values() if tau is not None}
+    if given and not own_levels and (len(given) == 2 or params.selection == "fixed"):
+        path = build(taus=tuple(sorted(given)))
+    else:
+        path = build()
+        if given and not own_levels:
+            path = build(taus=tuple(sorted({*path.taus[1:], *given})))
+    for name, tau in asked.items():
+        if tau is not None and tau not in path.taus:
+            raise JobError(
+                "invalid_params",
+                f"{name} is {tau:g}, which is no amount of smoothing of the convolution {path.family}.",
+                hint=f"Here it has {', '.join(f'{known:g}' for known in path.taus)}"
+                + ("." if own_levels else "; knn takes whole numbers of neighbours from 1, tree of groups from 1."),
+                pointer=f"/params/{name}",
+            )
+    return path
 
 
 def _model_name(log: BanditLog, params: EstimateParams) -> str:

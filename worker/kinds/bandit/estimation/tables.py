@@ -18,6 +18,7 @@ def all_tables(prepared: Prepared, found: list[TargetEstimate], logging: Estimat
     """Every table that has rows."""
     built = (
         estimates(found, logging),
+        positions(found),
         comparisons(prepared, found, logging, alpha),
         support(found),
         weights(found),
@@ -64,6 +65,42 @@ def estimates(found: list[TargetEstimate], logging: Estimated) -> Table:
         heading="Estimates",
         group="target",
         highlight=tuple(stressed),
+    )
+
+
+def positions(found: list[TargetEstimate]) -> Table:
+    """Value of every target at every position, measured on the rounds of that position alone."""
+    rows: list[Row] = []
+    for one in found:
+        for place in one.positions:
+            row: Row = {"target": one.name, "position": place.position, "n": place.rounds, "logged": place.logged}
+            if place.interval is not None:
+                span = place.interval
+                row |= {"value": span.value, "low": span.low, "high": span.high, "worth": place.worth}
+            rows.append(row)
+    unit = "reward a round"
+    spans = [place.interval.half_width for one in found for place in one.positions if place.interval is not None]
+    decimals = decimals_of(min(spans)) if spans else 3
+    return Table(
+        "positions",
+        "What every target policy would have earned at each position",
+        (
+            Column("target", "Target policy", "text"),
+            Column("position", "Position", decimals=0),
+            Column("n", "n", unit="rounds", decimals=0),
+            Column("value", "Value", unit=unit, decimals=decimals, interval=("low", "high")),
+            Column("low", "Low", unit=unit, decimals=decimals),
+            Column("high", "High", unit=unit, decimals=decimals),
+            Column("logged", "As logged", unit=unit, decimals=decimals),
+            Column("worth", "Effective sample size", unit="rounds", decimals=1),
+        ),
+        tuple(rows),
+        note="Self-normalised IPS on the rounds of one position, smoothed as for all rounds; the verdict pools all "
+        "positions. Below an effective sample size of 1 no interval is known to hold; positions of fewer than 30 "
+        "rounds have no value.",
+        heading="Positions",
+        group="target",
+        folded=True,
     )
 
 
@@ -233,11 +270,15 @@ def _row(one: Estimated, earned: float) -> Row:
         "high": one.interval.high,
         "relative": 100 * one.interval.value / earned if earned > 0 else None,
         "tau": "" if one.taus is None else _taus(one.taus),
-        "setting": "" if one.hyper is None else f"{one.hyper[0]} {one.hyper[1]:g}",
+        "setting": "" if one.setting is None else _setting(*one.setting),
         "pess": one.pess,
         "ess": one.ess,
         "interval": one.interval.method,
     }
+
+
+def _setting(name: str, value: float | str) -> str:
+    return f"{name} {value}" if isinstance(value, str) else f"{name} {value:g}"
 
 
 def _taus(taus: tuple[float, float]) -> str:

@@ -26,6 +26,7 @@ from worker.kinds.bandit.policies import BLOCK_BYTES, Floats, Policy
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
+_ALL_SUBSETS = 6  # dimensions; 63 candidates, each a pass over the policies
 Given = Sequence[Floats]  # p_d(e_d|a) for every dimension d: (A, K_d)
 
 
@@ -184,41 +185,40 @@ def select_embedding(
     *,
     half_width: Callable[[PerRound], float],
     estimator: Callable[[Terms], PerRound] = ips,
+    nested: bool = False,
 ) -> tuple[PerRound, tuple[int, ...]]:
     """The embedding dimensions for MIPS by SLOPE++ (section 5 of Saito, Joachims 2022): estimate, kept dimensions.
 
-    Every non-empty subset is a candidate (up to 10 dimensions; above, one dimension is dropped at a time, always the
-    one that leaves the narrowest interval). Candidates go from the widest interval to the narrowest;
-    `slope(theta, width)` gives the index of the last accepted one. obp 0.5.7 returns the estimate *before* the last
-    accepted when no candidate fails; ours the accepted one.
+    Every non-empty subset is a candidate (up to 6 dimensions; above, one dimension is dropped at a time, always the
+    one that leaves the narrowest interval). `nested` dimensions say no more together than the finest of them, so each
+    alone is a candidate. Candidates go from the widest interval to the narrowest; `slope(theta, width)` gives the
+    index of the last accepted one. obp 0.5.7 returns the estimate *before* the last accepted when no candidate fails;
+    ours the accepted one.
     """
-    if dimensions <= 10:
-        subsets = [s for size in range(dimensions, 0, -1) for s in combinations(range(dimensions), size)]
-        found = [(s, estimator(replace(terms, weight=weight_of(s)))) for s in subsets]
+
+    def measured(subset: tuple[int, ...]) -> _Candidate:
+        estimate = estimator(replace(terms, weight=weight_of(subset)))
+        return _Candidate(subset, estimate.value, half_width(estimate))  # not the estimate: it holds every round
+
+    every = tuple(range(dimensions))
+    if nested:
+        found = [measured((d,)) for d in every]
+    elif dimensions <= _ALL_SUBSETS:
+        found = [measured(s) for size in range(dimensions, 0, -1) for s in combinations(every, size)]
     else:
-        found = _dropping_one_by_one(terms, dimensions, weight_of, half_width, estimator)
-    widths = np.array([half_width(estimate) for _, estimate in found])
-    order = np.argsort(-widths, kind="stable")
-    theta = np.array([found[i][1].value for i in order])
-    kept, estimate = found[order[slope(theta, widths[order])]]
-    return estimate, kept
+        found = [measured(every)]
+        while len(left := found[-1].subset) > 1:
+            found.append(min((measured(s) for s in combinations(left, len(left) - 1)), key=lambda one: one.width))
+    found.sort(key=lambda one: -one.width)
+    kept = found[slope(np.array([one.value for one in found]), np.array([one.width for one in found]))].subset
+    return estimator(replace(terms, weight=weight_of(kept))), kept
 
 
-def _dropping_one_by_one(
-    terms: Terms,
-    dimensions: int,
-    weight_of: Callable[[tuple[int, ...]], Floats],
-    half_width: Callable[[PerRound], float],
-    estimator: Callable[[Terms], PerRound],
-) -> list[tuple[tuple[int, ...], PerRound]]:
-    subset = tuple(range(dimensions))
-    found = [(subset, estimator(replace(terms, weight=weight_of(subset))))]
-    while len(subset) > 1:
-        smaller = [tuple(k for k in subset if k != d) for d in subset]
-        tried = [(s, estimator(replace(terms, weight=weight_of(s)))) for s in smaller]
-        found.append(min(tried, key=lambda item: half_width(item[1])))
-        subset = found[-1][0]
-    return found
+@dataclass(frozen=True)
+class _Candidate:
+    subset: tuple[int, ...]
+    value: float
+    width: float
 
 
 @dataclass(frozen=True)

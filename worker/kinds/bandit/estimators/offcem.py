@@ -1,7 +1,8 @@
 """OffCEM: weights of action clusters, and a reward model for what differs inside them (Saito, Ren, Joachims 2023).
 
 V = mean(dm_f + w_c (r - f_a)) with w_c from `group_ips.group_weight`. It is unbiased when f preserves reward
-differences inside clusters. One step: f is any reward model. Two steps: `reward_models.pairwise`.
+differences inside clusters. One step: f is any reward model. Two steps: `reward_models.pairwise`, the default of
+estimates, since a model of both parts at once trades the differences for the larger effect of the clusters.
 """
 
 from __future__ import annotations

@@ -21,6 +21,14 @@ from worker.kinds.bandit.reward_models.fitted import Pointwise
 from worker.runtime.context import Context
 
 _CHUNK = 65_536
+_BATCHES = 1000  # an epoch at most: a million pairs are learnt from larger batches, not for an hour
+
+
+@dataclass(frozen=True)
+class Clusterwise(Pointwise):
+    """The fitted f; `steps`: 2, or 1 where there were too few pairs."""
+
+    steps: int = 2
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class TwoStep:
 
     def __call__(
         self, log: BanditLog, rounds: Integers, *, weight: Floats | None = None, ctx: Context | None = None
-    ) -> Pointwise:
+    ) -> Clusterwise:
         """Fit h on pairs, then g on r - h; predictions are f = g + h."""
         ctx = Context() if ctx is None else ctx
         weight = log.round_weight[rounds] if weight is None else weight
@@ -73,7 +81,7 @@ class TwoStep:
                 f = f + _predict(h, features.h, u, a)
             return f.double().cpu().numpy()
 
-        return Pointwise(log.rows, log.n_actions, predict)
+        return Clusterwise(log.rows, log.n_actions, predict, 2 if paired else 1)
 
     def _fit_differences(
         self,
@@ -105,7 +113,7 @@ class TwoStep:
         optimiser = torch.optim.AdamW(model.parameters(), lr=self.rate, weight_decay=self.decay)
         schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.95)
         for epoch in range(self.epochs):
-            batches = torch.randperm(size).split(self.batch)
+            batches = torch.randperm(size).split(max(self.batch, -(-size // _BATCHES)))
             for i, part in enumerate(batches):
                 optimiser.zero_grad()
                 loss(part).backward()

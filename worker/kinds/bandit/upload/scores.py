@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from worker.kinds.bandit.policies import DenseTable, Policy, ScorerTable, SparseTable, Table, epsilon_greedy
-from worker.kinds.bandit.policy_files import RawPolicy, Surroundings, compact, table_of
+from worker.kinds.bandit.policy_files import compact
+from worker.kinds.bandit.upload.policy import RawPolicy, Surroundings, table_of
 from worker.runtime.errors import JobError
 
 

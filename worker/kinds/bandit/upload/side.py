@@ -16,14 +16,13 @@ from worker.ingest.detected import Detected
 from worker.ingest.limits import Meter
 from worker.ingest.sources import ZIP, Source
 from worker.ingest.unsafe import refuse_unsafe
-from worker.kinds.bandit import policy_files
-from worker.kinds.bandit.policy_files import RawPolicy
 from worker.kinds.bandit.upload.actions import Actions, place_rows
 from worker.kinds.bandit.upload.arrays import Arrays, open_arrays
 from worker.kinds.bandit.upload.dictionary import matrix
 from worker.kinds.bandit.upload.features import Arrow, Feature, encode, fill_missing
 from worker.kinds.bandit.upload.log_table import as_feature, is_category
 from worker.kinds.bandit.upload.options import IngestOptions
+from worker.kinds.bandit.upload.policy import RawPolicy, read_arrays, read_table
 from worker.kinds.bandit.upload.tables import ALIASES, Content, read_columns, roles_of
 from worker.runtime.errors import JobError
 
@@ -183,12 +182,10 @@ def read_policies(
     for side in sides:
         arrays = opened(side.source, meter)
         if arrays is not None:
-            raw = policy_files.read_arrays(side.source.name, arrays)
+            raw = read_arrays(side.source.name, arrays)
         else:
             detected = detect_table(side.source, meter)
-            raw = policy_files.read_table(
-                side.source.name, detected, meter, round_ids=round_ids, support=side.role == "support"
-            )
+            raw = read_table(side.source.name, detected, meter, round_ids=round_ids, support=side.role == "support")
         found[side.role, side.name] = raw
         report()
     return found
