@@ -33,6 +33,7 @@ from worker.kinds.bandit import canonical
 from worker.kinds.bandit.convolution import convolution
 from worker.kinds.bandit.convolution.weights import path_weights
 from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.deficiency import detect
 from worker.kinds.bandit.diagnostics import diagnose
 from worker.kinds.bandit.estimation.estimate import estimate_target
 from worker.kinds.bandit.estimation.params import EstimateParams
@@ -42,7 +43,6 @@ from worker.kinds.bandit.estimators.group_ips import group_weight
 from worker.kinds.bandit.policies import Policy, SparseTable
 from worker.kinds.bandit.reward_models import ridge
 from worker.kinds.bandit.reward_models.crossfit import crossfit
-from worker.kinds.bandit.support import detect
 from worker.runtime.context import Context
 
 ROUNDS, ACTIONS, LISTED = 1_000_000, 100_000, 20

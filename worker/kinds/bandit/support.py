@@ -1,27 +1,18 @@
-"""Deficient support: actions the logging policy never takes, and what they hide.
+"""The actions a logging policy may take, and a target's mass outside of them.
 
-U(x) = {a : mu(a|x) = 0}. Importance weighting sees nothing of the target's mass there, so its bias is minus the missed
-reward, E_x sum_{a in U(x)} pi(a|x) q(x,a), and E[w] = 1 - m with m the unsupported mass. What can be done
-about it is in `worker.kinds.bandit.remedies`. Sums over actions go through the supported actions of each row or through
-blocks; rounds x actions is never formed.
+Sums over actions go through the supported actions of each row or through blocks; rounds x actions is never formed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from worker.kinds.bandit.estimators.per_round import PerRound, Terms
 from worker.kinds.bandit.policies import BLOCK_BYTES, DenseTable, Policy, ScorerTable, SparseTable, Table, release
-from worker.runtime.errors import JobError
-
-if TYPE_CHECKING:
-    from worker.kinds.bandit.dataset import BanditLog
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.integer]
@@ -125,13 +116,6 @@ def support_from_pairs(
     return Support(pairs, np.diff(pairs.indptr) == n_actions, index)
 
 
-def support_of_log(log: BanditLog) -> Support | None:
-    """The declared support of a log, or that of its logging policy; None when neither is known."""
-    if log.support is not None:
-        return log.support
-    return None if log.logging is None else support_of(log.logging)
-
-
 def unsupported_mass(target: Policy, support: Support) -> Floats:
     """u_i = sum_a pi(a|x_i) 1[mu(a|x_i) = 0] of every round (n,), summed once a distinct pair of contexts."""
     if support.complete:
@@ -150,80 +134,6 @@ def unsupported_mass(target: Policy, support: Support) -> Floats:
             missed = totals[mine] - np.bincount(owner, inside, minlength=len(mine))
             found[part] = np.where(support.everything[its], 0.0, np.maximum(missed, 0.0))
     return found[back]
-
-
-@dataclass(frozen=True)
-class Deficiency:
-    """How much of a target policy the log cannot see.
-
-    `mass` (n,): unsupported mass of every round, None when only logged propensities are known; then the proxies speak:
-    `shortfall` = 1 - mean(w) estimates m (`shortfall_se` its standard error), and `never_logged_mass`, the target's
-    mass on actions that no round took at all, is no more than a hint, since such an action may have been possible.
-    """
-
-    mass: Floats | None
-    mean: float
-    shortfall: float
-    shortfall_se: float
-    never_logged: int
-    never_logged_mass: float
-
-    @property
-    def known(self) -> bool:
-        """Whether the support is known, so that `mean` is exact and not the proxy."""
-        return self.mass is not None
-
-
-def detect(log: BanditLog, target: Policy, ratio: Floats | None = None) -> Deficiency:
-    """Measure the unsupported mass of a target policy on a log, or its proxies where the support is unknown.
-
-    `ratio` (n,): the plain weights, where the caller has them already.
-    """
-    if ratio is None:
-        ratio = target.at(log.action) / log.propensity
-    weight = PerRound(np.zeros(log.n), ratio, rounds=log.weight)
-    tried = np.bincount(log.action, minlength=log.n_actions) > 0
-    unseen = target.times((~tried).astype(np.float64)[:, None])[:, 0]
-    support = support_of_log(log)
-    mass = None if support is None else unsupported_mass(target, support)
-    return Deficiency(
-        mass=mass,
-        mean=max(0.0, 1.0 - weight.value) if mass is None else weight.mean(mass),
-        shortfall=1.0 - weight.value,
-        shortfall_se=weight.se,
-        never_logged=int((~tried).sum()),
-        never_logged_mass=weight.mean(unseen),
-    )
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """The interval every value of which fits the log: E[IPS] + r_min m to E[IPS] + r_max m, with its rounds."""
-
-    low: PerRound
-    high: PerRound
-    mass: float
-
-    def widened(self, z: float = 1.959963984540054) -> tuple[float, float]:
-        """The bounds moved out by z standard errors each: covers the whole identified interval, so is conservative."""
-        return self.low.value - z * self.low.se, self.high.value + z * self.high.se
-
-
-def bounds(terms: Terms, mass: Floats, reward_range: tuple[float, float] | None) -> Bounds:
-    """Partial identification of V(pi) from weights and unsupported mass (n,), assuming rewards in a declared range.
-
-    Raises `JobError` reward_bounds_required without a range: the largest reward seen says nothing of the unseen.
-    """
-    if reward_range is None:
-        raise JobError(
-            "reward_bounds_required",
-            "Bounds under deficient support need the range that rewards can have.",
-            hint="Declare r_min and r_max.",
-            pointer="/params/r_min",
-        )
-    seen = terms.weight * terms.reward
-    low, high = (PerRound(mass * end, seen, rounds=terms.rounds) for end in reward_range)
-    return Bounds(low, high, low.mean(mass))
 
 
 # Rows, pairs and entries

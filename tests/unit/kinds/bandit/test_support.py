@@ -7,18 +7,11 @@ import pytest
 from scipy import sparse
 
 from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.deficiency import bounds, detect, support_of_log
 from worker.kinds.bandit.estimators.per_round import Terms
 from worker.kinds.bandit.policies import Policy, ScorerTable, SparseTable, dense, epsilon_greedy, uniform
 from worker.kinds.bandit.remedies import extrapolate_reward, missing_reward, restrict_actions, restrict_policy
-from worker.kinds.bandit.support import (
-    Support,
-    bounds,
-    detect,
-    support_from_pairs,
-    support_of,
-    support_of_log,
-    unsupported_mass,
-)
+from worker.kinds.bandit.support import Support, support_from_pairs, support_of, unsupported_mass
 from worker.runtime.errors import JobError
 
 MU = np.array([[0.5, 0.5, 0], [0, 0.4, 0.6], [1, 0, 0], [0.25, 0.25, 0.5]])

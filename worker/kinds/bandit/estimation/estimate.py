@@ -12,6 +12,7 @@ import numpy as np
 
 from worker.kinds.bandit import intervals
 from worker.kinds.bandit.convolution.weights import PathWeights, path_weights
+from worker.kinds.bandit.deficiency import Bounds, Deficiency, bounds, detect, support_of_log
 from worker.kinds.bandit.diagnostics import Diagnostics, Reliability, diagnose, effective_size
 from worker.kinds.bandit.estimation.params import EstimateParams, EstimatorName
 from worker.kinds.bandit.estimation.positions import AtPosition, at_positions
@@ -26,7 +27,6 @@ from worker.kinds.bandit.remedies import extrapolate_reward, missing_reward, res
 from worker.kinds.bandit.selection.default import LEAST_ESS, Selected, least_smoothing, select
 from worker.kinds.bandit.selection.policy_ess import Levels
 from worker.kinds.bandit.selection.slope import tuned
-from worker.kinds.bandit.support import Bounds, Deficiency, bounds, detect, support_of_log
 from worker.runtime.context import Context
 
 _BASE = {"pc_cips": "pc_ips", "pc_switch": "pc_dr", "pc_dros": "pc_dr", "pc_sgips": "pc_ips", "pc_sgdr": "pc_dr"}

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.deficiency import support_of_log
 from worker.kinds.bandit.policies import BLOCK_BYTES, DenseTable, Policy, ScorerTable, SparseTable
 from worker.kinds.bandit.remedies import restrict_actions
-from worker.kinds.bandit.support import support_of_log
 from worker.numerics.npz import write_npz
 from worker.runtime.errors import JobError
 

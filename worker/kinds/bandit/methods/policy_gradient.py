@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.deficiency import support_of_log
 from worker.kinds.bandit.learning import per_action, select
 from worker.kinds.bandit.learning.minsup import in_support_value
 from worker.kinds.bandit.learning.models import PolicyModel, Shape, build
@@ -32,7 +33,6 @@ from worker.kinds.bandit.learning.training_set import Modelled, Standard, Traini
 from worker.kinds.bandit.learning.two_stage import TWO_STAGES_FROM, best_actions, likelihood_step, with_candidates
 from worker.kinds.bandit.reward_models import gbdt, logistic, mlp, ridge
 from worker.kinds.bandit.reward_models.fitted import FittedReward
-from worker.kinds.bandit.support import support_of_log
 from worker.numerics.gumbel import mix
 from worker.runtime.context import Context
 from worker.runtime.errors import JobError
