@@ -13,7 +13,7 @@ from worker.kinds.bandit import bundle, canonical, ingest, judge
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.evaluate_params import EvaluateParams
 from worker.kinds.bandit.learning.policy_artefact import LearntPolicy
-from worker.kinds.bandit.rounds_summary import RoundsSummary
+from worker.kinds.bandit.rounds.summary import RoundsSummary
 
 
 class BanditKind:

@@ -22,7 +22,7 @@ from pyarrow import parquet
 from worker.kinds.bandit import canonical
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.learning.policy_artefact import LearntPolicy
-from worker.kinds.bandit.rounds_summary import RoundsSummary
+from worker.kinds.bandit.rounds.summary import RoundsSummary
 
 FORMAT = "distillery-rounds"
 VERSION = 1

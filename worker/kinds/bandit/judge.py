@@ -6,7 +6,7 @@ from worker.evidence.findings import Findings
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.evaluate_params import EvaluateParams
 from worker.kinds.bandit.learning.policy_artefact import LearntPolicy
-from worker.kinds.bandit.rounds_summary import RoundsSummary
+from worker.kinds.bandit.rounds.summary import RoundsSummary
 from worker.runtime.context import Context
 
 
@@ -14,7 +14,7 @@ def judge(data: BanditLog, made: LearntPolicy | RoundsSummary, params: EvaluateP
     """Measure what was delivered on rounds it was not made of."""
     # Both learn policies and so need torch, which loading a dataset does not.
     from worker.kinds.bandit.learning.evidence import judge_policy
-    from worker.kinds.bandit.rounds_evidence import judge_rounds
+    from worker.kinds.bandit.rounds.evidence import judge_rounds
 
     if isinstance(made, LearntPolicy):
         return judge_policy(data, made, params, ctx)

@@ -1,6 +1,7 @@
 """What can be done about actions that the logging policy never takes: three remedies (arXiv:2006.09438).
 
-Restrict the actions, extrapolate the reward, restrict the policy; `worker.kinds.bandit.deficiency` says what is missing.
+Restrict the actions, extrapolate the reward, restrict the policy.
+`worker.kinds.bandit.deficiency` says what is missing.
 """
 
 from __future__ import annotations

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from worker.kinds.bandit import policies
-from worker.kinds.bandit.coresets import (
+from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.rounds.coresets import (
     importance_rounds,
     stratified_rounds,
     top_reward_rounds,
     uniform_rounds,
 )
-from worker.kinds.bandit.dataset import BanditLog
 
 N, A = 400, 6
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.kinds.bandit import coresets
 from worker.kinds.bandit.dataset import BanditLog
-from worker.kinds.bandit.rounds_summary import RoundsSummary, rounds_in_budget, summary_of_rounds, training_part
+from worker.kinds.bandit.rounds import coresets
+from worker.kinds.bandit.rounds.summary import RoundsSummary, rounds_in_budget, summary_of_rounds, training_part
 from worker.kinds.bandit.targets import named_targets
 from worker.runtime.budget import Budget
 from worker.runtime.context import Context

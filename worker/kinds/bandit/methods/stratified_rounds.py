@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from worker.kinds.bandit import coresets
 from worker.kinds.bandit.dataset import BanditLog
-from worker.kinds.bandit.rounds_summary import RoundsSummary, rounds_in_budget, summary_of_rounds, training_part
+from worker.kinds.bandit.rounds import coresets
+from worker.kinds.bandit.rounds.summary import RoundsSummary, rounds_in_budget, summary_of_rounds, training_part
 from worker.runtime.budget import Budget
 from worker.runtime.context import Context
 from worker.runtime.registry import method

@@ -1,7 +1,7 @@
 """Judge rounds that stand for a log: chosen earlier by a `select` method, or chosen elsewhere and uploaded.
 
 Nothing is computed here. Every summary that leaves the service is judged on the way out, so handing the given one on
-unchanged is the whole method; the protocol is in `worker.kinds.bandit.rounds_evidence`: a policy learnt on the kept
+unchanged is the whole method; the protocol is in `worker.kinds.bandit.rounds.evidence`: a policy learnt on the kept
 rounds against one learnt on all, on held-out rounds, with the same estimator and a paired interval.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from worker.kinds.bandit.dataset import BanditLog
-from worker.kinds.bandit.rounds_summary import RoundsSummary
+from worker.kinds.bandit.rounds.summary import RoundsSummary
 from worker.runtime.context import Context
 from worker.runtime.errors import JobError
 from worker.runtime.registry import method

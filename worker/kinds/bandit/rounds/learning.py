@@ -11,7 +11,7 @@ import numpy as np
 from worker.evidence.measurements import Plot, Series
 from worker.evidence.table import Cell, Column, Table
 from worker.evidence.wording import number
-from worker.kinds.bandit import coresets, intervals
+from worker.kinds.bandit import intervals
 from worker.kinds.bandit.dataset import TEST, TRAIN, VALIDATION, BanditLog
 from worker.kinds.bandit.estimation.wording import signed, with_interval
 from worker.kinds.bandit.estimators import PerRound, Terms
@@ -24,7 +24,8 @@ from worker.kinds.bandit.learning.policy_artefact import LearntPolicy
 from worker.kinds.bandit.methods.policy_gradient import PolicyGradientParams, policy_gradient
 from worker.kinds.bandit.reward_models import ridge
 from worker.kinds.bandit.reward_models.crossfit import crossfit
-from worker.kinds.bandit.rounds_summary import RoundsSummary
+from worker.kinds.bandit.rounds import coresets
+from worker.kinds.bandit.rounds.summary import RoundsSummary
 from worker.runtime.context import Context
 
 FOLDS = 3

@@ -16,14 +16,15 @@ from worker.evidence.findings import Findings, KeyFigure, Tone
 from worker.evidence.measurements import Plot, Series
 from worker.evidence.table import Cell, Column, Table
 from worker.evidence.wording import number, share
-from worker.kinds.bandit import coresets, intervals, policies
+from worker.kinds.bandit import intervals, policies
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimators import PerRound, Terms
 from worker.kinds.bandit.estimators.importance import snips
 from worker.kinds.bandit.evaluate_params import EvaluateParams
 from worker.kinds.bandit.policies import Policy
-from worker.kinds.bandit.rounds_learning import Learnt, learn_and_judge
-from worker.kinds.bandit.rounds_summary import RoundsSummary, training_part
+from worker.kinds.bandit.rounds import coresets
+from worker.kinds.bandit.rounds.learning import Learnt, learn_and_judge
+from worker.kinds.bandit.rounds.summary import RoundsSummary, training_part
 from worker.runtime.context import Context
 from worker.runtime.errors import JobError
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from worker.kinds.bandit.coresets import Floats, Pick
 from worker.kinds.bandit.dataset import TRAIN, BanditLog
+from worker.kinds.bandit.rounds.coresets import Floats, Pick
 from worker.runtime.budget import resolve
 from worker.runtime.context import Context
 
