@@ -18,7 +18,8 @@ from tests.service import Service
 
 __all__ = ["measured", "pytest_addoption", "pytest_configure"]
 
-PARAMS = {"budget": 40, "steps": 150, "validate_every": 25, "row_mass": 12, "draws": 1, "tau": 3.0, "patience": 5000}
+# Some four seconds of steps: what is seen of them is half a second old, and all kills are meant to come before the end.
+PARAMS = {"budget": 40, "steps": 600, "validate_every": 100, "row_mass": 12, "draws": 1, "tau": 3.0, "patience": 5000}
 QUICK = {"learners": ["popularity"], "bootstrap": 100, "draws": 1}
 EVALUATE = {"learners": ["popularity", "ease"], "bootstrap": 100, "draws": 1}
 KILL_AT_STEP = 40

@@ -53,7 +53,7 @@ def test_worker_when_idle_then_hears_its_probes(service: Service, dataset: str) 
 def test_worker_when_a_job_takes_longer_than_the_silence_then_is_left_alone(service: Service, dataset: str) -> None:
     pid = service.pid("worker")
     with service.client as client:
-        job = client.run("distill-cf", dataset, params={**PARAMS, "steps": 300}, evaluate=EVALUATE).wait()
+        job = client.run("distill-cf", dataset, params={**PARAMS, "steps": 1200}, evaluate=EVALUATE).wait()
         events = [event for event in job.events() if event["type"] in ("started", "succeeded")]
     assert [event["type"] for event in events] == ["started", "succeeded"]
     started, ended = (datetime.fromisoformat(event["at"]) for event in events)
