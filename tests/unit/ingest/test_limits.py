@@ -44,10 +44,25 @@ def test_meter_when_a_limit_is_passed_then_measured_limit_and_setting_are_named(
     assert "limit of 10" in caught.value.detail
 
 
-def test_meter_when_exactly_at_a_limit_then_fine() -> None:
+@pytest.mark.parametrize("count", [3, 10])
+def test_meter_when_below_or_exactly_at_a_limit_then_fine(count: int) -> None:
     meter = Meter(Limits(10, 10, 10, 10, 10, 10))
-    meter.decoded(10, "x")
-    meter.rows_read(10, "x")
+    meter.promised(count, "x")
+    meter.decoded(count, "x")
+    meter.rows_read(count, "x")
+    meter.columns(count, "x")
+    meter.entries(count, "x")
+    meter.id_length(count, "x")
+    meter.cell_length(count, "x")
+
+
+def test_meter_when_a_promise_comes_on_top_of_what_was_decoded_then_both_count() -> None:
+    meter = Meter(Limits(decoded_bytes=10))
+    meter.decoded(6, "x")
+    meter.promised(4, "y")
+    with pytest.raises(JobError, match="12 is above"):
+        meter.promised(6, "y")
+    assert (meter.bytes, meter.rows, meter.packed_done) == (6, 0, 0)
 
 
 @pytest.mark.parametrize("limits", [Limits(decoded_bytes=1000), Limits(rows=20), Limits(columns=3), Limits(id_bytes=1)])
