@@ -113,7 +113,7 @@ def permitted(address: Address, rules: Rules) -> bool:
             return False
         if address.ipv4_mapped is not None:
             address = address.ipv4_mapped
-    embedding = any(address.version == network.version and address in network for network in _NOT_PUBLIC)
+    embedding = any(address in network for network in _NOT_PUBLIC)
     if address.is_global and not address.is_multicast and not embedding:
         return True
     if not rules.private or address.is_multicast or address.is_unspecified:

@@ -172,7 +172,9 @@ def test_url_when_http_is_allowed_then_nothing_else_is() -> None:
     target = parse_target("http://hooks.internal/", CLOSED)
     assert (target.scheme, target.port, target.authority) == ("http", 80, "hooks.internal")
     assert parse_target("https://hooks.internal", CLOSED).authority == "hooks.internal"
+    assert parse_target("https://hooks.internal:443", CLOSED).authority == "hooks.internal"
     assert parse_target("http://hooks.internal:443", CLOSED).authority == "hooks.internal:443"
+    assert parse_target("https://hooks.internal:80", CLOSED).authority == "hooks.internal:80"
     for scheme in ("ftp", "file", "ws", ""):
         with pytest.raises(UnsafeTarget):
             parse_target(f"{scheme}://hooks.internal/", CLOSED)
@@ -190,6 +192,8 @@ def test_rules_when_a_closed_network_is_allowed_then_tunnels_and_metadata_stay_r
 def test_rules_when_of_settings_then_nothing_private_by_default() -> None:
     assert Rules.of(undecided()) == PUBLIC
     assert Rules.of(undecided().model_copy(update={"outbound_ports": "*"})).ports is None
+    assert Rules.of(undecided().model_copy(update={"outbound_ports": " 443, 9000,"})).ports == {443, 9000}
+    assert Rules.of(undecided().model_copy(update={"outbound_ports": ""})).ports == frozenset()  # not every port
 
 
 def test_resolver_when_it_changes_its_mind_then_asked_once_and_the_checked_address_is_used(
@@ -236,6 +240,12 @@ def test_resolver_when_silent_then_given_up_in_time() -> None:
     assert time.monotonic() - begun < 2
     with pytest.raises(Unresolvable):
         post("https://nowhere.example/", b"{}", {}, PUBLIC, resolver=naming())
+
+
+def test_resolver_when_the_time_was_up_before_then_its_answer_is_not_awaited() -> None:
+    target = parse_target("https://late.example/", PUBLIC)
+    with pytest.raises(Unresolvable, match="in time"):
+        resolve(target, PUBLIC, time.monotonic() - 1, lambda *_: time.sleep(0.2) or ["8.8.8.8"])
 
 
 def test_resolver_when_it_fails_then_its_error_is_told() -> None:
