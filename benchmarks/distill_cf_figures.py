@@ -28,7 +28,7 @@ from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.learners.tuning import GRIDS, fit_tuned
 from worker.kinds.interactions.methods.distill_cf import DistillCFParams, distill_cf
 from worker.kinds.interactions.metrics import evaluate
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 RESULTS = Path(__file__).parent / "results" / "distill_cf_figures.json"
 METRICS = ("hr@10", "ndcg@10", "hr@100", "ndcg@100")

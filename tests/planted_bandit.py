@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from worker.kinds.bandit.ingest import ingest
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 ROUNDS, ACTIONS, USERS = 600, 12, 40
 

@@ -26,7 +26,7 @@ from worker.kinds.bandit.estimation import verdict
 from worker.kinds.bandit.estimation.estimate import earned, estimate_target
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import prepare
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 LOGS = 500
 FAMILIES: tuple[Family, ...] = ("knn", "tree")

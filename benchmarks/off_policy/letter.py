@@ -33,7 +33,7 @@ from worker.kinds.bandit.methods.policy_gradient import (
     prepare,
 )
 from worker.kinds.bandit.policies import dense
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 SIZES = {TRAIN: 6_000, VALIDATION: 1_000, TEST: 4_000}
 GRID = [0.0, 0.15, 0.3, 1.0]

@@ -31,7 +31,7 @@ from worker.kinds.bandit.estimation.estimate import estimate_target
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import prepare
 from worker.kinds.bandit.ingest import ingest
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 ROUNDS, LOGS = 10_000, 20
 FILMS = (100, 1_682)

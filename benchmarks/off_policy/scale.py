@@ -43,7 +43,7 @@ from worker.kinds.bandit.estimators.group_ips import group_weight
 from worker.kinds.bandit.policies import Policy, SparseTable
 from worker.kinds.bandit.reward_models import ridge
 from worker.kinds.bandit.reward_models.crossfit import crossfit
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 ROUNDS, ACTIONS, LISTED = 1_000_000, 100_000, 20
 PARTS = ("functions", "plain", "default")

@@ -19,8 +19,8 @@ from tests.conformance.tiny import read_by_its_loader, tiny
 from worker.evidence.report import build
 from worker.runtime.attempt import DELIVERING
 from worker.runtime.catalogue import catalogue
-from worker.runtime.context import Context
-from worker.runtime.errors import Cancelled
+from worker.contract.context import Context
+from worker.contract.errors import Cancelled
 from worker.runtime.registry import Method, discover, load_kind
 
 METHODS = discover()
@@ -159,7 +159,7 @@ def test_memory_when_run_with_defaults_then_stays_below_what_is_declared(key, fo
     code = (
         "import resource, sys, pathlib\n"
         "from worker.runtime.registry import discover, load_kind\n"
-        "from worker.runtime.context import Context\n"
+        "from worker.contract.context import Context\n"
         f"method = discover()[{key!r}]; kind = load_kind({key[0]!r})\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "method.run(kind.load(pathlib.Path(sys.argv[1])), method.params(), Context(seed=7))\n"

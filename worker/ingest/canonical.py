@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from worker.ingest.limits import Meter
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 IDS = pa.dictionary(pa.int32(), pa.string())
 _MISSING = pa.array(["", "nan", "null", "none", "<na>", "nat"])

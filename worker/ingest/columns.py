@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 NAMES: dict[str, tuple[str, ...]] = {
     "user": (

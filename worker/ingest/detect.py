@@ -10,7 +10,7 @@ from worker.ingest.limits import Meter
 from worker.ingest.options import ReadOptions
 from worker.ingest.sources import ZIP, Source
 from worker.ingest.unsafe import refuse_unsafe
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 _TYPED = re.compile(r"^\ufeff?[\w.]+:(token|token_seq|float|float_seq)(\t|$)")
 _CONTROL = bytes(set(range(32)) - {9, 10, 11, 12, 13, 31})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 _SETTING = "DISTILLERY_INGEST_"
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 Format = Literal["auto", "delimited", "recbole", "adjacency", "jsonl", "parquet", "npz"]
 _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}

@@ -20,8 +20,8 @@ from worker.ingest.limits import Limits, Meter
 from worker.ingest.options import ReadOptions
 from worker.ingest.readers import adjacency, delimited, jsonl, npz, parquet, recbole
 from worker.ingest.sources import Source, expand
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 Sources = Sequence[tuple[str, Path] | Path]
 Reader = Callable[[Any, Mapping[str, Column], Meter], Iterator[pa.RecordBatch]]

@@ -7,7 +7,7 @@ import re
 import zlib
 from collections.abc import Iterable
 
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 _CONVERT = (
     "Export the table instead: pandas `df.to_parquet('data.parquet')` or `df.to_csv('data.csv', index=False)`; "

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from worker.runtime.child_context import ChildContext
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 from worker.runtime.protocol import Brief
-from worker.runtime.registry import Kind, Method, discover, load_kind
+from worker.runtime.registry import discover, load_kind
 
 MANIFEST_VERSION = 1
 DELIVERING = ("distil", "select", "learn")  # tasks that make a summary: something to download and use

@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from worker.runtime.registry import discover, kind_names, load_kind
+from worker.contract.kind import Kind
+from worker.runtime.registry import discover, kind_names, load_kind, unavailable
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """Rows for the `method` table, JSON only."""
+    """Rows for the `method` table, JSON only. Kinds that lack a package are left out; `unavailable` says which."""
     found = list(discover().values())  # first, because a plug-in may bring a kind with it
-    kinds = kind_names()
-    schemas = {name: load_kind(name).evaluate_params().model_json_schema() for name in kinds}
-    methods = [{**method.announcement(), "evaluate_schema": schemas.get(method.kind, {})} for method in found]
-    return methods + [_ingest(name) for name in kinds]
+    missing = unavailable()
+    kinds = {name: load_kind(name) for name in kind_names() if name not in missing}
+    judging = {name: _judging(kind) for name, kind in kinds.items()}
+    methods: list[dict[str, Any]] = []
+    for method in found:
+        if (one := judging.get(method.kind)) is not None:
+            row = method.announcement()
+            row["inputs"] += [extra for extra in one["inputs"] if extra["name"] not in {i["name"] for i in row["inputs"]}]
+            methods.append(row | {"evaluate_schema": one["schema"], "cost": row["cost"] | {"judging": one["cost"]}})
+    return methods + [_ingest(kind) for kind in kinds.values()]
 
 
-def _ingest(name: str) -> dict[str, Any]:
-    kind = load_kind(name)
+def _judging(kind: Kind[Any]) -> dict[str, Any]:
     return {
-        "kind": name,
+        "schema": kind.judging.params().model_json_schema(),
+        "inputs": [asdict(one) | {"required": False} for one in kind.judging.inputs],
+        "cost": asdict(kind.judging.cost),
+    }
+
+
+def _ingest(kind: Kind[Any]) -> dict[str, Any]:
+    return {
+        "kind": kind.name,
         "task": "ingest",
         "name": "ingest",
-        "version": kind.ingest_version,
+        "version": kind.ingest.version,
         "paper": "",
-        "summary": f"Turn uploaded files into a version of {name}.",
-        "params_schema": kind.ingest_params().model_json_schema(),
+        "summary": f"Turn uploaded files into a version of {kind.name}.",
+        "params_schema": kind.ingest.options.model_json_schema(),
         "evaluate_schema": {},
         "device": "cpu",
         "queue": "io",
         "cost": {"memory_mb": 2048},
         "inputs": [],
+        "needs": [],
     }

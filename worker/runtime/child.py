@@ -59,7 +59,7 @@ def _serve(line: bytes, speaker: Speaker) -> None:
 
     from worker.runtime.attempt import run_attempt
     from worker.runtime.child_context import ChildContext
-    from worker.runtime.errors import Cancelled
+    from worker.contract.errors import Cancelled
     from worker.runtime.protocol import Brief
 
     def cost() -> dict[str, float]:

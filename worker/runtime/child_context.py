@@ -13,8 +13,8 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from worker.runtime.context import Checkpoint, Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Checkpoint, Context
+from worker.contract.errors import JobError
 from worker.runtime.protocol import Brief, Speaker
 
 # Share of an attempt's progress bar that each stage gets.

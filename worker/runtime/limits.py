@@ -9,7 +9,7 @@ import resource
 import signal
 from pathlib import Path
 
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 _PR_SET_PDEATHSIG = 1
 OUT_OF_MEMORY_HINT = (

@@ -1,152 +1,24 @@
-"""Every method and kind this worker can run, found by importing them.
-
-A method is a plain function with a decorator; the decorator only remembers it. Nothing here knows of Celery, SQL
-or HTTP, so the same function runs in a notebook.
-"""
+"""Every kind and method this worker can run, found by importing them."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-import typing
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from pydantic import BaseModel
-
-TASKS = (
-    "ingest", "distil", "select", "evaluate", "estimate", "learn", "advise", "tokenise", "audit", "search", "compare",
-)  # fmt: skip
-Run = Callable[[Any, Any, Any], Any]
+from worker.contract.kind import Kind
+from worker.contract.method import METHODS, Method
 
 
-@dataclass(frozen=True)
-class Method:
-    """One named way to do a job on a kind, as announced to the API."""
+class MissingDependency(Exception):
+    """A kind cannot be imported because a package it needs is not installed."""
 
-    kind: str
-    task: str
-    name: str
-    version: int
-    paper: str
-    summary: str
-    params: type[BaseModel]
-    run: Run
-    device: str
-    queue: str
-    memory_mb: int
-    inputs: tuple[str, ...]
-
-    def announcement(self) -> dict[str, Any]:
-        """The row of the `method` table: JSON only."""
-        return {
-            "kind": self.kind,
-            "task": self.task,
-            "name": self.name,
-            "version": self.version,
-            "paper": self.paper,
-            "summary": self.summary,
-            "params_schema": self.params.model_json_schema(),
-            "device": self.device,
-            "queue": self.queue,
-            "cost": {"memory_mb": self.memory_mb},
-            "inputs": list(self.inputs),
-        }
-
-
-class Kind(Protocol):
-    """What the runtime asks of a kind of data; each `worker.kinds.<kind>` exports one as `KIND`."""
-
-    name: str
-    ingest_version: int
-
-    def ingest_params(self) -> type[BaseModel]:
-        """The schema of a dataset's options."""
-        ...
-
-    def ingest(
-        self,
-        sources: list[tuple[str, Path]],
-        options: dict[str, Any],
-        out: Path,
-        ctx: Any,
-        limits: dict[str, int],
-    ) -> dict[str, Any]:
-        """Turn uploaded files (logical name, path) into canonical files under `out`.
-
-        Returns {statistics, preview, schema, warnings, detection}, which the API shows of the version.
-        """
-        ...
-
-    def load(self, folder: Path) -> Any:
-        """The in-memory dataset from its canonical files."""
-        ...
-
-    def evaluate_params(self) -> type[BaseModel]:
-        """The schema of a job's `evaluate` field."""
-        ...
-
-    def describe(self, folder: Path) -> dict[str, Any]:
-        """{statistics, preview, warnings} of canonical files, as `ingest` returns them."""
-        ...
-
-    def write_bundle(self, data: Any, summary: Any, folder: Path) -> None:
-        """Write the delivered files of a summary; its export as canonical files goes below `dataset/`."""
-        ...
-
-    def read_bundle(self, folder: Path) -> Any:
-        """The summary back from its delivered files: what is measured is what is delivered."""
-        ...
-
-    def read_subset(self, data: Any, folder: Path) -> Any:
-        """Another version's canonical files (an uploaded subset) as a summary of `data`."""
-        ...
-
-    def judge(self, data: Any, summary: Any, params: Any, ctx: Any) -> Any:
-        """Measure what a method made against the full data and the cheap baselines.
-
-        Returns `Measurements` or `Findings` of `worker.evidence`. Methods that return findings are not judged again.
-        """
-        ...
-
-
-_methods: dict[tuple[str, str], Method] = {}
-
-
-def method(
-    *,
-    kind: str,
-    task: str,
-    name: str,
-    version: int,
-    paper: str = "",
-    device: str = "cpu",
-    queue: str = "",
-    memory_mb: int = 1024,
-    inputs: tuple[str, ...] = (),
-) -> Callable[[Run], Run]:
-    """Register a function `(data, params, ctx) -> result` as a method.
-
-    The annotation of `params` is the pydantic model of its parameters. `device`: `cpu`, or `any` when it also runs
-    on a GPU. `memory_mb`: what one run declares to need on ordinary data. `inputs`: names of further inputs; a name
-    that ends with "?" may be left out.
-    """
-    if task not in TASKS:
-        raise ValueError(f"{task!r} is not a task")
-
-    def register(run: Run) -> Run:
-        model = typing.get_type_hints(run)["params"]
-        summary = (run.__doc__ or "").strip().split("\n")[0]
-        where = queue or ("gpu" if device == "cuda" else "cpu")
-        _methods[kind, name] = Method(
-            kind, task, name, version, paper, summary, model, run, device, where, memory_mb, inputs
-        )
-        return run
-
-    return register
+    def __init__(self, kind: str, package: str) -> None:
+        super().__init__(f"the kind {kind} needs the package {package}, which is not installed")
+        self.kind = kind
+        self.package = package
 
 
 class _Registered(Mapping[tuple[str, str], Method]):
@@ -156,13 +28,15 @@ class _Registered(Mapping[tuple[str, str], Method]):
         _import_plugins()
         if key[0] in kind_names():
             _import_methods(key[0])
-        return _methods[key]
+        return METHODS[key]
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         _import_plugins()
+        missing = unavailable()
         for name in kind_names():
-            _import_methods(name)
-        return iter(list(_methods))
+            if name not in missing:
+                _import_methods(name)
+        return iter(list(METHODS))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
@@ -180,20 +54,42 @@ def kind_names() -> list[str]:
     return sorted({package.name for package in pkgutil.iter_modules(kinds.__path__) if package.ispkg})
 
 
+def load_kind(name: str) -> Kind[Any]:
+    """The kind of that name; KeyError when this worker has none, `MissingDependency` when it cannot be imported."""
+    _import_plugins()
+    if name not in kind_names():
+        raise KeyError(name)
+    return _imported(name, f"worker.kinds.{name}").KIND
+
+
+def unavailable() -> dict[str, str]:
+    """Kinds that are here but cannot run, each with the package that is missing."""
+    found: dict[str, str] = {}
+    for name in kind_names():
+        try:
+            load_kind(name)
+            _import_methods(name)
+        except MissingDependency as missing:
+            found[name] = missing.package
+    return found
+
+
 def _import_methods(kind: str) -> None:
-    methods = importlib.import_module(f"worker.kinds.{kind}.methods")
+    methods = _imported(kind, f"worker.kinds.{kind}.methods")
     for module in pkgutil.iter_modules(methods.__path__, f"{methods.__name__}."):
-        importlib.import_module(module.name)
+        _imported(kind, module.name)
+
+
+def _imported(kind: str, module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "").partition(".")[0]
+        if package == "worker":  # a fault of ours, not an absent package
+            raise
+        raise MissingDependency(kind, package) from missing
 
 
 def _import_plugins() -> None:
     for plugin in entry_points(group="distillery.methods"):
         plugin.load()
-
-
-def load_kind(name: str) -> Kind:
-    """The kind of that name; KeyError when this worker has none."""
-    try:
-        return importlib.import_module(f"worker.kinds.{name}").KIND
-    except ModuleNotFoundError as missing:
-        raise KeyError(name) from missing

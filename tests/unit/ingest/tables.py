@@ -16,8 +16,8 @@ from scipy import sparse
 from worker.ingest.limits import Limits
 from worker.ingest.options import ReadOptions
 from worker.ingest.run import read_tables
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 Row = tuple[int, int, float, int]
 

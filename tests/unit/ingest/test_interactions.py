@@ -16,8 +16,8 @@ from tests.unit.ingest.tables import csv_text, rows, save_csr, write_all
 from worker.ingest.limits import Limits
 from worker.kinds.interactions.dataset import load
 from worker.kinds.interactions.ingest import IngestOptions, ingest
-from worker.runtime.context import Context
-from worker.runtime.errors import Cancelled, JobError
+from worker.contract.context import Context
+from worker.contract.errors import Cancelled, JobError
 
 _folders = itertools.count()
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.ingest.tables import read, rows, save_csr, write_all
 from worker.ingest.limits import Limits
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 NAMES = ("ratings.csv", "u.data", "ratings.csv.gz", "ratings.zip", "ml.inter", "reviews.jsonl", "numbers.parquet",
          "text.parquet", "arrays.npz", "text.npz", "csr.npz")  # fmt: skip

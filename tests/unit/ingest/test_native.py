@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.ingest.tables import refusal
 from worker.ingest.readers import native
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 REFUSED = """
 import sys
@@ -17,8 +17,8 @@ from pathlib import Path
 import worker.kinds.interactions  # as in a worker: with all of it loaded the process takes its time to end
 from worker.ingest.options import ReadOptions
 from worker.ingest.run import read_tables
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 try:
     list(read_tables([Path(sys.argv[1])], ReadOptions(), Context())[1])
 except JobError as problem:

@@ -93,7 +93,7 @@ def test_npz_when_header_claims_a_terabyte_then_refused_in_time(tmp_path: Path) 
 def test_npz_when_a_header_lies_then_refused(tmp_path: Path, bad: bytes) -> None:
     problem_codes = {"invalid_input", "unsupported"}
     path = archive(tmp_path, {"user.npy": bad, "item.npy": npy(np.arange(3))})
-    from worker.runtime.errors import JobError
+    from worker.contract.errors import JobError
 
     with pytest.raises(JobError) as caught:
         read(path)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from worker.runtime.budget import Budget, resolve
-from worker.runtime.errors import JobError
+from worker.contract.budget import Budget, resolve
+from worker.contract.errors import JobError
 
 
 class Params(BaseModel):

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from worker.runtime.child_context import ChildContext
-from worker.runtime.context import Context
-from worker.runtime.errors import Cancelled, JobError
+from worker.contract.context import Context
+from worker.contract.errors import Cancelled, JobError
 from worker.runtime.protocol import Brief, Speaker
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 from worker.runtime.limits import as_job_error
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from worker.ingest.columns import Column
 from worker.ingest.detected import Detected
 from worker.ingest.limits import Meter
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 _BLOCK_BYTES = 4 << 20
 _LINE_BYTES = 64 << 20

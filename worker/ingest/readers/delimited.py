@@ -13,7 +13,7 @@ from worker.ingest.columns import Column, number
 from worker.ingest.detected import Detected
 from worker.ingest.limits import Meter
 from worker.ingest.readers import native
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 _EXACT_FLOAT = 1 << 53
 

@@ -16,7 +16,7 @@ from worker.ingest.limits import Meter
 from worker.ingest.readers import native
 from worker.ingest.sources import Source
 from worker.ingest.table_shape import type_of
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 _SAMPLE = 200
 _SEARCHED = 500_000

@@ -17,7 +17,7 @@ import pyarrow as pa
 from worker.ingest.columns import Column
 from worker.ingest.limits import Meter
 from worker.ingest.sources import DAMAGE, Source
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 _ROWS = 1 << 18
 _BATCH_BYTES = 16_000_000

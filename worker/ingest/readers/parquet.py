@@ -13,7 +13,7 @@ from worker.ingest.columns import Column
 from worker.ingest.limits import Meter
 from worker.ingest.readers.parquet_pages import extent
 from worker.ingest.sources import Source
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 _ROWS = 131_072
 _BATCH_BYTES = 16_000_000

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from worker.ingest.limits import Meter, too_large
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 PAGE_BYTES = 32_000_000  # writers aim at 1 MB; the decoder holds a page whole
 _HEADER_BYTES = 65_536

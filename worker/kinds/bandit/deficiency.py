@@ -15,7 +15,7 @@ from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimators.per_round import PerRound, Terms
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.support import Support, support_of, unsupported_mass
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 
 def support_of_log(log: BanditLog) -> Support | None:

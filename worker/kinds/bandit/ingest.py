@@ -28,8 +28,8 @@ from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.policy import RawPolicy, Surroundings, as_policy, pairs, table_of
 from worker.kinds.bandit.upload.raw import RawLog
 from worker.kinds.bandit.upload.scores import from_scores
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 __all__ = ["IngestOptions", "ingest"]
 MIN_ROUNDS = 30

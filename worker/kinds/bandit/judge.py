@@ -7,7 +7,7 @@ from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.evaluate_params import EvaluateParams
 from worker.kinds.bandit.learning.policy_artefact import LearntPolicy
 from worker.kinds.bandit.rounds.summary import RoundsSummary
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 
 def judge(data: BanditLog, made: LearntPolicy | RoundsSummary, params: EvaluateParams, ctx: Context) -> Findings:

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from worker.kinds.bandit.policies import DenseTable, Policy, ScorerTable, SparseTable, Table
 from worker.kinds.bandit.upload.features import distinct_rows
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 _FEW = 0.25  # share of non-zero probabilities up to which a dense table is stored sparse
 _MAPPED_FROM = 1 << 16  # bytes

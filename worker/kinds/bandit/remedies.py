@@ -25,7 +25,7 @@ from worker.kinds.bandit.support import (
     supported_entries,
     unsupported_mass,
 )
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 SAMPLED_FROM = 5_000  # actions from which the sum over unsupported ones is estimated by one draw a round
 

@@ -36,8 +36,8 @@ from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.propensity import fit_logistic
 from worker.kinds.bandit.upload.raw import number_words
 from worker.kinds.bandit.upload.tables import Content, Words, read_columns, roles_of
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 TRUTH_RANK, SEEN_RANK = 32, 16
 _SHRINKAGE, _RIDGE, _SWEEPS = 5.0, 5.0, 5

@@ -7,7 +7,7 @@ from typing import Any
 from worker.kinds.bandit import policies
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.policies import Policy
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 LEARNT = "learnt"
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from worker.kinds.interactions import distillation as cf
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 TARGET_BLOCK = 12_000_000  # numbers of one dense block of target users
 

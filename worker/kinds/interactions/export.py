@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 Rows = sparse.csr_array
 LEVELS = {"soft8": 255, "soft4": 15}

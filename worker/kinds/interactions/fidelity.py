@@ -25,8 +25,8 @@ from worker.kinds.interactions.dataset import Interactions, Queries
 from worker.kinds.interactions.learners.tuning import Tuned, fit_tuned
 from worker.kinds.interactions.metrics import Model, evaluate
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 Rows = sparse.csr_array
 LearnerName = Literal["popularity", "ease", "infinite-ae"]

@@ -17,8 +17,8 @@ from worker.ingest.limits import Limits, too_large
 from worker.ingest.options import ReadOptions, none_if_blank, parse_options
 from worker.ingest.run import Sources, read_tables, read_titles
 from worker.kinds.interactions import dataset, splits
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 MIN_USERS, MIN_ITEMS = 10, 5
 _FEW_VALIDATION_EVENTS = 500

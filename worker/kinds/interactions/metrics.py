@@ -16,7 +16,7 @@ import torch
 from scipy import sparse
 
 from worker.kinds.interactions.dataset import Queries
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 BLOCK = 4096
 _ELEMENTS = 1 << 27  # scores alive at once: 512 MB

@@ -10,8 +10,8 @@ from scipy import sparse
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.export import size_bytes, sorted_rows
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.runtime.budget import resolve
-from worker.runtime.context import Context
+from worker.contract.budget import resolve
+from worker.contract.context import Context
 
 
 def users_in_budget(data: Interactions, budget: int | str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 DROPPED, TRAIN, VALIDATION, TEST, VALIDATION_INPUT, TEST_INPUT = -1, 0, 1, 2, 3, 4
 SPLIT_NAMES = {

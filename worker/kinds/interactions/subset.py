@@ -7,7 +7,7 @@ from scipy import sparse
 
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 
 def as_summary(data: Interactions, subset: Interactions) -> InteractionsSummary:

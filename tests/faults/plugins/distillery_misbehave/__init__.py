@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from worker.runtime.registry import method
+from worker.contract.method import method
 
 MB = 1_000_000
 

@@ -20,7 +20,7 @@ from worker.kinds.bandit.estimators.importance import ips, snips
 from worker.kinds.bandit.estimators.offcem import offcem
 from worker.kinds.bandit.estimators.per_round import Terms
 from worker.kinds.bandit.policies import Policy, ScorerTable, SparseTable, dense, epsilon_greedy, uniform
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 MU = np.array([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6], [0.1, 0.8, 0.1], [0.25, 0.25, 0.5]])
 PI = np.array([[0.1, 0.1, 0.8], [0.6, 0.3, 0.1], [0.3, 0.3, 0.4], [0, 0.5, 0.5]])

@@ -18,7 +18,7 @@ from worker.kinds.bandit.estimators.marginalized import marginal_weight
 from worker.kinds.bandit.estimators.per_round import Terms
 from worker.kinds.bandit.methods.policy_convolution import policy_convolution
 from worker.kinds.bandit.truth import Truth
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 
 def rows_of(log: BanditLog, *estimators: str, **params: typing.Any) -> dict[str, typing.Any]:

@@ -20,8 +20,8 @@ from worker.kinds.bandit.estimation.params import EstimateParams, EstimatorName
 from worker.kinds.bandit.methods.log_diagnostics import LogDiagnosticsParams, log_diagnostics
 from worker.kinds.bandit.methods.policy_convolution import policy_convolution
 from worker.kinds.bandit.support import support_of
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from tests.unit.kinds.bandit.uploads import columns, upload, write_csv
 from worker.ingest.limits import Limits
 from worker.kinds.bandit import canonical
 from worker.kinds.bandit.ingest import ingest
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 SMALL = Limits(decoded_bytes=50_000_000, rows=1_000_000)
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.api.problem_codes import CODES
 from tests.unit.kinds.bandit.uploads import columns, read, refusal, upload, write_csv
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 
 def changed(name: str, row: int, value: float, rounds: int = 200) -> np.ndarray:

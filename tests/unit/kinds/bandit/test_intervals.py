@@ -26,7 +26,7 @@ from worker.kinds.bandit.intervals import (
     per_round_bounds,
     student,
 )
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 WORKED = Terms(np.array([1, 0, 1, 0.5]), np.array([0.2, 1 / 6, 0.375, 1.0]))
 

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.off_policy.letter import BARS, FRESH, judged, letters, logged, logging_policy
 from tests.shared_data import shared
 from worker.kinds.bandit.methods.policy_gradient import PolicyGradientParams, policy_gradient
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 from tests.shared_data import shared
 from worker.kinds.bandit import canonical
 from worker.kinds.bandit.ingest import ingest
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from worker.kinds.bandit.learning.evidence import best_action, judge_policy
 from worker.kinds.bandit.learning.parts import parts
 from worker.kinds.bandit.learning.policy_artefact import LearntPolicy
 from worker.kinds.bandit.methods.policy_gradient import PolicyGradientParams, policy_gradient
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,8 @@ from worker.kinds.bandit.learning.train import Recipe, Training
 from worker.kinds.bandit.methods.policy_gradient import PolicyGradientParams, policy_gradient
 from worker.kinds.bandit.policies import DenseTable, Policy, ScorerTable, SparseTable, dense
 from worker.kinds.bandit.support import support_of, unsupported_mass
-from worker.runtime.context import Checkpoint, Context
-from worker.runtime.errors import Cancelled, JobError
+from worker.contract.context import Checkpoint, Context
+from worker.contract.errors import Cancelled, JobError
 
 
 @pytest.fixture(autouse=True)

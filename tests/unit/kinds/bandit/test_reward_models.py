@@ -16,8 +16,8 @@ from worker.kinds.bandit.policies import Policy, SparseTable, dense, epsilon_gre
 from worker.kinds.bandit.reward_models import gbdt, logistic, mlp, none, ridge
 from worker.kinds.bandit.reward_models.crossfit import assign_folds, crossfit, mean_under
 from worker.kinds.bandit.reward_models.pairwise import TwoStep, pairs_within
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 N_ACTIONS = 9
 

@@ -19,7 +19,7 @@ from worker.kinds.bandit.selection.default import select
 from worker.kinds.bandit.selection.evidence_path import path_value
 from worker.kinds.bandit.selection.policy_ess import policy_ess
 from worker.kinds.bandit.selection.slope import along_path, half_width, slope, slope_pp
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 THETA, WIDTH = np.array([1.0, 1.1, 1.6, 2.5]), np.array([0.8, 0.5, 0.3, 0.1])
 

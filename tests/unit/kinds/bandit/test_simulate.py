@@ -15,7 +15,7 @@ from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.ingest import ingest
 from worker.kinds.bandit.policies import Policy, SparseTable, dense
 from worker.kinds.bandit.simulate import cut, draw, factorise, softmax
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 
 def simulated(path: Path, out: Path, options: dict[str, Any]) -> tuple[BanditLog, dict[str, Any]]:

@@ -15,7 +15,7 @@ from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimators import ESTIMATORS, Terms
 from worker.kinds.bandit.methods.policy_convolution import policy_convolution
 from worker.kinds.bandit.selection.slope import tuned
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 WITH_GRID = ["cips", "switch", "dros", "sgips", "sgdr"]
 

@@ -12,8 +12,8 @@ from tests.planted_bandit import planted
 from worker.kinds.bandit import canonical
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.ingest import ingest
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 
 def read(folder: Path, options: dict[str, Any] | None = None) -> tuple[BanditLog, dict[str, Any]]:

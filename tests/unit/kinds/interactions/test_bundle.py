@@ -27,7 +27,7 @@ from worker.kinds.interactions.export import (
 )
 from worker.kinds.interactions.methods.random_users import RandomUsersParams, random_users
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 ODD_IDS = ["=1+1", "plain", "@cmd", "'quoted", "with,comma", "with\ttab", 'with"quote', "+7", "é", "-3"]
 

@@ -10,7 +10,7 @@ from scipy import sparse
 from tests.official_splits import official
 from worker.kinds.interactions.dataset import Interactions, load, preview, save, statistics
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from worker.kinds.interactions.methods.distill_cf import (
 )
 from worker.kinds.interactions.methods.random_users import RandomUsersParams, random_users
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.runtime.context import Context
-from worker.runtime.errors import Cancelled, JobError
+from worker.contract.context import Context
+from worker.contract.errors import Cancelled, JobError
 
 QUICK = {"budget": 6, "steps": 12, "validate_every": 4, "row_mass": 6, "patience": 12}
 

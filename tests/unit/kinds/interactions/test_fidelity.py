@@ -20,8 +20,8 @@ from worker.kinds.interactions.learners.tuning import fit_tuned
 from worker.kinds.interactions.methods.evaluate import NoParams, evaluate
 from worker.kinds.interactions.splits import clean
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.runtime.context import Context
-from worker.runtime.errors import Cancelled, JobError
+from worker.contract.context import Context
+from worker.contract.errors import Cancelled, JobError
 
 GROUPS, USERS, ITEMS = 6, 360, 60
 JOB = {"method": "distill-cf", "dataset": "ds_1@1", "seed": 0, "params": {}}

@@ -13,7 +13,7 @@ from worker.kinds.interactions.learners.infinite_ae import InfiniteAE
 from worker.kinds.interactions.methods.distill_cf import DistillCFParams, distill_cf
 from worker.numerics.gumbel import relaxed_mean
 from worker.numerics.ntk import ntk
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 pytestmark = [
     pytest.mark.gpu,

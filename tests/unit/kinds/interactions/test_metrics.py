@@ -18,7 +18,7 @@ from worker.kinds.interactions.metrics import (
     rank_auc,
     top_items,
 )
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 
 def rows(*lists: list[int], width: int) -> sparse.csr_array:

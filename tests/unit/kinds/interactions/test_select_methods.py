@@ -18,8 +18,8 @@ from worker.kinds.interactions.methods.random_interactions import (
     thinned,
 )
 from worker.kinds.interactions.methods.random_users import RandomUsersParams, random_users
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 
 def dataset(users: int = 40, items: int = 30, longest: int = 12, seed: int = 0) -> Interactions:

@@ -19,7 +19,7 @@ from worker.kinds.interactions.splits import (
     split_events,
     strong_generalisation,
 )
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 SIZES = st.lists(st.integers(1, 60), min_size=1, max_size=15)
 

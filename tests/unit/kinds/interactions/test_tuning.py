@@ -17,8 +17,8 @@ from worker.kinds.interactions.learners.infinite_ae import InfiniteAE
 from worker.kinds.interactions.learners.tuning import GRIDS, OFFICIAL_GRID, Tuned, fit_tuned
 from worker.kinds.interactions.metrics import evaluate, means
 from worker.numerics.ridge import Factor, NotPositiveDefinite, factorise
-from worker.runtime.context import Context
-from worker.runtime.errors import Cancelled, JobError
+from worker.contract.context import Context
+from worker.contract.errors import Cancelled, JobError
 
 
 @pytest.mark.parametrize("name", ["ease", "infinite-ae"])

@@ -13,7 +13,7 @@ from worker.kinds.bandit.convolution.knn import knn
 from worker.kinds.bandit.convolution.neighbours import Metric, action_points
 from worker.kinds.bandit.convolution.smoothing import Convolution, Normalize, logged
 from worker.kinds.bandit.convolution.tree import tree
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 Family = Literal["kernel", "tree", "ball", "knn"]
 FAMILIES: tuple[Family, ...] = ("kernel", "tree", "ball", "knn")

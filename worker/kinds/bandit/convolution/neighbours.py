@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from worker.kinds.bandit.policies import Floats
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 Metric = Literal["euclidean", "cosine"]
 BLOCK_BYTES = 64 * 2**20

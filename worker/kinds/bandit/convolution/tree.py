@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import linkage
 
 from worker.kinds.bandit.policies import Floats
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 WARD_ACTIONS = 20_000
 _ROUNDS = 3  # of 2-means in a split

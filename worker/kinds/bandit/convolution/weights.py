@@ -11,8 +11,8 @@ from worker.kinds.bandit.convolution.smoothing import Convolution, logged
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.selection.policy_ess import Levels, policy_ess
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 
 @dataclass(frozen=True)

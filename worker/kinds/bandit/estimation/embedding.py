@@ -23,7 +23,7 @@ from worker.kinds.bandit.estimators.importance import ips, snips
 from worker.kinds.bandit.estimators.marginalized import select_embedding
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.selection.slope import half_width, slope_pp
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 MOST_DIMENSIONS, MOST_VALUES = 16, 32
 Labels = NDArray[np.int32]

@@ -27,7 +27,7 @@ from worker.kinds.bandit.remedies import extrapolate_reward, missing_reward, res
 from worker.kinds.bandit.selection.default import LEAST_ESS, Selected, least_smoothing, select
 from worker.kinds.bandit.selection.policy_ess import Levels
 from worker.kinds.bandit.selection.slope import tuned
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 _BASE = {"pc_cips": "pc_ips", "pc_switch": "pc_dr", "pc_dros": "pc_dr", "pc_sgips": "pc_ips", "pc_sgdr": "pc_dr"}
 

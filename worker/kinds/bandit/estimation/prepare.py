@@ -19,8 +19,8 @@ from worker.kinds.bandit.policies import Policy
 from worker.kinds.bandit.reward_models import evidence_ridge, gbdt, logistic, mlp, none, ridge
 from worker.kinds.bandit.reward_models.crossfit import CrossFitted, Fit, crossfit
 from worker.kinds.bandit.reward_models.pairwise import TwoStep
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 LEAST_ROUNDS = 30
 FITS: dict[str, Fit] = {

@@ -19,7 +19,7 @@ from worker.kinds.bandit.estimators.group_ips import group_weight, outcome_embed
 from worker.kinds.bandit.policies import DenseTable, Policy
 from worker.kinds.bandit.reward_models.crossfit import crossfit
 from worker.kinds.bandit.reward_models.pairwise import Clusterwise
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 _NOTHING = "nothing says which actions are alike (no embeddings, no hierarchy)"
 

@@ -35,7 +35,7 @@ from worker.kinds.bandit.learning.policy_artefact import LearntPolicy
 from worker.kinds.bandit.policies import Policy, epsilon_greedy, uniform
 from worker.kinds.bandit.reward_models import none, ridge
 from worker.kinds.bandit.reward_models.crossfit import Fit, crossfit
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 FOLDS = 3
 LEARNT, UNIFORM, CONSTANT = "Learnt policy", "Uniform policy", "Best single action"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from worker.kinds.bandit.dataset import TEST, TRAIN, VALIDATION, BanditLog
 from worker.numerics.gumbel import mix
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 SHARES = (0.7, 0.15)  # train and validation, where the log brings no split
 FEWEST = 30

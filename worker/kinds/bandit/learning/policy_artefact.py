@@ -23,7 +23,7 @@ from worker.kinds.bandit.deficiency import support_of_log
 from worker.kinds.bandit.policies import BLOCK_BYTES, DenseTable, Policy, ScorerTable, SparseTable
 from worker.kinds.bandit.remedies import restrict_actions
 from worker.numerics.npz import write_npz
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 FORMAT = "distillery-bandit-policy"
 VERSION = 1

@@ -23,8 +23,8 @@ from worker.kinds.bandit.learning.objectives import Batch, Objective, Settings, 
 from worker.kinds.bandit.learning.poem import Expansion, expand
 from worker.kinds.bandit.learning.training_set import TrainingSet, logged_weights
 from worker.numerics.gumbel import mix
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 FULL_BATCH_UP_TO = 1_000_000
 BATCH = 4_096

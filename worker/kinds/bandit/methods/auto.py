@@ -12,8 +12,8 @@ from worker.evidence.findings import Findings
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.methods.policy_convolution import policy_convolution
-from worker.runtime.context import Context
-from worker.runtime.registry import method
+from worker.contract.context import Context
+from worker.contract.method import method
 
 
 class AutoParams(BaseModel):

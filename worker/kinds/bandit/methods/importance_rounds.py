@@ -12,9 +12,9 @@ from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.rounds import coresets
 from worker.kinds.bandit.rounds.summary import RoundsSummary, rounds_in_budget, summary_of_rounds, training_part
 from worker.kinds.bandit.targets import named_targets
-from worker.runtime.budget import Budget
-from worker.runtime.context import Context
-from worker.runtime.registry import method
+from worker.contract.budget import Budget
+from worker.contract.context import Context
+from worker.contract.method import method
 
 
 class ImportanceRoundsParams(BaseModel):

@@ -21,8 +21,8 @@ from worker.kinds.bandit.estimation.estimate import TargetEstimate, estimate_tar
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import prepare
 from worker.kinds.bandit.targets import LEARNT, default_names, named_targets
-from worker.runtime.context import Context
-from worker.runtime.registry import method
+from worker.contract.context import Context
+from worker.contract.method import method
 
 Status = Literal["sound", "thin", "blind", "doubtful"]
 _LABELS: dict[Status, tuple[str, Tone]] = {

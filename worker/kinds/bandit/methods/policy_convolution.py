@@ -18,8 +18,8 @@ from worker.kinds.bandit.estimation.estimate import estimate_target
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import prepare, rounds_to_use
 from worker.kinds.bandit.targets import LEARNT, default_names, named_targets
-from worker.runtime.context import Context
-from worker.runtime.registry import method
+from worker.contract.context import Context
+from worker.contract.method import method
 
 
 @method(

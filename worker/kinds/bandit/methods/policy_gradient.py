@@ -34,9 +34,9 @@ from worker.kinds.bandit.learning.two_stage import TWO_STAGES_FROM, best_actions
 from worker.kinds.bandit.reward_models import gbdt, logistic, mlp, ridge
 from worker.kinds.bandit.reward_models.fitted import FittedReward
 from worker.numerics.gumbel import mix
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
-from worker.runtime.registry import method
+from worker.contract.context import Context
+from worker.contract.errors import JobError
+from worker.contract.method import method
 
 MODELLED = ("dr", "dros", "sg")
 DECAY = 2e-4

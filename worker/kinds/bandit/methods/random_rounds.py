@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.rounds.coresets import uniform_rounds
 from worker.kinds.bandit.rounds.summary import RoundsSummary, rounds_in_budget, summary_of_rounds, training_part
-from worker.runtime.budget import Budget
-from worker.runtime.context import Context
-from worker.runtime.registry import method
+from worker.contract.budget import Budget
+from worker.contract.context import Context
+from worker.contract.method import method
 
 
 class RandomRoundsParams(BaseModel):

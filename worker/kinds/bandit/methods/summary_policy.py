@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.rounds.summary import RoundsSummary
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
-from worker.runtime.registry import method
+from worker.contract.context import Context
+from worker.contract.errors import JobError
+from worker.contract.method import method
 
 
 class NoParams(BaseModel):

@@ -13,8 +13,8 @@ from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.reward_models.fitted import Bilinear, FittedReward
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 SampleWeight = Literal["normal", "iw", "mrdr"]
 

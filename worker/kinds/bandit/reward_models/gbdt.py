@@ -12,8 +12,8 @@ from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.policies import Floats
 from worker.kinds.bandit.reward_models.fitted import Pointwise
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 CATEGORIES = 255  # what the histogram of a categorical feature holds
 CHUNK = 262_144

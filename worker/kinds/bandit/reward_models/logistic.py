@@ -10,8 +10,8 @@ from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.policies import Floats
 from worker.kinds.bandit.reward_models.fitted import Pointwise
 from worker.kinds.bandit.reward_models.linear_design import LinearDesign
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 STEPS = 50
 

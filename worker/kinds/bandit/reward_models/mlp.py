@@ -18,7 +18,7 @@ from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.policies import Floats
 from worker.kinds.bandit.reward_models.fitted import Bilinear
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 _CHUNK = 65_536
 

@@ -9,7 +9,7 @@ from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.policies import Floats
 from worker.kinds.bandit.reward_models.fitted import Bilinear
 from worker.kinds.bandit.reward_models.linear_design import LinearDesign
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 
 def fit(

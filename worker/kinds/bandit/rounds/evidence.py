@@ -25,8 +25,8 @@ from worker.kinds.bandit.policies import Policy
 from worker.kinds.bandit.rounds import coresets
 from worker.kinds.bandit.rounds.learning import Learnt, learn_and_judge
 from worker.kinds.bandit.rounds.summary import RoundsSummary, training_part
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 
 @dataclass(frozen=True)

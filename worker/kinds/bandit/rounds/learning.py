@@ -26,7 +26,7 @@ from worker.kinds.bandit.reward_models import ridge
 from worker.kinds.bandit.reward_models.crossfit import crossfit
 from worker.kinds.bandit.rounds import coresets
 from worker.kinds.bandit.rounds.summary import RoundsSummary
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 FOLDS = 3
 VALIDATION_SHARE = 0.15

@@ -9,8 +9,8 @@ import numpy as np
 
 from worker.kinds.bandit.dataset import TRAIN, BanditLog
 from worker.kinds.bandit.rounds.coresets import Floats, Pick
-from worker.runtime.budget import resolve
-from worker.runtime.context import Context
+from worker.contract.budget import resolve
+from worker.contract.context import Context
 
 BYTES_A_ROUND = 28  # action, reward, propensity, weight; the context comes on top
 

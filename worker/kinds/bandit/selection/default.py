@@ -25,7 +25,7 @@ from worker.kinds.bandit.estimators.per_round import PerRound, Terms
 from worker.kinds.bandit.policies import Floats
 from worker.kinds.bandit.selection.evidence_path import PathValue, correlation, noise_widths, path_value
 from worker.kinds.bandit.selection.slope import along_path
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 Rule = Literal["policy_ess", "k5", "slope", "slope_pp", "mse", "fixed"]
 PathEstimator = Literal["pc_ips", "pc_snips", "pc_dr", "pc_sndr"]

@@ -15,7 +15,7 @@ from worker.ingest.ids import IdMap
 from worker.kinds.bandit.upload.features import Arrow
 from worker.kinds.bandit.upload.raw import RawLog
 from worker.kinds.bandit.upload.tables import Words
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
 

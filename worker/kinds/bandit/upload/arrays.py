@@ -15,7 +15,7 @@ from worker.ingest.limits import Meter, too_large
 from worker.ingest.readers.npz import open_array
 from worker.ingest.sources import DAMAGE, Source
 from worker.kinds.bandit.upload.features import Arrow
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 _CHUNK = 1 << 20
 

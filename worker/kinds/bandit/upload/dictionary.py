@@ -13,7 +13,7 @@ from worker.kinds.bandit.upload.log_table import positions
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.raw import RawLog, number_words
 from worker.kinds.bandit.upload.tables import ALIASES, Words
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 DENSE_BYTES = 1_000_000_000  # of one dense table of probabilities or expected rewards, counted in float64
 _KEEP_EXACT = 64_000_000  # smaller tables stay float64

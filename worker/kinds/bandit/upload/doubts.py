@@ -9,7 +9,7 @@ from scipy import stats
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.policies import Policy
 from worker.kinds.bandit.upload.features import Feature, distinct_features
-from worker.runtime.context import Context
+from worker.contract.context import Context
 
 _UNLIKELY = 1e-6
 _HEAVY = 0.2

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 Arrow = Any  # a pyarrow array: pyarrow ships no types
 ENCODED_BYTES = 1_000_000_000  # of one table of descriptions

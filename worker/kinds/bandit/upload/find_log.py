@@ -19,7 +19,7 @@ from worker.kinds.bandit.upload.log_table import log_roles, read_log
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.raw import RawLog
 from worker.kinds.bandit.upload.vw import looks_like_vw, read_vw
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 _FATAL = {"unsafe_format", "decoded_too_large"}
 _PROSE = re.compile(r"(^|/)(readme|licen[cs]e|changelog|notice)[^/]*$|\.(md|html?|pdf|rst)$", re.IGNORECASE)

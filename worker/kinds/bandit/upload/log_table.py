@@ -17,7 +17,7 @@ from worker.kinds.bandit.upload.features import Feature
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.raw import RawLog
 from worker.kinds.bandit.upload.tables import ALIASES, NO_TIME, Columns, Content, read_columns, roles_of
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 CONTEXT_PATTERNS = (
     "context", "context*", "user_feature*", "user_item_affinity*", "feature_*", "feat_*", "x_*", "x[0-9]*",

@@ -23,7 +23,7 @@ from worker.kinds.bandit.upload.actions import Actions
 from worker.kinds.bandit.upload.arrays import Arrays, check_length
 from worker.kinds.bandit.upload.dictionary import matrix, read_dense
 from worker.kinds.bandit.upload.tables import Columns, Words, read_columns, roles_of
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
 

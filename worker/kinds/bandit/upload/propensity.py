@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from worker.kinds.bandit.policies import DenseTable, Policy, ScorerTable
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 TOLERANCE = 1e-6  # relative difference of a propensity from the logging policy's probability
 _ABOVE = 1e-9

@@ -9,7 +9,7 @@ from scipy import sparse
 from worker.kinds.bandit.policies import DenseTable, Policy, ScorerTable, SparseTable, Table, epsilon_greedy
 from worker.kinds.bandit.policy_files import compact
 from worker.kinds.bandit.upload.policy import RawPolicy, Surroundings, table_of
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 
 def from_scores(raw: RawPolicy, around: Surroundings, how: str, temperature: float, epsilon: float) -> Policy:

@@ -24,7 +24,7 @@ from worker.kinds.bandit.upload.log_table import as_feature, is_category
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.policy import RawPolicy, read_arrays, read_table
 from worker.kinds.bandit.upload.tables import ALIASES, Content, read_columns, roles_of
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 _EXTENSION = re.compile(r"(\.(csv|tsv|txt|parquet|pq|jsonl|json|npz|gz))+$", re.IGNORECASE)
 _ROLES = (

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from worker.kinds.bandit.dataset import TEST, TRAIN, VALIDATION
 from worker.kinds.bandit.upload.tables import Words
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 SHARES = (0.7, 0.8)  # training ends, validation ends
 _NAMES = {

@@ -18,7 +18,7 @@ from worker.ingest.ids import IdMap
 from worker.ingest.limits import Meter
 from worker.ingest.readers import delimited, jsonl, parquet
 from worker.kinds.bandit.upload.features import Arrow
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
 

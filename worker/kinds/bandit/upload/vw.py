@@ -17,7 +17,7 @@ from worker.ingest.sources import Source
 from worker.kinds.bandit.upload.features import ENCODED_BYTES
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.raw import RawLog, number_words
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 _LABELLED = re.compile(r"^[^|]*?(?:^|\s)(\d{1,9}):([^:\s|]+):([^:\s|]+)(?:\s|\||$)")
 _CHUNK = 1 << 20

@@ -22,8 +22,8 @@ from worker.kinds.interactions.learners.infinite_ae import MAX_USERS, InfiniteAE
 from worker.kinds.interactions.learners.popularity import Popularity
 from worker.kinds.interactions.metrics import Model, evaluate
 from worker.numerics.ridge import NotPositiveDefinite
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 
 LEARNERS = ("popularity", "ease", "infinite-ae")
 # For many rows and for few, which need less ridge.

@@ -13,9 +13,9 @@ from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.methods.distill_cf import DistillCFParams, distill_cf
 from worker.kinds.interactions.methods.head_users import HeadUsersParams, head_users
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.runtime.budget import Budget
-from worker.runtime.context import Context
-from worker.runtime.registry import method
+from worker.contract.budget import Budget
+from worker.contract.context import Context
+from worker.contract.method import method
 
 HEAD_BELOW = 5.0  # mean training events of a user
 

@@ -23,10 +23,10 @@ from worker.kinds.interactions.distil_loop import Progress, Recipe, events_per_r
 from worker.kinds.interactions.export import Delivery, deliver
 from worker.kinds.interactions.summary import InteractionsSummary
 from worker.numerics.gumbel import mix
-from worker.runtime.budget import Budget, resolve
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
-from worker.runtime.registry import method
+from worker.contract.budget import Budget, resolve
+from worker.contract.context import Context
+from worker.contract.errors import JobError
+from worker.contract.method import method
 
 DENSE_LIMIT = 60_000_000  # n * I numbers; about ten such float32 matrices are alive at once
 VALIDATION_USERS = 1000

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict
 
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
-from worker.runtime.registry import method
+from worker.contract.context import Context
+from worker.contract.errors import JobError
+from worker.contract.method import method
 
 
 class NoParams(BaseModel):

@@ -13,10 +13,10 @@ from scipy import sparse
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.selection import summary_of_rows, users_in_budget
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.runtime.budget import Budget
-from worker.runtime.context import Context
-from worker.runtime.errors import JobError
-from worker.runtime.registry import method
+from worker.contract.budget import Budget
+from worker.contract.context import Context
+from worker.contract.errors import JobError
+from worker.contract.method import method
 
 DEFAULT_PERCENT = 20.0
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.selection import summary_of_users, users_in_budget
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.runtime.budget import Budget
-from worker.runtime.context import Context
-from worker.runtime.registry import method
+from worker.contract.budget import Budget
+from worker.contract.context import Context
+from worker.contract.method import method
 
 
 class RandomUsersParams(BaseModel):

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from worker.runtime.registry import method
+from worker.contract.method import method
 
 
 class NoOpParams(BaseModel):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from worker.runtime.errors import JobError
+from worker.contract.errors import JobError
 
 PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(%|B|kB|MB|GB)?\s*$"
 _BYTES = {"B": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}

@@ -1,4 +1,4 @@
-"""The two ways a job ends early: it failed for a reason the user can act on, or it was asked to stop."""
+"""The ways work ends early: for a reason the user can act on, because a stop was asked for, or because time is up."""
 
 from __future__ import annotations
 
@@ -20,3 +20,7 @@ class JobError(Exception):
 
 class Cancelled(Exception):
     """The job was asked to stop (by its user, or because its worker goes away); raised by `Context.progress`."""
+
+
+class TimeOver(Exception):
+    """The time for judging is over: what was measured until now is what there is; raised by `Context.progress`."""

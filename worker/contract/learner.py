@@ -1,0 +1,84 @@
+"""A learner: a model that is trained on the full data and on summaries, to compare them. One file, one contract.
+
+A learner is a function with a decorator. It takes what it is trained on and returns a `Trainable`: everything that
+trainings at different settings share, such as a Gram matrix. The settings it lists are tried on validation data for
+every training set anew, and all of them the same for every set, so that rankings of settings can be compared.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from worker.contract.context import Context
+
+Settings = Mapping[str, float | int | str]
+
+
+class Trainable(Protocol):
+    """A learner on one training set."""
+
+    def fit(self, settings: Settings, ctx: Context) -> Any:
+        """The model trained at these settings, in the form that its kind measures.
+
+        Raises `JobError` `diverged` where that is impossible (a singular kernel): the setting is then left out.
+        """
+        ...
+
+
+Prepare = Callable[[Any, Any, Context], Trainable]
+"""`(training set, the kind's evaluate params, ctx) -> Trainable`; random numbers come from `ctx.seed`."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A learner as the evidence knows it.
+
+    `floor`: it is a trivial model that others must beat. `seeds`: how many trainings its figures average; 1 for closed
+    forms. `settings`: the configurations that tuning tries, in order; one empty one where there is nothing to tune.
+    `version`: raised when it would learn something else from the same data.
+    """
+
+    name: str
+    label: str
+    kind: str = ""
+    floor: bool = False
+    note: str = ""
+    version: int = 1
+    seeds: int = 1
+    settings: tuple[Settings, ...] = ({},)
+    prepare: Prepare | None = None
+
+
+_LEARNERS: dict[tuple[str, str], Learner] = {}
+
+
+def learner(
+    *,
+    kind: str,
+    name: str,
+    label: str,
+    floor: bool = False,
+    note: str = "",
+    version: int = 1,
+    seeds: int = 1,
+    settings: Iterable[Settings] = ({},),
+) -> Callable[[Prepare], Prepare]:
+    """Register a function as a learner of a kind; the fields are those of `Learner`."""
+
+    def register(prepare: Prepare) -> Prepare:
+        _LEARNERS[kind, name] = Learner(name, label, kind, floor, note, version, seeds, tuple(settings), prepare)
+        return prepare
+
+    return register
+
+
+def learners_of(kind: str) -> dict[str, Learner]:
+    """Every learner of a kind by name: those in `worker.kinds.<kind>.learners`, and what plug-ins have registered."""
+    package = importlib.import_module(f"worker.kinds.{kind}.learners")
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+    return {name: one for (of, name), one in sorted(_LEARNERS.items()) if of == kind}
