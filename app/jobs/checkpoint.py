@@ -1,4 +1,4 @@
-"""Keep a running job's last two resume points in the store, fenced like every other write of its owner."""
+"""A running job's last two resume points and its durable files in the store, fenced like all writes of its owner."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, exists, insert, select
 
-from app.jobs.states import JobRow, append_event
+from app.jobs.states import OWNED, JobRow, append_event
 from app.store.blobs import Blobs, StoredBlob, record
-from app.store.tables import artifact, blob
+from app.store.tables import artifact, blob, job
 
 MEDIA_TYPE = "application/x-safetensors"
+KEPT = "keep/"
 
 
 def save_checkpoint(conn: Connection, row: JobRow, stored: StoredBlob, step: int) -> bool:
@@ -21,6 +22,15 @@ def save_checkpoint(conn: Connection, row: JobRow, stored: StoredBlob, step: int
     ):
         return False
     record(conn, row["tenant_id"], row["id"], f"checkpoint/{step:012d}", stored, MEDIA_TYPE)
+    return True
+
+
+def save_kept(conn: Connection, row: JobRow, stored: StoredBlob, path: str) -> bool:
+    """Make a durable blob one of the job's append-only files; False when the fence is lost."""
+    owner = select(job.c.id).where(job.c.id == row["id"], job.c.fence == row["fence"], job.c.state.in_(OWNED))
+    if conn.scalar(owner.with_for_update(key_share=True)) is None:
+        return False
+    record(conn, row["tenant_id"], row["id"], f"{KEPT}{path}", stored, MEDIA_TYPE)
     return True
 
 

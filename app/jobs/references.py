@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
@@ -21,6 +22,11 @@ class Reference:
     kind: str
     text: str
     content: str = ""
+
+
+def references_of(inputs: Mapping[str, str | list[str]]) -> dict[str, list[str]]:
+    """A job's further inputs, every one as a list: most have a single reference."""
+    return {name: [given] if isinstance(given, str) else list(given) for name, given in inputs.items()}
 
 
 def resolve_dataset(conn: Connection, tenant_id: str, text: str, pointer: str = "/dataset") -> Reference:

@@ -4,8 +4,8 @@
 temporary folder. The child process of a job uses a subclass that talks to its supervisor
 (`worker.runtime.child_context`).
 
-Work that consists of parts (a search, a teacher and its student, an ensemble, a learner trained on many sets) gives each
-a context of its own:
+Work that consists of parts (a search, a teacher and its student, an ensemble, a learner trained on many sets) gives
+each a context of its own:
 
     for number, seed in enumerate(seeds):
         with ctx.part(f"student {seed}", number, len(seeds)) as part:
@@ -181,7 +181,12 @@ class Context:
 
     def recall(self, key: str) -> Figures | None:
         """What an earlier job of this tenant remembered under a key; whoever makes keys puts all that matters in."""
-        return self._root._figures.get(key)
+        root = self._root
+        return root._figures.get(key) or root.earlier_figures().get(key)
+
+    def earlier_figures(self) -> Mapping[str, Figures]:
+        """What earlier jobs remembered; nothing in a notebook."""
+        return {}
 
     def remember(self, key: str, arrays: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         """Let later jobs recall these arrays and this JSON-able state, once this job has succeeded."""

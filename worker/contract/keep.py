@@ -37,7 +37,7 @@ class Keep:
 
     def files(self) -> list[Path]:
         """The file of every entry, in order."""
-        return sorted(path for path in self._folder.iterdir() if path.suffix != ".partial")
+        return sorted(path for path in self._folder.iterdir() if path.is_file() and path.suffix != ".partial")
 
     def append(self, arrays: Mapping[str, Any]) -> None:
         """Add an entry of named arrays or tensors, any shapes and dtypes; it is on the disk when this returns."""

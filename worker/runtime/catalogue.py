@@ -19,7 +19,9 @@ def catalogue() -> list[dict[str, Any]]:
     for method in found:
         if (one := judging.get(method.kind)) is not None:
             row = method.announcement()
-            row["inputs"] += [extra for extra in one["inputs"] if extra["name"] not in {i["name"] for i in row["inputs"]}]
+            row["inputs"] += [
+                extra for extra in one["inputs"] if extra["name"] not in {i["name"] for i in row["inputs"]}
+            ]
             methods.append(row | {"evaluate_schema": one["schema"], "cost": row["cost"] | {"judging": one["cost"]}})
     return methods + [_ingest(kind) for kind in kinds.values()]
 

@@ -13,12 +13,12 @@ import torch
 from worker.runtime.child_context import ChildContext
 from worker.contract.context import Context
 from worker.contract.errors import Cancelled, JobError
-from worker.runtime.protocol import Brief, Speaker
+from worker.runtime.protocol import Assignment, Speaker
 
 
-def brief(folder: Path, **changes) -> Brief:
+def assignment(folder: Path, **changes) -> Assignment:
     job = {"seed": 3, "degrade": 0, "input_hash": "h"}
-    return Brief(**{"job": job, "folder": str(folder), "checkpoint_every_s": 0.0, **changes})
+    return Assignment(**{"job": job, "folder": str(folder), "checkpoint_every_s": 0.0, **changes})
 
 
 def heard(pipe: io.BytesIO) -> list[dict]:
@@ -27,7 +27,7 @@ def heard(pipe: io.BytesIO) -> list[dict]:
 
 def test_progress_when_stages_and_shares_nest_then_the_fraction_only_grows(tmp_path: Path):
     pipe = io.BytesIO()
-    ctx = ChildContext(brief(tmp_path), Speaker(pipe), "cpu")
+    ctx = ChildContext(assignment(tmp_path), Speaker(pipe), "cpu")
     ctx.stage("load")
     ctx.stage("run")
     for step in range(1, 4):
@@ -53,11 +53,11 @@ def test_progress_when_a_stop_was_asked_for_then_raises():
 
 def test_checkpoint_when_another_process_goes_on_then_it_finds_the_same_arrays_and_state(tmp_path: Path):
     pipe = io.BytesIO()
-    first = ChildContext(brief(tmp_path), Speaker(pipe), "cpu")
+    first = ChildContext(assignment(tmp_path), Speaker(pipe), "cpu")
     first.checkpoint(7, {"logits": torch.arange(6.0).reshape(2, 3), "count": np.int64(4)}, {"best": 0.1})
     saved = heard(pipe)[-1]
     assert saved["step"] == 7
-    second = ChildContext(brief(tmp_path, checkpoint=saved["path"]), Speaker(io.BytesIO()), "cpu")
+    second = ChildContext(assignment(tmp_path, checkpoint=saved["path"]), Speaker(io.BytesIO()), "cpu")
     point = second.restore()
     assert point is not None
     assert (point.step, point.state) == (7, {"best": 0.1})
@@ -67,14 +67,14 @@ def test_checkpoint_when_another_process_goes_on_then_it_finds_the_same_arrays_a
 
 def test_checkpoint_when_it_is_of_other_work_then_it_is_not_used(tmp_path: Path):
     pipe = io.BytesIO()
-    ChildContext(brief(tmp_path), Speaker(pipe), "cpu").checkpoint(1, {"a": np.ones(2)}, {})
-    other = brief(tmp_path, checkpoint=heard(pipe)[-1]["path"], job={"seed": 3, "degrade": 0, "input_hash": "other"})
+    ChildContext(assignment(tmp_path), Speaker(pipe), "cpu").checkpoint(1, {"a": np.ones(2)}, {})
+    other = assignment(tmp_path, checkpoint=heard(pipe)[-1]["path"], job={"seed": 3, "degrade": 0, "input_hash": "other"})
     assert ChildContext(other, Speaker(io.BytesIO()), "cpu").restore() is None
 
 
 def test_checkpoint_when_none_is_due_then_writes_only_once_a_stop_was_asked_for(tmp_path: Path):
     pipe = io.BytesIO()
-    ctx = ChildContext(brief(tmp_path, checkpoint_every_s=60.0), Speaker(pipe), "cpu")
+    ctx = ChildContext(assignment(tmp_path, checkpoint_every_s=60.0), Speaker(pipe), "cpu")
     ctx.checkpoint(1, {"a": np.ones(2)}, {})
     assert heard(pipe) == []
     ctx.stop()
@@ -83,13 +83,13 @@ def test_checkpoint_when_none_is_due_then_writes_only_once_a_stop_was_asked_for(
 
 
 def test_time_limit_when_a_method_does_not_mind_it_then_the_job_times_out(tmp_path: Path):
-    ctx = ChildContext(brief(tmp_path, time_s=1e-9), Speaker(io.BytesIO()), "cpu")
+    ctx = ChildContext(assignment(tmp_path, time_s=1e-9), Speaker(io.BytesIO()), "cpu")
     with pytest.raises(JobError) as caught:
         ctx.progress(1, 2)
     assert caught.value.code == "timeout"
 
 
 def test_time_limit_when_a_method_minds_it_then_it_may_return_its_best(tmp_path: Path):
-    ctx = ChildContext(brief(tmp_path, time_s=1e-9), Speaker(io.BytesIO()), "cpu")
+    ctx = ChildContext(assignment(tmp_path, time_s=1e-9), Speaker(io.BytesIO()), "cpu")
     assert ctx.out_of_time()
     ctx.progress(1, 2)
