@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, insert, select
+from sqlalchemy import Connection, delete, exists, insert, literal, select
 
 from app.jobs.states import OWNED, JobRow, append_event
 from app.store.blobs import Blobs, StoredBlob, record
@@ -50,8 +50,13 @@ def drop_old_checkpoints(conn: Connection, job_id: str, *, keep: int = 2) -> lis
     )
 
 
-def adopt_checkpoint(conn: Connection, tenant_id: str, job_id: str, point: dict[str, Any]) -> None:
-    """Let a retried job refer to the resume point of the job before it."""
+def adopt_checkpoint(conn: Connection, tenant_id: str, job_id: str, point: dict[str, Any], before: str) -> None:
+    """Let a retried job refer to the resume point, and to the durable files, of the job before it."""
+    columns = ("path", "tenant_id", "sha256", "size", "media_type")
+    kept = select(literal(job_id), *(artifact.c[name] for name in columns)).where(
+        artifact.c.owner == before, artifact.c.path.startswith(KEPT)
+    )
+    conn.execute(insert(artifact).from_select(("owner", *columns), kept))
     conn.execute(
         insert(artifact).values(
             owner=job_id,

@@ -1,8 +1,8 @@
 """The process that runs one attempt: `python -m worker.runtime.child PARENT_PID [warm]`.
 
 A warm one imports every method and torch, says so, and is from then on the template whose forks run the attempts.
-One that is started for an assignment imports only what its job needs. Untrusted bytes and the method's memory stay in here;
-the parent sees messages on standard output and files on disk.
+One that is started for an assignment imports only what its job needs. Untrusted bytes and the method's memory stay in
+here; the parent sees messages on standard output and files on disk.
 """
 
 from __future__ import annotations

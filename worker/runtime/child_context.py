@@ -39,7 +39,7 @@ class ChildContext(Context):
         self._minds_the_time = False
         self._started = self._entered = self._last_checkpoint = time.monotonic()
         self._saved = 0
-        # Seconds that earlier attempts spent in each stage of what this one resumes: they count towards cost and limits.
+        # Seconds spent in each stage, by the earlier attempts that this one resumes, too.
         self._spent: dict[str, float] = {}
         self._resume()
         self._earlier: dict[str, Figures] | None = None
@@ -128,7 +128,7 @@ class ChildContext(Context):
             self._points, self._spent, self._saved = points, about["spent"], about["saved"]
 
     def open_keep(self, path: str) -> Keep:
-        """Files of earlier attempts and of this one; the supervisor hears of each new one and moves it into the store."""
+        """Files of earlier attempts and of this one; the supervisor moves each new one into the store."""
         return Keep(self._assignment.keep / path, lambda file: self._speaker.say("keep", path=str(file)))
 
     def earlier_figures(self) -> Mapping[str, Figures]:

@@ -25,7 +25,7 @@ _FIELDS = (
 
 
 def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> Assignment:
-    """The assignment of one attempt. Leftovers of earlier attempts are removed. FileNotFoundError: a blob is missing."""
+    """The assignment of one attempt. FileNotFoundError: a blob is missing."""
     allow_silence(conn)  # files may come from a store far away
     home = settings.staging_dir / job["id"]
     shutil.rmtree(home, ignore_errors=True)
