@@ -57,8 +57,9 @@ class Context:
 
     `seed`: int64, the job's seed. `device`: a torch device string. `deadline`: `time.monotonic()` seconds at which
     the time limit of the present stage ends, or None. `degrade`: 1 after an attempt ran out of memory; halve batches
-    then. `inputs`: what the method declared as such, by name; a list where it declared many. `credentials`: by name,
-    only for methods that declare `needs=("llm",)`. `content`: hash of the dataset's content, "" where unknown.
+    then. `inputs`: what the method declared as such, by name; a list where it declared many. `evaluate`: for a method
+    that judges, the kind's `evaluate` model. `credentials`: by name, only for methods that declare `needs=("llm",)`.
+    `content`: hash of the dataset's content, "" where unknown.
     """
 
     seed: int = 0
@@ -66,6 +67,7 @@ class Context:
     deadline: float | None = None
     degrade: int = 0
     inputs: dict[str, Any] = field(default_factory=dict[str, Any])
+    evaluate: Any = None
     credentials: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     content: str = ""
     warnings: list[str] = field(default_factory=list[str])
@@ -203,7 +205,8 @@ class _Part(Context):
     def __init__(self, root: Context, path: str, label: str, span: tuple[float, float], seed: int) -> None:
         super().__init__(
             seed=seed, device=root.device, deadline=root.deadline, degrade=root.degrade, inputs=root.inputs,
-            credentials=root.credentials, content=root.content, warnings=root.warnings, _span=span, _path=path,
+            evaluate=root.evaluate, credentials=root.credentials, content=root.content, warnings=root.warnings,
+            _span=span, _path=path,
         )  # fmt: skip
         self._whole = root
         self._label = label

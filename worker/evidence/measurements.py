@@ -28,8 +28,8 @@ Statistic = Literal["auc", "macro_f1", "balanced_accuracy"]
 class TrainingSet:
     """Something a learner is trained on.
 
-    `role`: `full` occurs exactly once, `summary` at least once; `form` is a summary delivered in another encoding (`of`:
-    the name of its summary); `baseline` is a cheap alternative. `rows`: units of the kind. `bytes`: what a user
+    `role`: `full` occurs exactly once, `summary` at least once; `form` is a summary delivered in another encoding
+    (`of`: the name of its summary); `baseline` is a cheap alternative. `rows`: units of the kind. `bytes`: what a user
     downloads, or would, under `encoding`; `compressed`: the same after lossless compression, None where unknown.
     `method`: the registered method that makes this baseline, if any. `equal`: what was made equal to the summary's.
     """
@@ -132,8 +132,8 @@ class TrainedResult:
 class Protocol:
     """How everything was measured. Figures of different protocols never share a table.
 
-    `fields`: JSON with at least `split`, `metric`, `learners`, `tuning` and `seeds`; equal fields, equal hash. `text`: a
-    paragraph that defines each metric and says what a learner is fed at test time.
+    `fields`: JSON with at least `split`, `metric`, `learners`, `tuning` and `seeds`; equal fields, equal hash. `text`:
+    a paragraph that defines each metric and says what a learner is fed at test time.
     """
 
     fields: Mapping[str, Any]

@@ -27,8 +27,8 @@ class Plot:
     """A plot. `description`: one sentence for who cannot see it.
 
     `kind`: `line`, `scatter`, `bar` (upright, grouped by series), `histogram` (outlines), `interval` (lying bars with
-    whiskers, one group per series) or `heatmap` (a row per series over equal labels `x`, `y` the cells). `mark_x`: where
-    to draw a reference line, or None. `n`: over how many units.
+    whiskers, one group per series) or `heatmap` (a row per series over equal labels `x`, `y` the cells). `mark_x`:
+    where to draw a reference line, or None. `n`: over how many units.
     """
 
     name: str

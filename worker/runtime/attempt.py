@@ -12,10 +12,12 @@ import platform
 import resource
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from worker.contract.context import Context
 from worker.contract.errors import JobError, TimeOver
 from worker.contract.kind import Kind
 from worker.contract.method import Input, Method
@@ -66,24 +68,23 @@ def _run_method(kind: Kind[Any], method: Method, assignment: Assignment, ctx: Ch
 
     ctx.stage("load")
     data = kind.load(Path(assignment.data))
-    answer: dict[str, Any] = {"environment": environment(ctx.device)}
-    made = _kept_product(kind, assignment, ctx)
     for one in (*method.inputs, *kind.judging.inputs):
         if one.name in assignment.inputs:
             loaded = [_load_input(kind, data, one, given) for given in assignment.inputs[one.name]]
             ctx.inputs[one.name] = loaded if one.many else loaded[0]
-    if made is None:
-        made = _make(method, data, assignment, ctx)
-        if isinstance(made.result, Product):
-            made = _written(data, made, assignment, ctx)
-    if isinstance(made.result, Product):
-        answer |= _deliver(kind, made.result, assignment, answer["environment"])
-        evidence = _judge(kind, data, made.result, assignment, ctx)
+    answer: dict[str, Any] = {"environment": environment(ctx.device)}
+    cost: dict[str, Any] = {}
+    if method.task == "evaluate":  # it judges what is there already, which says nothing about making it
+        params = method.params.model_validate(assignment.job["params"])
+        evidence = _judge(kind, assignment, ctx, lambda part: method.run(data, params, part))
     else:
-        evidence = made.result
+        made = _kept_product(kind, assignment, ctx) or _make(method, data, assignment, ctx)
+        cost, evidence = {"cost": made.cost}, made.result
+        if isinstance(made.result, Product):
+            product = made.result
+            answer |= _deliver(kind, product, assignment, answer["environment"])
+            evidence = _judge(kind, assignment, ctx, lambda part: product.judge(data, part.evaluate, part))
     ctx.stage("report")
-    # Judging a product that was there already says nothing about what it took to make it.
-    cost = {} if method.task == "evaluate" else {"cost": made.cost}
     report = build(evidence, {**assignment.job, "environment": answer["environment"], **cost})
     report.write(assignment.out / "report")
     ctx.write_remembered(assignment.out / "figures")
@@ -106,6 +107,7 @@ def read_product(kind: Kind[Any], folder: Path) -> Product:
 
 
 def _make(method: Method, data: Any, assignment: Assignment, ctx: ChildContext) -> Made:
+    """Run the method; what is a product comes back from its files, since from here on they are what counts."""
     params = method.params.model_validate(assignment.job["params"])
     ctx.stage("run")
     started = time.monotonic()
@@ -114,26 +116,26 @@ def _make(method: Method, data: Any, assignment: Assignment, ctx: ChildContext) 
         "seconds": time.monotonic() - started + ctx.spent_s,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
     }
-    return Made(result, cost)
-
-
-def _written(data: Any, made: Made, assignment: Assignment, ctx: ChildContext) -> Made:
-    """The product back from its files: from here on they are what counts, whoever goes on with them."""
-    product: Product = made.result
+    if not isinstance(result, Product):
+        return Made(result, cost)
     folder = assignment.out / "summary"
     folder.mkdir(parents=True)
-    product.write(folder, data)
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    if not paths:
-        raise JobError("internal", f"{assignment.job['method']} delivered no files.")
-    if made.cost["seconds"] >= assignment.checkpoint_every_s:  # what is made faster is made again
-        kept = ctx.keep("product")
-        for path in paths[len(kept) :]:
-            kept.append_file(path)
-        names = [path.relative_to(folder).as_posix() for path in paths]
-        ctx.finish({}, {"product": type(product).type, "files": names, "cost": made.cost})
-        ctx.save_now()
-    return Made(type(product).read(folder), made.cost)
+    result.write(folder, data)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not files:
+        raise JobError("internal", f"{method.name} delivered no files.")
+    if cost["seconds"] >= assignment.checkpoint_every_s:  # what is made faster is made again
+        _keep_product(result, files, folder, cost, ctx)
+    return Made(type(result).read(folder), cost)
+
+
+def _keep_product(product: Product, files: list[Path], folder: Path, cost: dict[str, float], ctx: ChildContext) -> None:
+    kept = ctx.keep("product")
+    for path in files[len(kept) :]:
+        kept.append_file(path)
+    names = [path.relative_to(folder).as_posix() for path in files]
+    ctx.finish({}, {"product": type(product).type, "files": names, "cost": cost})
+    ctx.save_now()
 
 
 def _kept_product(kind: Kind[Any], assignment: Assignment, ctx: ChildContext) -> Made | None:
@@ -148,18 +150,19 @@ def _kept_product(kind: Kind[Any], assignment: Assignment, ctx: ChildContext) ->
     return Made(kind.product(point.state["product"]).read(folder), point.state["cost"])
 
 
-def _judge(kind: Kind[Any], data: Any, product: Product, assignment: Assignment, ctx: ChildContext) -> Any:
+def _judge(kind: Kind[Any], assignment: Assignment, ctx: ChildContext, judge: Callable[[Context], Any]) -> Any:
+    """The evidence; where the time for judging ends before there is any, findings that say so."""
     from worker.evidence.findings import Findings
 
-    params = kind.judging.params().model_validate(assignment.job["evaluate"])
+    ctx.evaluate = kind.judging.params().model_validate(assignment.job["evaluate"])
     ctx.stage("evaluate")
     try:
         # A part, so that what judging finishes does not take the place of the product among the resume points.
         with ctx.part("judge", seed=ctx.seed) as part:
-            return product.judge(data, params, part)
+            return judge(part)
     except TimeOver:
         reason = f"judging ended with limits.evaluate_s ({assignment.evaluate_s:g} s) before anything was measured"
-        return Findings.unmeasured(kind.name, kind.unit, kind.units, reason, warnings=product.warnings)
+        return Findings.unmeasured(kind.name, kind.unit, kind.units, reason)
 
 
 def _deliver(kind: Kind[Any], product: Product, assignment: Assignment, versions: dict[str, Any]) -> dict[str, Any]:

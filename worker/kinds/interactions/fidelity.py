@@ -16,6 +16,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import sparse
 
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.evidence.measurements import Curve, Learner, Measurements, Metric, TrainedResult
 from worker.evidence.meter import measured
 from worker.evidence.wording import number
@@ -25,8 +27,6 @@ from worker.kinds.interactions.dataset import Interactions, Queries
 from worker.kinds.interactions.learners.tuning import Tuned, fit_tuned
 from worker.kinds.interactions.metrics import Model, evaluate
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.contract.context import Context
-from worker.contract.errors import JobError
 
 Rows = sparse.csr_array
 LearnerName = Literal["popularity", "ease", "infinite-ae"]
