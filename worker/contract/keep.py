@@ -41,7 +41,7 @@ class Keep:
 
     def append(self, arrays: Mapping[str, Any]) -> None:
         """Add an entry of named arrays or tensors, any shapes and dtypes; it is on the disk when this returns."""
-        contiguous = {name: np.ascontiguousarray(to_numpy(value)) for name, value in arrays.items()}
+        contiguous = {name: np.asarray(to_numpy(value), order="C") for name, value in arrays.items()}
         self._add(_ARRAYS, lambda partial: save_file(contiguous, partial))
 
     def append_file(self, source: Path) -> None:

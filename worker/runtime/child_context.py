@@ -60,8 +60,10 @@ class ChildContext(Context):
             "evaluate": self._assignment.evaluate_s,
         }
         limit = limits.get(name, 0.0)
-        self.deadline = self._entered + limit - self._spent.get(name, 0.0) if limit else None
+        self.deadline = None
         self.progress(0, 1, phase=name)
+        # From here on, so that whoever minds the time has the chance to say so.
+        self.deadline = now + limit - self._spent.get(name, 0.0) if limit else None
 
     def out_of_time(self) -> bool:
         """See `Context.out_of_time`; a method that asks is trusted to return its best so far."""

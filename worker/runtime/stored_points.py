@@ -45,7 +45,7 @@ def read_figures(path: Path, job: str) -> dict[str, Figures]:
 
 def _write(path: Path, groups: Mapping[str, Mapping[str, np.ndarray]], head: Mapping[str, Any]) -> None:
     names = [(group, name) for group, arrays in groups.items() for name in arrays]
-    tensors = {str(at): np.ascontiguousarray(groups[group][name]) for at, (group, name) in enumerate(names)}
+    tensors = {str(at): np.asarray(groups[group][name], order="C") for at, (group, name) in enumerate(names)}
     save_file(tensors, path, {"head": json.dumps(head), "names": json.dumps(names)})
 
 
