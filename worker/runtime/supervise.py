@@ -59,7 +59,7 @@ class Attempt:
         self._woken = threading.Event()
         self._end_by: float | None = None  # when the child must be gone
         self._why = ""  # why it was told to go: cancel, release, lost, memory, time
-        self._peak_rss = 0
+        self._peak_memory = 0
         self._cpu_s = 0.0
         self._kills_before = limits.out_of_memory_kills()
         self._log = log.bind(
@@ -204,15 +204,15 @@ class Attempt:
     def _watch_usage(self, memory_mb: int) -> None:
         if (child := self._child) is None:
             return
-        resident = self._note_memory()
+        private = self._note_memory()
         self._cpu_s = max(self._cpu_s, limits.cpu_seconds(child.pid))
-        if memory_mb and resident > memory_mb * 1_000_000:
+        if memory_mb and private > memory_mb * 1_000_000:
             self._tell_to_go("memory", 0.0)
 
     def _note_memory(self) -> int:
-        resident = limits.resident_bytes(child.pid) if (child := self._child) is not None else 0
-        self._peak_rss = max(self._peak_rss, resident)
-        return resident
+        private = limits.private_bytes(child.pid) if (child := self._child) is not None else 0
+        self._peak_memory = max(self._peak_memory, private)
+        return private
 
     def _tell_to_go(self, why: str, grace_s: float) -> None:
         if self._why and not (why == "lost" or grace_s < (self._end_by or 0) - time.monotonic()):
@@ -292,7 +292,7 @@ class Attempt:
 
     def _attempt_end(self, exit_code: int, answer: dict[str, Any]) -> AttemptEnd:
         told: dict[str, Any] = answer.get("cost", {})
-        peak_mb = float(told.get("peak_rss_mb", self._peak_rss / 1e6))
+        peak_mb = float(told.get("peak_rss_mb", self._peak_memory / 1e6))
         cpu_s = float(told.get("cpu_s", self._cpu_s))
         cost = {"cpu_s": cpu_s, "gpu_s": 0.0, "peak_rss_mb": peak_mb, **told}
         return AttemptEnd(exit_code, str(self.row["progress"].get("phase", "")), peak_mb, cpu_s, cost)
@@ -304,7 +304,7 @@ class Attempt:
         if self._why == "time":
             detail = f"The job was still in {phase} long after its time limit."
             return {"code": "timeout", "detail": detail, "hint": ""}
-        used = f"{self._peak_rss / 1e6:.0f} MB"
+        used = f"{self._peak_memory / 1e6:.0f} MB"
         # Signal 9 without a word from us is the kernel's out-of-memory killer, or somebody's hand.
         if self._why == "memory" or limits.out_of_memory_kills() > self._kills_before:
             detail = f"The job used {used} in {phase} and was stopped."
