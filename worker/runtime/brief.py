@@ -8,11 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from app.jobs.route import GPU_QUEUE
 from app.jobs.states import JobRow
 from app.settings import Settings
 from app.store.blobs import Blobs, CorruptBlob
 from app.store.database import allow_silence
 from app.store.tables import artifact, dataset_version
+from worker.runtime.credentials import credentials_for
 from worker.runtime.protocol import Brief
 
 _FIELDS = (
@@ -29,12 +31,13 @@ def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> 
     folder = home / str(job["fence"])
     folder.mkdir(parents=True)
     reference = f"{job['dataset_id']}@{job['dataset_version']}"
-    inputs: dict[str, dict[str, str]] = {}
-    for name, text in job["inputs"].items():
+    inputs: dict[str, Any] = {}
+    for name, given in job["inputs"].items():
         place = folder / "inputs" / name
-        is_summary = text.startswith("sum_")
-        _link(conn, blobs, text, "" if is_summary else "canonical/", place)
-        inputs[name] = {"type": "summary" if is_summary else "dataset", "folder": str(place)}
+        if isinstance(given, str):
+            inputs[name] = _input(conn, blobs, given, place)
+        else:
+            inputs[name] = [_input(conn, blobs, text, place / str(number)) for number, text in enumerate(given)]
     _link(conn, blobs, reference, "canonical/", folder / "data")
     limits: dict[str, Any] = job["limits"]
     return Brief(
@@ -49,17 +52,24 @@ def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> 
         inputs=inputs,
         checkpoint=_checkpoint(blobs, job),
         checkpoint_every_s=settings.checkpoint_every_s,
-        device=settings.device if job["device"] == "auto" else job["device"],
+        device=settings.device if job["queue"] == GPU_QUEUE else "cpu",
         threads=settings.threads,
         memory_mb=int(limits.get("memory_mb", settings.memory_limit_mb)),
         time_s=float(limits.get("time_s", 3600)),
         ingest_limits=_ingest_limits(settings),
+        credentials=credentials_for(conn, settings, job),
     )
 
 
 def _ingest_limits(settings: Settings) -> dict[str, int]:
     named = {name: value for name, value in settings.model_dump().items() if name.startswith("ingest_")}
     return {name.removeprefix("ingest_"): value for name, value in named.items()}
+
+
+def _input(conn: Connection, blobs: Blobs, reference: str, place: Path) -> dict[str, str]:
+    is_summary = reference.startswith("sum_")
+    _link(conn, blobs, reference, "" if is_summary else "canonical/", place)
+    return {"type": "summary" if is_summary else "dataset", "folder": str(place)}
 
 
 def _link(conn: Connection, blobs: Blobs, owner: str, prefix: str, place: Path) -> None:

@@ -19,8 +19,10 @@ def catalogue() -> list[dict[str, Any]]:
     for method in found:
         if (one := judging.get(method.kind)) is not None:
             row = method.announcement()
-            row["inputs"] += [extra for extra in one["inputs"] if extra["name"] not in {i["name"] for i in row["inputs"]}]
-            methods.append(row | {"evaluate_schema": one["schema"], "cost": row["cost"] | {"judging": one["cost"]}})
+            row["inputs"] += [
+                extra for extra in one["inputs"] if extra["name"] not in {i["name"] for i in row["inputs"]}
+            ]
+            methods.append(row | {"evaluate_schema": one["schema"], "cost": row["cost"] | one["cost"]})
     return methods + [_ingest(kind) for kind in kinds.values()]
 
 
@@ -28,7 +30,7 @@ def _judging(kind: Kind[Any]) -> dict[str, Any]:
     return {
         "schema": kind.judging.params().model_json_schema(),
         "inputs": [asdict(one) | {"required": False} for one in kind.judging.inputs],
-        "cost": asdict(kind.judging.cost),
+        "cost": {"judging": asdict(kind.judging.cost), "units": kind.units},
     }
 
 

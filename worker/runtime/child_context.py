@@ -31,7 +31,9 @@ class ChildContext(Context):
     """Talks to the supervisor through `speaker`; one per attempt."""
 
     def __init__(self, brief: Brief, speaker: Speaker, device: str) -> None:
-        super().__init__(seed=brief.job["seed"], device=device, degrade=brief.job["degrade"])
+        super().__init__(
+            seed=brief.job["seed"], device=device, degrade=brief.job["degrade"], credentials=brief.credentials
+        )
         self._brief = brief
         self._speaker = speaker
         self._stage = "load"

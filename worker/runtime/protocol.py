@@ -1,6 +1,6 @@
 """What parent and child say to each other: one brief down, then one JSON object a line up.
 
-Messages of the child, by `t`: `ready` {catalogue}, `progress` {phase, step, total, fraction, eta_s, metrics},
+Messages of the child, by `t`: `ready` {offer}, `device` {device}, `progress` {phase, step, total, fraction, eta_s, metrics},
 `log` {text}, `warning` {text}, `checkpoint` {step, path}, `done` {manifest, verdict, version, environment, cost},
 `error` {code, detail, hint, pointer, cost}, `stopped` {cost}.
 """
@@ -18,13 +18,17 @@ OUTPUTS = ("summary", "dataset", "report", "canonical")
 
 @dataclass(frozen=True)
 class Brief:
-    """Everything one attempt needs to know; paths are local, so the child needs neither database nor store."""
+    """Everything one attempt needs to know; paths are local, so the child needs neither database nor store.
+
+    `inputs`: {type, folder} by name, a list of such where the job gives several. `credentials`: of a method that needs
+    them, else empty; they are told to no other process and written nowhere.
+    """
 
     job: dict[str, Any]
     folder: str
     data: str = ""
     sources: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    inputs: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    inputs: dict[str, Any] = field(default_factory=dict[str, Any])
     checkpoint: str = ""
     checkpoint_every_s: float = 10.0
     device: str = "auto"
@@ -32,6 +36,7 @@ class Brief:
     memory_mb: int = 0
     time_s: float = 0.0
     ingest_limits: dict[str, int] = field(default_factory=dict[str, int])
+    credentials: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
     @property
     def out(self) -> Path:

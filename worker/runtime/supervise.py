@@ -61,6 +61,7 @@ class Attempt:
         self._why = ""  # why it was told to go: cancel, release, lost, memory, time
         self._peak_memory = 0
         self._cpu_s = 0.0
+        self._device_since: float | None = None  # when the child took a CUDA device
         self._kills_before = limits.out_of_memory_kills()
         self._log = log.bind(
             job_id=row["id"],
@@ -90,7 +91,7 @@ class Attempt:
         try:
             return self._persist(lambda conn: prepare(conn, self._blobs, self._settings, self.row))
         except FILE_TROUBLE as trouble:
-            self._fail(as_job_failure(trouble), AttemptEnd())
+            self._fail(as_job_failure(trouble), AttemptEnd(gpu_s=0.0))
             return None
 
     def _clear_staging(self) -> None:
@@ -140,6 +141,8 @@ class Attempt:
             self._note_memory()
             with self._lock:
                 self._progress = message
+        elif kind == "device":
+            self._device_since = time.monotonic() if message["device"] == "cuda" else None
         elif kind in ("done", "error", "stopped"):
             self._answer = {"t": kind, **message}
             self._flush_progress()
@@ -294,8 +297,10 @@ class Attempt:
         told: dict[str, Any] = answer.get("cost", {})
         peak_mb = float(told.get("peak_rss_mb", self._peak_memory / 1e6))
         cpu_s = float(told.get("cpu_s", self._cpu_s))
-        cost = {"cpu_s": cpu_s, "gpu_s": 0.0, "peak_rss_mb": peak_mb, **told}
-        return AttemptEnd(exit_code, str(self.row["progress"].get("phase", "")), peak_mb, cpu_s, cost)
+        held_s = time.monotonic() - self._device_since if self._device_since else 0.0
+        gpu_s = float(told.get("gpu_s", round(held_s, 3)))
+        cost = {"cpu_s": cpu_s, "gpu_s": gpu_s, "peak_rss_mb": peak_mb, **told}
+        return AttemptEnd(exit_code, str(self.row["progress"].get("phase", "")), peak_mb, cpu_s, gpu_s, cost)
 
     def _error(self, exit_code: int, answer: dict[str, Any]) -> dict[str, Any]:
         if answer.get("t") == "error":

@@ -52,7 +52,9 @@ def test_memory_when_a_process_wants_more_than_its_limit_then_it_hears_so():
 
 def limited(memory_mb: int, code: str) -> str:
     """What a process under a limit prints."""
-    begin = f"import mmap\nimport numpy as np\nfrom worker.runtime import limits\nlimits.apply({memory_mb}, cuda=False)\n"
+    begin = (
+        f"import mmap\nimport numpy as np\nfrom worker.runtime import limits\nlimits.apply({memory_mb}, cuda=False)\n"
+    )
     done = subprocess.run([sys.executable, "-c", begin + code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
