@@ -20,6 +20,7 @@ from app.api.openapi import describe, rendered
 from app.api.rate_limits import RateLimits
 from app.api.routes import (
     accounts,
+    canonical_files,
     datasets,
     events,
     files,
@@ -47,6 +48,7 @@ _ROUTERS = (
     upload_urls,
     uploads,
     versions,
+    canonical_files,
     methods,
     jobs,
     events,

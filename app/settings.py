@@ -81,6 +81,12 @@ class Settings(BaseSettings):
     queues: str = Field("cpu,io", description="Queues a worker serves, comma separated: cpu, gpu, io.")
     slots: int = Field(1, description="Jobs a worker runs at the same time.")
     device: str = Field("auto", description="Device of a worker's children: auto, cpu or cuda.")
+    devices: str = Field(
+        "", description="Devices a worker announces, comma separated: cpu, cuda; empty: as torch finds."
+    )
+    credentials_file: str = Field(
+        "", description="JSON file of credentials by name, for methods that need them; read by workers; empty: none."
+    )
     threads: int = Field(0, description="CPU threads of a child; 0 leaves it to the machine.")
     memory_limit_mb: int = Field(8_192, description="Memory a job may use when its limits name none.")
     warm_spare: bool = Field(True, description="Keep a process with everything imported, of which children are forks.")

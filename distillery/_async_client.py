@@ -11,7 +11,7 @@ from distillery._connection import Connection, find_connection, request_headers
 from distillery._operations import Budget
 from distillery._requests import get_json, pages
 from distillery._transport import AsyncTransport
-from distillery._views import View, job_body, reference_of
+from distillery._views import Inputs, View, job_body, reference_of
 from distillery._webhooks import AsyncWebhooks
 
 
@@ -61,7 +61,7 @@ class AsyncClient:
         evaluate: dict[str, Any] | None = None,
         limits: dict[str, Any] | None = None,
         labels: dict[str, str] | None = None,
-        inputs: dict[str, str | View] | None = None,
+        inputs: Inputs | None = None,
         device: str = "auto",
         priority: int = 0,
         force: bool = False,

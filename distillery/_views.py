@@ -3,6 +3,7 @@ document."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from distillery.errors import NoResult
@@ -88,6 +89,16 @@ def reference_of(thing: str | View) -> str:
     return thing.id if isinstance(thing, View) else thing
 
 
+Given = str | View | Sequence[str | View]
+Inputs = Mapping[str, Given]
+"""Further inputs of a job by name: a reference or its object, or several where the method takes many."""
+
+
+def references_of(given: Given) -> str | list[str]:
+    """One reference, or a list of them."""
+    return reference_of(given) if isinstance(given, str | View) else [reference_of(one) for one in given]
+
+
 def job_body(
     method: str,
     dataset: str | View,
@@ -97,7 +108,7 @@ def job_body(
     evaluate: dict[str, Any] | None,
     limits: dict[str, Any] | None,
     labels: dict[str, str] | None,
-    inputs: dict[str, str | View] | None,
+    inputs: Inputs | None,
     device: str,
     priority: int,
     force: bool,
@@ -112,7 +123,7 @@ def job_body(
         "evaluate": evaluate,
         "limits": limits,
         "labels": labels,
-        "inputs": {name: reference_of(thing) for name, thing in (inputs or {}).items()},
+        "inputs": {name: references_of(given) for name, given in (inputs or {}).items()},
         "device": device if device != "auto" else None,
         "priority": priority,
         "force": force,

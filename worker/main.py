@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 import warnings
+from typing import Any
 
 import psycopg
 import structlog
@@ -28,7 +29,7 @@ from app.settings import Settings
 from app.store.database import listening, open_engine
 from app.store.ids import new_id
 from app.store.tables import worker
-from worker.runtime.announce import announce
+from worker.runtime.announce import announce, capabilities
 from worker.runtime.children import Children
 from worker.runtime.supervise import Supervisor
 from worker.runtime.watchdog import Watchdog
@@ -48,17 +49,16 @@ def main() -> None:
     worker_id = new_id("wrk")
     queues = [name.strip() for name in settings.queues.split(",") if name.strip()]
     children = Children(threads=settings.threads, warm_spare=settings.warm_spare, spare_idle_s=settings.spare_idle_s)
-    methods = children.catalogue()
+    offer = children.offer()
     with engine.begin() as conn:
-        announce(conn, methods)
+        announce(conn, offer.methods)
     supervisor = Supervisor(engine, settings, children, worker_id)
     app = build(settings, supervisor)
     watchdog = watch(app, settings, supervisor, worker_id)
     register_probe(app, engine, watchdog, worker_id)
     threading.Thread(target=_listen_for_cancels, args=(engine, supervisor), daemon=True).start()
     threading.Thread(target=_say_alive, args=(engine, worker_id, settings.alive_file), daemon=True).start()
-    offered = [f"{row['kind']}/{row['name']}" for row in methods]
-    worker_ready.connect(lambda **_: _register(engine, worker_id, queues, offered), weak=False)
+    worker_ready.connect(lambda **_: _register(engine, worker_id, queues, capabilities(offer, settings)), weak=False)
     worker_shutting_down.connect(lambda **_: _stop_in_background(supervisor), weak=False)
     # Celery warns root users because of pickled messages; ours are JSON, and what runs is a job id.
     warnings.filterwarnings("ignore", category=SecurityWarning)
@@ -120,7 +120,7 @@ def watch(app: Celery, settings: Settings, supervisor: Supervisor, worker_id: st
     return watchdog
 
 
-def _register(engine: Engine, worker_id: str, queues: list[str], methods: list[str]) -> None:
+def _register(engine: Engine, worker_id: str, queues: list[str], able: dict[str, Any]) -> None:
     """Say that this worker consumes now."""
     with engine.begin() as conn:
         conn.execute(
@@ -129,7 +129,7 @@ def _register(engine: Engine, worker_id: str, queues: list[str], methods: list[s
                 host=socket.gethostname(),
                 pid=os.getpid(),
                 queues=queues,
-                capabilities={"methods": methods},
+                capabilities=able,
             )
         )
     log.info("worker_ready", worker=worker_id)

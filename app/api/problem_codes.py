@@ -80,6 +80,7 @@ CODES: dict[str, Code] = {
     "import_busy": Code(429, "Too many imports", "As many imports as may are under way; try again shortly."),
     # jobs that are not accepted
     "unknown_webhook": Code(422, "Unknown webhook", "There is no such webhook endpoint."),
+    "unknown_kind": Code(422, "Unknown kind", "No worker announced this kind of data; the hint names those there are."),
     "unknown_method": Code(422, "Unknown method", "No worker announced this method for this kind; see /v1/methods."),
     "unknown_dataset": Code(422, "Unknown dataset", "There is no such dataset version."),
     "unknown_summary": Code(422, "Unknown summary", "There is no such summary."),
@@ -88,7 +89,7 @@ CODES: dict[str, Code] = {
     "task_mismatch": Code(422, "Task mismatch", "The method does another task; leave `task` out."),
     "invalid_params": Code(422, "Invalid parameters", "A parameter does not fit the method's schema at /v1/methods."),
     "missing_input": Code(422, "Missing input", "The method needs a further input."),
-    "unsupported_device": Code(422, "Unsupported device", "The method cannot run on this device."),
+    "unsupported_device": Code(422, "Unsupported device", "The method cannot run on this device, or none is here."),
     "job_not_finished": Code(409, "Job not finished", "Only a finished job can be retried; cancel it or wait."),
     "not_retryable": Code(409, "Not retryable", "This job cannot be retried; commit the dataset again instead."),
     "queue_full": Code(429, "Queue full", "Too many jobs are waiting; try again when some have finished."),

@@ -138,6 +138,8 @@ def service_env(home: Home, secrets: Secrets, postgres: Postgres, redis: Redis, 
         "DISTILLERY_HOST": host,
         "DISTILLERY_PORT": str(port),
         "DISTILLERY_SECRET": secrets.signing,
+        # All workers are on this machine: a job goes to the queue of the GPUs only where they announce one.
+        "DISTILLERY_QUEUES": os.environ.get("DISTILLERY_QUEUES", "cpu,io,gpu"),
     }
 
 

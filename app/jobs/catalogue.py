@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from app.jobs.errors import Refused
 from app.jobs.states import JobRow
 from app.store.tables import method
+from app.store.workers import unavailable_kinds
 
 
 def find_method(conn: Connection, kind: str, name: str, task: str | None) -> JobRow:
@@ -29,6 +30,21 @@ def find_method(conn: Connection, kind: str, name: str, task: str | None) -> Job
             pointer="/task",
         )
     return row
+
+
+def need_kind(conn: Connection, kind: str) -> JobRow:
+    """The ingest method of a kind of data; `Refused` names the kinds there are, and the package that this one lacks."""
+    rows = conn.execute(select(method).where(method.c.task == "ingest").order_by(method.c.kind)).mappings().all()
+    known = {str(row["kind"]): row for row in rows}
+    if kind in known:
+        return known[kind]
+    listed = f"Kinds of this service: {', '.join(known) or 'none, for no worker has started yet'}."
+    if (package := unavailable_kinds(conn).get(kind)) is not None:
+        detail = f"No worker can read {kind}: the package {package} is not installed."
+        raise Refused("unknown_kind", detail, hint=f"Install {package} on a worker. {listed}", pointer="/kind")
+    near = difflib.get_close_matches(kind, known, n=1)
+    hint = (f"Did you mean {near[0]}? " if near else "") + listed
+    raise Refused("unknown_kind", f"No worker announced the kind {kind}.", hint=hint, pointer="/kind")
 
 
 def checked_parameters(schema: Mapping[str, Any], given: Mapping[str, Any], pointer: str) -> dict[str, Any]:

@@ -99,6 +99,7 @@ def commit_result(conn: Connection, row: JobRow, outcome: Outcome, end: AttemptE
             exit_code=0,
             peak_rss_mb=end.peak_rss_mb,
             cpu_s=end.cpu_s,
+            gpu_s=end.gpu_s,
         )
     )
     return result

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +17,10 @@ from app import tracing
 from app.jobs.catalogue import checked_parameters, find_method
 from app.jobs.checkpoint import adopt_checkpoint
 from app.jobs.errors import Refused
+from app.jobs.estimate import estimate
 from app.jobs.quotas import admit_job
-from app.jobs.references import Reference, resolve_dataset, resolve_input
+from app.jobs.references import Inputs, Reference, resolve_dataset, resolve_inputs, statistics_of
+from app.jobs.route import queue_for
 from app.jobs.states import JobRow, append_event, transition
 from app.store.database import notify
 from app.store.ids import new_id
@@ -35,7 +38,7 @@ class NewJob:
     method: str
     dataset: str
     task: str | None = None
-    inputs: dict[str, str] = field(default_factory=dict[str, str])
+    inputs: dict[str, str | list[str]] = field(default_factory=dict[str, str | list[str]])
     params: dict[str, Any] = field(default_factory=dict[str, Any])
     evaluate: dict[str, Any] = field(default_factory=dict[str, Any])
     seed: int = 0
@@ -68,12 +71,12 @@ def create_job(
 def _create(conn: Connection, tenant_id: str, new: NewJob, quota: Quota, validate_only: bool) -> dict[str, Any]:
     dataset = resolve_dataset(conn, tenant_id, new.dataset)
     method = find_method(conn, dataset.kind, new.method, new.task)
-    inputs = {name: resolve_input(conn, tenant_id, method, name, ref) for name, ref in new.inputs.items()}
-    _need_inputs(method, inputs)
+    inputs = resolve_inputs(conn, tenant_id, method, new.inputs)
     _need_endpoints(conn, tenant_id, new.webhooks)
-    row = _row(tenant_id, new, method, dataset, inputs)
+    row = _row(conn, tenant_id, new, method, dataset, inputs)
     if validate_only:
-        return {**row, "cost": method["cost"], "progress": {}, "attempt": 0, "fence": 0, "last_seq": 0}
+        cost = estimate(method["cost"], statistics_of(conn, dataset), row["params"], row["evaluate"])
+        return {**row, "cost": cost, "progress": {}, "attempt": 0, "fence": 0, "last_seq": 0}
     # One creation of a tenant at a time: the look for identical work and the insert must not interleave.
     own = quota_of(conn, tenant_id, quota, lock=True)
     if not new.force:
@@ -105,13 +108,13 @@ def create_ingest_job(
     reference = Reference("dataset", dataset["id"], version, dataset["kind"], text, content=text)
     new = NewJob(method="ingest", dataset=reference.text, params=params, api_key_id=api_key_id, request_id=request_id)
     with tracing.span("create job", method="ingest"):
-        row = _row(tenant_id, new, method, reference, {})
+        row = _row(conn, tenant_id, new, method, reference, {})
         admit_job(conn, tenant_id, row["queue"], quota_of(conn, tenant_id, quota, lock=True))
         return _queue(conn, row)
 
 
 def _row(
-    tenant_id: str, new: NewJob, method: JobRow, dataset: Reference, inputs: dict[str, Reference]
+    conn: Connection, tenant_id: str, new: NewJob, method: JobRow, dataset: Reference, inputs: Inputs
 ) -> dict[str, Any]:
     params = checked_parameters(method["params_schema"], new.params, "/params")
     evaluate = checked_parameters(method["evaluate_schema"], new.evaluate, "/evaluate")
@@ -124,7 +127,7 @@ def _row(
         "method_version": method["version"],
         "dataset_id": dataset.id,
         "dataset_version": dataset.version,
-        "inputs": {name: reference.text for name, reference in inputs.items()},
+        "inputs": _each(inputs, lambda reference: reference.text),
         "params": params,
         "evaluate": evaluate,
         "seed": new.seed,
@@ -134,7 +137,7 @@ def _row(
         "priority": new.priority,
         "deterministic": new.deterministic,
         "force": new.force,
-        "queue": _queue_of(method, new.device),
+        "queue": queue_for(conn, method, new.device),
         "retry_of": new.retry_of,
         "checkpoint": new.checkpoint,
         "api_key_id": new.api_key_id,
@@ -146,32 +149,17 @@ def _row(
     return row
 
 
-def _input_hash(row: dict[str, Any], dataset: Reference, inputs: dict[str, Reference]) -> str:
+def _input_hash(row: dict[str, Any], dataset: Reference, inputs: Inputs) -> str:
     parts = [row[name] for name in ("kind", "method", "method_version", "params", "evaluate", "seed", "device")]
-    hashes = [dataset.content, {name: reference.content for name, reference in inputs.items()}]
+    hashes = [dataset.content, _each(inputs, lambda reference: reference.content)]
     return hashlib.sha256(json.dumps([*parts, *hashes], sort_keys=True).encode()).hexdigest()
 
 
-def _queue_of(method: JobRow, device: str) -> str:
-    if device == "cuda" and method["device"] == "cpu":
-        raise Refused(
-            "unsupported_device",
-            f"{method['name']} runs on the CPU only.",
-            hint="Leave `device` out or set it to auto.",
-            pointer="/device",
-        )
-    return "gpu" if device == "cuda" else method["queue"]
-
-
-def _need_inputs(method: JobRow, inputs: dict[str, Reference]) -> None:
-    for name in method["inputs"]:
-        if not name.endswith("?") and name not in inputs:
-            raise Refused(
-                "missing_input",
-                f"{method['name']} needs the input `{name}`.",
-                hint=f'Add "inputs": {{"{name}": "sum_..."}} (a summary, or a dataset version "ds_...@1").',
-                pointer=f"/inputs/{name}",
-            )
+def _each(inputs: Inputs, of: Callable[[Reference], str]) -> dict[str, str | list[str]]:
+    return {
+        name: of(given) if isinstance(given, Reference) else [of(one) for one in given]
+        for name, given in inputs.items()
+    }
 
 
 def _need_endpoints(conn: Connection, tenant_id: str, endpoint_ids: tuple[str, ...]) -> None:

@@ -32,6 +32,7 @@ class AttemptEnd:
     phase: str = ""
     peak_rss_mb: float = 0.0
     cpu_s: float = 0.0
+    gpu_s: float | None = None  # None: nobody was left to say
     cost: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -126,5 +127,6 @@ def _end_attempt(conn: Connection, job_id: str, fence: int, outcome: str, end: A
             phase=end.phase,
             peak_rss_mb=end.peak_rss_mb,
             cpu_s=end.cpu_s,
+            gpu_s=end.gpu_s,
         )
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -22,6 +23,9 @@ class Reference:
     kind: str
     text: str
     content: str = ""
+
+
+Inputs = Mapping[str, Reference | list[Reference]]
 
 
 def references_of(inputs: Mapping[str, str | list[str]]) -> dict[str, list[str]]:
@@ -65,25 +69,88 @@ def resolve_dataset(conn: Connection, tenant_id: str, text: str, pointer: str = 
     )
 
 
-def resolve_input(conn: Connection, tenant_id: str, method: JobRow, name: str, text: str) -> Reference:
-    """A further input of a method: a summary, or a dataset version; of the method's kind."""
-    pointer = f"/inputs/{name}"
-    known = [one.removesuffix("?") for one in method["inputs"]]
-    if name not in known:
+def resolve_inputs(
+    conn: Connection, tenant_id: str, method: JobRow, given: Mapping[str, str | Sequence[str]]
+) -> Inputs:
+    """The further inputs of a job, each as the method declares it; those that it takes many of become lists.
+
+    Raises `Refused` for one that is unknown, missing, of another type or kind, given twice, or one too many.
+    """
+    declared: dict[str, JobRow] = {one["name"]: one for one in method["inputs"]}
+    for name in given:
+        if name not in declared:
+            raise Refused(
+                "invalid_params",
+                f"{method['name']} takes no input {name}.",
+                hint=f"Its inputs: {', '.join(declared) or 'none'}.",
+                pointer=f"/inputs/{name}",
+            )
+    for name, one in declared.items():
+        if one["required"] and not given.get(name):
+            raise Refused(
+                "missing_input",
+                f"{method['name']} needs the input `{name}`.",
+                hint=f'Add "inputs": {{"{name}": {_example(one)}}}.',
+                pointer=f"/inputs/{name}",
+            )
+    return {name: _resolve_input(conn, tenant_id, method, declared[name], texts) for name, texts in given.items()}
+
+
+def _resolve_input(
+    conn: Connection, tenant_id: str, method: JobRow, declared: JobRow, given: str | Sequence[str]
+) -> Reference | list[Reference]:
+    pointer = f"/inputs/{declared['name']}"
+    if not declared["many"]:
+        if not isinstance(given, str):
+            hint = "Give its reference as text, not as a list."
+            detail = f"{method['name']} takes one `{declared['name']}`."
+            raise Refused("invalid_params", detail, hint=hint, pointer=pointer)
+        return _resolve_reference(conn, tenant_id, method, declared, given, pointer)
+    texts = [given] if isinstance(given, str) else given
+    found: list[Reference] = []
+    for number, text in enumerate(texts):
+        here = pointer if isinstance(given, str) else f"{pointer}/{number}"
+        reference = _resolve_reference(conn, tenant_id, method, declared, text, here)
+        if reference in found:
+            raise Refused("invalid_params", f"{reference.text} is named twice.", hint="Name it once.", pointer=here)
+        found.append(reference)
+    return found
+
+
+def _resolve_reference(
+    conn: Connection, tenant_id: str, method: JobRow, declared: JobRow, text: str, pointer: str
+) -> Reference:
+    is_summary = text.startswith("sum_")
+    if declared["type"] not in ("either", "summary" if is_summary else "dataset"):
         raise Refused(
             "invalid_params",
-            f"{method['name']} takes no input {name}.",
-            hint=f"Its inputs: {', '.join(known) or 'none'}.",
+            f"`{declared['name']}` of {method['name']} is a {declared['type']}; {text} is none.",
+            hint=f"Give {_example(declared)}.",
             pointer=pointer,
         )
-    found = (
-        _summary(conn, tenant_id, text) if text.startswith("sum_") else resolve_dataset(conn, tenant_id, text, pointer)
-    )
+    found = _summary(conn, tenant_id, text) if is_summary else resolve_dataset(conn, tenant_id, text, pointer)
     if found is None:
         raise Refused("unknown_summary", f"There is no summary {text}.", pointer=pointer)
-    if found.kind != method["kind"]:
-        raise Refused("kind_mismatch", f"{text} is {found.kind}, not {method['kind']}.", pointer=pointer)
+    kind = declared["kind"] or method["kind"]
+    if found.kind != kind:
+        raise Refused("kind_mismatch", f"{text} is {found.kind}, not {kind}.", pointer=pointer)
     return found
+
+
+def _example(declared: JobRow) -> str:
+    examples = {"summary": '"sum_..."', "dataset": '"ds_...@1"'}
+    one = examples.get(declared["type"], '"sum_..." or "ds_...@1"')
+    return f"[{one}, ...]" if declared["many"] else one
+
+
+def statistics_of(conn: Connection, version: Reference) -> dict[str, Any]:
+    """What was counted in a dataset version when it was made."""
+    manifest = conn.scalar(
+        select(dataset_version.c.manifest).where(
+            dataset_version.c.dataset_id == version.id, dataset_version.c.number == version.version
+        )
+    )
+    return dict((manifest or {}).get("statistics", {}))
 
 
 def _summary(conn: Connection, tenant_id: str, text: str) -> Reference | None:

@@ -20,11 +20,19 @@ def get_artifact(conn: Connection, tenant_id: str, owner: str, path: str) -> dic
 
 
 def list_artifacts(
-    conn: Connection, tenant_id: str, owner: str, *, after: str | None = None, limit: int | None = None
+    conn: Connection,
+    tenant_id: str,
+    owner: str,
+    *,
+    prefix: str = "",
+    after: str | None = None,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Files of an owner in the order of their paths' bytes, after the path `after`; all of them without a limit."""
+    """Files of an owner below `prefix`, in the order of their paths' bytes, after `after`; all without a limit."""
     by_bytes = artifact.c.path.collate("C")
     query = select(artifact).where(artifact.c.owner == owner, artifact.c.tenant_id == tenant_id)
+    if prefix:
+        query = query.where(artifact.c.path.startswith(prefix, autoescape=True))
     if after is not None:
         query = query.where(by_bytes > after)
     return [dict(row) for row in conn.execute(query.order_by(by_bytes).limit(limit)).mappings()]

@@ -74,10 +74,14 @@ def queued_jobs(conn: Connection) -> int:
 
 
 def gpu_seconds_of(conn: Connection, tenant_id: str) -> float:
-    """Seconds of the last 24 h in which attempts of a tenant's GPU jobs held a device, also those that failed."""
+    """Seconds of the last 24 h in which attempts of a tenant's GPU jobs held a device, also those that failed.
+
+    An attempt that is under way, or whose worker was lost, counts from its beginning to its end.
+    """
     since = func.now() - _DAY
     begun = func.greatest(job_attempt.c.started_at, since)
-    held = func.extract("epoch", func.coalesce(job_attempt.c.ended_at, func.now()) - begun)
+    taken = func.extract("epoch", func.coalesce(job_attempt.c.ended_at, func.now()) - begun)
+    held = func.least(taken, func.coalesce(job_attempt.c.gpu_s, taken))
     query = (
         select(func.coalesce(func.sum(held), 0.0))
         .select_from(job_attempt)

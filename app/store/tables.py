@@ -94,6 +94,7 @@ method = Table(
     Column("queue", Text, nullable=False),
     _json("cost", "{}"),
     _json("inputs", "[]"),
+    _json("needs", "[]"),
     _time("announced_at", now=True),
 )
 
@@ -282,6 +283,7 @@ job_attempt = Table(
     Column("phase", Text),
     Column("peak_rss_mb", Float),
     Column("cpu_s", Float),
+    Column("gpu_s", Float),  # for which its process held a CUDA device; NULL when nobody was left to say
 )
 
 job_event = Table(

@@ -91,6 +91,16 @@ def pairs(words: Sequence[str], option: str) -> dict[str, str]:
     return found
 
 
+def repeated(words: Sequence[str], option: str) -> dict[str, str | list[str]]:
+    """NAME=VALUE words as a mapping; a name that comes several times has all its values, in order."""
+    found: dict[str, str | list[str]] = {}
+    for word in words:
+        for name, value in pairs([word], option).items():
+            before = found.get(name)
+            found[name] = value if before is None else [*([before] if isinstance(before, str) else before), value]
+    return found
+
+
 def values(words: Sequence[str], option: str) -> dict[str, Any]:
     """NAME=VALUE words with each value read as JSON where it is JSON, as text where it is not."""
     return {name: parsed(value) for name, value in pairs(words, option).items()}

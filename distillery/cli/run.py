@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from distillery.cli.jobs import show_job
-from distillery.cli.output import AsJson, emit_json, failing_well, pairs, values
+from distillery.cli.output import AsJson, emit_json, failing_well, pairs, repeated, values
 
 
 @failing_well
@@ -19,7 +19,8 @@ def run(
         typer.Option("--param", "-p", help="NAME=VALUE of the method, such as budget=1%; JSON where it is JSON."),
     ] = None,
     given: Annotated[
-        list[str] | None, typer.Option("--input", help="NAME=REFERENCE, such as summary=sum_… for evaluate.")
+        list[str] | None,
+        typer.Option("--input", help="NAME=REFERENCE, such as summary=sum_… for evaluate; repeat it to give several."),
     ] = None,
     evaluate: Annotated[
         list[str] | None, typer.Option("--evaluate", help="NAME=VALUE of the kind's evaluation.")
@@ -40,7 +41,7 @@ def run(
             method,
             dataset,
             params=values(param or [], "-p"),
-            inputs={**pairs(given or [], "--input")},
+            inputs=repeated(given or [], "--input"),
             evaluate=values(evaluate or [], "--evaluate"),
             limits=values(limit or [], "--limit"),
             labels=pairs(label or [], "--label"),

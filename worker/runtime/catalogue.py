@@ -22,7 +22,7 @@ def catalogue() -> list[dict[str, Any]]:
             row["inputs"] += [
                 extra for extra in one["inputs"] if extra["name"] not in {i["name"] for i in row["inputs"]}
             ]
-            methods.append(row | {"evaluate_schema": one["schema"], "cost": row["cost"] | {"judging": one["cost"]}})
+            methods.append(row | {"evaluate_schema": one["schema"], "cost": row["cost"] | one["cost"]})
     return methods + [_ingest(kind) for kind in kinds.values()]
 
 
@@ -30,7 +30,7 @@ def _judging(kind: Kind[Any]) -> dict[str, Any]:
     return {
         "schema": kind.judging.params().model_json_schema(),
         "inputs": [asdict(one) | {"required": False} for one in kind.judging.inputs],
-        "cost": asdict(kind.judging.cost),
+        "cost": {"judging": asdict(kind.judging.cost), "units": kind.units},
     }
 
 

@@ -22,7 +22,7 @@ def main() -> None:
     """Serve one assignment and exit: 0 when an answer was given, whatever it was."""
     limits.tether(int(sys.argv[1]))
     if "warm" in sys.argv:
-        _claim_stdout().say("ready", catalogue=_warm_up())
+        _claim_stdout().say("ready", offer=_warm_up())
         if not serve_forks():
             return
     speaker = _claim_stdout()
@@ -42,19 +42,38 @@ def _claim_stdout() -> Speaker:
     return Speaker(pipe)
 
 
-def _warm_up() -> list[dict[str, Any]]:
-    """Import every method, but do not touch CUDA: it belongs to the job that comes. Returns the catalogue."""
+def _warm_up() -> dict[str, Any]:
+    """Import every method, but do not touch CUDA, which belongs to jobs. Returns the fields of an `Offer`."""
     import importlib
 
     from worker.runtime.catalogue import catalogue
+    from worker.runtime.registry import unavailable
 
     importlib.import_module("torch")
-    return catalogue()
+    return {"methods": catalogue(), "unavailable": unavailable(), "devices": _devices()}
+
+
+def _devices() -> list[str]:
+    """The devices that torch finds. A fork asks: who has asked CUDA cannot be forked into children that use it."""
+    template = os.getpid()
+    answer, say = os.pipe()
+    if (pid := os.fork()) == 0:
+        try:
+            limits.tether(template)
+            os.write(say, b"cuda" if sys.modules["torch"].cuda.is_available() else b"")
+        finally:
+            os._exit(0)
+    os.close(say)
+    with os.fdopen(answer) as said:
+        found = said.read()
+    os.waitpid(pid, 0)
+    return ["cpu", *found.split()]
 
 
 def _serve(line: bytes, speaker: Speaker) -> None:
     import resource
     import signal
+    import time
     import traceback
 
     from worker.contract.errors import Cancelled
@@ -67,12 +86,16 @@ def _serve(line: bytes, speaker: Speaker) -> None:
         return {
             "cpu_s": round(used.ru_utime + used.ru_stime, 3),
             "peak_rss_mb": round(used.ru_maxrss / 1000, 1),
-            **_cuda_cost(),
+            **(_cuda_cost(time.monotonic() - held_since) if held_since else {"gpu_s": 0.0}),
         }
 
+    held_since = 0.0
     try:
         assignment = Assignment.from_line(line)
         device = _prepare(assignment)
+        if device == "cuda":
+            held_since = time.monotonic()
+        speaker.say("device", device=device)
         ctx = ChildContext(assignment, speaker, device)
         signal.signal(signal.SIGTERM, lambda *_: ctx.stop())
         speaker.say("done", **run_attempt(assignment, ctx), cost=cost())
@@ -111,11 +134,9 @@ def _prepare(assignment: Assignment) -> str:
     return device
 
 
-def _cuda_cost() -> dict[str, float]:
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
-        return {}
-    return {"peak_cuda_mb": round(torch.cuda.max_memory_allocated() / 1e6, 1)}
+def _cuda_cost(held_s: float) -> dict[str, float]:
+    peak = sys.modules["torch"].cuda.max_memory_allocated()
+    return {"gpu_s": round(held_s, 3), "peak_cuda_mb": round(peak / 1e6, 1)}
 
 
 if __name__ == "__main__":

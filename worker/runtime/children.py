@@ -13,9 +13,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
 
-from worker.runtime.template import Fork, Template
+from worker.runtime.template import Fork, Offer, Template
 
 Child = subprocess.Popen[bytes] | Fork
 
@@ -53,12 +52,12 @@ class Children:
         self._work.put(lambda: self._hand_out(answer))
         return answer.result(timeout=60)
 
-    def catalogue(self) -> list[dict[str, Any]]:
-        """What the methods say of themselves: a child has imported them all, so this process need not.
+    def offer(self) -> Offer:
+        """What this worker can do: a child has imported every method, so this process need not.
 
         RuntimeError when a child cannot start; its own words are on standard error.
         """
-        answer: Future[list[dict[str, Any]]] = Future()
+        answer: Future[Offer] = Future()
         self._work.put(lambda: self._ask_template(answer))
         return answer.result(timeout=120)
 
@@ -103,9 +102,9 @@ class Children:
                 return self._template.fork()
         return self._spawn()
 
-    def _ask_template(self, answer: Future[list[dict[str, Any]]]) -> None:
+    def _ask_template(self, answer: Future[Offer]) -> None:
         try:
-            answer.set_result(self._keep_template().catalogue())
+            answer.set_result(self._keep_template().offer())
         except (OSError, RuntimeError) as error:
             answer.set_exception(error)
         if self._warm_spare:

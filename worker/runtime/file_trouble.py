@@ -6,9 +6,10 @@ import errno
 from pathlib import Path
 
 from app.store.blobs import CorruptBlob, StoreUnavailable
+from worker.runtime.credentials import CredentialsUnreadable
 
-FILE_TROUBLE = (StoreUnavailable, CorruptBlob, OSError)
-"""What reading inputs from the blob store, or putting outputs into it, may raise."""
+FILE_TROUBLE = (StoreUnavailable, CorruptBlob, CredentialsUnreadable, OSError)
+"""What reading inputs from the blob store or the operator's files, or putting outputs into the store, may raise."""
 
 
 def as_job_failure(trouble: Exception) -> dict[str, str]:
@@ -17,6 +18,9 @@ def as_job_failure(trouble: Exception) -> dict[str, str]:
         case CorruptBlob():
             detail = f"A stored file this job needs is damaged: {trouble}."
             return {"code": "corrupt_blob", "detail": detail, "hint": "Upload the dataset again."}
+        case CredentialsUnreadable():
+            detail = f"The worker's file of credentials cannot be read ({trouble})."
+            return {"code": "internal", "detail": detail, "hint": "Ask the operator to look at credentials_file."}
         case FileNotFoundError():
             name = Path(str(trouble.filename or trouble)).name
             detail = f"A stored file this job needs is missing: {name}."

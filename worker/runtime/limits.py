@@ -25,20 +25,24 @@ def tether(parent: int) -> None:
 
 
 def apply(memory_mb: int, *, cuda: bool) -> None:
-    """Limit this process: address space (not with CUDA, which reserves far more than it uses), no core files."""
+    """Limit this process: private memory (not with CUDA, which reserves far more than it uses), no core files.
+
+    Files that are mapped for reading take no private memory, however large they are.
+    """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory_mb and not cuda:
-        # What is mapped already (libraries) is not the job's doing; what is resident counts as used.
-        room = memory_mb * 1_000_000 - resident_bytes(os.getpid())
-        limit = _virtual_bytes() + max(room, 64_000_000)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        # What is reserved already (libraries) is not the job's doing; what of it is resident counts as used.
+        room = memory_mb * 1_000_000 - private_bytes(os.getpid())
+        limit = _reserved_bytes() + max(room, 64_000_000)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
-def resident_bytes(pid: int) -> int:
-    """Resident memory of a process in bytes; 0 when it is gone."""
+def private_bytes(pid: int) -> int:
+    """Resident private memory of a process in bytes (RssAnon: resident less shared); 0 when it is gone."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
+        _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
+        return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
         return 0
 
 
@@ -106,5 +110,7 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
 
 
-def _virtual_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+def _reserved_bytes() -> int:
+    """What RLIMIT_DATA counts of this process: private writable mappings, resident or not (VmData)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmData:")[2].split()[0]) * 1024

@@ -11,11 +11,13 @@ from sqlalchemy import Connection, func, select
 from app.jobs.checkpoint import KEPT
 from app.jobs.commit import figures_of
 from app.jobs.references import references_of
+from app.jobs.route import GPU_QUEUE
 from app.jobs.states import JobRow
 from app.settings import Settings
 from app.store.blobs import Blobs, CorruptBlob
 from app.store.database import allow_silence
 from app.store.tables import artifact, dataset, dataset_version, summary
+from worker.runtime.credentials import credentials_for
 from worker.runtime.protocol import Assignment, GivenInput
 
 _FIELDS = (
@@ -53,12 +55,13 @@ def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> 
         inputs=inputs,
         checkpoint=_checkpoint(blobs, job),
         checkpoint_every_s=settings.checkpoint_every_s,
-        device=settings.device if job["device"] == "auto" else job["device"],
+        device=settings.device if job["queue"] == GPU_QUEUE else "cpu",
         threads=settings.threads,
         memory_mb=int(limits.get("memory_mb", settings.memory_limit_mb)),
         time_s=float(limits.get("time_s", 3600)),
         evaluate_s=float(limits.get("evaluate_s", 3600)),
         ingest_limits=_ingest_limits(settings),
+        credentials=credentials_for(conn, settings, job),
     )
 
 

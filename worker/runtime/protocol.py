@@ -1,7 +1,7 @@
 """What parent and child say to each other: one assignment down, then one JSON object a line up.
 
-Messages of the child, by `t`: `ready` {catalogue}, `progress` {phase, step, total, fraction, eta_s, metrics},
-`log` {text}, `warning` {text}, `checkpoint` {step, path}, `keep` {path}, `done` {manifest, verdict, version,
+Messages of the child, by `t`: `ready` {offer}, `device` {device}, `progress` {phase, step, total, fraction, eta_s,
+metrics}, `log` {text}, `warning` {text}, `checkpoint` {step, path}, `keep` {path}, `done` {manifest, verdict, version,
 environment, cost}, `error` {code, detail, hint, pointer, cost}, `stopped` {cost}.
 """
 
@@ -32,7 +32,8 @@ class Assignment:
     `data`: folder of the dataset's canonical files. `sources`: uploaded files of an ingest, (name, path). `inputs`: by
     name, one or several. `checkpoint`: the last resume point, "" without one. `keep`: folder of the durable files of
     earlier attempts, and of this one. `figures`: folder with what earlier jobs on the same content remembered, a file a
-    job. `time_s`: for making, `evaluate_s`: for judging; 0 is no limit. `credentials`: only for methods that need them.
+    job. `time_s`: for making, `evaluate_s`: for judging; 0 is no limit. `credentials`: of a method that needs them,
+    else empty; they are told to no other process and written nowhere.
     """
 
     job: dict[str, Any]

@@ -60,8 +60,9 @@ class Attempt:
         self._end_by: float | None = None  # when the child must be gone
         self._why = ""  # why it was told to go: cancel, release, lost, memory, time
         self._keep_broken = False
-        self._peak_rss = 0
+        self._peak_memory = 0
         self._cpu_s = 0.0
+        self._device_since: float | None = None  # when the child took a CUDA device
         self._kills_before = limits.out_of_memory_kills()
         self._log = log.bind(
             job_id=row["id"],
@@ -91,7 +92,7 @@ class Attempt:
         try:
             return self._persist(lambda conn: prepare(conn, self._blobs, self._settings, self.row))
         except FILE_TROUBLE as trouble:
-            self._fail(as_job_failure(trouble), AttemptEnd())
+            self._fail(as_job_failure(trouble), AttemptEnd(gpu_s=0.0))
             return None
 
     def _clear_staging(self) -> None:
@@ -141,6 +142,8 @@ class Attempt:
             self._note_memory()
             with self._lock:
                 self._progress = message
+        elif kind == "device":
+            self._device_since = time.monotonic() if message["device"] == "cuda" else None
         elif kind in ("done", "error", "stopped"):
             self._answer = {"t": kind, **message}
             self._flush_progress()
@@ -221,15 +224,15 @@ class Attempt:
     def _watch_usage(self, memory_mb: int) -> None:
         if (child := self._child) is None:
             return
-        resident = self._note_memory()
+        private = self._note_memory()
         self._cpu_s = max(self._cpu_s, limits.cpu_seconds(child.pid))
-        if memory_mb and resident > memory_mb * 1_000_000:
+        if memory_mb and private > memory_mb * 1_000_000:
             self._tell_to_go("memory", 0.0)
 
     def _note_memory(self) -> int:
-        resident = limits.resident_bytes(child.pid) if (child := self._child) is not None else 0
-        self._peak_rss = max(self._peak_rss, resident)
-        return resident
+        private = limits.private_bytes(child.pid) if (child := self._child) is not None else 0
+        self._peak_memory = max(self._peak_memory, private)
+        return private
 
     def _tell_to_go(self, why: str, grace_s: float) -> None:
         if self._why and not (why == "lost" or grace_s < (self._end_by or 0) - time.monotonic()):
@@ -309,10 +312,12 @@ class Attempt:
 
     def _attempt_end(self, exit_code: int, answer: dict[str, Any]) -> AttemptEnd:
         told: dict[str, Any] = answer.get("cost", {})
-        peak_mb = float(told.get("peak_rss_mb", self._peak_rss / 1e6))
+        peak_mb = float(told.get("peak_rss_mb", self._peak_memory / 1e6))
         cpu_s = float(told.get("cpu_s", self._cpu_s))
-        cost = {"cpu_s": cpu_s, "gpu_s": 0.0, "peak_rss_mb": peak_mb, **told}
-        return AttemptEnd(exit_code, str(self.row["progress"].get("phase", "")), peak_mb, cpu_s, cost)
+        held_s = time.monotonic() - self._device_since if self._device_since else 0.0
+        gpu_s = float(told.get("gpu_s", round(held_s, 3)))
+        cost = {"cpu_s": cpu_s, "gpu_s": gpu_s, "peak_rss_mb": peak_mb, **told}
+        return AttemptEnd(exit_code, str(self.row["progress"].get("phase", "")), peak_mb, cpu_s, gpu_s, cost)
 
     def _error(self, exit_code: int, answer: dict[str, Any]) -> dict[str, Any]:
         if answer.get("t") == "error":
@@ -321,7 +326,7 @@ class Attempt:
         if self._why == "time":
             detail = f"The job was still in {phase} long after its time limit."
             return {"code": "timeout", "detail": detail, "hint": ""}
-        used = f"{self._peak_rss / 1e6:.0f} MB"
+        used = f"{self._peak_memory / 1e6:.0f} MB"
         # Signal 9 without a word from us is the kernel's out-of-memory killer, or somebody's hand.
         if self._why == "memory" or limits.out_of_memory_kills() > self._kills_before:
             detail = f"The job used {used} in {phase} and was stopped."

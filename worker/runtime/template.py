@@ -19,11 +19,24 @@ import signal
 import socket
 import subprocess
 import threading
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from worker.runtime import limits
 
 _ASK = b"+"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a worker can do, as its template found it.
+
+    `methods`: rows of the `method` table. `unavailable`: kinds that lack a package, and which. `devices`: of torch.
+    """
+
+    methods: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    unavailable: dict[str, str] = field(default_factory=dict[str, str])
+    devices: list[str] = field(default_factory=list[str])
 
 
 class Fork:
@@ -69,21 +82,21 @@ class Template:
             )
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe
         self._said = self._process.stdout
-        self._catalogue: list[dict[str, Any]] = []
+        self._offer: Offer | None = None
 
-    def catalogue(self) -> list[dict[str, Any]]:
+    def offer(self) -> Offer:
         """What it has imported, once it has. RuntimeError when it ended before; its words are on standard error."""
-        if not self._catalogue:
+        if self._offer is None:
             if not (line := self._said.readline()):
                 raise RuntimeError(f"the child process ended with code {self._process.wait()} while importing")
-            self._catalogue = json.loads(line)["catalogue"]
-        return self._catalogue
+            self._offer = Offer(**json.loads(line)["offer"])
+        return self._offer
 
     def is_ready(self) -> bool:
         """Whether it can fork now."""
         if self.has_ended():
             return False
-        return bool(self._catalogue or select.select([self._said], [], [], 0)[0])
+        return bool(self._offer or select.select([self._said], [], [], 0)[0])
 
     def has_ended(self) -> bool:
         """Whether the process is gone."""
@@ -91,7 +104,7 @@ class Template:
 
     def fork(self) -> Fork:
         """A child that waits for its assignment. OSError when there is none to be had."""
-        self.catalogue()
+        self.offer()
         (assignment, stdin), (stdout, messages), (status, told) = os.pipe(), os.pipe(), os.pipe()
         ours = os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb"), os.fdopen(status, "rb")
         try:

@@ -12,9 +12,10 @@ from app.api.documented import IF_MATCH, UNCHANGED, refusals
 from app.api.idempotency import IdempotencyKey, Made, once
 from app.api.pagination import Page, Pager
 from app.api.problems import Problem
-from app.api.schemas.common import Kind
+from app.api.schemas.common import Name
 from app.api.schemas.datasets import DatasetCreate, DatasetList, DatasetPatch, DatasetView
 from app.api.security import Caller, DatasetReader, DatasetWriter
+from app.jobs.catalogue import need_kind
 from app.store import datasets as store
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -27,6 +28,7 @@ def create_dataset(
     """An empty dataset; put its files, then commit them."""
 
     def make() -> Made:
+        need_kind(caller.conn, body.kind)
         row = store.create_dataset(
             caller.conn,
             caller.tenant_id,
@@ -43,7 +45,7 @@ def create_dataset(
 
 @router.get("", response_model=DatasetList, responses=refusals(), summary="List datasets")
 def list_datasets(
-    caller: DatasetReader, page: Page, kind: Annotated[Kind | None, Query(description="Only of this kind.")] = None
+    caller: DatasetReader, page: Page, kind: Annotated[Name | None, Query(description="Only of this kind.")] = None
 ) -> DatasetList:
     """Datasets, newest first."""
     pager = Pager.of(page, caller.services.settings.secret, caller.tenant_id, "datasets", kind=kind)

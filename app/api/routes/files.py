@@ -44,7 +44,7 @@ def list_files(caller: DatasetReader, dataset_id: str, page: Page) -> FileList:
     rows = artifacts.list_artifacts(
         caller.conn, caller.tenant_id, dataset_id, after=after[0] if after else None, limit=pager.limit
     )
-    return FileList.model_validate(pager.answer(rows, _view, keys=("path",)))
+    return FileList.model_validate(pager.answer(rows, FileView.of, keys=("path",)))
 
 
 @router.put(
@@ -139,10 +139,6 @@ async def _receive(request: Request, services: Services, expected: str | None) -
     if expected is not None and stored.sha256 != expected:
         raise Problem("checksum_mismatch")
     return stored
-
-
-def _view(row: Any) -> FileView:
-    return FileView(path=row["path"], size=row["size"], sha256=row["sha256"])
 
 
 router.add_api_route("/{path:path}", get_file, methods=["HEAD"], include_in_schema=False)

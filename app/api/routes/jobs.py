@@ -17,7 +17,7 @@ from app.api.idempotency import IdempotencyKey, Made, once
 from app.api.pagination import Page, Pager
 from app.api.prefer import changed, wait_of
 from app.api.problems import Problem
-from app.api.schemas.common import State, Task
+from app.api.schemas.common import Name, State
 from app.api.schemas.jobs import JobCreate, JobList, JobView
 from app.api.security import Caller, JobReader, JobWriter, authorised, bearing
 from app.api.services import services_of
@@ -76,7 +76,7 @@ def create_job(
 def list_jobs(
     caller: JobReader,
     page: Page,
-    task: Annotated[Task | None, Query(description="Only of this task.")] = None,
+    task: Annotated[Name | None, Query(description="Only of this task.")] = None,
     state: Annotated[State | None, Query(description="Only in this state.")] = None,
     dataset: Annotated[
         str | None, Query(max_length=100, description="Only on this dataset `ds_x`, or version `ds_x@1`.")

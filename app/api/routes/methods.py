@@ -11,7 +11,7 @@ from app.api.answers import tagged
 from app.api.documented import UNCHANGED, refusals
 from app.api.pagination import Page, Pager
 from app.api.problems import Problem
-from app.api.schemas.common import Kind, Task
+from app.api.schemas.common import Name
 from app.api.schemas.results import MethodList, MethodView
 from app.api.security import JobReader
 from app.store import methods as store
@@ -23,8 +23,8 @@ router = APIRouter(prefix="/v1/methods", tags=["methods"])
 def list_methods(
     caller: JobReader,
     page: Page,
-    kind: Annotated[Kind | None, Query(description="Only for this kind of data.")] = None,
-    task: Annotated[Task | None, Query(description="Only for this task.")] = None,
+    kind: Annotated[Name | None, Query(description="Only for this kind of data.")] = None,
+    task: Annotated[Name | None, Query(description="Only for this task.")] = None,
 ) -> MethodList:
     """What can be run now, by kind and name."""
     pager = Pager.of(page, caller.services.settings.secret, caller.tenant_id, "methods", kind=kind, task=task)

@@ -1,4 +1,4 @@
-"""/v1/reports: the evidence of a job, as JSON, as a page, and its plots and tables singly."""
+"""/v1/reports: the evidence of a job, as JSON, as a page, its plots, tables and pictures singly, and all as one zip."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from app.api.documented import binary
+from app.api.bundle import zip_of
+from app.api.documented import binary, refusals
 from app.api.downloads import BlobContent, send
 from app.api.problems import Problem
 from app.api.security import identified
 from app.api.services import services_of
 from app.store.api_keys import Identity
-from app.store.artifacts import get_artifact
+from app.store.artifacts import get_artifact, list_artifacts
 from app.store.summaries import get_report as get_row
 
 router = APIRouter(prefix="/v1/reports", tags=["reports"])
@@ -68,9 +70,20 @@ async def get_report_plot(request: Request, identity: Reader, report_id: str, na
     responses=binary("image/png", ranges=True),
     summary="Plot of a report as PNG",
 )
-async def get_report_picture(request: Request, identity: Reader, report_id: str, name: str) -> Response:
+async def get_report_plot_as_png(request: Request, identity: Reader, report_id: str, name: str) -> Response:
     """The same plot for places that show no SVG."""
     return await _file(request, identity, report_id, f"plots/{name}.png", headers=_PAGE)
+
+
+@router.get(
+    "/{report_id}/pictures/{name}.png",
+    response_class=Response,
+    responses=binary("image/png", ranges=True),
+    summary="Picture of a report",
+)
+async def get_report_picture(request: Request, identity: Reader, report_id: str, name: str) -> Response:
+    """One picture, such as a contact sheet of what the summary holds."""
+    return await _file(request, identity, report_id, f"pictures/{name}.png", headers=_PAGE)
 
 
 @router.get(
@@ -95,6 +108,25 @@ async def get_report_file(request: Request, identity: Reader, report_id: str, na
     return await _file(request, identity, report_id, f"files/{name}", filename=name)
 
 
+@router.get(
+    "/{report_id}/download",
+    response_class=Response,
+    responses={**binary("application/zip", ranges=True), **refusals(422)},
+    summary="Download a report as a zip",
+)
+async def download_report(request: Request, identity: Reader, report_id: str) -> Response:
+    """All evidence as one zip: the report, its plots, tables and pictures, and the figures behind them."""
+    services = services_of(request)
+
+    def find(conn: Connection) -> list[dict[str, Any]]:
+        _need_report(conn, identity, report_id)
+        return list_artifacts(conn, identity.tenant_id, report_id)
+
+    files = await services.in_transaction(find)
+    content = await run_in_threadpool(zip_of, services.blobs, files)
+    return await send(request, content, "application/zip", filename=f"report-{report_id}.zip")
+
+
 async def _file(
     request: Request,
     identity: Identity,
@@ -107,8 +139,7 @@ async def _file(
     services = services_of(request)
 
     def find(conn: Connection) -> dict[str, Any]:
-        if get_row(conn, identity.tenant_id, report_id) is None:
-            raise Problem("not_found", f"There is no report {report_id}.")
+        _need_report(conn, identity, report_id)
         file = get_artifact(conn, identity.tenant_id, report_id, path)
         if file is None:
             raise Problem("not_found", f"{report_id} has no {path}.")
@@ -117,3 +148,11 @@ async def _file(
     file = await services.in_transaction(find)
     content = BlobContent(services.blobs, file["sha256"], file["size"])
     return await send(request, content, file["media_type"], filename=filename, headers=headers)
+
+
+def _need_report(conn: Connection, identity: Identity, report_id: str) -> None:
+    if get_row(conn, identity.tenant_id, report_id) is None:
+        raise Problem("not_found", f"There is no report {report_id}.")
+
+
+router.add_api_route("/{report_id}/download", download_report, methods=["HEAD"], include_in_schema=False)

@@ -8,10 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 MAX_DEPTH = 8
-Kind = Literal["interactions", "sequences", "graph", "images", "table", "text", "labels", "bandit"]
-Task = Literal[
-    "ingest", "distil", "select", "evaluate", "estimate", "learn", "advise", "tokenise", "audit", "search", "compare"
-]
+Name = Annotated[str, Field(min_length=1, max_length=100)]
 State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 Labels = Annotated[

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from app.api.schemas.common import Answer, Kind, Labels, Listed, Request, Sha256, ShortText
+from app.api.schemas.common import Answer, Labels, Listed, Name, Request, Sha256, ShortText
 from app.api.schemas.jobs import JobView
 
 _FILE: dict[str, JsonValue] = {
@@ -37,7 +37,7 @@ class DatasetCreate(Request):
     )
 
     name: ShortText
-    kind: Kind
+    kind: Name = Field(description="A kind that a worker announced; see /v1/methods.")
     columns: dict[str, Any] = Field({}, description="Which column of the files plays which role of the kind.")
     options: dict[str, Any] = Field({}, description="How the files are read and split; see the kind's `ingest` method.")
     tags: Labels = Field({})
@@ -87,15 +87,20 @@ class DatasetList(Listed):
 
 
 class FileView(Answer):
-    """An uploaded file."""
+    """A stored file."""
 
     path: str
     size: int
     sha256: str
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> FileView:
+        """From its artifact."""
+        return cls(path=row["path"], size=row["size"], sha256=row["sha256"])
+
 
 class FileList(Listed):
-    """The uploaded files of a dataset, by path."""
+    """Files by path."""
 
     items: list[FileView]
 

@@ -8,16 +8,20 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
-from app.api.schemas.common import Answer, Labels, Listed, Request, State, Task
+from app.api.schemas.common import Answer, Labels, Listed, Name, Request, State
 from app.api.schemas.job_webhook import JobWebhook
 
 INT64 = 2**63
+MOST_REFERENCES = 32
 
 
 class Limits(Request):
     """What a job may use."""
 
     time_s: int | None = Field(None, ge=10, le=86_400, description="A method with a best-so-far ends with it then.")
+    evaluate_s: int | None = Field(
+        None, ge=10, le=86_400, description="Judging ends with what was measured by then; an hour unless given."
+    )
     memory_mb: int | None = Field(None, ge=64, le=4_194_304)
     disk_mb: int | None = Field(None, ge=16, le=67_108_864)
 
@@ -43,8 +47,12 @@ class JobCreate(Request):
     method: str = Field(
         "auto", min_length=1, max_length=100, description="A name from /v1/methods of the dataset's kind."
     )
-    task: Task | None = Field(None, description="The method fixes it; when given it must agree.")
-    inputs: dict[str, str] = Field({}, max_length=16, description="Further inputs: `sum_x` or `ds_x@n` by name.")
+    task: Name | None = Field(None, description="The method fixes it; when given it must agree.")
+    inputs: dict[Name, Name | list[Name]] = Field(
+        {},
+        max_length=16,
+        description="Further inputs: `sum_x` or `ds_x@n` by name, a list where the method takes many; 32 in all.",
+    )
     params: dict[str, Any] = Field({}, description="By the method's `params_schema`.")
     evaluate: dict[str, Any] = Field({}, description="By the method's `evaluate_schema`.")
     seed: int = Field(0, ge=-INT64, lt=INT64)
@@ -55,6 +63,13 @@ class JobCreate(Request):
     deterministic: bool = False
     force: bool = Field(False, description="Run even if identical work is finished or under way.")
     webhook: JobWebhook | None = None
+
+    @field_validator("inputs")
+    @classmethod
+    def _not_too_many(cls, inputs: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
+        if sum(1 if isinstance(given, str) else len(given) for given in inputs.values()) > MOST_REFERENCES:
+            raise ValueError(f"names more than {MOST_REFERENCES} summaries and datasets")
+        return inputs
 
     @field_validator("task")
     @classmethod
@@ -91,7 +106,9 @@ class JobView(Answer):
     cancel_requested_at: datetime | None
     error: dict[str, Any] | None = Field(description="code, detail, hint, pointer of a failed job.")
     result: dict[str, Any] | None = Field(description="Ids: summary, report, dataset.")
-    cost: dict[str, Any] | None
+    cost: dict[str, Any] | None = Field(
+        description="What it took; of one that was only validated, what it will take: seconds, memory_mb, judging."
+    )
     environment: dict[str, Any] | None
     input_hash: str = Field(description="Equal for requests that must give equal results.")
     cached_from: str | None = Field(description="The identical job whose result this one was given.")
@@ -116,7 +133,7 @@ class JobView(Answer):
 
     @classmethod
     def of_validated(cls, row: Mapping[str, Any]) -> JobView:
-        """From a row that was not stored; `cost` is then the method's estimate."""
+        """From a row that was not stored; `cost` is then an estimate."""
         return cls.of({"attempt": 0, "last_seq": 0, "progress": {}, **row, "id": None})
 
 

@@ -6,8 +6,21 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from pydantic import Field
+
 from app.api.schemas.common import Answer, Listed
 from app.api.schemas.datasets import FileView
+
+
+class InputView(Answer):
+    """Something a method takes beside its dataset."""
+
+    name: str
+    type: str = Field(description="`summary`, `dataset`, or `either`.")
+    kind: str = Field(description="Of this kind; empty: of the method's.")
+    required: bool
+    many: bool = Field(description="Several may be given, as a list.")
+    description: str
 
 
 class MethodView(Answer):
@@ -25,7 +38,8 @@ class MethodView(Answer):
     device: str
     queue: str
     cost: dict[str, Any]
-    inputs: list[str]
+    inputs: list[InputView]
+    needs: list[str] = Field(description="What the operator must provide, such as `llm`: credentials of models.")
     announced_at: datetime
 
     @classmethod
@@ -60,7 +74,7 @@ class SummaryView(Answer):
     @classmethod
     def of(cls, row: Mapping[str, Any], files: Sequence[Mapping[str, Any]]) -> SummaryView:
         """From its row and its artifacts."""
-        views = [FileView(path=file["path"], size=file["size"], sha256=file["sha256"]) for file in files]
+        views = [FileView.of(file) for file in files]
         return cls(
             id=row["id"],
             job=row["job_id"],

@@ -38,8 +38,10 @@ METHODS: list[dict[str, Any]] = [
     {"name": "ingest", "task": "ingest", "queue": "io"},
     {"name": "auto", "task": "distil"},
     {"name": "head-users", "task": "select"},
-    {"name": "evaluate", "task": "evaluate", "inputs": ["summary"]},
+    {"name": "evaluate", "task": "evaluate", "inputs": [{"name": "summary"}]},
+    {"name": "compare", "task": "compare", "inputs": [{"name": "summaries", "type": "summary", "many": True}]},
 ]
+INPUT = {"type": "either", "kind": "", "required": True, "many": False, "description": ""}
 _names = itertools.count(1)
 
 
@@ -60,11 +62,9 @@ def announce(engine: Engine) -> None:
     with engine.begin() as conn:
         for row in METHODS:
             defaults = {"kind": "interactions", "version": 1, "summary": "A method.", "paper": "", "device": "cpu"}
-            conn.execute(
-                insert(method).values(
-                    **{**defaults, "queue": "cpu", "params_schema": SCHEMA, "cost": {"memory_mb": 100}, **row}
-                )
-            )
+            columns = {**defaults, "queue": "cpu", "params_schema": SCHEMA, "cost": {"memory_mb": 100}, **row}
+            inputs = [{**INPUT, **one} for one in columns.get("inputs", [])]
+            conn.execute(insert(method).values({**columns, "inputs": inputs}))
 
 
 @dataclass

@@ -17,6 +17,9 @@ SCHEMA = {
     "additionalProperties": False,
 }
 PARAMETERLESS = {"type": "object", "properties": {}, "additionalProperties": False}
+SUMMARY = {
+    "name": "summary", "type": "either", "kind": "", "required": True, "many": False, "description": "",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 def fill(conn: Connection) -> None:
     for name in ("ten_a", "ten_b"):
         conn.execute(insert(tenant).values(id=name, name=name))
-    for name, task, inputs in (("tiny", "select", []), ("evaluate", "evaluate", ["summary"]), ("ingest", "ingest", [])):
+    for name, task, inputs in (("tiny", "select", []), ("evaluate", "evaluate", [SUMMARY]), ("ingest", "ingest", [])):
         conn.execute(
             insert(method).values(
                 kind="interactions",

@@ -22,7 +22,7 @@ from worker.runtime.template import Fork
 def children() -> Iterator[Children]:
     """Children whose template is ready."""
     opened = Children(threads=1)
-    opened.catalogue()
+    opened.offer()
     yield opened
     opened.close()
 
@@ -98,7 +98,7 @@ def test_template_when_killed_then_its_children_end_with_it_and_the_next_child_s
 def test_template_when_nobody_needs_it_then_goes_after_its_last_child():
     children = Children(threads=1, spare_idle_s=1.0)
     try:
-        children.catalogue()
+        children.offer()
         child = take(children)
         template = psutil.Process(child.pid).ppid()
         time.sleep(2.0)
