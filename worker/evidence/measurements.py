@@ -96,7 +96,10 @@ Scores = np.ndarray | Ratio | Pooled | float
 
 @dataclass(frozen=True)
 class Tried:
-    """One configuration that tuning tried: its settings, and the primary metric on validation data."""
+    """One configuration that tuning tried: its settings, and the primary metric on validation data.
+
+    Over the same validation units for every learner, set and configuration.
+    """
 
     settings: Settings
     validation: Scores
@@ -266,6 +269,8 @@ def _check_names(m: Measurements) -> None:
             raise ValueError(f"the result of {r.learner!r} on {r.set!r} belongs to no declared learner, set or test")
         if (key := (r.learner, r.set, r.draw, r.seed)) in seen:
             raise ValueError(f"two results of {r.learner!r} on {r.set!r} share draw {r.draw} and seed {r.seed}")
+        if r.draw < 0 or r.seed < 0:
+            raise ValueError(f"draw or seed of the result of {r.learner!r} on {r.set!r} is negative")
         seen.add(key)
 
 
@@ -278,6 +283,9 @@ def _check_units(m: Measurements) -> None:
                         raise ValueError(f"{metric} of {r.learner!r} on {r.set!r} is not over the {test.n} test units")
                     if not np.all(np.isfinite(column)):
                         raise ValueError(f"{metric} of {r.learner!r} on {r.set!r} is not finite on every test unit")
+    shapes = {column.shape for r in m.results for one in r.tried for column in columns_of(one.validation).values()}
+    if len(shapes) > 1:
+        raise ValueError("the configurations that tuning tried are not all measured on the same validation units")
 
 
 def columns_of(scores: Scores) -> dict[str, np.ndarray]:

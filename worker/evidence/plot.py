@@ -46,7 +46,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture made by a kind, such as a contact sheet. `png`: the encoded bytes; `description`: for who cannot see."""
+    """A picture that a kind made, such as a contact sheet: PNG bytes. `description`: for who cannot see it."""
 
     name: str
     title: str

@@ -162,7 +162,7 @@ def _judge(kind: Kind[Any], assignment: Assignment, ctx: ChildContext, judge: Ca
             return judge(part)
     except TimeOver:
         reason = f"judging ended with limits.evaluate_s ({assignment.evaluate_s:g} s) before anything was measured"
-        return Findings.unmeasured(kind.name, kind.unit, kind.units, reason)
+        return Findings.unmeasured(kind=kind.name, unit=kind.unit, units=kind.units, reason=reason)
 
 
 def _deliver(kind: Kind[Any], product: Product, assignment: Assignment, versions: dict[str, Any]) -> dict[str, Any]:
