@@ -19,8 +19,8 @@ from worker.evidence.measurements import Pooled, Ratio, Scores, columns_of
 from worker.evidence.pooled import Evaluator, evaluator
 
 LEVEL = 0.95
-# Weights of this many resamples x units are held at once (64 MB), and this many columns are stacked beside them.
-_WEIGHTS_AT_ONCE = 8_000_000
+# Weights of this many resamples x units are held at once (32 MB), and this many columns are stacked beside them.
+_WEIGHTS_AT_ONCE = 4_000_000
 _COLUMNS_AT_ONCE = 64
 # First word of the random streams: [seed, stream, ...].
 _UNITS, _SEEDS, _DRAWS = 0, 1, 2
@@ -141,10 +141,10 @@ def _unit_weights(units: int, resamples: int, seed: int) -> Iterator[tuple[slice
     rng = np.random.default_rng([seed, _UNITS])
     at_once = max(1, _WEIGHTS_AT_ONCE // units)
     for start in range(0, resamples, at_once):
-        weights = np.empty((min(at_once, resamples - start), units))
-        for row in weights:
-            row[:] = np.bincount(rng.integers(0, units, units), minlength=units)
-        yield slice(start, start + len(weights)), weights
+        count = min(at_once, resamples - start)
+        drawn = rng.integers(0, units, (count, units)) + units * np.arange(count)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=count * units).reshape(count, units)
+        yield slice(start, start + count), weights.astype(np.float64)
 
 
 def average(
