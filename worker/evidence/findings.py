@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from worker.evidence.measurements import Plot
+from worker.evidence.plot import Plot
 from worker.evidence.table import Table
 
 Tone = Literal["good", "even", "open"]

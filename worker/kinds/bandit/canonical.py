@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 from scipy import sparse
 
+from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import TEST, TRAIN, VALIDATION, BanditLog
 from worker.kinds.bandit.policies import Policy, SparseTable, narrow
 from worker.kinds.bandit.policy_files import load_array, read_policy, write_policy
 from worker.kinds.bandit.support import Support
 from worker.kinds.bandit.truth import Truth
-from worker.contract.errors import JobError
 
 MANIFEST, ROUNDS, ACTIONS = "log.json", "rounds.parquet", "actions.parquet"
 SPLITS = {TRAIN: "train", VALIDATION: "validation", TEST: "test"}

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from worker.contract.errors import JobError
 from worker.kinds.bandit.policies import DenseTable, Policy, ScorerTable, SparseTable, Table
 from worker.kinds.bandit.upload.features import distinct_rows
-from worker.contract.errors import JobError
 
 _FEW = 0.25  # share of non-zero probabilities up to which a dense table is stored sparse
 _MAPPED_FROM = 1 << 16  # bytes

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.ingest.detect import detect
 from worker.ingest.ids import IdMap
 from worker.ingest.limits import Meter
@@ -36,8 +38,6 @@ from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.propensity import fit_logistic
 from worker.kinds.bandit.upload.raw import number_words
 from worker.kinds.bandit.upload.tables import Content, Words, read_columns, roles_of
-from worker.contract.context import Context
-from worker.contract.errors import JobError
 
 TRUTH_RANK, SEEN_RANK = 32, 16
 _SHRINKAGE, _RIDGE, _SWEEPS = 5.0, 5.0, 5
