@@ -1,6 +1,6 @@
 """The two-step reward model of OffCEM: f = g + h, h from reward differences (Saito, Ren, Joachims 2023).
 
-h(x, a) fits differences of rewards of two actions of one cluster, g(x, c) what remains. See `estimators.offcem`.
+h(x, a) fits differences of rewards of two actions of one cluster, g(x, c) what remains. See `estimators.doubly_robust`.
 """
 
 from __future__ import annotations
