@@ -174,6 +174,20 @@ def bundle(policy: LearntPolicy, log: BanditLog, folder: Path) -> str:
     return hashlib.sha256(repr(files).encode()).hexdigest()
 
 
+@pytest.mark.parametrize(
+    ("params", "bias"),
+    [
+        ({}, [-0.35447, 0.33811, -0.27869, -0.43346]),
+        ({"batch_size": 256, "epochs": 8, "k": 0.1, "objective": "poem"}, [0.065, 0.28914, -0.24854, -0.36494]),
+        ({"model": "mlp", "seeds": 2, "k": 0.1, "epochs": 10}, [0.38023, 0.05041, -0.17922, -0.29165]),
+        ({"epochs": 10, "k": 0.1, "objective": "dr"}, [-1.7714, -1.53884, -1.43724, -1.39385]),
+    ],
+    ids=["defaults", "batches", "seeds", "doubly robust"],
+)
+def test_weights_when_the_seed_is_the_same_then_are_those_of_the_first_release(params, bias):
+    np.testing.assert_allclose(learn(digits(4).log, **params).weights["bias"][:4], bias, atol=2e-3)
+
+
 def test_time_limit_when_it_passes_then_the_best_so_far_is_given_with_a_warning():
     ctx = Context(seed=0, deadline=0.0)
     policy = learn(ctx=ctx)
