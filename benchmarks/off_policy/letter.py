@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from benchmarks.record import write
+from worker.contract.context import Context
 from worker.kinds.bandit.dataset import TEST, TRAIN, VALIDATION, BanditLog
 from worker.kinds.bandit.learning.learn import export, learn_all, prepare
 from worker.kinds.bandit.learning.params import PolicyGradientParams
@@ -29,7 +30,6 @@ from worker.kinds.bandit.learning.select import best
 from worker.kinds.bandit.methods.policy_gradient import policy_gradient
 from worker.kinds.bandit.policies import dense
 from worker.kinds.bandit.reward_models import per_action
-from worker.contract.context import Context
 
 SIZES = {TRAIN: 6_000, VALIDATION: 1_000, TEST: 4_000}
 GRID = [0.0, 0.15, 0.3, 1.0]

@@ -67,6 +67,7 @@ def judge_policy(log: BanditLog, learnt: SoftmaxPolicy, params: EvaluateParams, 
     with ctx.part("reward model", 0, 2, seed=ctx.seed) as part:
         prepared = _prepared(held, targets, params, part)
     found: list[TargetEstimate] = []
+    unfinished = ""
     try:
         for step, (name, target) in enumerate(targets.items()):
             label = f"estimate: {name.lower()}"
@@ -76,8 +77,10 @@ def judge_policy(log: BanditLog, learnt: SoftmaxPolicy, params: EvaluateParams, 
         if not found:
             raise
         missing = " and ".join(name.lower() for name in list(targets)[len(found) :])
-        ctx.warn(f"The time for judging ended before the {missing} could be estimated.")
-    return policy_evidence.findings(prepared, found, learnt, params.estimator, ctx.warnings)
+        unfinished = f"the {missing} could not be estimated."
+    return policy_evidence.findings(
+        prepared, found, learnt, estimator=params.estimator, warnings=ctx.warnings, unfinished=unfinished
+    )
 
 
 def judge_rounds(
@@ -91,17 +94,25 @@ def judge_rounds(
     _check_same_actions(train, kept)
     with ctx.part("estimates", 0, 2, seed=ctx.seed) as part:
         estimates = estimates_kept(train, kept, part, alpha=params.alpha, draws=params.seeds)
-    learnt = None
+    learnt, unfinished = None, ""
     if params.learn:
         try:
             with ctx.part("policies", 1, 2, seed=ctx.seed) as part:
                 learnt = compare_policies(
                     data, kept, part, estimator=params.estimator, alpha=params.alpha, epsilon=params.epsilon
                 )
+            unfinished = learnt.unfinished
         except TimeOver:
-            ctx.warn("The time for judging ended before policies were learnt, so only estimates were compared.")
-    said = (*data.warnings, *warnings, *ctx.warnings)
-    return rounds_evidence.findings(train, kept, estimates, learnt, draws=params.seeds, warnings=said)
+            unfinished = "no policies were learnt and compared, only estimates."
+    return rounds_evidence.findings(
+        train,
+        kept,
+        estimates,
+        learnt,
+        draws=params.seeds,
+        warnings=(*data.warnings, *warnings, *ctx.warnings),
+        unfinished=unfinished,
+    )
 
 
 def best_action(train: BanditLog) -> int:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
-from worker.numerics.distinct import distinct_rows
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.ingest.detect import detect
@@ -39,6 +38,7 @@ from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.propensity import fit_logistic
 from worker.kinds.bandit.upload.raw import number_words
 from worker.kinds.bandit.upload.tables import Content, Words, read_columns, roles_of
+from worker.numerics.distinct import distinct_rows
 
 TRUTH_RANK, SEEN_RANK = 32, 16
 _SHRINKAGE, _RIDGE, _SWEEPS = 5.0, 5.0, 5
@@ -259,7 +259,7 @@ def _ratings(
 def from_classes(
     found: list[Source], given: IngestOptions, meter: Meter, ctx: Context, report: Callable[[], None]
 ) -> Built:
-    """A log from classified data: for every row the logging policy guesses a class, and the reward is 1 if it is right."""
+    """A log from classified data: the logging policy guesses the class of every row; the reward of a right guess is 1."""
     inputs, label, detection, names = _classified(found, given, meter, report)
     n, n_actions = len(inputs), len(label.words)
     if n_actions < 2 or n < 100:

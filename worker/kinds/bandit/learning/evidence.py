@@ -25,21 +25,25 @@ FOOTNOTE = (
 
 
 def findings(
-    prepared: Prepared, found: list[TargetEstimate], learnt: SoftmaxPolicy, estimator: str, warnings: list[str]
+    prepared: Prepared,
+    found: list[TargetEstimate],
+    learnt: SoftmaxPolicy,
+    *,
+    estimator: str,
+    warnings: list[str],
+    unfinished: str = "",
 ) -> Findings:
     """What the report lays out; `found`: the learnt policy first, then the anchors that were estimated."""
     logging, mine = earned(prepared), found[0]
-    judged = verdict.judge(mine, logging)
+    judged, headline = verdict.of_targets([mine], logging)
     return Findings(
         kind="bandit",
         unit="round",
         units="rounds",
         test_units="rounds",
         n_test=prepared.log.n,
-        verdict=verdict.to_json([judged], [mine], logging),
-        status=verdict.LABELS[judged.status],
-        headline=verdict.headline([judged], [mine]),
-        tone=verdict.TONES[judged.status],
+        verdict=judged,
+        headline=headline,
         because=_because(learnt, mine),
         key_figures=_key_figures(mine, logging),
         tables=tuple(t for t in _tables(found, logging, learnt) if t.rows),
@@ -47,6 +51,7 @@ def findings(
         warnings=tuple(dict.fromkeys([*learnt.warnings, *warnings, *mine.diagnostics.warnings])),
         protocol=_protocol(learnt, estimator),
         lead="policies",
+        unfinished=unfinished,
         metric={"name": "value", "label": "reward a round", "unit": "reward", "scale": 1.0, "higher_is_better": True},
         footnote=FOOTNOTE,
     )

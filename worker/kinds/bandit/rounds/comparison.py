@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from worker.evidence.plot import Plot, Series
 from worker.evidence.table import Cell, Column, Table
@@ -19,10 +19,9 @@ FULL, SUMMARY = "all rounds", "this summary"
 
 @dataclass(frozen=True)
 class PolicyComparison:
-    """Values of policies on n held-out rounds. `curve`: (rounds, value, low, high) of random picks by size.
+    """Values of policies on n held-out rounds. `curve`: value by number of random rounds learnt from.
 
-    `status`: `equivalent` when two one-sided tests put the summary's policy within the margin of the full log's,
-    `short` when its interval lies below, else `undetermined`.
+    `unfinished`: what time left out, "" when nothing.
     """
 
     n: int
@@ -33,11 +32,17 @@ class PolicyComparison:
     alpha: float
     curve: tuple[tuple[int, intervals.Interval], ...]
     estimator: str
+    unfinished: str = ""
 
     @property
     def delta(self) -> Difference:
         """V_sum - V_full, paired."""
         return intervals.difference(self.values[SUMMARY], self.values[FULL], self.alpha)
+
+    @property
+    def over_random(self) -> Difference:
+        """V_sum - V_random, paired, random rounds of the same number."""
+        return intervals.difference(self.values[SUMMARY], self.values[RANDOM], self.alpha)
 
     @property
     def ratio(self) -> float | None:
@@ -48,21 +53,19 @@ class PolicyComparison:
         return (self.values[SUMMARY].value - self.logging.value) / whole.value
 
     @property
-    def status(self) -> str:
-        """The rule of the class."""
+    def status(self) -> Literal["equivalent", "short", "undetermined"]:
+        """Against all rounds, whatever the cheap picks do.
+
+        `equivalent` when two one-sided tests put the summary's policy within the margin of the full log's, or its
+        interval lies above minus the margin; `short` when it lies below zero; else `undetermined`.
+        """
         if intervals.equivalent(self.delta, self.margin) < self.alpha or self.delta.low > -self.margin:
             return "equivalent"
         return "short" if self.delta.high < 0 else "undetermined"
 
     @property
-    def random_is_equivalent(self) -> bool:
-        """Whether random rounds of the same number would have done as well."""
-        found = intervals.difference(self.values[RANDOM], self.values[FULL], self.alpha)
-        return found.low > -self.margin
-
-    @property
     def headline(self) -> str:
-        """The verdict in a line."""
+        """The status in a line."""
         words = {
             "equivalent": "A policy learnt on it earns as much",
             "short": "A policy learnt on it earns less",
@@ -72,24 +75,20 @@ class PolicyComparison:
 
     @property
     def sentence(self) -> str:
-        """The verdict in words."""
+        """The status in words, and the paired difference to random rounds."""
         full, ours = (intervals.normal(self.values[name], self.alpha) for name in (FULL, SUMMARY))
-        text = (
+        ends = {
+            "equivalent": f", not below by more than the margin of {number(self.margin, 4)}",
+            "short": "",
+            "undetermined": f", which neither shows a loss nor excludes one of {number(self.margin, 4)}, the margin",
+        }
+        random = self.over_random
+        return (
             f"A policy learnt on it earns {with_interval(ours.value, ours.low, ours.high)} a round on held-out rounds, "
             f"one learnt on all rounds {with_interval(full.value, full.low, full.high)}: a difference of "
-            f"{signed(self.delta.value, self.delta.low, self.delta.high)}"
+            f"{signed(self.delta.value, self.delta.low, self.delta.high)}{ends[self.status]}. Over a policy learnt on "
+            f"random rounds of the same number the difference is {signed(random.value, random.low, random.high)}."
         )
-        ends = {
-            "equivalent": f", not below by more than the margin of {number(self.margin, 4)}.",
-            "short": ".",
-            "undetermined": f", which neither shows a loss nor excludes one of {number(self.margin, 4)}, the margin.",
-        }
-        more = {
-            "equivalent": " A policy learnt on random rounds of the same number does as well.",
-            "short": "",
-            "undetermined": "",
-        }
-        return text + ends[self.status] + (more[self.status] if self.random_is_equivalent else "")
 
     @property
     def protocol(self) -> str:
@@ -100,20 +99,19 @@ class PolicyComparison:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The fields of the verdict."""
-        d = self.delta
+        """What the verdict has beside the difference to all rounds."""
+        random = self.over_random
         return {
             "value_full": self.values[FULL].value,
             "value_summary": self.values[SUMMARY].value,
             "value_random": self.values[RANDOM].value,
             "value_logging": self.logging.value,
-            "delta": d.value,
-            "delta_low": d.low,
-            "delta_high": d.high,
+            "over_random": random.value,
+            "over_random_low": random.low,
+            "over_random_high": random.high,
             "margin": self.margin,
-            "equivalence_p": intervals.equivalent(d, self.margin),
+            "equivalence_p": intervals.equivalent(self.delta, self.margin),
             "ratio": self.ratio,
-            "unit": "reward a round",
         }
 
     def tables(self) -> list[Table]:

@@ -22,12 +22,15 @@ from worker.kinds.bandit.rounds import coresets
 
 @dataclass(frozen=True)
 class Kept:
-    """One target's SNIPS value on all rounds, on the summary, and the mean absolute error of each cheap pick."""
+    """One target's SNIPS value on all rounds and on the summary; `errors`: |pick - full| of every draw of a cheap pick.
+
+    Draw d of a pick is the same rounds for every target.
+    """
 
     target: str
     full: intervals.Interval
     summary: float
-    errors: dict[str, float]
+    errors: dict[str, coresets.Floats]
 
     @property
     def error(self) -> float:
@@ -46,7 +49,7 @@ def estimates_kept(train: BanditLog, kept: BanditLog, ctx: Context, *, alpha: fl
         weight = target.at(train.action) / train.propensity
         everything = snips(Terms(train.reward, weight, rounds=train.weight))
         errors = {
-            label: float(np.mean([abs(_snips_of(train, weight, pick) - everything.value) for pick in drawn]))
+            label: np.array([abs(_snips_of(train, weight, pick) - everything.value) for pick in drawn])
             for label, drawn in picks.items()
         }
         if name in ours:
@@ -85,7 +88,7 @@ def table(kept: list[Kept]) -> Table:
             "high": one.full.high,
             "summary": one.summary,
             "error": one.error,
-            **{label: error for label, error in one.errors.items()},
+            **{label: float(errors.mean()) for label, errors in one.errors.items()},
         }
         for one in kept
     ]
@@ -112,7 +115,7 @@ def plot(kept: list[Kept]) -> Plot:
     """The same errors, by target and pick."""
     names = tuple(one.target for one in kept)
     series = [Series("this summary", names, tuple(one.error for one in kept))]
-    series += [Series(label, names, tuple(one.errors[label] for one in kept)) for label in kept[0].errors]
+    series += [Series(label, names, tuple(float(one.errors[label].mean()) for one in kept)) for label in kept[0].errors]
     return Plot(
         "errors",
         "How far estimates move when only the kept rounds are used",

@@ -48,6 +48,7 @@ def compare_policies(
     equal = f"{RANDOM} {m}"
     sets = {FULL: train, SUMMARY: kept, equal: random[equal], **random}
     learnt = _learn_each(sets, needed=3, ctx=ctx)
+    complete = len(learnt) == len(sets)
     _warn_of(learnt, ctx)
     found = _values(held, learnt, estimator, ctx)
     curve = ((size, found.get(f"{RANDOM} {size}")) for size in sizes)
@@ -60,6 +61,7 @@ def compare_policies(
         alpha=alpha,
         curve=tuple((size, intervals.normal(value, alpha)) for size, value in curve if value is not None),
         estimator=estimator,
+        unfinished="" if complete else "policies on random rounds of other sizes were not learnt.",
     )
 
 
@@ -73,7 +75,6 @@ def _learn_each(sets: dict[str, BanditLog], *, needed: int, ctx: Context) -> dic
     except TimeOver:
         if len(learnt) < needed:
             raise
-        ctx.warn("The time for judging ended before policies were learnt on random rounds of every size.")
     return learnt
 
 

@@ -19,8 +19,7 @@ import numpy as np
 
 from worker.contract.errors import JobError
 from worker.kinds.bandit.convolution.weights import PathWeights
-from worker.kinds.bandit.estimators.doubly_robust import model_of
-from worker.kinds.bandit.estimators.doubly_robust import dr, sndr
+from worker.kinds.bandit.estimators.doubly_robust import dr, model_of, sndr
 from worker.kinds.bandit.estimators.importance import ips, snips
 from worker.kinds.bandit.estimators.per_round import PerRound, Terms
 from worker.kinds.bandit.policies import Floats
