@@ -20,13 +20,13 @@ import numpy as np
 
 from benchmarks.off_policy.environments import CONTEXTS, Shape, World, epsilon_greedy, softmax, suite_world
 from benchmarks.record import write
+from worker.contract.context import Context
 from worker.kinds.bandit import intervals
 from worker.kinds.bandit.convolution import Family
 from worker.kinds.bandit.estimation import verdict
 from worker.kinds.bandit.estimation.estimate import earned, estimate_target
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import prepare
-from worker.contract.context import Context
 
 LOGS = 500
 FAMILIES: tuple[Family, ...] = ("knn", "tree")
@@ -100,7 +100,7 @@ def outcome(setting: Setting, seed: int, family: Family = "knn") -> Outcome:
     truth = setting.world.value
     logging_truth = float((setting.world.mu * setting.world.q).sum(axis=1).mean())
     span, plain = found.headline.interval, intervals.normal(found.headline.estimate)
-    status = verdict.judge(found, earned(prepared)).status
+    status = verdict.of_target(found, earned(prepared)).status
     gain = truth - logging_truth
     return Outcome(
         span.low <= truth <= span.high,

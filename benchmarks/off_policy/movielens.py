@@ -24,6 +24,7 @@ from benchmarks.off_policy.environments import World
 from benchmarks.off_policy.large_actions import errors
 from benchmarks.record import write
 from tests.shared_data import shared
+from worker.contract.context import Context
 from worker.kinds.bandit import canonical
 from worker.kinds.bandit.convolution import FAMILIES, Family
 from worker.kinds.bandit.dataset import BanditLog
@@ -31,7 +32,6 @@ from worker.kinds.bandit.estimation.estimate import estimate_target
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import prepare
 from worker.kinds.bandit.ingest import ingest
-from worker.contract.context import Context
 
 ROUNDS, LOGS = 10_000, 20
 FILMS = (100, 1_682)

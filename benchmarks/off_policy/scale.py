@@ -29,6 +29,7 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks.record import write
+from worker.contract.context import Context
 from worker.kinds.bandit import canonical
 from worker.kinds.bandit.convolution import convolution
 from worker.kinds.bandit.convolution.weights import path_weights
@@ -43,7 +44,6 @@ from worker.kinds.bandit.estimators.group_ips import group_weight
 from worker.kinds.bandit.policies import Policy, SparseTable
 from worker.kinds.bandit.reward_models import ridge
 from worker.kinds.bandit.reward_models.crossfit import crossfit
-from worker.contract.context import Context
 
 ROUNDS, ACTIONS, LISTED = 1_000_000, 100_000, 20
 PARTS = ("functions", "plain", "default")

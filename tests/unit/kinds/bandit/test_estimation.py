@@ -13,6 +13,8 @@ import pytest
 from pyarrow import parquet
 
 from tests.planted_bandit import tiny_bandit
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.evidence.report import build
 from worker.kinds.bandit import canonical, policies
 from worker.kinds.bandit.dataset import BanditLog
@@ -20,8 +22,6 @@ from worker.kinds.bandit.estimation.params import EstimateParams, EstimatorName
 from worker.kinds.bandit.methods.log_diagnostics import LogDiagnosticsParams, log_diagnostics
 from worker.kinds.bandit.methods.policy_convolution import policy_convolution
 from worker.kinds.bandit.support import support_of
-from worker.contract.context import Context
-from worker.contract.errors import JobError
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,14 @@ def test_estimate_when_every_estimator_is_asked_for_then_each_is_there_or_says_w
 
 def test_verdict_when_the_target_is_better_then_says_so_and_holds_the_truth(log):
     found = run(log)
-    target = found.verdict["targets"][0]
-    assert found.verdict["status"] == "better"
+    target = found.verdict.details["targets"][0]
+    assert found.verdict.status == "better"
     assert target["low"] < log.truth.value(log.targets["target"]) < target["high"]
 
 
 def test_verdict_when_two_policies_are_swapped_then_is_worse(log):
     swapped = replace(log, targets={"greedy on what pays least": _worst(log)})
-    assert run(swapped).verdict["status"] == "worse"
+    assert run(swapped).verdict.status == "worse"
 
 
 def test_verdict_when_the_policy_ess_is_below_one_then_the_logs_cannot_tell(log):
@@ -64,11 +64,11 @@ def test_verdict_when_the_policy_ess_is_below_one_then_the_logs_cannot_tell(log)
     action = np.zeros(log.n, np.int32)
     blind = replace(log, logging=logging, action=action, propensity=logging.at(action))
     found = run(blind)
-    target = found.verdict["targets"][0]
-    assert found.verdict["status"] == "cannot_tell"
+    target = found.verdict.details["targets"][0]
+    assert found.verdict.status == "cannot_tell"
     assert target["reliability"] == "red"
-    assert "fewer than one" in found.verdict["sentence"]
-    assert "not reliable" in found.verdict["sentence"]
+    assert "fewer than one" in found.verdict.sentence
+    assert "not reliable" in found.verdict.sentence
     assert found.tone == "open"
 
 
@@ -76,8 +76,8 @@ def test_verdict_when_a_tenth_was_never_possible_then_bounds_decide_or_nothing_d
     logging = _without_action(log, 3)
     possible = replace(log, logging=logging, propensity=logging.at(log.action)).take(np.flatnonzero(log.action != 3))
     found = run(possible, targets=["uniform"])
-    assert found.verdict["status"] == "cannot_tell"
-    assert "never possible" in found.verdict["sentence"]
+    assert found.verdict.status == "cannot_tell"
+    assert "never possible" in found.verdict.sentence
     support = next(table for table in found.tables if table.name == "support")
     row = support.rows[0]
     assert row["mass"] == pytest.approx(100 / log.n_actions, rel=1e-6)
@@ -90,7 +90,7 @@ def test_estimate_without_the_logging_policy_then_plain_estimators_remain_and_th
     estimates = json.loads(found.files["estimates.json"])["targets"]["target"]
     assert set(estimates["left_out"]) == {"pc_snips", "pc_sndr"}
     assert any("logging policy" in warning for warning in found.warnings)
-    assert found.verdict["targets"][0]["policy_ess"] is None
+    assert found.verdict.details["targets"][0]["policy_ess"] is None
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_report_when_built_then_carries_every_section(log, tmp_path: Path):
 
 def test_audit_when_propensities_are_too_small_then_calls_them_doubtful(log):
     wrong = replace(log, logging=None, propensity=log.propensity / 3)
-    assert log_diagnostics(wrong, LogDiagnosticsParams(), Context()).verdict["status"] == "doubtful"
+    assert log_diagnostics(wrong, LogDiagnosticsParams(), Context()).verdict.status == "doubtful"
 
 
 def test_round_weights_when_whole_then_equal_repeated_rounds(log):

@@ -28,8 +28,7 @@ FOOTNOTE = (
 def findings(prepared: Prepared, found: list[TargetEstimate], params: EstimateParams, warnings: list[str]) -> Findings:
     """What the report lays out."""
     logging = earned(prepared)
-    verdicts = [verdict.judge(one, logging) for one in found]
-    status = verdict.overall(verdicts, found)
+    judged, headline = verdict.of_targets(found, logging)
     files = {
         "estimates.json": _json(_estimates(prepared, found, params)),
         "diagnostics.json": _json(_diagnostics(found)),
@@ -42,10 +41,8 @@ def findings(prepared: Prepared, found: list[TargetEstimate], params: EstimatePa
         units="rounds",
         test_units="rounds",
         n_test=prepared.log.n,
-        verdict=verdict.to_json(verdicts, found, logging),
-        status=verdict.LABELS[status],
-        headline=verdict.headline(verdicts, found),
-        tone=verdict.TONES[status],
+        verdict=judged,
+        headline=headline,
         because=_because(prepared, found),
         key_figures=_key_figures(prepared, found, logging),
         tables=tables.all_tables(prepared, found, logging, params.alpha),

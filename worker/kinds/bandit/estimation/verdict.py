@@ -9,121 +9,113 @@ bounds that hold for any reward there decide it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-from worker.evidence.findings import Tone
+from worker.evidence.verdict import Status, Verdict
 from worker.evidence.wording import number, share
+from worker.kinds.bandit.convolution.policy_ess import UNSUPPORTED
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate
 from worker.kinds.bandit.estimation.wording import signed, with_interval
-from worker.kinds.bandit.selection.policy_ess import UNSUPPORTED
 
-Status = Literal["better", "worse", "cannot_tell"]
-TONES: dict[Status, Tone] = {"better": "good", "worse": "even", "cannot_tell": "open"}
-LABELS: dict[Status, str] = {
-    "better": "Better than the logging policy",
-    "worse": "Worse than the logging policy",
-    "cannot_tell": "The logs cannot tell",
-}
+UNIT = "reward a round"
 
 
-@dataclass(frozen=True)
-class TargetVerdict:
-    """The verdict on one target, with the reason when there is none, and what would settle it."""
-
-    name: str
-    status: Status
-    sentence: str
-    reasons: tuple[str, ...] = ()
-    settled_by: tuple[str, ...] = ()
-
-
-def judge(found: TargetEstimate, logging: Estimated) -> TargetVerdict:
-    """Apply the rule to one target."""
-    reasons, cures = _doubts(found)
+def of_target(found: TargetEstimate, logging: Estimated) -> Verdict:
+    """Apply the rule to one target; its value is the selected estimate."""
+    reasons, settled_by = _why_not(found)
     difference = found.over_logging
     status: Status = "cannot_tell"
     if found.deficiency.mean > UNSUPPORTED and found.bounds is not None:
         low, high = found.bounds.widened()
         earned = logging.estimate.value
         if low > earned or high < earned:
-            status, reasons, cures = ("better" if low > earned else "worse"), (), ()
+            status, reasons, settled_by = ("better" if low > earned else "worse"), (), ()
     elif not reasons:
         status = "better" if difference.low > 0 else "worse"
-    return TargetVerdict(found.name, status, _sentence(found, logging, status, reasons), reasons, cures)
+    span = found.headline.interval
+    return Verdict(
+        status,
+        _sentence(found, logging, status, reasons),
+        value=span.value,
+        low=span.low,
+        high=span.high,
+        unit=UNIT,
+        reasons=reasons,
+        settled_by=settled_by,
+        details={
+            "name": found.name,
+            "over_logging": difference.value,
+            "over_logging_low": difference.low,
+            "over_logging_high": difference.high,
+            "p": difference.p,
+            "reliability": found.reliability,
+            "policy_ess": found.diagnostics.policy_ess,
+        },
+    )
 
 
-def overall(verdicts: list[TargetVerdict], found: list[TargetEstimate]) -> Status:
-    """Of several targets: better if any is, worse if all are."""
-    if any(v.status == "better" for v in verdicts):
-        return "better"
-    return "worse" if all(v.status == "worse" for v in verdicts) else "cannot_tell"
+def of_targets(found: list[TargetEstimate], logging: Estimated) -> tuple[Verdict, str]:
+    """The verdict on all targets together, and it in a line; every target's own is among the details.
 
-
-def headline(verdicts: list[TargetVerdict], found: list[TargetEstimate]) -> str:
-    """The verdict in a line."""
+    Better if any target is, worse if all are; the value is that of the best of the better ones, or of the only one.
+    """
+    verdicts = [of_target(one, logging) for one in found]
+    named = max(_those(verdicts, "better") or verdicts[:1], key=lambda one: one.value or 0.0)
+    own = logging.interval
+    details: dict[str, Any] = {
+        "logging": {"value": own.value, "low": own.low, "high": own.high},
+        "targets": [one.to_json() for one in verdicts],
+    }
     if len(verdicts) == 1:
-        words = {"better": "would have done better", "worse": "would have done worse"}
-        status = verdicts[0].status
-        return f"{verdicts[0].name} {words[status]}" if status in words else "The logs cannot tell"
-    better = [one for one, v in zip(found, verdicts, strict=True) if v.status == "better"]
-    if better:
-        best = max(better, key=lambda one: one.headline.interval.value)
-        return f"{best.name} would have done best"
-    if all(v.status == "worse" for v in verdicts):
-        return "None would have done better"
+        return replace(named, details=details), _headline(verdicts, named)
+    known = named if named.status == "better" else None
+    every = all(one.status == "worse" for one in verdicts)
+    verdict = Verdict(
+        "better" if known is not None else "worse" if every else "cannot_tell",
+        " ".join(one.sentence for one in verdicts),
+        value=None if known is None else known.value,
+        low=None if known is None else known.low,
+        high=None if known is None else known.high,
+        unit=UNIT,
+        reasons=tuple(f"{one.details['name']}: {reason}" for one in verdicts for reason in one.reasons),
+        settled_by=tuple(dict.fromkeys(what for one in verdicts for what in one.settled_by)),
+        details=details,
+    )
+    return verdict, _headline(verdicts, named)
+
+
+def _those(verdicts: list[Verdict], status: Status) -> list[Verdict]:
+    return [one for one in verdicts if one.status == status]
+
+
+def _headline(verdicts: list[Verdict], best: Verdict) -> str:
+    name = best.details["name"]
+    if best.status == "better":
+        return f"{name} would have done {'better' if len(verdicts) == 1 else 'best'}"
+    if len(_those(verdicts, "worse")) == len(verdicts):
+        return f"{name} would have done worse" if len(verdicts) == 1 else "None would have done better"
     return "The logs cannot tell"
 
 
-def to_json(verdicts: list[TargetVerdict], found: list[TargetEstimate], logging: Estimated) -> dict[str, Any]:
-    """The verdict's fields: of all targets together, then each."""
-    status = overall(verdicts, found)
-    return {
-        "status": status,
-        "sentence": " ".join(v.sentence for v in verdicts),
-        "unit": "reward a round",
-        "logging": _value(logging),
-        "targets": [
-            {
-                "name": v.name,
-                "status": v.status,
-                **_value(one.headline),
-                "over_logging": one.over_logging.value,
-                "over_logging_low": one.over_logging.low,
-                "over_logging_high": one.over_logging.high,
-                "p": one.over_logging.p,
-                "reliability": one.reliability,
-                "policy_ess": one.diagnostics.policy_ess,
-                "reasons": list(v.reasons),
-                "settled_by": list(v.settled_by),
-            }
-            for v, one in zip(verdicts, found, strict=True)
-        ],
-        "reasons": [f"{v.name}: {reason}" for v in verdicts for reason in v.reasons],
-        "settled_by": list(dict.fromkeys(cure for v in verdicts for cure in v.settled_by)),
-    }
-
-
-def _value(one: Estimated) -> dict[str, float]:
-    return {"value": one.interval.value, "low": one.interval.low, "high": one.interval.high}
-
-
-def _doubts(found: TargetEstimate) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    reasons, cures = [], []
+def _why_not(found: TargetEstimate) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Why the logs cannot tell, and what would settle it; both empty where they can."""
+    reasons: list[str] = []
+    settled_by: list[str] = []
     diagnostics, missed = found.diagnostics, found.deficiency
     worth = diagnostics.ess if diagnostics.policy_ess is None else diagnostics.policy_ess
     if missed.mean > UNSUPPORTED and missed.known:
         reasons.append(f"{share(missed.mean)} of its decisions were never possible in the log")
-        cures.append("logs that take these actions now and then")
+        settled_by.append("logs that take these actions now and then")
     elif found.reliability == "red":
         kind = "sample" if diagnostics.policy_ess is None else "policy"
         reasons.append(f"the log is worth {number(worth, 2)} rounds of its own ({kind} ESS), fewer than one")
-        cures.append("logs that explore more of what it would do")
+        settled_by.append("logs that explore more of what it would do")
     difference = found.over_logging
     if not reasons and difference.low <= 0 <= difference.high:
         reasons.append("the interval of the difference holds zero")
-        cures.append(_more_rounds(found))
-    return tuple(reasons), tuple(cures)
+        settled_by.append(_more_rounds(found))
+    return tuple(reasons), tuple(settled_by)
 
 
 def _more_rounds(found: TargetEstimate) -> str:

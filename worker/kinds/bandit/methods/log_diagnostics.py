@@ -6,30 +6,28 @@ effective sample sizes, tails, support, and what the propensities say about the 
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.evidence.findings import Findings, KeyFigure, Tone
+from worker.contract.context import Context
+from worker.contract.method import method
+from worker.evidence.findings import Findings, KeyFigure
 from worker.evidence.table import Cell, Column, Table
+from worker.evidence.verdict import Status, Verdict
 from worker.evidence.wording import number
 from worker.kinds.bandit.dataset import BanditLog
-from worker.kinds.bandit.diagnostics import LoggingCheck, check_logging
+from worker.kinds.bandit.diagnostics import LoggingCheck
 from worker.kinds.bandit.estimation import plots, tables
 from worker.kinds.bandit.estimation.estimate import TargetEstimate, estimate_target
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import prepare
-from worker.kinds.bandit.targets import LEARNT, default_names, named_targets
-from worker.contract.context import Context
-from worker.contract.method import method
+from worker.kinds.bandit.targets import LEARNT, POLICY, default_names, learnt_policy, named_targets
 
-Status = Literal["sound", "thin", "blind", "doubtful"]
-_LABELS: dict[Status, tuple[str, Tone]] = {
-    "sound": ("The logs can answer", "good"),
-    "thin": ("The logs answer with little", "even"),
-    "blind": ("The logs cannot answer", "open"),
-    "doubtful": ("The propensities look wrong", "open"),
+_HEADLINES: dict[Status, str] = {
+    "sound": "The logs can answer",
+    "thin": "The logs answer with little",
+    "blind": "The logs cannot answer",
+    "doubtful": "The propensities look wrong",
 }
 _OF_LIGHT: dict[str, Status] = {"green": "sound", "yellow": "thin", "orange": "thin", "red": "blind"}
 _WORST_FIRST: tuple[Status, ...] = ("doubtful", "blind", "thin", "sound")
@@ -47,48 +45,63 @@ class LogDiagnosticsParams(BaseModel):
     )
 
 
-@method(kind="bandit", task="audit", name="log-diagnostics", version=1, inputs=("policy?",), memory_mb=2048)
+@method(kind="bandit", task="audit", name="log-diagnostics", version=1, inputs=(POLICY,), memory_mb=2048)
 def log_diagnostics(data: BanditLog, params: LogDiagnosticsParams, ctx: Context) -> Findings:
     """Whether the logs can tell what target policies would earn, before anyone estimates it."""
-    learnt = ctx.inputs.get("policy")
+    learnt = learnt_policy(ctx)
     names = params.targets or default_names(data, learnt) or ["uniform"]
     targets = named_targets(data, names, learnt if LEARNT in names else None)
     options = EstimateParams(reward_model="none", estimators=["snips"], selection="k5")
     prepared = prepare(data, targets, options, ctx)
     found: list[TargetEstimate] = []
-    for number_, (name, target) in enumerate(targets.items()):
-        with ctx.share(number_, len(targets), phase="diagnose"):
-            found.append(estimate_target(prepared, name, target, options, ctx))
-    check = found[0].diagnostics.logging if found else check_logging(data.propensity, data.n_actions, data.weight)
-    statuses = [_status(one, check) for one in found]
-    worst = min(statuses, key=_WORST_FIRST.index)
-    label, tone = _LABELS[worst]
-    said = [f"{one.name}: {text}" for one in found for text in one.diagnostics.warnings]
+    for step, (name, target) in enumerate(targets.items()):
+        with ctx.part(name, step, len(targets), label="diagnose", seed=ctx.seed) as part:
+            found.append(estimate_target(prepared, name, target, options, part))
+    check = found[0].diagnostics.logging
+    verdict = _verdict(found, [_status(one, check) for one in found])
+    warnings = [f"{one.name}: {text}" for one in found for text in one.diagnostics.warnings]
     return Findings(
         kind="bandit",
         unit="round",
         units="rounds",
         test_units="rounds",
         n_test=data.n,
-        verdict={
-            "status": worst,
-            "sentence": " ".join(_sentence(one, status) for one, status in zip(found, statuses, strict=True)),
-            "targets": [
-                {"name": one.name, "status": status, "reliability": one.reliability,
-                 "policy_ess": one.diagnostics.policy_ess, "ess": one.diagnostics.ess}
-                for one, status in zip(found, statuses, strict=True)
-            ],
-        },
-        status=label,
-        headline=label,
-        tone=tone,
+        verdict=verdict,
+        headline=_HEADLINES[verdict.status],
         key_figures=_key_figures(data, check),
         tables=(tables.weights(found), tables.support(found), _logging(data, check), _actions(data)),
         plots=tuple(p for p in (plots.sizes(found, data.n), plots.weight_histogram(found, data.n)) if p.series),
-        warnings=tuple(dict.fromkeys([*data.warnings, *ctx.warnings, *said])),
+        warnings=tuple(dict.fromkeys([*data.warnings, *ctx.warnings, *warnings])),
         lead="ess",
         footnote="Diagnostics of the logs; nothing here estimates a value.",
     )  # fmt: skip
+
+
+def _verdict(found: list[TargetEstimate], statuses: list[Status]) -> Verdict:
+    """As bad as the worst target's; its value is the least that the log is worth for any."""
+    return Verdict(
+        min(statuses, key=_WORST_FIRST.index),
+        " ".join(_sentence(one, status) for one, status in zip(found, statuses, strict=True)),
+        value=min(_worth(one) for one in found),
+        unit="rounds",
+        details={
+            "targets": [
+                {
+                    "name": one.name,
+                    "status": status,
+                    "reliability": one.reliability,
+                    "policy_ess": one.diagnostics.policy_ess,
+                    "ess": one.diagnostics.ess,
+                }
+                for one, status in zip(found, statuses, strict=True)
+            ]
+        },
+    )
+
+
+def _worth(one: TargetEstimate) -> float:
+    """Policy ESS of a target, the sample's where the logging policy is not known."""
+    return one.diagnostics.ess if one.diagnostics.policy_ess is None else one.diagnostics.policy_ess
 
 
 def _status(one: TargetEstimate, check: LoggingCheck) -> Status:
@@ -99,8 +112,8 @@ def _status(one: TargetEstimate, check: LoggingCheck) -> Status:
 
 def _sentence(one: TargetEstimate, status: Status) -> str:
     d = one.diagnostics
-    worth = f"{number(d.ess if d.policy_ess is None else d.policy_ess, 1)} rounds of its own"
-    words = {
+    worth = f"{number(_worth(one), 1)} rounds of its own"
+    words: dict[Status, str] = {
         "sound": f"For {one.name} the log is worth {worth}: estimates can be trusted.",
         "thin": f"For {one.name} the log is worth {worth}: estimates need wide intervals.",
         "blind": f"For {one.name} the log is worth {worth}: no estimate would be reliable.",

@@ -27,7 +27,7 @@ from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.delivery import Delivery, deliver
 from worker.kinds.interactions.distil_loop import Progress, Recipe, events_per_row, learn
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.numerics.gumbel import mix
+from worker.numerics.seeds import mix
 
 DENSE_LIMIT = 60_000_000  # n * I numbers; about ten such float32 matrices are alive at once
 VALIDATION_USERS = 1000
