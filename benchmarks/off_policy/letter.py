@@ -23,16 +23,12 @@ import torch
 
 from benchmarks.record import write
 from worker.kinds.bandit.dataset import TEST, TRAIN, VALIDATION, BanditLog
-from worker.kinds.bandit.learning import per_action
+from worker.kinds.bandit.learning.learn import export, learn_all, prepare
+from worker.kinds.bandit.learning.params import PolicyGradientParams
 from worker.kinds.bandit.learning.select import best
-from worker.kinds.bandit.methods.policy_gradient import (
-    PolicyGradientParams,
-    artefact,
-    learn_all,
-    policy_gradient,
-    prepare,
-)
+from worker.kinds.bandit.methods.policy_gradient import policy_gradient
 from worker.kinds.bandit.policies import dense
+from worker.kinds.bandit.reward_models import per_action
 from worker.contract.context import Context
 
 SIZES = {TRAIN: 6_000, VALIDATION: 1_000, TEST: 4_000}
@@ -137,9 +133,9 @@ def one_draw(data: Letters, temperature: float, seed: int) -> dict[str, Any]:
     every = np.arange(log.n)
     started, cpu = time.perf_counter(), time.process_time()
     job = prepare(log, PolicyGradientParams(k_grid=GRID, **TRAINING), Context(seed=seed))
-    candidates, _ = learn_all(job)
+    candidates, _ = learn_all(job, job.ctx)
     for candidate in candidates:
-        row(f"policy restriction, k = {candidate.k:g}", artefact(job, candidate, [], None).policy_on(log).dense(every))
+        row(f"policy restriction, k = {candidate.k:g}", export(job, candidate, [], None).policy_on(log).dense(every))
     chosen = best(candidates, "minsup")
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     rows["policy restriction, k by MinSup"] = rows[f"policy restriction, k = {chosen.k:g}"]

@@ -25,7 +25,7 @@ from worker.kinds.bandit.estimators.per_round import Terms
 from worker.kinds.bandit.policies import Floats, dense
 from worker.kinds.bandit.reward_models import evidence_ridge
 from worker.kinds.bandit.selection.default import Selected, select
-from worker.kinds.bandit.selection.policy_ess import policy_ess
+from worker.kinds.bandit.convolution.policy_ess import policy_ess
 
 FAMILIES: tuple[Family, ...] = ("tree", "knn")
 RULES = ("default", "median", "k5", "sndr_k10", "v_path", "slope_pp", "snips", "ips", "dm")

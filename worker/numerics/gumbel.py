@@ -24,20 +24,9 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from worker.numerics.seeds import mix
+
 _LOWEST, _HIGHEST = 1e-20, 1.0 - 6e-8  # u = 0 or 1 would make the noise infinite
-_MASK = (1 << 64) - 1
-
-
-def mix(*counters: int) -> int:
-    """A 63-bit seed from integers: splitmix64 over each in turn, so that neighbouring counters share nothing."""
-    state = 0x9E3779B97F4A7C15
-    for counter in counters:
-        state = (state ^ (counter & _MASK)) & _MASK
-        state = (state + 0x9E3779B97F4A7C15) & _MASK
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
-        state ^= state >> 31
-    return state >> 1
 
 
 def gumbel_noise(like: torch.Tensor, seed: int, step: int, draw: int, out: torch.Tensor | None = None) -> torch.Tensor:

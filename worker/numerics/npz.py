@@ -6,7 +6,7 @@ import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def write_npz(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def write_npz(file: Path | IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write an npz archive with one fixed time in it (numpy's own carries the time of writing)."""
     with zipfile.ZipFile(file, "w") as archive:
         for name in sorted(arrays):

@@ -7,17 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from worker.contract.learner import Learner
+from worker.contract.product import Origin
 from worker.evidence.measurements import (
-    Curve,
-    Learner,
     Measurements,
     Metric,
-    Plot,
     PrivacyRow,
-    Series,
+    Protocol,
+    TestSet,
     TrainedResult,
     TrainingSet,
+    Tried,
 )
+from worker.evidence.plot import Plot, Series
 
 JOB = {
     "id": "job_01",
@@ -45,6 +47,13 @@ LEVELS = {
     "ease": {"full": 0.34, "summary": 0.30, "random-users": 0.25, "head-users": 0.20},
     "ae": {"full": 0.33, "summary": 0.32, "random-users": 0.27, "head-users": 0.21},
 }
+PROTOCOL = Protocol(
+    {"split": "by user", "metric": "ndcg@10", "learners": ["ease", "ae"], "tuning": "grid", "seeds": [0]},
+    "nDCG@10 is over all items; a learner is fed what a user did before.",
+)
+ORIGIN = Origin("distill-cf", optimised_for="ae")
+GRID = (1.0, 5.0, 20.0)
+VALIDATION_USERS = 60
 
 
 def per_user(level: float, users: int, *, noise: float = 0.03, seed: int = 0) -> np.ndarray:
@@ -54,19 +63,35 @@ def per_user(level: float, users: int, *, noise: float = 0.03, seed: int = 0) ->
     return level + shared - shared.mean() + own - own.mean()
 
 
+def tried(level: float) -> tuple[Tried, ...]:
+    """A search over lambda with its best at 5, on the same validation users for every set."""
+    return tuple(
+        Tried({"lambda": value}, per_user(level - fall, VALIDATION_USERS))
+        for value, fall in zip(GRID, (0.1, 0.0, 0.05), strict=True)
+    )
+
+
+def result(learner: str, set_name: str, scores: Any, *, draw: int = 0, seed: int = 0, **changes: Any) -> TrainedResult:
+    """A result with one metric on one test set."""
+    return TrainedResult(learner, set_name, draw, seed, {"test": {"ndcg@10": scores}}, **changes)
+
+
 def measurements(
-    levels: dict[str, dict[str, float]] = LEVELS, *, users: int = 2000, noise: float = 0.03, **changes: Any
+    levels: dict[str, dict[str, float]] = LEVELS,
+    *,
+    users: int = 2000,
+    noise: float = 0.03,
+    origin: Origin = ORIGIN,
+    **changes: Any,
 ) -> Measurements:
     """Measurements whose means are exactly `levels`."""
     results = [
         TrainedResult(
             learner,
             name,
-            0,
-            {"ndcg@10": per_user(level, users, noise=noise)},
-            pooled={"auc_pooled": 0.9},
+            scores={"test": {"ndcg@10": per_user(level, users, noise=noise), "coverage": 0.9}},
+            tried=() if learner == "popularity" else tried(level),
             chosen={} if learner == "popularity" else {"lambda": 5.0},
-            curve=None if learner == "popularity" else Curve("lambda", ((1.0, 0.1), (5.0, 0.2), (20.0, 0.15))),
             validation=level,
             fit_s=12.0 if name == "full" else 0.5,
             tune_s=40.0,
@@ -82,17 +107,28 @@ def measurements(
         kind="interactions",
         unit="user",
         units="users",
-        test_units="users",
         event="events",
         sets=SETS,
+        tests=(TestSet("test", "test users", "users", users),),
         learners=LEARNERS,
-        metrics=(Metric("ndcg@10", "nDCG@10"), Metric("auc_pooled", "AUC, pooled")),
+        metrics=(Metric("ndcg@10", "nDCG@10"), Metric("coverage", "coverage")),
         primary="ndcg@10",
         results=tuple(results),
-        optimised_for="ae",
+        protocol=PROTOCOL,
+        origins={"summary": origin},
         plots=(plot,),
         privacy=(PrivacyRow("Nearest real row", 0.4, "cosine", 50),),
         warnings=("One warning.",),
         bootstrap=300,
     )
     return replace(made, **changes)
+
+
+def changed(name: str, **changes: Any) -> tuple[TrainingSet, ...]:
+    """The sets with fields of one of them changed."""
+    return tuple(replace(one, **changes) if one.name == name else one for one in SETS)
+
+
+def with_level(learner: str, name: str, level: float) -> dict[str, dict[str, float]]:
+    """The levels with one of them changed."""
+    return LEVELS | {learner: LEVELS[learner] | {name: level}}

@@ -10,7 +10,8 @@ import pytest
 import torch
 from scipy import stats
 
-from worker.numerics.gumbel import gumbel_noise, mix, relaxed_mean
+from worker.numerics.gumbel import gumbel_noise, relaxed_mean
+from worker.numerics.seeds import mix
 
 
 def logits_of(n: int, items: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:

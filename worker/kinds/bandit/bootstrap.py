@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.contract.context import Context
 from worker.kinds.bandit.estimators.per_round import PerRound
 from worker.kinds.bandit.policies import Floats
-from worker.contract.context import Context
 
 BATCH = 50  # replicates that share one vector of counts
 _FEW = 1000  # units below which every replicate has counts of its own

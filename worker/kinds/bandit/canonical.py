@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 from scipy import sparse
 
+from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import TEST, TRAIN, VALIDATION, BanditLog
 from worker.kinds.bandit.policies import Policy, SparseTable, narrow
 from worker.kinds.bandit.policy_files import load_array, read_policy, write_policy
 from worker.kinds.bandit.support import Support
 from worker.kinds.bandit.truth import Truth
-from worker.contract.errors import JobError
 
 MANIFEST, ROUNDS, ACTIONS = "log.json", "rounds.parquet", "actions.parquet"
 SPLITS = {TRAIN: "train", VALIDATION: "validation", TEST: "test"}
@@ -38,8 +38,8 @@ _LOGGING, _TARGET = "logging", "target-"
 _COLUMNS = ("action", "reward", "propensity", "context", "user", "position", "timestamp", "weight", "split")
 
 
-def write(log: BanditLog, folder: Path, told: Mapping[str, Any] | None = None) -> None:
-    """Write a log; `told`: what the manifest says beside it (`propensity_source`, `context_features`, `options`...).
+def write(log: BanditLog, folder: Path, extra: Mapping[str, Any] | None = None) -> None:
+    """Write a log; `extra`: more for the manifest (`propensity_source`, `context_features`, `options`...).
 
     The same log gives the same bytes.
     """
@@ -74,7 +74,7 @@ def write(log: BanditLog, folder: Path, told: Mapping[str, Any] | None = None) -
     policies = ({_LOGGING: log.logging} if log.logging is not None else {}) | {
         _TARGET + name: policy for name, policy in sorted(log.targets.items())
     }
-    manifest = dict(told or {}) | {
+    manifest = dict(extra or {}) | {
         "rounds": log.n,
         "actions": log.n_actions,
         "reward_range": log.reward_range,
@@ -93,23 +93,23 @@ def _save(folder: Path, arrays: Mapping[str, NDArray[Any] | None]) -> None:
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    """What a version says of itself."""
+    """The manifest of a version."""
     return json.loads((folder / MANIFEST).read_text())
 
 
 def load(folder: Path) -> BanditLog:
     """The log from its files; wide arrays are mapped. Raises `invalid_input` when the files do not fit together."""
-    told = manifest(folder)
+    about = manifest(folder)
     table = parquet.read_table(folder / ROUNDS)
     columns: dict[str, Any] = {name: table[name].to_numpy() for name in table.column_names}
     context = columns.pop("context", None)
     truth = _mapped(folder / "truth.npy")
     ids = parquet.read_table(folder / ACTIONS)["action_id"].to_pylist() if (folder / ACTIONS).exists() else None
-    policies = {name: read_policy(folder / "policies" / name) for name in told["policies"]}
-    bounds = told["reward_range"]
+    policies = {name: read_policy(folder / "policies" / name) for name in about["policies"]}
+    bounds = about["reward_range"]
     log = BanditLog(
         **columns,
-        n_actions=told["actions"],
+        n_actions=about["actions"],
         contexts=_need(folder, "contexts"),
         context_index=context,
         logging=policies.get(_LOGGING),
@@ -118,11 +118,11 @@ def load(folder: Path) -> BanditLog:
         hierarchy=_mapped(folder / "hierarchy.npy"),
         reward_range=None if bounds is None else (bounds[0], bounds[1]),
         action_ids=None if ids is None else np.asarray(ids, dtype=str),
-        warnings=tuple(told["warnings"]),
-        support=_support(folder / "support", told["actions"]),
+        warnings=tuple(about["warnings"]),
+        support=_support(folder / "support", about["actions"]),
         truth=None if truth is None else Truth(truth, _mapped(folder / "truth_index.npy")),
     )
-    _check(log, told)
+    _check(log, about)
     return log
 
 
@@ -148,13 +148,13 @@ def _mapped(path: Path) -> NDArray[Any] | None:
     return load_array(path)
 
 
-def _check(log: BanditLog, told: Mapping[str, Any]) -> None:
+def _check(log: BanditLog, about: Mapping[str, Any]) -> None:
     """Shapes and ranges that cost one look; contents were checked when the version was made."""
     n, wide = log.n, log.n_actions
     policies = [p for p in (log.logging, *log.targets.values()) if p is not None]
     last = int(log.context_index.max(initial=0)) if log.context_index is not None else n - 1
     fits = (
-        n == told["rounds"]
+        n == about["rounds"]
         and all(policy.n_rounds == n and policy.n_actions == wide for policy in policies)
         and (n == 0 or (log.action.min() >= 0 and int(log.action.max()) < wide))
         and last < len(log.contexts)
@@ -171,8 +171,8 @@ def _check(log: BanditLog, told: Mapping[str, Any]) -> None:
 
 
 def statistics(folder: Path) -> dict[str, Any]:
-    """What the user is told about a version: sizes, rewards, propensities, policies, split."""
-    log, told = load(folder), manifest(folder)
+    """What the API shows of a version: sizes, rewards, propensities, policies, split."""
+    log, about = load(folder), manifest(folder)
     counts = np.bincount(log.action, minlength=log.n_actions)
     inverse = 1 / log.propensity
     quantiles = np.quantile(log.propensity, (0, 0.01, 0.5, 1))
@@ -189,10 +189,10 @@ def statistics(folder: Path) -> dict[str, Any]:
             "max": float(log.reward.max()),
             "nonzero": int(np.count_nonzero(log.reward)),
             "binary": bool(np.isin(log.reward, (0, 1)).all()),
-            "declared": told["reward_range"],
+            "declared": about["reward_range"],
         },
         "propensity": {
-            "source": told.get("propensity_source", "uploaded"),
+            "source": about.get("propensity_source", "uploaded"),
             "min": float(quantiles[0]),
             "p1": float(quantiles[1]),
             "median": float(quantiles[2]),
@@ -201,11 +201,11 @@ def statistics(folder: Path) -> dict[str, Any]:
             "largest_share_of_inverse": float(inverse.max() / inverse.sum()),
         },
         "rounds_per_split": {name: int((split == code).sum()) for code, name in SPLITS.items()},
-        "policies": {name: form | _describe(folder, name) for name, form in told["policies"].items()},
+        "policies": {name: form | _describe(folder, name) for name, form in about["policies"].items()},
         "embedding_columns": 0 if log.embeddings is None else log.embeddings.shape[1],
         "hierarchy_groups": [] if log.hierarchy is None else [int(level.max()) + 1 for level in log.hierarchy],
         "support_known": log.support is not None or log.logging is not None,
-        "options": told.get("options", {}),
+        "options": about.get("options", {}),
     }
     if log.user is not None:
         found["users"] = int(log.user.max()) + 1
@@ -216,8 +216,8 @@ def statistics(folder: Path) -> dict[str, Any]:
         found["time_range"] = [int(log.timestamp.min()), int(log.timestamp.max())]
     if log.weight is not None:
         found["weight_sum"] = float(log.weight.sum())
-    if "true_values" in told:
-        found["true_values"] = told["true_values"]
+    if "true_values" in about:
+        found["true_values"] = about["true_values"]
     return found
 
 
@@ -238,9 +238,9 @@ def true_values(log: BanditLog) -> dict[str, float]:
 
 def preview(folder: Path, rows: int = 20) -> list[dict[str, Any]]:
     """The first rounds with the user's own action ids, as JSON-able dicts."""
-    log, told = load(folder), manifest(folder)
-    base = int(told.get("first_action", 0))
-    names = told.get("context_features", [])
+    log, about = load(folder), manifest(folder)
+    base = int(about.get("first_action", 0))
+    names = about.get("context_features", [])
     shown = list[dict[str, Any]]()
     for i in range(min(rows, log.n)):
         code = int(log.action[i])

@@ -1,4 +1,8 @@
-"""Logged decisions in memory: what was done in which context, what came of it, and how probable the choice was."""
+"""Logged decisions in memory: what was done in which context, what came of it, and how probable the choice was.
+
+Beside the log itself: which of its rounds a policy is trained on, chosen on and judged on, and how its contexts are
+standardised. How a log is stored is in `worker.kinds.bandit.canonical`.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.contract.errors import JobError
 from worker.kinds.bandit.policies import Policy
 from worker.kinds.bandit.support import Support
 from worker.kinds.bandit.truth import Truth
+from worker.numerics.seeds import mix
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
+SHARES = (0.7, 0.15)  # train and validation, where the log brings no split
+FEWEST = 30
 PER_ROUND = ("action", "reward", "propensity", "user", "position", "timestamp", "weight", "split")
 
 
@@ -81,3 +89,69 @@ class BanditLog:
             truth=None if self.truth is None else self.truth.take(rounds),
             targets={name: policy.take(rounds) for name, policy in self.targets.items()},
         )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rounds of each part, ascending, int64; no user is in two parts unless the log's own split puts them there."""
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+def split_rounds(log: BanditLog, seed: int = 0) -> Split:
+    """The log's own split; what it lacks is drawn from its training rounds, whole users at a time, by the seed.
+
+    Raises `JobError` too_few_rounds below 30 training rounds.
+    """
+    split = np.full(log.n, TRAIN, np.int8) if log.split is None else log.split
+    train, validation, test = (np.flatnonzero(split == part) for part in (TRAIN, VALIDATION, TEST))
+    if len(train) < FEWEST:
+        raise JobError(
+            "too_few_rounds",
+            f"There are {len(train)} rounds to learn from; {FEWEST} is the fewest.",
+            hint="Add rounds.",
+        )
+    draw = _draws(log, train, seed)
+    if not len(test):
+        train, test, draw = train[draw < sum(SHARES)], train[draw >= sum(SHARES)], draw[draw < sum(SHARES)]
+        draw = draw / sum(SHARES)
+    if not len(validation):
+        share = SHARES[0] / sum(SHARES)
+        train, validation = train[draw < share], train[draw >= share]
+    return Split(train, validation, test)
+
+
+def training_part(log: BanditLog) -> BanditLog:
+    """The rounds a summary may be made of; all of them where the log was never split."""
+    return log if log.split is None else log.take(np.flatnonzero(log.split == TRAIN))
+
+
+def _draws(log: BanditLog, rounds: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """A number in [0, 1) for every round, the same for all rounds of a user; evenly spread, so shares are exact."""
+    units = rounds if log.user is None else log.user[rounds]
+    _, unit = np.unique(units, return_inverse=True)
+    count = int(unit.max()) + 1
+    return (np.random.default_rng(mix(seed, 5)).permutation(count) / count)[unit]
+
+
+@dataclass(frozen=True)
+class Standard:
+    """Centre and scale (d,) float32 of the contexts, taken from training rounds; constant columns become zero."""
+
+    centre: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, x: NDArray[np.floating], weight: NDArray[np.floating] | None = None) -> Standard:
+        """Weighted mean and inverse standard deviation of the rows of (m, d)."""
+        share = np.full(len(x), 1.0 / len(x)) if weight is None else weight / weight.sum()
+        centre = share @ x.astype(np.float64)
+        spread = np.sqrt(share @ (x - centre) ** 2)
+        flat = spread <= 1e-9 * np.maximum(np.abs(centre), 1.0)
+        return cls(centre.astype(np.float32), np.where(flat, 0.0, 1.0 / np.where(flat, 1, spread)).astype(np.float32))
+
+    def __call__(self, x: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Standardised contexts (m, d) float32."""
+        return ((x - self.centre) * self.scale).astype(np.float32)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimators.per_round import PerRound, Terms
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.support import Support, support_of, unsupported_mass
-from worker.contract.errors import JobError
 
 
 def support_of_log(log: BanditLog) -> Support | None:

@@ -28,6 +28,7 @@ from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.policy import RawPolicy, Surroundings, as_policy, pairs, table_of
 from worker.kinds.bandit.upload.raw import RawLog
 from worker.kinds.bandit.upload.scores import from_scores
+from worker.numerics.distinct import distinct_rows
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 
@@ -241,7 +242,7 @@ def _contexts(
         if columns:
             more, added = features.encode(columns, raw.n, given.max_categories, given.hash_columns, "/options/position")
             matrix, names = np.column_stack([matrix, more]), names + added
-        first, index = features.distinct_rows(matrix)
+        first, index = distinct_rows(matrix)
         matrix = matrix if len(first) == raw.n else matrix[first]
     else:
         columns, missing = features.fill_missing(columns, "the log")
@@ -356,7 +357,7 @@ def _truth(raw: RawLog) -> Truth | None:
     if not np.isfinite(raw.truth).all():
         raise JobError("invalid_input", "expected_reward holds NaN or infinite numbers.", pointer="/files")
     values = np.asarray(raw.truth, np.float32)
-    first, index = features.distinct_rows(values)
+    first, index = distinct_rows(values)
     return Truth(values[first], index) if len(first) <= 0.8 * len(values) else Truth(values)
 
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.kinds.bandit.bootstrap import replicates
 from worker.kinds.bandit.estimators.per_round import PerRound
 from worker.kinds.bandit.policies import Floats
-from worker.contract.context import Context
-from worker.contract.errors import JobError
 
 Method = Literal["floored", "normal", "student", "bootstrap", "bernstein", "hoeffding"]
 _LEAST_VARIANCE = 0.02

@@ -1,21 +1,159 @@
-"""Evidence for what a bandit job delivers: a learnt policy, or rounds that stand for the whole log."""
+"""How products are judged: a learnt policy, or rounds that stand for a log, on rounds that they were not made of.
+
+**A learnt policy** is estimated on the held-out rounds beside the policies anyone could have had without learning: the
+logging policy, the uniform policy, and the single action that did best on the training rounds.
+
+**Rounds** answer two questions, each with cheap picks of equal size beside them. Estimates: how far is every target's
+SNIPS value on the kept rounds from its value on all training rounds? Learning: what does a policy learnt on the kept
+rounds earn on held-out rounds, against one learnt on all of them? Both policies are judged by the same estimator on
+the same rounds, so their difference is paired, and "as good" means equivalence within a margin (two one-sided tests).
+"""
 
 from __future__ import annotations
 
-from worker.evidence.findings import Findings
-from worker.kinds.bandit.dataset import BanditLog
-from worker.kinds.bandit.evaluate_params import EvaluateParams
-from worker.kinds.bandit.learning.policy_artefact import LearntPolicy
-from worker.kinds.bandit.rounds.summary import RoundsSummary
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
 from worker.contract.context import Context
+from worker.contract.errors import JobError, TimeOver
+from worker.evidence.findings import Findings
+from worker.kinds.bandit.convolution.tree import tree
+from worker.kinds.bandit.dataset import BanditLog, split_rounds, training_part
+from worker.kinds.bandit.estimation.estimate import TargetEstimate, earned, estimate_target, floored_difference
+from worker.kinds.bandit.estimation.params import EstimateParams, EstimatorName
+from worker.kinds.bandit.estimation.prepare import Prepared
+from worker.kinds.bandit.learning import evidence as policy_evidence
+from worker.kinds.bandit.learning.evidence import CONSTANT, LEARNT, UNIFORM
+from worker.kinds.bandit.learning.softmax_policy import SoftmaxPolicy
+from worker.kinds.bandit.policies import Policy, epsilon_greedy, uniform
+from worker.kinds.bandit.reward_models import none, per_action, ridge
+from worker.kinds.bandit.reward_models.crossfit import Fit, crossfit
+from worker.kinds.bandit.rounds import evidence as rounds_evidence
+from worker.kinds.bandit.rounds.estimates import estimates_kept
+from worker.kinds.bandit.rounds.learning import compare_policies
+
+FOLDS = 3
 
 
-def judge(data: BanditLog, made: LearntPolicy | RoundsSummary, params: EvaluateParams, ctx: Context) -> Findings:
-    """Measure what was delivered on rounds it was not made of."""
-    # Both learn policies and so need torch, which loading a dataset does not.
-    from worker.kinds.bandit.learning.evidence import judge_policy
-    from worker.kinds.bandit.rounds.evidence import judge_rounds
+class EvaluateParams(BaseModel):
+    """The `evaluate` field of a job that learns a policy or picks rounds."""
 
-    if isinstance(made, LearntPolicy):
-        return judge_policy(data, made, params, ctx)
-    return judge_rounds(data, made, params, ctx)
+    model_config = ConfigDict(extra="forbid")
+
+    estimator: Literal["snips", "dr", "sndr"] = Field("snips", description="Estimator on the held-out rounds.")
+    alpha: float = Field(0.05, ge=0.001, le=0.5, description="One minus the level of the intervals.")
+    epsilon: float = Field(
+        0.05, gt=0, le=0.5, description="Share of the full log's policy value within which another counts as equal."
+    )
+    seeds: int = Field(20, ge=1, le=200, description="Draws of every cheap baseline of chosen rounds.")
+    learn: bool = Field(True, description="Also learn a policy on chosen rounds and on all, and compare the two.")
+
+
+def judge_policy(log: BanditLog, learnt: SoftmaxPolicy, params: EvaluateParams, ctx: Context) -> Findings:
+    """Estimate the learnt policy and the anchors on the test rounds, all by the same estimator.
+
+    The split is that of the policy's own seed. Raises `TimeOver` when time ends before the policy is estimated.
+    """
+    rounds = split_rounds(log, int(learnt.origin.settings.get("seed", 0)))
+    held = log.take(rounds.test)
+    targets = {
+        LEARNT: learnt.policy_on(held),
+        UNIFORM: uniform(held.n, log.n_actions),
+        CONSTANT: _constant(held, best_action(log.take(rounds.train))),
+    }
+    with ctx.part("reward model", 0, 2, seed=ctx.seed) as part:
+        prepared = _prepared(held, targets, params, part)
+    found: list[TargetEstimate] = []
+    try:
+        for step, (name, target) in enumerate(targets.items()):
+            label = f"estimate: {name.lower()}"
+            with ctx.part(name, len(targets) + step, 2 * len(targets), label=label, seed=ctx.seed) as part:
+                found.append(_estimated(prepared, name, target, params, part))
+    except TimeOver:
+        if not found:
+            raise
+        missing = " and ".join(name.lower() for name in list(targets)[len(found) :])
+        ctx.warn(f"The time for judging ended before the {missing} could be estimated.")
+    return policy_evidence.findings(prepared, found, learnt, params.estimator, ctx.warnings)
+
+
+def judge_rounds(
+    data: BanditLog, kept: BanditLog, warnings: tuple[str, ...], params: EvaluateParams, ctx: Context
+) -> Findings:
+    """Compare the kept rounds with all training rounds of `data`; `warnings`: those that came with the kept rounds.
+
+    Raises `JobError` invalid_input for rounds of another log, `TimeOver` when time ends before estimates are compared.
+    """
+    train = training_part(data)
+    _check_same_actions(train, kept)
+    with ctx.part("estimates", 0, 2, seed=ctx.seed) as part:
+        estimates = estimates_kept(train, kept, part, alpha=params.alpha, draws=params.seeds)
+    learnt = None
+    if params.learn:
+        try:
+            with ctx.part("policies", 1, 2, seed=ctx.seed) as part:
+                learnt = compare_policies(
+                    data, kept, part, estimator=params.estimator, alpha=params.alpha, epsilon=params.epsilon
+                )
+        except TimeOver:
+            ctx.warn("The time for judging ended before policies were learnt, so only estimates were compared.")
+    said = (*data.warnings, *warnings, *ctx.warnings)
+    return rounds_evidence.findings(train, kept, estimates, learnt, draws=params.seeds, warnings=said)
+
+
+def best_action(train: BanditLog) -> int:
+    """The action of the largest IPS value on training rounds, rewards counted from the lowest.
+
+    Counted so, an action that was seldom possible is undervalued and never overvalued.
+    """
+    lowest = float(train.reward.min()) if train.reward_range is None else train.reward_range[0]
+    gains = train.round_weight * (train.reward - lowest) / train.propensity
+    return int(np.argmax(np.bincount(train.action, gains, train.n_actions)))
+
+
+def _constant(log: BanditLog, action: int) -> Policy:
+    return epsilon_greedy(np.array([action]), log.n_actions, 0.0, np.zeros(log.n, np.int32))
+
+
+def _prepared(log: BanditLog, targets: dict[str, Policy], params: EvaluateParams, ctx: Context) -> Prepared:
+    """Nothing is smoothed: the question is what these very policies earn."""
+    modelled = params.estimator != "snips"
+    name = "none" if not modelled else "per action" if per_action.fits_in_memory(log) else "ridge"
+    fit: Fit = {"none": none.fit, "per action": per_action.fit, "ridge": ridge.fit}[name]
+    reward = crossfit(log, fit, targets, FOLDS if modelled else 1, ctx.seed, ctx)
+    identity = None if log.logging is None else tree(hierarchy=np.zeros((1, log.n_actions), np.int32))
+    binary = bool(np.all((log.reward == 0) | (log.reward == 1)))
+    return Prepared(
+        log=log,
+        path=identity,
+        smooths=False,
+        family="none",
+        labels=None,
+        model=name,
+        reward=reward,
+        judge=None,
+        reward_range=log.reward_range or ((0.0, 1.0) if binary else None),
+    )
+
+
+def _estimated(prepared: Prepared, name: str, target: Policy, params: EvaluateParams, ctx: Context) -> TargetEstimate:
+    names: list[EstimatorName] = list(dict.fromkeys(("snips", params.estimator, "ips")))
+    options = EstimateParams(estimators=names, alpha=params.alpha)
+    found = estimate_target(prepared, name, target, options, ctx)
+    headline = next(row for row in found.rows if row.name == params.estimator)
+    difference = floored_difference(headline, earned(prepared), prepared, params.alpha)
+    return replace(found, headline=headline, over_logging=difference)
+
+
+def _check_same_actions(train: BanditLog, log: BanditLog) -> None:
+    if train.n_actions != log.n_actions or train.contexts.shape[1] != log.contexts.shape[1]:
+        raise JobError(
+            "invalid_input",
+            f"The summary has {log.n_actions} actions and {log.contexts.shape[1]} context features, the dataset "
+            f"{train.n_actions} and {train.contexts.shape[1]}.",
+            hint="Judge a summary against the dataset it was made of.",
+            pointer="/inputs/summary",
+        )

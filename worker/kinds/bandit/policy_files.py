@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from worker.kinds.bandit.policies import DenseTable, Policy, ScorerTable, SparseTable, Table
-from worker.kinds.bandit.upload.features import distinct_rows
 from worker.contract.errors import JobError
+from worker.kinds.bandit.policies import DenseTable, Policy, ScorerTable, SparseTable, Table
+from worker.numerics.distinct import distinct_rows
 
 _FEW = 0.25  # share of non-zero probabilities up to which a dense table is stored sparse
 _MAPPED_FROM = 1 << 16  # bytes
@@ -49,7 +49,7 @@ def compact(policy: Policy) -> Policy:
 
 
 def _above_floor(values: NDArray[np.floating]) -> SparseTable | None:
-    """Rows that give most actions the same least probability (epsilon-greedy, uniform) as that and what lies above."""
+    """Rows that give most actions the same least probability (epsilon-greedy, uniform) as that and the rest above it."""
     if not values.size:
         return None
     floor = values.min(axis=1)
@@ -127,18 +127,18 @@ def load_array(path: Path) -> NDArray[Any]:
 
 def read_policy(folder: Path) -> Policy:
     """A policy as `write_policy` stored it; arrays are mapped, not read."""
-    told = json.loads((folder / "policy.json").read_text())
+    about = json.loads((folder / "policy.json").read_text())
     arrays = {path.stem: load_array(path) for path in sorted(folder.glob("*.npy"))}
     index = arrays.get("index")
-    if told["form"] == "dense":
+    if about["form"] == "dense":
         table: Table = DenseTable(arrays["table"])
-    elif told["form"] == "csr":
+    elif about["form"] == "csr":
         parts = (arrays["data"], arrays["indices"], arrays["indptr"])
-        table = SparseTable(sparse.csr_array(parts, (told["rows"], told["actions"]), copy=False), arrays.get("floor"))
+        table = SparseTable(sparse.csr_array(parts, (about["rows"], about["actions"]), copy=False), arrays.get("floor"))
     else:
         table = ScorerTable(
-            arrays["contexts"], arrays["weights"], arrays["embeddings"], arrays.get("bias"), told["beta"]
+            arrays["contexts"], arrays["weights"], arrays["embeddings"], arrays.get("bias"), about["beta"]
         )
-    if table.n_rows != told["rows"] or table.n_actions != told["actions"]:
+    if table.n_rows != about["rows"] or table.n_actions != about["actions"]:
         raise JobError("invalid_input", f"The stored policy {folder.name} does not have the shape it says.")
     return Policy(table, index)

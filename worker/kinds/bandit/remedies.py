@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from worker.contract.errors import JobError
 from worker.kinds.bandit.estimators.per_round import PerRound, Terms
 from worker.kinds.bandit.policies import Policy, SparseTable, Table
 from worker.kinds.bandit.support import (
@@ -25,7 +26,6 @@ from worker.kinds.bandit.support import (
     supported_entries,
     unsupported_mass,
 )
-from worker.contract.errors import JobError
 
 SAMPLED_FROM = 5_000  # actions from which the sum over unsupported ones is estimated by one draw a round
 

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
+from worker.numerics.distinct import distinct_rows
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.ingest.detect import detect
 from worker.ingest.ids import IdMap
 from worker.ingest.limits import Meter
@@ -30,14 +33,12 @@ from worker.kinds.bandit.policy_files import compact
 from worker.kinds.bandit.truth import Truth
 from worker.kinds.bandit.upload.arrays import open_arrays
 from worker.kinds.bandit.upload.dictionary import check_dense, matrix
-from worker.kinds.bandit.upload.features import Feature, distinct_rows, encode, fill_missing
+from worker.kinds.bandit.upload.features import Feature, encode, fill_missing
 from worker.kinds.bandit.upload.log_table import as_feature, context_columns, is_category
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.propensity import fit_logistic
 from worker.kinds.bandit.upload.raw import number_words
 from worker.kinds.bandit.upload.tables import Content, Words, read_columns, roles_of
-from worker.contract.context import Context
-from worker.contract.errors import JobError
 
 TRUTH_RANK, SEEN_RANK = 32, 16
 _SHRINKAGE, _RIDGE, _SWEEPS = 5.0, 5.0, 5
@@ -167,7 +168,7 @@ def from_interactions(sources: Sources, given: IngestOptions, meter: Meter, ctx:
         action_ids=items,
         truth=Truth(truth.astype(np.float32), user),
     )
-    told = {
+    manifest = {
         "propensity_source": "simulated",
         "simulation": {
             "from": "interactions", "users": len(users), "items": n_items, "logging": given.simulate,
@@ -177,7 +178,7 @@ def from_interactions(sources: Sources, given: IngestOptions, meter: Meter, ctx:
         "context_features": ["user_bias", *(f"user_factor_{k}" for k in range(seen.user.shape[1]))],
     }  # fmt: skip
     ctx.warn("The log is simulated from ratings: it is for trying methods, and its values are those of a model.")
-    return log, detection | {"simulated": True, "n_actions": n_items}, told
+    return log, detection | {"simulated": True, "n_actions": n_items}, manifest
 
 
 def _embeddings(seen: Factors) -> NDArray[np.float32]:
@@ -258,7 +259,7 @@ def _ratings(
 def from_classes(
     found: list[Source], given: IngestOptions, meter: Meter, ctx: Context, report: Callable[[], None]
 ) -> Built:
-    """A log from classified data: a row comes, the logging policy guesses its class, and is told right or wrong."""
+    """A log from classified data: for every row the logging policy guesses a class, and the reward is 1 if it is right."""
     inputs, label, detection, names = _classified(found, given, meter, report)
     n, n_actions = len(inputs), len(label.words)
     if n_actions < 2 or n < 100:
@@ -295,7 +296,7 @@ def from_classes(
         action_ids=np.asarray(label.words.to_pylist(), dtype=str),
         truth=Truth(truth[first], index),
     )
-    told = {
+    manifest = {
         "propensity_source": "simulated",
         "simulation": {
             "from": "classes", "classes": n_actions, "logging": given.multiclass_to_bandit,
@@ -307,7 +308,7 @@ def from_classes(
     }  # fmt: skip
     if again:
         ctx.warn(f"{given.simulated_rounds:,} rounds were drawn from {len(rest):,} rows, so rows come back.")
-    return log, detection | {"simulated": True, "n_actions": n_actions}, told
+    return log, detection | {"simulated": True, "n_actions": n_actions}, manifest
 
 
 def _scores(

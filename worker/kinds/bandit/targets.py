@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from worker.contract.context import Context
+from worker.contract.errors import JobError
+from worker.contract.method import Input
 from worker.kinds.bandit import policies
 from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.learning.softmax_policy import SoftmaxPolicy
 from worker.kinds.bandit.policies import Policy
-from worker.contract.errors import JobError
 
 LEARNT = "learnt"
+POLICY = Input("policy", type="summary", required=False, description="A policy learnt by an earlier job.")
 
 
-def named_targets(log: BanditLog, names: list[str], learnt: Any = None) -> dict[str, Policy]:
+def learnt_policy(ctx: Context) -> SoftmaxPolicy | None:
+    """The job's input `policy`, None where it has none; raises `JobError` invalid_input for what is no policy."""
+    given = ctx.inputs.get(POLICY.name)
+    if given is None or isinstance(given, SoftmaxPolicy):
+        return given
+    raise JobError(
+        "invalid_input",
+        "The input `policy` is no learnt policy.",
+        hint="Name the summary of a job that learnt one, such as policy-gradient.",
+        pointer="/inputs/policy",
+    )
+
+
+def named_targets(log: BanditLog, names: list[str], learnt: SoftmaxPolicy | None = None) -> dict[str, Policy]:
     """The policies of these names on the rounds of the log, in that order.
 
-    `learnt`: the artefact given as the job's input `policy`, known under that word. Raises `JobError`
-    target_policy_required when a name is not known, or none was given.
+    `learnt`: the job's input `policy`, known as `learnt`. Raises `JobError` target_policy_required when a name is not
+    known, or none was given.
     """
     known = ["uniform", *log.targets, *([LEARNT] if learnt is not None else [])]
     if not names:
@@ -34,7 +49,7 @@ def named_targets(log: BanditLog, names: list[str], learnt: Any = None) -> dict[
     return found
 
 
-def default_names(log: BanditLog, learnt: Any = None) -> list[str]:
+def default_names(log: BanditLog, learnt: SoftmaxPolicy | None = None) -> list[str]:
     """What is estimated when the job names no target: every uploaded policy, and the learnt one."""
     return [*log.targets, *([LEARNT] if learnt is not None else [])]
 

@@ -20,9 +20,10 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from worker.numerics.gumbel import mix, relaxed_mean
+from worker.numerics.gumbel import relaxed_mean
 from worker.numerics.ntk import full_precision, ntk_from_gram
 from worker.numerics.ridge import NotPositiveDefinite, ridge_solve, solve
+from worker.numerics.seeds import mix
 
 Rows = sparse.csr_array
 _INIT, _BATCH, _MASK = 1, 2, 3  # streams of random numbers, kept apart

@@ -9,8 +9,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from worker.kinds.bandit.dataset import BanditLog
-from worker.kinds.bandit.learning.parts import parts
+from worker.kinds.bandit.dataset import BanditLog, split_rounds
 from worker.kinds.bandit.policies import dense
 
 
@@ -24,7 +23,7 @@ class Digits:
 
     def test_value(self, policy: np.ndarray) -> float:
         """Stochastic value of a policy (n, 10) on the test rounds."""
-        test = parts(self.log, 0).test
+        test = split_rounds(self.log, 0).test
         return float(policy[test, self.label[test]].mean())
 
 

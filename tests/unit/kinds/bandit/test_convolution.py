@@ -17,7 +17,7 @@ from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimators.doubly_robust import dr, sndr
 from worker.kinds.bandit.estimators.group_ips import group_weight
 from worker.kinds.bandit.estimators.importance import ips, snips
-from worker.kinds.bandit.estimators.offcem import offcem
+from worker.kinds.bandit.estimators.doubly_robust import offcem
 from worker.kinds.bandit.estimators.per_round import Terms
 from worker.kinds.bandit.policies import Policy, ScorerTable, SparseTable, dense, epsilon_greedy, uniform
 from worker.contract.errors import JobError

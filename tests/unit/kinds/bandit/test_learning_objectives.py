@@ -14,8 +14,7 @@ from torch import Tensor
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.learning import training_set as sets
 from worker.kinds.bandit.learning.models import PolicyModel, Shape, build
-from worker.kinds.bandit.learning.objectives import Batch, Settings, objective
-from worker.kinds.bandit.learning.poem import Expansion, expand, poem, poem_majorised
+from worker.kinds.bandit.learning.objectives import Batch, Expansion, Settings, expand, objective, poem, poem_majorised
 from worker.kinds.bandit.learning.train import ascend
 from worker.kinds.bandit.learning.training_set import Modelled, Standard, TrainingSet, training_set
 from worker.kinds.bandit.learning.two_stage import best_actions, with_candidates

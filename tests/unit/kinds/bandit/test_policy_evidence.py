@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from tests.unit.kinds.bandit.digits_log import digits
-from worker.evidence.report import plain
-from worker.kinds.bandit.evaluate_params import EvaluateParams
-from worker.kinds.bandit.learning.evidence import best_action, judge_policy
-from worker.kinds.bandit.learning.parts import parts
-from worker.kinds.bandit.learning.policy_artefact import LearntPolicy
-from worker.kinds.bandit.methods.policy_gradient import PolicyGradientParams, policy_gradient
 from worker.contract.context import Context
+from worker.evidence.report import plain
+from worker.kinds.bandit.dataset import split_rounds
+from worker.kinds.bandit.judge import EvaluateParams, best_action, judge_policy
+from worker.kinds.bandit.learning.params import PolicyGradientParams
+from worker.kinds.bandit.methods.policy_gradient import policy_gradient
+from worker.kinds.bandit.summary import LearntPolicy
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +27,12 @@ def rescued() -> LearntPolicy:
 def test_verdict_when_the_learnt_policy_is_better_then_says_so_with_the_truth_near_its_interval(rescued, estimator):
     found = judge_policy(digits().log, rescued, EvaluateParams(estimator=estimator), Context(seed=0))
     assert found.verdict["status"] == "better"
-    assert found.n_test == len(parts(digits().log, 0).test)
+    assert found.n_test == len(split_rounds(digits().log, 0).test)
     policies = {row["policy"]: row for row in found.tables[0].rows}
     assert set(policies) == {"Learnt policy", "Uniform policy", "Best single action", "Logging policy"}
     mine, logged = policies["Learnt policy"], policies["Logging policy"]
     assert mine["over_low"] > 0
-    test = parts(digits().log, 0).test
+    test = split_rounds(digits().log, 0).test
     assert logged["value"] == pytest.approx(digits().log.reward[test].mean())
     # Three rounds a context move together, so the truth may lie a little outside of an interval for single rounds.
     truth = digits().test_value(rescued.policy_on(digits().log).dense(np.arange(digits().log.n)))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,21 @@ from pydantic import ValidationError
 from scipy import sparse
 
 from tests.unit.kinds.bandit.digits_log import digits
-from worker.kinds.bandit.dataset import TEST, TRAIN, VALIDATION, BanditLog
-from worker.kinds.bandit.learning import policy_artefact
+from worker.contract.context import Checkpoint, Context
+from worker.contract.errors import Cancelled, JobError
+from worker.kinds.bandit.dataset import TEST, TRAIN, VALIDATION, BanditLog, Standard, split_rounds
+from worker.kinds.bandit.learning import softmax_policy
 from worker.kinds.bandit.learning import training_set as sets
 from worker.kinds.bandit.learning.minsup import in_support_value, minsup, rarest_supported
 from worker.kinds.bandit.learning.models import Shape, build
 from worker.kinds.bandit.learning.objectives import Settings
-from worker.kinds.bandit.learning.parts import parts
-from worker.kinds.bandit.learning.policy_artefact import LearntPolicy
+from worker.kinds.bandit.learning.params import PolicyGradientParams
 from worker.kinds.bandit.learning.select import bisect_k, within
-from worker.kinds.bandit.learning.train import Recipe, Training
-from worker.kinds.bandit.methods.policy_gradient import PolicyGradientParams, policy_gradient
+from worker.kinds.bandit.learning.train import Recipe, fit
+from worker.kinds.bandit.methods.policy_gradient import policy_gradient
 from worker.kinds.bandit.policies import DenseTable, Policy, ScorerTable, SparseTable, dense
+from worker.kinds.bandit.summary import LearntPolicy
 from worker.kinds.bandit.support import support_of, unsupported_mass
-from worker.contract.context import Checkpoint, Context
-from worker.contract.errors import Cancelled, JobError
 
 
 @pytest.fixture(autouse=True)
@@ -64,12 +65,12 @@ def test_defaults_when_support_is_deficient_then_minsup_beats_logging_and_rescue
     assert lacking(shifted) > 0.7  # rewards -1/0: nearly all mass on what was never tried
     assert digits().test_value(shifted) < 0.3 < logging_value
     assert value > logging_value + 0.2
-    assert rescued.settings["k"] < 1.0
-    assert rescued.settings["selector"] == "minsup"
-    tried = {round(row["k"], 2): row for row in rescued.settings["tried"]}
+    assert rescued.origin.settings["k"] < 1.0
+    assert rescued.choice.selector == "minsup"
+    tried = {round(one.k, 2): one for one in rescued.choice.tried}
     assert set(tried) == {0.0, 0.15, 0.3, 1.0}
-    assert tried[1.0]["minsup"] < tried[0.0]["minsup"]
-    assert tried[1.0]["unsupported_mass"] > 0.7
+    assert tried[1.0].scores["minsup"] < tried[0.0].scores["minsup"]
+    assert tried[1.0].unsupported > 0.7
 
 
 def test_shifted_rewards_when_nothing_is_done_about_support_then_fail_the_same_way_and_are_warned_of():
@@ -107,13 +108,13 @@ def test_extrapolation_when_constant_then_learns_what_restrict_policy_learns():
 
 def test_kappa_when_given_then_the_best_policy_within_it_is_kept():
     policy = learn(digits(4).log, kappa=0.05, epochs=30)
-    tried = policy.settings["tried"]
-    row = next(row for row in tried if row["name"] == policy.settings["chosen"])
-    allowed = [row for row in tried if row["unsupported_mass"] <= 0.05]
-    assert row in allowed
-    assert row["minsup"] == max(row["minsup"] for row in allowed)
+    tried = policy.choice.tried
+    chosen = next(one for one in tried if one.name == policy.choice.chosen)
+    allowed = [one for one in tried if one.unsupported <= 0.05]
+    assert chosen in allowed
+    assert chosen.scores["minsup"] == max(one.scores["minsup"] for one in allowed)
     assert len(allowed) < len(tried)
-    assert abs(max(row["k"] for row in allowed) - min(row["k"] for row in tried if row not in allowed)) < 0.05
+    assert abs(max(one.k for one in allowed) - min(one.k for one in tried if one not in allowed)) < 0.05
 
 
 @pytest.mark.parametrize(
@@ -129,17 +130,15 @@ def test_kappa_when_given_then_the_best_policy_within_it_is_kept():
 def test_training_when_stopped_anywhere_and_resumed_then_gives_the_same_bytes(params, tmp_path):
     log = digits(4).log
     counter = Interrupted(at=-1)
-    expected = bundle(learn(log, counter, **params), tmp_path / "whole")
-    assert bundle(learn(log, **params), tmp_path / "again") == expected
+    expected = bundle(learn(log, counter, **params), log, tmp_path / "whole")
+    assert bundle(learn(log, **params), log, tmp_path / "again") == expected
     for number, at in enumerate([counter.reports // 5, counter.reports // 2, counter.reports - 2]):
         ctx = Interrupted(at)
         with pytest.raises(Cancelled):
             learn(log, ctx, **params)
-        resumed, point = Context(seed=0), ctx.restore()
-        if point is not None:
-            state = json.loads(json.dumps(point.state))
-            resumed.save_checkpoint(Checkpoint(point.step, {k: np.array(v) for k, v in point.arrays.items()}, state))
-        assert bundle(learn(log, resumed, **params), tmp_path / str(number)) == expected
+        resumed = Context(seed=0, _points=ctx.stored())
+        assert bundle(learn(log, resumed, **params), log, tmp_path / str(number)) == expected
+        assert resumed.restore() is None  # every training has a resume point of its own
 
 
 class Interrupted(Context):
@@ -148,6 +147,19 @@ class Interrupted(Context):
     def __init__(self, at: int) -> None:
         super().__init__(seed=0)
         self.at, self.reports = at, 0
+        self.saved: dict[str, Checkpoint] = {}
+
+    def save_checkpoint(self, points: Mapping[str, Checkpoint]) -> None:
+        self.saved = dict(points)
+
+    def stored(self) -> dict[str, Checkpoint]:
+        """The resume points as they come back from a disk."""
+        return {
+            path: replace(
+                point, arrays={k: v.copy() for k, v in point.arrays.items()}, state=json.loads(json.dumps(point.state))
+            )
+            for path, point in self.saved.items()
+        }
 
     def report_progress(self, *_: object) -> None:
         self.reports += 1
@@ -155,17 +167,32 @@ class Interrupted(Context):
             self.stop()
 
 
-def bundle(policy: LearntPolicy, folder: Path) -> str:
-    policy.write(folder)
+def bundle(policy: LearntPolicy, log: BanditLog, folder: Path) -> str:
+    folder.mkdir()
+    policy.write(folder, log)
     files = sorted((path.name, path.read_bytes()) for path in folder.iterdir())
     return hashlib.sha256(repr(files).encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("params", "bias"),
+    [
+        ({}, [-0.35447, 0.33811, -0.27869, -0.43346]),
+        ({"batch_size": 256, "epochs": 8, "k": 0.1, "objective": "poem"}, [0.065, 0.28914, -0.24854, -0.36494]),
+        ({"model": "mlp", "seeds": 2, "k": 0.1, "epochs": 10}, [0.38023, 0.05041, -0.17922, -0.29165]),
+        ({"epochs": 10, "k": 0.1, "objective": "dr"}, [-1.7714, -1.53884, -1.43724, -1.39385]),
+    ],
+    ids=["defaults", "batches", "seeds", "doubly robust"],
+)
+def test_weights_when_the_seed_is_the_same_then_are_those_of_the_first_release(params, bias):
+    np.testing.assert_allclose(learn(digits(4).log, **params).weights["bias"][:4], bias, atol=2e-3)
 
 
 def test_time_limit_when_it_passes_then_the_best_so_far_is_given_with_a_warning():
     ctx = Context(seed=0, deadline=0.0)
     policy = learn(ctx=ctx)
     assert any("time limit" in text for text in ctx.warnings)
-    assert len(policy.settings["tried"]) == 1
+    assert len(policy.choice.tried) == 1
 
 
 def test_full_batch_when_cut_into_blocks_then_learns_the_same_policy(monkeypatch):
@@ -181,10 +208,12 @@ def test_artefact_when_written_and_read_then_is_the_same_policy_everywhere(tmp_p
     for support, model in (("restrict_policy", "linear"), ("restrict_actions", "mlp")):
         policy = learn(digits(8).log, support=support, model=model, k=0.0, epochs=5)
         folder = tmp_path / model
-        policy.write(folder)
+        folder.mkdir()
+        policy.write(folder, digits(8).log)
         back = LearntPolicy.read(folder)
         np.testing.assert_array_equal(written(policy, digits(8).log), written(back, digits(8).log))
-        assert back.settings == json.loads(json.dumps(policy.settings))
+        assert (back.origin, back.choice, back.warnings) == (policy.origin, policy.choice, policy.warnings)
+        assert json.loads((folder / "policy.json").read_text())["origin"] == policy.origin.to_json()
         np.testing.assert_allclose(predicted(folder, model == "mlp"), written(policy, digits(8).log)[:20], atol=1e-6)
 
 
@@ -249,7 +278,7 @@ def large_log(n_actions: int = 6000, n: int = 1500, *, seed: int = 0) -> tuple[B
 def test_two_stages_when_there_are_thousands_of_actions_then_the_candidates_serve_and_beat_the_log():
     log, quality = large_log()
     policy = learn(log, k=0.3, epochs=15, lr=0.05)
-    assert policy.settings["model"] == "two-tower-linear"
+    assert policy.origin.settings["model"] == "two-tower-linear"
     target = policy.policy_on(log)
     assert isinstance(target.table, SparseTable)
     assert target.table.entries.nnz == 100 * 200
@@ -267,7 +296,7 @@ def test_two_stages_when_restricted_extrapolated_or_doubly_robust_then_run(tmp_p
         if params.get("support") == "restrict_actions":
             assert log.logging is not None
             assert unsupported_mass(found, support_of(log.logging)).max() == 0
-    policy.write(tmp_path)
+    policy.write(tmp_path, log)
     np.save(tmp_path / "x.npy", log.contexts)
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import numpy as np, predict; "
     code += f"np.save({str(tmp_path / 'y.npy')!r}, predict.predict(np.load({str(tmp_path / 'x.npy')!r})))"
@@ -280,7 +309,7 @@ def test_single_stage_when_asked_for_with_many_actions_then_is_served_by_scores(
     policy = learn(log, k=0.1, epochs=2, candidates=0)
     table = policy.policy_on(log).table
     assert isinstance(table, DenseTable)
-    monkeypatch.setattr(policy_artefact, "WRITTEN_OUT", 1000)
+    monkeypatch.setattr(softmax_policy, "WRITTEN_OUT", 1000)
     scorer = policy.policy_on(log).table
     assert isinstance(scorer, ScorerTable)
     np.testing.assert_allclose(scorer.dense(np.arange(100)), table.values, atol=1e-12)
@@ -352,11 +381,11 @@ def test_bisection_when_the_mass_grows_with_k_then_finds_the_boundary():
 def test_sharpening_when_the_selector_likes_it_then_scales_the_scores_and_is_recorded():
     plain = learn(k=0.1, epochs=20, sharpen=False)
     sharp = learn(k=0.1, epochs=20)
-    factor = sharp.settings["sharpened"]
-    assert plain.settings["sharpened"] == 1.0
+    factor = sharp.origin.settings["sharpened"]
+    assert plain.origin.settings["sharpened"] == 1.0
     assert factor in (1.0, 2.0, 4.0)
     np.testing.assert_array_equal(sharp.weights["actions"], plain.weights["actions"] * np.float32(factor))
-    scores = [policy.settings["tried"][0]["minsup"] for policy in (plain, sharp)]
+    scores = [policy.choice.tried[0].scores["minsup"] for policy in (plain, sharp)]
     assert scores[1] >= scores[0]
 
 
@@ -364,13 +393,13 @@ def test_weight_decay_when_rewards_change_their_unit_then_follows():
     log = digits(4).log
     cents = replace(log, reward=100 * log.reward - 7, reward_range=(-7.0, 93.0))
     first, second = (learn(data, k=k, epochs=1) for data, k in ((log, 0.1), (cents, 3.0)))
-    assert second.settings["l2"] == pytest.approx(100 * first.settings["l2"])
+    assert second.origin.settings["l2"] == pytest.approx(100 * first.origin.settings["l2"])
 
 
 def test_parts_when_the_log_has_no_split_then_users_stay_whole_and_shares_hold():
     log = digits().log
     user = np.random.default_rng(0).integers(0, 200, log.n).astype(np.int32)
-    found = parts(replace(log, user=user), 3)
+    found = split_rounds(replace(log, user=user), 3)
     assert sorted(np.concatenate([found.train, found.validation, found.test]).tolist()) == list(range(log.n))
     owners = [set(user[part].tolist()) for part in (found.train, found.validation, found.test)]
     assert [len(users) for users in owners] == [140, 30, 30]
@@ -380,10 +409,10 @@ def test_parts_when_the_log_has_no_split_then_users_stay_whole_and_shares_hold()
 def test_parts_when_the_log_has_a_split_then_it_is_kept():
     log = digits().log
     split = np.resize(np.array([TRAIN, TRAIN, VALIDATION, TEST], np.int8), log.n)
-    found = parts(replace(log, split=split))
+    found = split_rounds(replace(log, split=split))
     np.testing.assert_array_equal(found.test, np.flatnonzero(split == TEST))
     with pytest.raises(JobError) as raised:
-        parts(log.take(np.arange(20)))
+        split_rounds(log.take(np.arange(20)))
     assert raised.value.code == "too_few_rounds"
 
 
@@ -413,15 +442,14 @@ def test_methods_when_the_logging_policy_is_unknown_then_say_what_they_need(para
 def test_learning_when_only_propensities_are_known_then_chooses_by_snips_and_says_so():
     ctx = Context(seed=0)
     policy = learn(replace(digits(4).log, logging=None), ctx, epochs=5)
-    assert policy.settings["selector"] == "snips"
+    assert policy.choice.selector == "snips"
     assert any("Without the logging policy" in text for text in ctx.warnings)
 
 
 def test_training_when_the_objective_is_not_finite_then_the_job_says_it_diverged():
     log = digits(8).log
-    rounds = sets.training_set(log, np.arange(log.n), sets.Standard.of(log.x))
+    rounds = sets.training_set(log, np.arange(log.n), Standard.of(log.x))
     recipe = Recipe(Settings("ips"), lr=0.1, epochs=3, batch_size=None, l2=0.0, seed=0)
-    training = Training(Context(), 1)
     with pytest.raises(JobError) as raised:
-        training.fit("start 1", build(Shape("linear", 64, 10)), rounds, recipe, lambda *_: float("nan"))
+        fit(build(Shape("linear", 64, 10)), rounds, recipe, Context(), lambda *_: float("nan"))
     assert raised.value.code == "diverged"

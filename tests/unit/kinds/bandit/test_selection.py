@@ -8,7 +8,9 @@ from scipy import sparse
 
 from benchmarks.off_policy.environments import large_actions, suite_world
 from benchmarks.off_policy.suite import population_ess
+from worker.contract.errors import JobError
 from worker.kinds.bandit.convolution import FAMILIES, convolution
+from worker.kinds.bandit.convolution.policy_ess import policy_ess
 from worker.kinds.bandit.convolution.tree import TreePath, tree
 from worker.kinds.bandit.convolution.weights import PathWeights, path_weights
 from worker.kinds.bandit.estimators.importance import ips, snips
@@ -17,9 +19,7 @@ from worker.kinds.bandit.policies import Policy, SparseTable, dense
 from worker.kinds.bandit.reward_models import evidence_ridge
 from worker.kinds.bandit.selection.default import select
 from worker.kinds.bandit.selection.evidence_path import path_value
-from worker.kinds.bandit.selection.policy_ess import policy_ess
 from worker.kinds.bandit.selection.slope import along_path, half_width, slope, slope_pp
-from worker.contract.errors import JobError
 
 THETA, WIDTH = np.array([1.0, 1.1, 1.6, 2.5]), np.array([0.8, 0.5, 0.3, 0.1])
 

@@ -7,13 +7,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.contract.errors import JobError
 from worker.kinds.bandit.convolution.ball import ball
 from worker.kinds.bandit.convolution.kernel import kernel
 from worker.kinds.bandit.convolution.knn import knn
 from worker.kinds.bandit.convolution.neighbours import Metric, action_points
 from worker.kinds.bandit.convolution.smoothing import Convolution, Normalize, logged
 from worker.kinds.bandit.convolution.tree import tree
-from worker.contract.errors import JobError
 
 Family = Literal["kernel", "tree", "ball", "knn"]
 FAMILIES: tuple[Family, ...] = ("kernel", "tree", "ball", "knn")

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worker.kinds.bandit.policies import Floats
 from worker.contract.errors import JobError
+from worker.kinds.bandit.policies import Floats
 
 Metric = Literal["euclidean", "cosine"]
 BLOCK_BYTES = 64 * 2**20

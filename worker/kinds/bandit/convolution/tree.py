@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import linkage
 
-from worker.kinds.bandit.policies import Floats
 from worker.contract.errors import JobError
+from worker.kinds.bandit.policies import Floats
 
 WARD_ACTIONS = 20_000
 _ROUNDS = 3  # of 2-means in a split

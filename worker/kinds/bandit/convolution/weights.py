@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.contract.context import Context
+from worker.contract.errors import JobError
+from worker.kinds.bandit.convolution.policy_ess import Levels, policy_ess
 from worker.kinds.bandit.convolution.smoothing import Convolution, logged
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.policies import Floats, Policy
-from worker.kinds.bandit.selection.policy_ess import Levels, policy_ess
-from worker.contract.context import Context
-from worker.contract.errors import JobError
 
 
 @dataclass(frozen=True)

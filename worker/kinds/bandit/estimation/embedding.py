@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.contract.context import Context
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import Prepared
@@ -23,7 +24,6 @@ from worker.kinds.bandit.estimators.importance import ips, snips
 from worker.kinds.bandit.estimators.marginalized import select_embedding
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.selection.slope import half_width, slope_pp
-from worker.contract.context import Context
 
 MOST_DIMENSIONS, MOST_VALUES = 16, 32
 Labels = NDArray[np.int32]

@@ -10,7 +10,9 @@ from typing import cast
 
 import numpy as np
 
+from worker.contract.context import Context
 from worker.kinds.bandit import intervals
+from worker.kinds.bandit.convolution.policy_ess import Levels
 from worker.kinds.bandit.convolution.weights import PathWeights, path_weights
 from worker.kinds.bandit.deficiency import Bounds, Deficiency, bounds, detect, support_of_log
 from worker.kinds.bandit.diagnostics import Diagnostics, Reliability, diagnose, effective_size
@@ -25,9 +27,7 @@ from worker.kinds.bandit.intervals import Difference, Interval
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.remedies import extrapolate_reward, missing_reward, restrict_policy
 from worker.kinds.bandit.selection.default import LEAST_ESS, Selected, least_smoothing, select
-from worker.kinds.bandit.selection.policy_ess import Levels
 from worker.kinds.bandit.selection.slope import tuned
-from worker.contract.context import Context
 
 _BASE = {"pc_cips": "pc_ips", "pc_switch": "pc_dr", "pc_dros": "pc_dr", "pc_sgips": "pc_ips", "pc_sgdr": "pc_dr"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from worker.evidence.measurements import Plot, Series
+from worker.evidence.plot import Plot, Series
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate
 from worker.kinds.bandit.estimation.prepare import Prepared
 

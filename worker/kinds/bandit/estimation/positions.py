@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.kinds.bandit import intervals
+from worker.kinds.bandit.convolution.policy_ess import policy_ess
 from worker.kinds.bandit.convolution.weights import PathWeights
 from worker.kinds.bandit.diagnostics import effective_size
 from worker.kinds.bandit.estimation.prepare import LEAST_ROUNDS, Prepared
@@ -17,7 +18,6 @@ from worker.kinds.bandit.estimators.per_round import PerRound
 from worker.kinds.bandit.intervals import Interval
 from worker.kinds.bandit.policies import Policy
 from worker.kinds.bandit.selection.default import Selected
-from worker.kinds.bandit.selection.policy_ess import policy_ess
 
 MOST_POSITIONS = 50
 

@@ -10,6 +10,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.kinds.bandit.convolution import Convolution, Family, convolution
 from worker.kinds.bandit.convolution.neighbours import action_points
 from worker.kinds.bandit.convolution.tree import tree
@@ -19,8 +21,6 @@ from worker.kinds.bandit.policies import Policy
 from worker.kinds.bandit.reward_models import evidence_ridge, gbdt, logistic, mlp, none, ridge
 from worker.kinds.bandit.reward_models.crossfit import CrossFitted, Fit, crossfit
 from worker.kinds.bandit.reward_models.pairwise import TwoStep
-from worker.contract.context import Context
-from worker.contract.errors import JobError
 
 LEAST_ROUNDS = 30
 FITS: dict[str, Fit] = {
@@ -83,18 +83,18 @@ def prepare(log: BanditLog, targets: Mapping[str, Policy], params: EstimateParam
     family = _family(log, params)
     path, smooths = _path(log, family, params, ctx)
     labels = groups_of(log)
-    with ctx.share(0, 3, phase="reward model"):
+    with ctx.part("reward model", 0, 3, seed=ctx.seed) as part:
         model = _model_name(log, params)
-        reward = crossfit(log, FITS[model], targets, params.folds, ctx.seed, ctx)
+        reward = crossfit(log, FITS[model], targets, params.folds, ctx.seed, part)
     clusters = None
     wanted = "offcem" in params.estimators and params.offcem_model == "two_step"
     if wanted and labels is not None and log.logging is not None:
-        with ctx.share(1, 3, phase="reward model"):
-            clusters = crossfit(log, TwoStep(labels), targets, params.folds, ctx.seed, ctx)
+        with ctx.part("cluster model", 1, 3, label="reward model", seed=ctx.seed) as part:
+            clusters = crossfit(log, TwoStep(labels), targets, params.folds, ctx.seed, part)
     judge = None
     if smooths and params.selection == "policy_ess" and (log.contexts.shape[1] or log.embeddings is not None):
-        with ctx.share(2, 3, phase="reward model"):
-            judge = evidence_ridge.crossfit(log, targets, params.folds, ctx.seed, ctx)
+        with ctx.part("reward model of the smoothing path", 2, 3, label="reward model", seed=ctx.seed) as part:
+            judge = evidence_ridge.crossfit(log, targets, params.folds, ctx.seed, part)
     if reward.in_sample:
         ctx.warn("With folds = 1 the reward model predicts the rounds it was fitted to, which flatters DM and DR.")
     bounds = _declared(log, params)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.contract.context import Context
 from worker.kinds.bandit.convolution.neighbours import action_points
 from worker.kinds.bandit.convolution.tree import tree
 from worker.kinds.bandit.dataset import BanditLog
@@ -19,7 +20,6 @@ from worker.kinds.bandit.estimators.group_ips import group_weight, outcome_embed
 from worker.kinds.bandit.policies import DenseTable, Policy
 from worker.kinds.bandit.reward_models.crossfit import crossfit
 from worker.kinds.bandit.reward_models.pairwise import Clusterwise
-from worker.contract.context import Context
 
 _NOTHING = "nothing says which actions are alike (no embeddings, no hierarchy)"
 

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from worker.evidence.findings import Tone
 from worker.evidence.wording import number, share
+from worker.kinds.bandit.convolution.policy_ess import UNSUPPORTED
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate
 from worker.kinds.bandit.estimation.wording import signed, with_interval
-from worker.kinds.bandit.selection.policy_ess import UNSUPPORTED
 
 Status = Literal["better", "worse", "cannot_tell"]
 TONES: dict[Status, Tone] = {"better": "good", "worse": "even", "cannot_tell": "open"}

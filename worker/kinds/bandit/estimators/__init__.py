@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from worker.kinds.bandit.estimators.direct import direct_method
+from worker.kinds.bandit.estimators.doubly_robust import direct_method
 from worker.kinds.bandit.estimators.doubly_robust import dr, dr_os, sndr, switch_dr
 from worker.kinds.bandit.estimators.importance import clipped_ips, ips, snips
-from worker.kinds.bandit.estimators.offcem import offcem
+from worker.kinds.bandit.estimators.doubly_robust import offcem
 from worker.kinds.bandit.estimators.per_round import PerRound, Terms
 from worker.kinds.bandit.estimators.subgaussian import sg_dr, sg_ips
 

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from worker.contract.context import Context
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.expectation import Integers, expectation
 from worker.kinds.bandit.policies import BLOCK_BYTES, Floats, Policy, SparseTable
 from worker.kinds.bandit.reward_models.mlp import TwoTowers
-from worker.contract.context import Context
 
 
 def group_weight(logging: Policy, target: Policy, labels: NDArray[np.integer], actions: NDArray[np.integer]) -> Floats:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from worker.numerics.gumbel import mix
+from worker.numerics.seeds import mix
 
 TWO_TOWERS_FROM = 5_000
 WIDTH = 32  # length of the vectors of two towers

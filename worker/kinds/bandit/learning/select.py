@@ -12,18 +12,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 
 from worker.kinds.bandit.learning.minsup import minsup
 from worker.kinds.bandit.learning.models import PolicyModel
+from worker.kinds.bandit.learning.softmax_policy import Tried
 from worker.kinds.bandit.learning.training_set import TrainingSet, logged_weights
 
 GRID = (0.0, 0.15, 0.3, 1.0)  # of the range of rewards
 BASELINES = (0.0, 0.25, 0.5, 0.75, 0.9)  # of the way from the mean reward to the best one, for banditnet
 BISECTIONS = 6
+MOST_TRIED = BISECTIONS + 4  # by `bisect_k`: both ends of the range, and twice below it
 SHARPER = (2.0, 4.0)  # powers of two: sharpening and its reverse are exact
 ENOUGH = 0.01  # of the range of rewards: closer values of k are not told apart
 
@@ -50,12 +51,10 @@ class Candidate:
         """Unsupported mass, or what the control variate says of it."""
         return 1.0 - self.mean_weight if self.unsupported is None else self.unsupported
 
-    def to_json(self) -> dict[str, Any]:
-        """The candidate's row in the artefact; what is not a finite number becomes null."""
+    def record(self) -> Tried:
+        """What is kept of the candidate beside its model; a score that is no finite number becomes None."""
         scores = {key: value if math.isfinite(value) else None for key, value in self.scores.items()}
-        row = {"name": self.name, "k": self.k, "seed": self.seed, **scores}
-        row |= {"mean_weight": self.mean_weight, "unsupported_mass": self.unsupported}
-        return row | {"sharpened": self.sharpened}
+        return Tried(self.name, self.k, self.seed, scores, self.mean_weight, self.unsupported, self.sharpened)
 
 
 def sharpened(

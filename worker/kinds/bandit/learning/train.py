@@ -18,13 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worker.kinds.bandit.learning.models import PolicyModel
-from worker.kinds.bandit.learning.objectives import Batch, Objective, Settings, objective
-from worker.kinds.bandit.learning.poem import Expansion, expand
-from worker.kinds.bandit.learning.training_set import TrainingSet, logged_weights
-from worker.numerics.gumbel import mix
-from worker.contract.context import Context
+from worker.contract.context import Checkpoint, Context
 from worker.contract.errors import JobError
+from worker.kinds.bandit.learning.models import PolicyModel
+from worker.kinds.bandit.learning.objectives import Batch, Expansion, Objective, Settings, expand, objective
+from worker.kinds.bandit.learning.training_set import TrainingSet, logged_weights
+from worker.numerics.seeds import mix
 
 FULL_BATCH_UP_TO = 1_000_000
 BATCH = 4_096
@@ -48,6 +47,9 @@ class Recipe:
         return None if size is None or size >= n else size
 
 
+StepFunction = Callable[[PolicyModel, TrainingSet, Recipe, Expansion | None, int, Callable[[], None]], float]
+
+
 @dataclass
 class Adam:
     """Adam (Kingma, Ba 2015) with its state in reach of a checkpoint."""
@@ -63,9 +65,16 @@ class Adam:
             self.first.setdefault(name, torch.zeros_like(value))
             self.second.setdefault(name, torch.zeros_like(value))
 
-    def state(self) -> tuple[tuple[str, dict[str, Tensor]], ...]:
-        """Everything a checkpoint keeps, beside the number of steps."""
-        return ("value", self.parameters), ("first", self.first), ("second", self.second)
+    def arrays(self) -> dict[str, Tensor]:
+        """What a resume point keeps, beside the number of steps: parameters and both moments, by `<kind>/<name>`."""
+        kinds = {"value": self.parameters, "first": self.first, "second": self.second}
+        return {f"{kind}/{name}": tensor for kind, tensors in kinds.items() for name, tensor in tensors.items()}
+
+    def restore(self, point: Checkpoint) -> int:
+        """Take parameters, moments and steps from a resume point; returns the epochs that lie behind it."""
+        _load(self.arrays(), point.arrays)
+        self.step = int(point.state["steps"])
+        return point.step
 
     @torch.no_grad()
     def descend(self) -> None:
@@ -142,131 +151,68 @@ def _batch(rounds: TrainingSet, weight: Tensor, modelled: Tensor | None) -> Batc
     return Batch(weight, rounds.reward, rounds.q_logged, modelled, rounds.count)
 
 
-@dataclass
-class Training:
-    """All fits of one job, one after the other: finished ones are kept in the checkpoint with the one under way.
+def fit(
+    model: PolicyModel, rounds: TrainingSet, recipe: Recipe, ctx: Context, step: StepFunction | None = None
+) -> PolicyModel:
+    """Train `model` in place, from where an earlier attempt left this fit, which has `ctx` to itself.
 
-    `total`: how many fits are expected, for the progress bar.
+    `step` replaces the objective's gradient by another (the warm start uses the likelihood's). When the time limit has
+    passed the fit ends after the epoch it is in. Raises `JobError` diverged.
     """
-
-    ctx: Context
-    total: int
-    finished: dict[str, dict[str, NDArray[Any]]] = field(default_factory=dict[str, dict[str, NDArray[Any]]])
-    objective: dict[str, float] = field(default_factory=dict[str, float])
-    late: bool = False
-    _point: tuple[str, int, Mapping[str, NDArray[Any]]] | None = None
-    _started: int = 0
-    _at: tuple[int, int, str] = (0, 1, "training")
-
-    def __post_init__(self) -> None:
-        point = self.ctx.restore()
-        if point is None:
-            return
-        for name in point.state["finished"]:
-            inside = f"done/{name}/"
-            self.finished[name] = {k.removeprefix(inside): v for k, v in point.arrays.items() if k.startswith(inside)}
-        self.objective = dict(point.state["objective"])
-        self._point = point.state["now"], point.step, point.arrays
-
-    def fit(
-        self, name: str, model: PolicyModel, rounds: TrainingSet, recipe: Recipe, step: StepFunction | None = None
-    ) -> PolicyModel:
-        """Train `model` in place, or give it the weights of an earlier attempt's finished fit of that name.
-
-        `step` replaces the objective's gradient by another (the warm start uses the likelihood's). Out of time, the
-        fit ends where it is, with a warning.
-        """
-        self._started += 1
-        parameters: dict[str, Tensor] = dict(model.named_parameters())
-        if name in self.finished:
-            _load(parameters, self.finished[name])
+    parameters: dict[str, Tensor] = dict(model.named_parameters())
+    optimiser = Adam(parameters, recipe.lr)
+    begin = 0
+    if (point := ctx.restore()) is not None:
+        if point.done:
+            _load(parameters, point.arrays)
             return model
-        optimiser = Adam(parameters, recipe.lr)
-        begin = self._resume(name, optimiser)
-        for epoch in range(begin, recipe.epochs):
-            value = self._epoch(model, rounds, recipe, optimiser, epoch, step)
-            if not math.isfinite(value):
-                raise JobError(
-                    "diverged",
-                    f"The objective stopped being a finite number in epoch {epoch + 1} of {name}.",
-                    hint="Lower lr.",
-                    pointer="/params/lr",
-                )
-            self.objective[name] = value
-            if epoch + 1 == recipe.epochs or self.ctx.out_of_time():
-                break
-            self._save(name, epoch + 1, optimiser)
-            self._at = (self._started - 1) * recipe.epochs + epoch + 1, self.total * recipe.epochs, name
-            self.ctx.progress(self._at[0], self._at[1], phase=name, objective=value)
-        self.finished[name] = {key: value.detach().cpu().numpy().copy() for key, value in parameters.items()}
-        self._save("", 0, optimiser)
-        if self.ctx.out_of_time():
-            self.late = True
-            self.ctx.warn(f"The time limit ended the training early (at {name}).")
-        else:
-            self.ctx.progress(self._started * recipe.epochs, self.total * recipe.epochs, phase=name)
-        return model
-
-    def _epoch(
-        self,
-        model: PolicyModel,
-        rounds: TrainingSet,
-        recipe: Recipe,
-        optimiser: Adam,
-        epoch: int,
-        step: StepFunction | None,
-    ) -> float:
-        take = step or _objective_step
-        size = recipe.batch(rounds.n)
-        if size is None:
-            value = take(model, rounds, recipe, None, epoch, self._tick)
-            optimiser.descend()
-            return value
-        expansion = _expansion(model, rounds, recipe) if step is None else None
-        order = np.random.default_rng(mix(recipe.seed, epoch, 3)).permutation(rounds.n)
-        values: list[float] = []
-        for number, start in enumerate(range(0, rounds.n, size)):
-            # Sorted within the batch: rounds of one state stay together, as in the whole set.
-            part = torch.from_numpy(np.sort(order[start : start + size])).to(rounds.action.device)
-            values.append(take(model, rounds.take(part), recipe, expansion, epoch * rounds.n + number, self._tick))
-            optimiser.descend()
-            self._tick()
-        return float(np.mean(values))
-
-    def _tick(self) -> None:
-        """Let a stop through between the blocks and batches of a long epoch."""
-        self.ctx.progress(self._at[0], self._at[1], phase=self._at[2])
-
-    def _resume(self, name: str, optimiser: Adam) -> int:
-        if self._point is None or self._point[0] != name:
-            return 0
-        _, epoch, arrays = self._point
-        for kind, tensors in (
-            ("value", optimiser.parameters),
-            ("first", optimiser.first),
-            ("second", optimiser.second),
-        ):
-            _load(tensors, {key: arrays[f"now/{kind}/{key}"] for key in tensors})
-        optimiser.step = int(arrays["now/steps"])
-        self._point = None
-        return epoch
-
-    def _save(self, name: str, epoch: int, optimiser: Adam) -> None:
-        if not self.ctx.checkpoint_due():
-            return
-        arrays: dict[str, Any] = {f"done/{fit}/{key}": v for fit, vs in self.finished.items() for key, v in vs.items()}
-        for kind, tensors in (
-            ("value", optimiser.parameters),
-            ("first", optimiser.first),
-            ("second", optimiser.second),
-        ):
-            arrays |= {f"now/{kind}/{key}": value for key, value in tensors.items()} if name else {}
-        arrays["now/steps"] = np.array(optimiser.step)
-        state = {"finished": list(self.finished), "now": name, "objective": self.objective}
-        self.ctx.checkpoint(epoch, arrays, state)
+        begin = optimiser.restore(point)
+    for epoch in range(begin, recipe.epochs):
+        value = _epoch(model, rounds, recipe, optimiser, epoch, step or _objective_step, ctx)
+        if not math.isfinite(value):
+            raise JobError(
+                "diverged",
+                f"The objective stopped being a finite number in epoch {epoch + 1}.",
+                hint="Lower lr.",
+                pointer="/params/lr",
+            )
+        if epoch + 1 == recipe.epochs or ctx.out_of_time():
+            break
+        ctx.checkpoint(epoch + 1, optimiser.arrays(), {"steps": optimiser.step})
+        ctx.progress(epoch + 1, recipe.epochs, objective=value)
+    ctx.finish(parameters, {})
+    if not ctx.out_of_time():
+        ctx.progress(1, 1)
+    return model
 
 
-StepFunction = Callable[[PolicyModel, TrainingSet, Recipe, "Expansion | None", int, Callable[[], None]], float]
+def _epoch(
+    model: PolicyModel,
+    rounds: TrainingSet,
+    recipe: Recipe,
+    optimiser: Adam,
+    epoch: int,
+    step: StepFunction,
+    ctx: Context,
+) -> float:
+    def tick() -> None:  # lets a stop through between the blocks and batches of a long epoch
+        ctx.progress(epoch, recipe.epochs)
+
+    size = recipe.batch(rounds.n)
+    if size is None:
+        value = step(model, rounds, recipe, None, epoch, tick)
+        optimiser.descend()
+        return value
+    expansion = _expansion(model, rounds, recipe) if step is _objective_step else None
+    order = np.random.default_rng(mix(recipe.seed, epoch, 3)).permutation(rounds.n)
+    values: list[float] = []
+    for number, start in enumerate(range(0, rounds.n, size)):
+        # Sorted within the batch: rounds of one state stay together, as in the whole set.
+        part = torch.from_numpy(np.sort(order[start : start + size])).to(rounds.action.device)
+        values.append(step(model, rounds.take(part), recipe, expansion, epoch * rounds.n + number, tick))
+        optimiser.descend()
+        tick()
+    return float(np.mean(values))
 
 
 def _objective_step(

@@ -14,38 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.dataset import BanditLog, Standard
 from worker.kinds.bandit.learning.models import PolicyModel
 from worker.kinds.bandit.reward_models.fitted import FittedReward
 from worker.kinds.bandit.support import Support
-from worker.numerics.gumbel import mix
+from worker.numerics.seeds import mix
 
 BLOCK = 16_000_000  # numbers of one block of states x actions
 TABLE = 64_000_000  # numbers up to which modelled rewards of all states x actions are computed once and kept
 DRAWN_FROM = 5_000  # actions from which a sum over unsupported ones is one drawn action a step
 
 Rows = NDArray[np.integer]
-
-
-@dataclass(frozen=True)
-class Standard:
-    """Centre and scale (d,) float32 of the contexts, taken from training rounds; constant columns become zero."""
-
-    centre: NDArray[np.float32]
-    scale: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, x: NDArray[np.floating], weight: NDArray[np.floating] | None = None) -> Standard:
-        """Weighted mean and inverse standard deviation of the rows of (m, d)."""
-        share = np.full(len(x), 1.0 / len(x)) if weight is None else weight / weight.sum()
-        centre = share @ x.astype(np.float64)
-        spread = np.sqrt(share @ (x - centre) ** 2)
-        flat = spread <= 1e-9 * np.maximum(np.abs(centre), 1.0)
-        return cls(centre.astype(np.float32), np.where(flat, 0.0, 1.0 / np.where(flat, 1, spread)).astype(np.float32))
-
-    def __call__(self, x: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Standardised contexts (m, d) float32."""
-        return ((x - self.centre) * self.scale).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from worker.kinds.bandit.learning.models import PolicyModel
-from worker.kinds.bandit.learning.poem import Expansion
+from worker.kinds.bandit.learning.objectives import Expansion
 from worker.kinds.bandit.learning.train import Recipe, StepFunction
 from worker.kinds.bandit.learning.training_set import BLOCK, TrainingSet
 

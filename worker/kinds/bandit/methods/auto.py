@@ -6,14 +6,17 @@ follows from policy ESS. The report says what was chosen and why.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.contract.context import Context
+from worker.contract.method import method
 from worker.evidence.findings import Findings
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.methods.policy_convolution import policy_convolution
-from worker.contract.context import Context
-from worker.contract.method import method
+from worker.kinds.bandit.targets import POLICY
 
 
 class AutoParams(BaseModel):
@@ -28,15 +31,18 @@ class AutoParams(BaseModel):
     )
 
 
-@method(kind="bandit", task="estimate", name="auto", version=1, inputs=("policy?",), memory_mb=3072)
+@method(kind="bandit", task="estimate", name="auto", version=1, inputs=(POLICY,), memory_mb=3072)
 def auto(data: BanditLog, params: AutoParams, ctx: Context) -> Findings:
     """What target policies would have earned, with the smoothing that the log's action features allow."""
-    if data.logging is None:
-        ctx.warn("`auto` chose the plain estimators: the whole logging policy is not known.")
-    elif data.hierarchy is not None:
-        ctx.warn("`auto` chose the tree convolution, along the uploaded hierarchy of actions.")
-    elif data.embeddings is not None:
-        ctx.warn("`auto` chose the kNN convolution, on the uploaded action embeddings.")
-    else:
-        ctx.warn("`auto` chose the plain estimators: nothing says which actions are alike.")
-    return policy_convolution(data, EstimateParams(targets=params.targets), ctx)
+    found = policy_convolution(data, EstimateParams(targets=params.targets), ctx)
+    return replace(found, because=f"{_reason(data)} {found.because}")
+
+
+def _reason(log: BanditLog) -> str:
+    if log.logging is None:
+        return "`auto` chose the plain estimators: the whole logging policy is not known."
+    if log.hierarchy is not None:
+        return "`auto` chose the tree convolution, along the uploaded hierarchy of actions."
+    if log.embeddings is not None:
+        return "`auto` chose the kNN convolution, on the uploaded action embeddings."
+    return "`auto` chose the plain estimators: nothing says which actions are alike."

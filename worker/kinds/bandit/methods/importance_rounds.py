@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.kinds.bandit.dataset import BanditLog
-from worker.kinds.bandit.rounds import coresets
-from worker.kinds.bandit.rounds.summary import RoundsSummary, rounds_in_budget, summary_of_rounds, training_part
-from worker.kinds.bandit.targets import named_targets
 from worker.contract.budget import Budget
 from worker.contract.context import Context
 from worker.contract.method import method
+from worker.contract.product import Origin
+from worker.kinds.bandit.dataset import BanditLog, training_part
+from worker.kinds.bandit.rounds import coresets
+from worker.kinds.bandit.summary import RoundsSummary, rounds_in_budget
+from worker.kinds.bandit.targets import named_targets
 
 
 class ImportanceRoundsParams(BaseModel):
@@ -35,4 +36,5 @@ def importance_rounds(data: BanditLog, params: ImportanceRoundsParams, ctx: Cont
     targets = named_targets(train, params.targets or [*train.targets] or ["uniform"])
     pick = coresets.importance_rounds(train, targets.values(), rounds_in_budget(train, params.budget), ctx.rng)
     ctx.progress(1, 1, phase="select")
-    return summary_of_rounds(train, pick, {"budget": params.budget, "targets": [*targets]}, ctx)
+    settings = {"budget": params.budget, "targets": [*targets], "seed": ctx.seed}
+    return RoundsSummary.picked(train, pick, Origin("importance-rounds", settings=settings))

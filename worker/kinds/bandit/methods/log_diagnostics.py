@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.contract.context import Context
+from worker.contract.method import method
 from worker.evidence.findings import Findings, KeyFigure, Tone
 from worker.evidence.table import Cell, Column, Table
 from worker.evidence.wording import number
@@ -20,9 +22,7 @@ from worker.kinds.bandit.estimation import plots, tables
 from worker.kinds.bandit.estimation.estimate import TargetEstimate, estimate_target
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import prepare
-from worker.kinds.bandit.targets import LEARNT, default_names, named_targets
-from worker.contract.context import Context
-from worker.contract.method import method
+from worker.kinds.bandit.targets import LEARNT, POLICY, default_names, learnt_policy, named_targets
 
 Status = Literal["sound", "thin", "blind", "doubtful"]
 _LABELS: dict[Status, tuple[str, Tone]] = {
@@ -47,18 +47,18 @@ class LogDiagnosticsParams(BaseModel):
     )
 
 
-@method(kind="bandit", task="audit", name="log-diagnostics", version=1, inputs=("policy?",), memory_mb=2048)
+@method(kind="bandit", task="audit", name="log-diagnostics", version=1, inputs=(POLICY,), memory_mb=2048)
 def log_diagnostics(data: BanditLog, params: LogDiagnosticsParams, ctx: Context) -> Findings:
     """Whether the logs can tell what target policies would earn, before anyone estimates it."""
-    learnt = ctx.inputs.get("policy")
+    learnt = learnt_policy(ctx)
     names = params.targets or default_names(data, learnt) or ["uniform"]
     targets = named_targets(data, names, learnt if LEARNT in names else None)
     options = EstimateParams(reward_model="none", estimators=["snips"], selection="k5")
     prepared = prepare(data, targets, options, ctx)
     found: list[TargetEstimate] = []
-    for number_, (name, target) in enumerate(targets.items()):
-        with ctx.share(number_, len(targets), phase="diagnose"):
-            found.append(estimate_target(prepared, name, target, options, ctx))
+    for step, (name, target) in enumerate(targets.items()):
+        with ctx.part(name, step, len(targets), label="diagnose", seed=ctx.seed) as part:
+            found.append(estimate_target(prepared, name, target, options, part))
     check = found[0].diagnostics.logging if found else check_logging(data.propensity, data.n_actions, data.weight)
     statuses = [_status(one, check) for one in found]
     worst = min(statuses, key=_WORST_FIRST.index)

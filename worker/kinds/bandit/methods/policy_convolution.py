@@ -11,15 +11,15 @@ Cost: one pass over each policy's stored probabilities a target; nothing forms r
 
 from __future__ import annotations
 
+from worker.contract.context import Context
+from worker.contract.method import method
 from worker.evidence.findings import Findings
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimation import evidence
-from worker.kinds.bandit.estimation.estimate import estimate_target
+from worker.kinds.bandit.estimation.estimate import TargetEstimate, estimate_target
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import prepare, rounds_to_use
-from worker.kinds.bandit.targets import LEARNT, default_names, named_targets
-from worker.contract.context import Context
-from worker.contract.method import method
+from worker.kinds.bandit.targets import LEARNT, POLICY, default_names, learnt_policy, named_targets
 
 
 @method(
@@ -28,19 +28,19 @@ from worker.contract.method import method
     name="policy-convolution",
     version=1,
     paper="arXiv:2310.15433",
-    inputs=("policy?",),
+    inputs=(POLICY,),
     memory_mb=3072,
 )
 def policy_convolution(data: BanditLog, params: EstimateParams, ctx: Context) -> Findings:
     """What target policies would have earned, with intervals, diagnostics, and an honest "cannot tell"."""
-    learnt = ctx.inputs.get("policy")
+    learnt = learnt_policy(ctx)
     names = params.targets or default_names(data, learnt)
     log = rounds_to_use(data, params, learnt=LEARNT in names, ctx=ctx)
     targets = named_targets(log, names, learnt)
-    with ctx.share(0, 2, phase="prepare"):
-        prepared = prepare(log, targets, params, ctx)
-    found = []
+    with ctx.part("prepare", 0, 2, seed=ctx.seed) as part:
+        prepared = prepare(log, targets, params, part)
+    found: list[TargetEstimate] = []
     for number, (name, target) in enumerate(targets.items()):
-        with ctx.share(len(targets) + number, 2 * len(targets), phase="estimate"):
-            found.append(estimate_target(prepared, name, target, params, ctx))
+        with ctx.part(name, len(targets) + number, 2 * len(targets), label="estimate", seed=ctx.seed) as part:
+            found.append(estimate_target(prepared, name, target, params, part))
     return evidence.findings(prepared, found, params, [*data.warnings, *ctx.warnings])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from worker.kinds.bandit.dataset import BanditLog
-from worker.kinds.bandit.rounds.coresets import uniform_rounds
-from worker.kinds.bandit.rounds.summary import RoundsSummary, rounds_in_budget, summary_of_rounds, training_part
 from worker.contract.budget import Budget
 from worker.contract.context import Context
 from worker.contract.method import method
+from worker.contract.product import Origin
+from worker.kinds.bandit.dataset import BanditLog, training_part
+from worker.kinds.bandit.rounds.coresets import uniform_rounds
+from worker.kinds.bandit.summary import RoundsSummary, rounds_in_budget
 
 
 class RandomRoundsParams(BaseModel):
@@ -26,4 +27,5 @@ def random_rounds(data: BanditLog, params: RandomRoundsParams, ctx: Context) -> 
     train = training_part(data)
     pick = uniform_rounds(train.n, rounds_in_budget(train, params.budget), ctx.rng)
     ctx.progress(1, 1, phase="select")
-    return summary_of_rounds(train, pick, {"budget": params.budget}, ctx)
+    settings = {"budget": params.budget, "seed": ctx.seed}
+    return RoundsSummary.picked(train, pick, Origin("random-rounds", settings=settings))

@@ -1,28 +1,28 @@
 """Judge rounds that stand for a log: chosen earlier by a `select` method, or chosen elsewhere and uploaded.
 
 Nothing is computed here. Every summary that leaves the service is judged on the way out, so handing the given one on
-unchanged is the whole method; the protocol is in `worker.kinds.bandit.rounds.evidence`: a policy learnt on the kept
+unchanged is the whole method; the protocol is in `worker.kinds.bandit.judge`: a policy learnt on the kept
 rounds against one learnt on all, on held-out rounds, with the same estimator and a paired interval.
 """
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-
-from worker.kinds.bandit.dataset import BanditLog
-from worker.kinds.bandit.rounds.summary import RoundsSummary
 from worker.contract.context import Context
 from worker.contract.errors import JobError
-from worker.contract.method import method
+from worker.contract.kind import NoParams
+from worker.contract.method import Input, method
+from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.summary import RoundsSummary
 
 
-class NoParams(BaseModel):
-    """Parameters of `summary-policy`: none; how to judge is said in the job's `evaluate`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-@method(kind="bandit", task="evaluate", name="summary-policy", version=1, inputs=("summary",), memory_mb=3072)
+@method(
+    kind="bandit",
+    task="evaluate",
+    name="summary-policy",
+    version=1,
+    inputs=(Input("summary", description="Rounds to judge: picked by an earlier job, or uploaded as a dataset."),),
+    memory_mb=3072,
+)
 def summary_policy(data: BanditLog, params: NoParams, ctx: Context) -> RoundsSummary:
     """Whether a policy learnt on a summary of the log earns as much as one learnt on all of it."""
     summary = ctx.inputs.get("summary")

@@ -9,12 +9,12 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.reward_models.fitted import Bilinear, FittedReward
-from worker.contract.context import Context
-from worker.contract.errors import JobError
 
 SampleWeight = Literal["normal", "iw", "mrdr"]
 
@@ -71,10 +71,10 @@ def crossfit(
     models: list[FittedReward] = []
     for k in range(folds):
         train = np.flatnonzero(fold != k) if folds > 1 else np.arange(log.n)
-        with ctx.share(k, folds, phase="reward model"):
+        with ctx.part(f"fold {k + 1}", k, folds, label="reward model", seed=ctx.seed) as part:
             # A target that took none of the logged actions leaves no weighted rounds: fit to the rounds as they are.
             trusted = weight if weight[train].any() else log.round_weight
-            models.append(fit(log, train, weight=trusted[train], ctx=ctx))
+            models.append(fit(log, train, weight=trusted[train], ctx=part))
     q_logged = np.empty(log.n)
     for k, model in enumerate(models):
         held = np.flatnonzero(fold == k)

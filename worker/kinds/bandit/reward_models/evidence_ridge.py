@@ -16,13 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.reward_models.crossfit import CrossFitted, assign_folds
 from worker.kinds.bandit.reward_models.fitted import Bilinear
-from worker.contract.context import Context
-from worker.contract.errors import JobError
 
 PRECISIONS = tuple(10.0**power for power in range(-1, 6))
 COSINES = 200

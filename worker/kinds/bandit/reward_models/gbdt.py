@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.policies import Floats
 from worker.kinds.bandit.reward_models.fitted import Pointwise
-from worker.contract.context import Context
-from worker.contract.errors import JobError
 
 CATEGORIES = 255  # what the histogram of a categorical feature holds
 CHUNK = 262_144

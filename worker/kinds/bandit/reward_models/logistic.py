@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit
 
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.policies import Floats
 from worker.kinds.bandit.reward_models.fitted import Pointwise
 from worker.kinds.bandit.reward_models.linear_design import LinearDesign
-from worker.contract.context import Context
-from worker.contract.errors import JobError
 
 STEPS = 50
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from worker.contract.context import Context
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.policies import Floats
 from worker.kinds.bandit.reward_models.fitted import Bilinear
-from worker.contract.context import Context
 
 
 def fit(log: BanditLog, rounds: Integers, *, weight: Floats | None = None, ctx: Context | None = None) -> Bilinear:

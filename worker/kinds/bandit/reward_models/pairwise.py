@@ -1,6 +1,6 @@
 """The two-step reward model of OffCEM: f = g + h, h from reward differences (Saito, Ren, Joachims 2023).
 
-h(x, a) fits differences of rewards of two actions of one cluster, g(x, c) what remains. See `estimators.offcem`.
+h(x, a) fits differences of rewards of two actions of one cluster, g(x, c) what remains. See `estimators.doubly_robust`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from worker.contract.context import Context
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.policies import Floats
 from worker.kinds.bandit.reward_models.fitted import Pointwise
-from worker.contract.context import Context
 
 _CHUNK = 65_536
 _BATCHES = 1000  # an epoch at most: a million pairs are learnt from larger batches, not for an hour

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from worker.contract.context import Context
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.expectation import Integers
 from worker.kinds.bandit.policies import Floats
 from worker.kinds.bandit.reward_models.fitted import Bilinear
 from worker.kinds.bandit.reward_models.linear_design import LinearDesign
-from worker.contract.context import Context
 
 
 def fit(

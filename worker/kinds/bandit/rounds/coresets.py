@@ -18,6 +18,7 @@ Rounds = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Pick = tuple[Rounds, Floats]
 UNIFORM_SHARE = 0.2
+RANDOM = "random rounds"  # what reports call the cheapest pick
 
 
 def uniform_rounds(n: int, m: int, rng: np.random.Generator) -> Pick:

@@ -17,15 +17,15 @@ from typing import Literal
 
 import numpy as np
 
+from worker.contract.errors import JobError
 from worker.kinds.bandit.convolution.weights import PathWeights
-from worker.kinds.bandit.estimators.direct import model_of
+from worker.kinds.bandit.estimators.doubly_robust import model_of
 from worker.kinds.bandit.estimators.doubly_robust import dr, sndr
 from worker.kinds.bandit.estimators.importance import ips, snips
 from worker.kinds.bandit.estimators.per_round import PerRound, Terms
 from worker.kinds.bandit.policies import Floats
 from worker.kinds.bandit.selection.evidence_path import PathValue, correlation, noise_widths, path_value
 from worker.kinds.bandit.selection.slope import along_path
-from worker.contract.errors import JobError
 
 Rule = Literal["policy_ess", "k5", "slope", "slope_pp", "mse", "fixed"]
 PathEstimator = Literal["pc_ips", "pc_snips", "pc_dr", "pc_sndr"]

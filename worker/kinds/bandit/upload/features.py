@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.numerics.distinct import first_of_each
 from worker.contract.errors import JobError
 
 Arrow = Any  # a pyarrow array: pyarrow ships no types
 ENCODED_BYTES = 1_000_000_000  # of one table of descriptions
-_BLOCK = 1 << 22
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -108,36 +108,9 @@ def distinct_features(features: Sequence[Feature], n: int) -> tuple[NDArray[np.i
     for bits in columns:
         key = (key ^ bits) * _MIX
         key ^= key >> np.uint64(29)
-    first, index = _by_key(key)
+    first, index = first_of_each(key)
     if all(np.array_equal(bits, bits[first][index]) for bits in columns):
         return first, index
     # two different rows with one hash: whoever builds such rows pays for sorting them whole
     stacked = np.ascontiguousarray(np.column_stack(columns))
-    return _by_key(stacked.view(np.dtype((np.void, stacked.itemsize * stacked.shape[1])))[:, 0])
-
-
-def distinct_rows(matrix: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """As `distinct_features` for the rows of a matrix (n, d)."""
-    n, width = matrix.shape
-    factors = np.random.default_rng(0).integers(1, 2**63, width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    kind = np.uint32 if matrix.dtype.itemsize == 4 else np.uint64
-    key = np.zeros(n, np.uint64)
-    step = max(1, _BLOCK // max(1, width))
-    for start in range(0, n, step):
-        bits = np.ascontiguousarray(matrix[start : start + step] + matrix.dtype.type(0)).view(kind).astype(np.uint64)
-        bits ^= bits >> np.uint64(31)
-        key[start : start + step] = (bits * factors).sum(axis=1, dtype=np.uint64)
-    first, index = _by_key(key ^ (key >> np.uint64(32)))
-    for start in range(0, n, step):
-        part = slice(start, start + step)
-        if not np.array_equal(matrix[part], matrix[first[index[part]]], equal_nan=True):
-            return np.arange(n), np.arange(n, dtype=np.int32)  # a hash that collides: every row stays by itself
-    return first, index
-
-
-def _by_key(key: NDArray[np.generic]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    _, first, index = np.unique(key, return_index=True, return_inverse=True)
-    order = np.argsort(first, kind="stable")
-    rank = np.empty(len(order), np.int32)
-    rank[order] = np.arange(len(order), dtype=np.int32)
-    return first[order], rank[index]
+    return first_of_each(stacked.view(np.dtype((np.void, stacked.itemsize * stacked.shape[1])))[:, 0])

@@ -17,16 +17,16 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.contract.budget import Budget, resolve
+from worker.contract.context import Context
+from worker.contract.errors import JobError
+from worker.contract.method import method
 from worker.kinds.interactions import distillation as cf
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.distil_loop import Progress, Recipe, events_per_row, learn
 from worker.kinds.interactions.export import Delivery, deliver
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.numerics.gumbel import mix
-from worker.contract.budget import Budget, resolve
-from worker.contract.context import Context
-from worker.contract.errors import JobError
-from worker.contract.method import method
+from worker.numerics.seeds import mix
 
 DENSE_LIMIT = 60_000_000  # n * I numbers; about ten such float32 matrices are alive at once
 VALIDATION_USERS = 1000

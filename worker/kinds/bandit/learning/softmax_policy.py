@@ -1,88 +1,84 @@
-"""A learnt policy as a thing of its own: weights, a description, a numpy predictor, and a target for estimates.
-
-    policy.json    shape of the model, how it was trained, how it was chosen, what it may not do
-    weights.npz    float32 arrays: standardisation of contexts, layers, a vector and a bias for every action
-    predict.py     probabilities for new contexts, needs numpy only
-
-The same policy gives the same bytes: the archive carries a fixed time.
-"""
+"""A softmax policy as plain arrays: what learning makes, what is delivered, and what estimates take as a target."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from worker.contract.errors import JobError
+from worker.contract.product import Origin
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.deficiency import support_of_log
 from worker.kinds.bandit.policies import BLOCK_BYTES, DenseTable, Policy, ScorerTable, SparseTable
 from worker.kinds.bandit.remedies import restrict_actions
-from worker.numerics.npz import write_npz
-from worker.contract.errors import JobError
 
-FORMAT = "distillery-bandit-policy"
-VERSION = 1
 WRITTEN_OUT = 64 * 2**20  # bytes up to which all probabilities of a log are computed once and kept
-
-PREDICTOR = '''"""Probabilities of this policy: `predict(contexts)` is (m, A) for contexts (m, d). Needs numpy only."""
-import json
-import pathlib
-
-import numpy as np
-
-here = pathlib.Path(__file__).resolve().parent
-spec = json.loads((here / "policy.json").read_text(encoding="utf-8"))
-with np.load(here / "weights.npz", allow_pickle=False) as stored:
-    weights = {name: stored[name] for name in stored.files}
-
-
-def scores(contexts, stage=""):
-    h = ((np.asarray(contexts, np.float32) - weights["centre"]) * weights["scale"]).astype(np.float32)
-    for number, relu in enumerate(spec["relu"]):
-        h = h @ weights[f"{stage}layer{number}.weight"].T + weights[f"{stage}layer{number}.bias"]
-        h = np.maximum(h, 0) if relu else h
-    return (h @ weights[stage + "actions"].T + weights[stage + "bias"]).astype(np.float64)
-
-
-def predict(contexts, supported=None):
-    """`supported` (m, A) bool: the actions that may be taken; needed where the policy was learnt with that rule."""
-    s = scores(contexts)
-    if spec["candidates"]:
-        first = scores(contexts, "first.")
-        few = np.argpartition(-first, spec["candidates"] - 1, axis=1)[:, : spec["candidates"]]
-        allowed = np.zeros(s.shape, bool)
-        np.put_along_axis(allowed, few, True, axis=1)
-        s = np.where(allowed, s, -np.inf)
-    if spec["restrict_actions"]:
-        if supported is None:
-            raise ValueError("this policy takes only actions of the logging policy's support: pass `supported`")
-        s = np.where(supported, s, -np.inf)
-    s = np.exp(s - s.max(axis=1, keepdims=True))
-    return s / s.sum(axis=1, keepdims=True)
-'''
 
 
 @dataclass(frozen=True)
-class LearntPolicy:
-    """A policy learnt from logs.
+class Tried:
+    """One policy that was trained, with what chose among them, all on validation rounds.
+
+    `scores`: by selector; None where a score is no finite number. `mean_weight`: the mean importance weight.
+    `unsupported`: mass on actions the logging policy never takes, None where its support is unknown. `sharpened`: the
+    factor its scores were multiplied by after training.
+    """
+
+    name: str
+    k: float
+    seed: int
+    scores: Mapping[str, float | None]
+    mean_weight: float
+    unsupported: float | None
+    sharpened: float = 1.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the delivered policy was chosen: the selector, every policy that was tried, and on how many rounds.
+
+    `chosen`: name of the delivered one. `k0`: value of the rarest supported actions, which MinSup compares with.
+    """
+
+    selector: str = ""
+    chosen: str = ""
+    tried: tuple[Tried, ...] = ()
+    train_rounds: int = 0
+    validation_rounds: int = 0
+    k0: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Choice:
+        """Back from its JSON."""
+        return cls(**{**stored, "tried": tuple(Tried(**one) for one in stored["tried"])})
+
+
+@dataclass(frozen=True)
+class SoftmaxPolicy:
+    """pi(a|x) = softmax(h(x) . v_a + b_a), learnt from logs.
 
     `relu`: for every layer whether a ReLU follows. `weights`: float32 arrays `centre`, `scale` (d,), `layer<i>.weight`,
     `layer<i>.bias`, `actions` (A, h), `bias` (A,); a two-stage policy has those of its first stage as `first.<name>`.
     `candidates`: how many actions the first stage lets through, 0 without one. `restrict`: only supported actions may
-    be taken, in serving too. `settings`: how it was trained and chosen, JSON.
+    be taken, in serving too. `action_ids` (A,): the user's own. `origin` and `choice`: how it was trained and chosen.
     """
 
     relu: tuple[bool, ...]
     weights: dict[str, NDArray[np.float32]]
     candidates: int = 0
     restrict: bool = False
-    settings: dict[str, Any] = field(default_factory=dict[str, Any])
     action_ids: NDArray[np.str_] | None = None
+    choice: Choice = Choice()
+    origin: Origin = field(default_factory=Origin)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -151,46 +147,6 @@ class LearntPolicy:
         pointers = np.arange(scorer.n_rows + 1) * self.candidates
         shape = (scorer.n_rows, self.n_actions)
         return SparseTable(sparse.csr_array((values.ravel(), chosen.ravel(), pointers), shape))
-
-    def write(self, folder: Path) -> None:
-        """Write all files into `folder`, which is made if need be."""
-        folder.mkdir(parents=True, exist_ok=True)
-        about = {
-            "format": FORMAT,
-            "version": VERSION,
-            "n_actions": self.n_actions,
-            "n_features": self.d,
-            "relu": list(self.relu),
-            "candidates": self.candidates,
-            "restrict_actions": self.restrict,
-            "settings": self.settings,
-            "warnings": list(self.warnings),
-        }
-        text = json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        (folder / "policy.json").write_text(text + "\n", encoding="utf-8")
-        (folder / "predict.py").write_text(PREDICTOR, encoding="utf-8")
-        arrays: dict[str, NDArray[Any]] = dict(self.weights)
-        if self.action_ids is not None:
-            arrays["action_ids"] = self.action_ids
-        write_npz(folder / "weights.npz", arrays)
-
-    @classmethod
-    def read(cls, folder: Path) -> LearntPolicy:
-        """The policy back from its files. Raises `ValueError` for files that are not such a bundle."""
-        about = json.loads((folder / "policy.json").read_text(encoding="utf-8"))
-        if about.get("format") != FORMAT or about.get("version") != VERSION:
-            raise ValueError(f"{folder} is not a learnt policy of this version")
-        with np.load(folder / "weights.npz", allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        return cls(
-            relu=tuple(about["relu"]),
-            action_ids=arrays.pop("action_ids", None),
-            weights=arrays,
-            candidates=about["candidates"],
-            restrict=about["restrict_actions"],
-            settings=about["settings"],
-            warnings=tuple(about["warnings"]),
-        )
 
 
 def _scores(table: ScorerTable, part: slice) -> NDArray[np.float64]:

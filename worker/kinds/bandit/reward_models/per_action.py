@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from worker.kinds.bandit.dataset import BanditLog
+from worker.contract.context import Context
+from worker.kinds.bandit.dataset import BanditLog, Standard
 from worker.kinds.bandit.expectation import Integers
-from worker.kinds.bandit.learning.training_set import Standard
 from worker.kinds.bandit.policies import Floats
 from worker.kinds.bandit.reward_models.fitted import Bilinear
-from worker.contract.context import Context
 
 RIDGES = (1.0, 10.0, 100.0, 1000.0)
 LARGEST = 50_000_000  # numbers of all the Gram matrices together

@@ -1,0 +1,546 @@
+"""Every branch of the rule, from constructed measurements."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.unit.evidence.made_up import (
+    JOB,
+    LEVELS,
+    ORIGIN,
+    SETS,
+    changed,
+    measurements,
+    per_user,
+    result,
+    with_level,
+)
+from worker.contract.learner import Learner
+from worker.contract.product import Origin
+from worker.evidence.cheap import rivals
+from worker.evidence.comparison import Comparison
+from worker.evidence.learners import named
+from worker.evidence.measurements import (
+    Measurements,
+    Metric,
+    Pooled,
+    Ratio,
+    TestSet,
+    TrainedResult,
+    TrainingSet,
+)
+from worker.evidence.report import build
+from worker.evidence.summary_verdict import judge
+from worker.evidence.verdict import Verdict
+
+
+def judged(m: Measurements) -> Verdict:
+    return judge(Comparison(m), m.summary)[1]
+
+
+def with_results(m: Measurements, *results: TrainedResult) -> Measurements:
+    """The measurements with some results in place of those of the same learner and set."""
+    replaced = {(r.learner, r.set) for r in results}
+    kept = [r for r in m.results if (r.learner, r.set) not in replaced]
+    return replace(m, results=(*kept, *results))
+
+
+def same_units(full: float, summary: float, baseline: float, *, ahead: float, spread: float = 0.0) -> Measurements:
+    """One learner: units that differ much, the summary ahead of the baseline with the spread `ahead` a unit."""
+    n = 400
+    rng = np.random.default_rng(11)
+
+    def centred(scale: float) -> np.ndarray:
+        values = rng.normal(0, 1, n)
+        return scale * (values - values.mean()) / values.std()
+
+    shared = centred(spread)
+    m = measurements({"ae": {}}, users=n, bootstrap=1000)
+    return with_results(
+        m,
+        result("ae", "full", np.full(n, full)),
+        result("ae", "summary", summary + shared + centred(ahead)),
+        result("ae", "random-users", baseline + shared),
+    )
+
+
+# Ahead, level, behind
+
+
+def test_summary_that_leads_is_ahead_and_the_sentence_says_what_it_keeps() -> None:
+    found = judged(measurements())
+    assert found.status == "ahead"
+    assert found.tone == "good"
+    assert found.value == pytest.approx(0.32 / 0.33)
+    assert found.low is not None
+    assert found.low < found.value < found.high
+    assert found.details["rows_share"] == pytest.approx(0.05)
+    assert "Keeps 97.0" in found.sentence
+    assert "of full-data nDCG@10 (∞-AE) with 5\u202f% of the users and 20.5\u202f% of the bytes." in found.sentence
+    assert found.details["baseline"]["name"] == "random-users"
+    assert "The best cheap baseline, random users (as many users), keeps 81.8" in found.sentence
+    assert "this is ahead by +15.2 [" in found.sentence
+
+
+def test_difference_that_holds_zero_means_the_cheap_one_would_do() -> None:
+    found = judged(measurements(with_level("ae", "random-users", 0.3195)))
+    assert found.status == "cheap_would_do"
+    assert found.tone == "even"
+    assert found.details["baseline"]["ahead_low"] < 0 < found.details["baseline"]["ahead_high"]
+    assert "the cheap one would do" in found.sentence
+
+
+def test_difference_below_zero_means_the_cheap_one_is_better() -> None:
+    found = judged(measurements(with_level("ae", "random-users", 0.36)))
+    assert found.status == "cheap_is_better"
+    assert found.tone == "even"
+    assert "the cheap one is better, the difference being \u221212.1 [" in found.sentence
+
+
+def test_clear_lead_is_ahead_though_the_two_intervals_overlap() -> None:
+    found = judged(measurements(with_level("ae", "random-users", 0.319), users=150, noise=0.002))
+    baseline = found.details["baseline"]
+    assert baseline["high"] > found.low, "the intervals overlap"
+    assert found.status == "ahead"
+    assert "would do" not in found.sentence
+
+
+def test_lead_of_one_point_with_an_interval_above_zero_is_ahead() -> None:
+    found = judged(same_units(1.0, 0.811, 0.80, ahead=0.075, spread=0.3))
+    baseline = found.details["baseline"]
+    assert baseline["ahead"] == pytest.approx(0.011)
+    assert (baseline["ahead_low"], baseline["ahead_high"]) == (
+        pytest.approx(0.003, abs=0.001),
+        pytest.approx(0.018, abs=0.001),
+    )
+    assert found.status == "ahead"
+
+
+@pytest.mark.parametrize("width", [0.098, 0.102, 0.4])
+def test_no_width_of_the_interval_undoes_a_lead_of_54_points(width: float) -> None:
+    found = judged(same_units(1.0, 0.84, 0.30, ahead=0.1, spread=width * 20 / 3.92))
+    assert found.high - found.low == pytest.approx(width, rel=0.15)
+    assert found.details["baseline"]["ahead"] == pytest.approx(0.54)
+    assert found.status == "ahead"
+
+
+# Which baselines count
+
+
+def test_baseline_larger_in_rows_counts_when_it_is_not_larger_in_bytes() -> None:
+    sets = changed("random-users", rows=200, bytes=9_000, equal="bytes")
+    found = judged(measurements(with_level("ae", "random-users", 0.325), sets=sets))
+    assert found.status == "cheap_is_better"
+    assert "random users (as many bytes)" in found.sentence
+
+
+def test_baseline_larger_in_bytes_counts_when_it_is_not_larger_in_rows() -> None:
+    found = judged(measurements(with_level("ae", "random-users", 0.36), sets=changed("random-users", bytes=40_000)))
+    assert found.details["baseline"]["name"] == "random-users"
+    assert found.status == "cheap_is_better"
+
+
+def test_baseline_larger_in_both_does_not_count() -> None:
+    m = measurements(with_level("ae", "random-users", 0.36), sets=changed("random-users", rows=51, bytes=9_001))
+    assert [rival.set.name for rival in rivals(Comparison(m), "ae", m.summary)] == ["head-users"]
+    assert judged(m).details["baseline"]["name"] == "head-users"
+
+
+def test_baseline_of_equal_events_is_said_to_have_as_many_of_them() -> None:
+    assert (
+        "random users (as many events)" in judged(measurements(sets=changed("random-users", equal="events"))).sentence
+    )
+
+
+def test_summary_with_nothing_cheap_beside_it_is_measured() -> None:
+    found = judged(
+        measurements(sets=SETS[:2], results=tuple(r for r in measurements().results if r.set in ("full", "summary")))
+    )
+    assert found.status == "measured"
+    assert found.details["baseline"] is None
+    assert "No cheap baseline of at most its users or bytes" in found.sentence
+
+
+# Cheap picks
+
+
+def picked(own: float, *, head: float = 0.81, draws: int = 3) -> Measurements:
+    """Random users of 300 rows as the summary, with other draws of random users and head users in the table."""
+    m = measurements({"ae": {}}, origin=Origin("random-users"))
+    levels = [own + shift for shift in np.linspace(-0.02, 0.02, draws)] if draws > 1 else [own]
+    return with_results(
+        m,
+        result("ae", "full", per_user(1.0, 2000)),
+        result("ae", "summary", per_user(0.838, 2000)),
+        *(result("ae", "random-users", per_user(level, 2000), draw=i) for i, level in enumerate(levels)),
+        result("ae", "head-users", per_user(head, 2000)),
+    )
+
+
+def test_random_users_are_called_a_cheap_pick_beside_other_draws_of_the_same() -> None:
+    found = judged(picked(0.815))
+    assert found.status == "cheap_pick"
+    assert found.tone == "even"
+    assert "It is itself a cheap pick: 3 other draws of random users keep 81.5" in found.sentence
+    assert "The best other cheap baseline, head users (as many users), keeps 81.0" in found.sentence
+    assert found.details["own_method"]["draws"] == 3
+    report = build(picked(0.815), JOB)
+    assert report.json["headline"] == (
+        "A cheap pick that keeps 83.8\u202f% of full\u2011data nDCG@10; random users keep 81.5\u202f%"
+    )
+
+
+def test_cheap_pick_is_never_ahead_and_says_when_another_cheap_one_is_better() -> None:
+    assert judged(picked(0.5, head=0.5)).status == "cheap_pick"
+    found = judged(picked(0.815, head=0.9))
+    assert found.status == "cheap_is_better"
+    assert "the cheap one is better" in found.sentence
+
+
+def test_cheap_pick_without_another_cheap_one_says_so() -> None:
+    m = picked(0.815, draws=1)
+    found = judged(replace(m, results=tuple(r for r in m.results if r.set != "head-users")))
+    assert found.status == "cheap_pick"
+    assert "another draw of random users keeps 81.5" in found.sentence
+    assert "No other cheap baseline" in found.sentence
+
+
+def test_cheap_pick_that_any_draw_repeats_is_told_to_be_the_same() -> None:
+    found = judged(picked(0.838, draws=1))
+    assert found.status == "cheap_pick"
+    assert "picked again it is the same" in found.sentence
+
+
+# Sizes
+
+
+def test_form_larger_than_its_source_is_said_in_the_headline_and_is_no_good_news() -> None:
+    sets = (replace(SETS[0], bytes=73_000), replace(SETS[1], bytes=224_000), *SETS[2:])
+    m = measurements(sets=sets)
+    found = judged(m)
+    assert found.status == "ahead"
+    assert found.tone == "even"
+    assert "with 5\u202f% of the users but 307\u202f% of the bytes: it is larger than its source." in found.sentence
+    report = build(m, JOB)
+    assert report.json["headline"].endswith(", but is larger than its source")
+    assert '<header class="even">' in report.html
+    assert report.verdict["larger_than_source"] is True
+
+
+def test_undetermined_summary_larger_than_its_source_says_both() -> None:
+    levels = LEVELS | {"popularity": LEVELS["popularity"] | {"full": 0.3299}}
+    m = measurements(levels, sets=changed("summary", bytes=224_000))
+    assert build(m, JOB).json["headline"] == "Undetermined, but is larger than its source"
+    assert "It is larger than its source." in judged(m).sentence
+
+
+# Undetermined
+
+
+def test_learner_that_does_not_beat_its_floor_leaves_it_undetermined() -> None:
+    levels = LEVELS | {"popularity": LEVELS["popularity"] | {"full": 0.3299}}
+    found = judged(measurements(levels))
+    assert found.status == "undetermined"
+    assert found.tone == "open"
+    assert any("does not beat its floor, popularity" in reason for reason in found.reasons)
+    assert found.sentence.startswith("Undetermined: ")
+    assert "What would settle it: a stronger learner" in found.sentence
+
+
+def test_neither_share_nor_difference_known_is_undetermined_and_says_how_many_units_settle_it() -> None:
+    levels = {"popularity": {"full": 0.28}, "ae": {"full": 0.33, "summary": 0.31, "random-users": 0.305}}
+    found = judged(measurements(levels, users=40, noise=0.2, results=noisy(levels)))
+    assert found.status == "undetermined"
+    assert found.low < 0.28 / 0.33
+    assert found.high > 1
+    assert any("reaches from what is useless (84.8\u202f%) to all of it" in reason for reason in found.reasons)
+    assert any("holds 0" in reason for reason in found.reasons)
+    assert any("test users instead of 40" in cure for cure in found.settled_by)
+    assert "Measured: 93.9" in found.sentence
+
+
+def noisy(levels: dict[str, dict[str, float]]) -> tuple[TrainedResult, ...]:
+    """Sets that differ much from user to user, but a learner that clearly beats its floor."""
+    found = list(measurements(levels, users=40, noise=0.2).results)
+    found = [r for r in found if (r.learner, r.set) != ("popularity", "full")]
+    full = next(r for r in found if (r.learner, r.set) == ("ae", "full"))
+    return (*found, result("popularity", "full", np.asarray(full.scores["test"]["ndcg@10"]) - 0.05))
+
+
+def test_unknown_share_with_a_known_difference_is_decided_by_the_difference() -> None:
+    n = 60
+    rng = np.random.default_rng(2)
+    wide = rng.normal(0, 2.0, n)
+    m = with_results(
+        measurements({"ae": {}}, users=n),
+        result("ae", "full", np.ones(n)),
+        result("ae", "summary", 0.8 + wide - wide.mean()),
+        result("ae", "random-users", 0.4 + wide - wide.mean()),
+    )
+    found = judged(m)
+    assert found.low < 0.5
+    assert found.high > 1
+    assert found.status == "ahead"
+
+
+def test_known_share_with_a_difference_that_holds_zero_is_not_undetermined() -> None:
+    found = judged(same_units(1.0, 0.8, 0.8, ahead=0.4))
+    assert found.low > 0.7
+    assert found.status == "cheap_would_do"
+
+
+def test_learner_that_scores_nothing_is_undetermined() -> None:
+    m = measurements()
+    results = [replace(r, scores={"test": {"ndcg@10": 0 * r.scores["test"]["ndcg@10"]}}) for r in m.results]
+    found = judged(replace(m, results=tuple(results)))
+    assert found.status == "undetermined"
+    assert "scores nothing on the full data" in found.sentence
+    assert build(replace(m, results=tuple(results)), JOB).verdict["value"] is None
+
+
+@pytest.mark.parametrize("missing", ["summary", "full"])
+def test_summary_without_results_on_both_sides_is_undetermined(missing: str) -> None:
+    m = measurements()
+    m = replace(m, results=tuple(r for r in m.results if r.set != missing))
+    found = judged(m)
+    assert found.status == "undetermined"
+    assert found.details["learner"] == ""
+    assert found.value is None
+    assert found.reasons == ("no learner was measured both on the full data and on the summary",)
+    assert build(m, JOB).json["verdict"]["status"] == "undetermined"
+
+
+def test_nothing_measured_at_all_is_undetermined_and_makes_a_report() -> None:
+    m = measurements(results=(), unfinished="the time for judging was over after 0 of 12 trainings.")
+    report = build(m, JOB)
+    assert report.verdict["status"] == "undetermined"
+    assert report.json["unfinished"].startswith("the time for judging")
+    assert "Judging ended early: the time for judging was over" in report.html
+    assert "Judging ended early" in report.markdown
+
+
+def test_bare_numbers_give_no_interval_and_no_verdict() -> None:
+    m = with_results(
+        measurements({"ae": {}}),
+        result("ae", "full", 0.9),
+        result("ae", "summary", 0.85),
+        result("ae", "random-users", 0.6),
+    )
+    found = judged(m)
+    assert found.status == "undetermined"
+    assert found.value == pytest.approx(0.85 / 0.9)
+    assert any("no interval" in reason for reason in found.reasons)
+
+
+# The learner
+
+
+def test_learner_is_the_one_optimised_for_else_the_best_on_validation() -> None:
+    def chosen(m: Measurements) -> str:
+        learner, _ = named(Comparison(m), "summary")
+        return learner.name if learner else ""
+
+    assert chosen(measurements()) == "ae"
+    m = measurements(origin=Origin("distill-cf"))
+    assert chosen(m) == "ease"
+    flipped = [replace(r, validation=0.9 if r.learner == "ae" else 0.1) for r in m.results]
+    assert chosen(replace(m, results=tuple(flipped))) == "ae", "test figures must not choose"
+
+
+def test_learner_is_never_a_floor() -> None:
+    m = measurements({"popularity": LEVELS["popularity"]}, origin=Origin())
+    assert named(Comparison(m), "summary")[0] is None
+
+
+def test_best_against_best_is_said_when_it_is_far_from_the_share_of_the_named_learner() -> None:
+    levels = LEVELS | {"ease": {"full": 0.40, "summary": 0.30, "random-users": 0.25, "head-users": 0.20}}
+    found = judged(measurements(levels))
+    best = found.details["best_against_best"]
+    assert (best["summary_learner"], best["full_learner"]) == ("ae", "ease")
+    assert best["value"] == pytest.approx(0.32 / 0.40)
+    assert best["low"] < best["value"] < best["high"]
+    assert "Best against best: the best learner on it (∞-AE) reaches 80.0" in found.sentence
+    assert "of the best on the full data (EASE)" in found.sentence
+
+
+def test_best_against_best_is_in_the_figures_but_not_in_the_sentence_when_it_is_near() -> None:
+    found = judged(measurements(with_level("ease", "full", 0.331)))
+    assert abs(found.details["best_against_best"]["value"] - found.value) < 0.02
+    assert "Best against best" not in found.sentence
+    assert "best against best: ∞-AE over EASE" in build(measurements(with_level("ease", "full", 0.331)), JOB).html
+
+
+def test_best_against_best_is_chosen_on_validation_never_on_test() -> None:
+    m = measurements()
+    results = [replace(r, validation=0.5 if r.learner == "ease" else 0.1) for r in m.results]
+    best = judged(replace(m, results=tuple(results))).details["best_against_best"]
+    assert (best["summary_learner"], best["full_learner"]) == ("ease", "ease")
+    silent = [replace(r, validation=None) for r in m.results]
+    assert judged(replace(m, results=tuple(silent))).details["best_against_best"] is None
+
+
+# Metrics of every shape
+
+
+def test_metric_where_lower_is_better_turns_the_ratio_round() -> None:
+    levels = {name: {"full": 1.0, "summary": 1.25, "random-users": 2.0, "head-users": 4.0} for name in ("ease", "ae")}
+    metrics = (Metric("ndcg@10", "error", unit="", scale=1.0, higher_is_better=False),)
+    found = judged(measurements(levels, metrics=metrics))
+    assert found.value == pytest.approx(0.8)
+    assert found.details["baseline"]["value"] == pytest.approx(0.5)
+    assert found.details["baseline"]["ahead"] == pytest.approx(0.3)
+    assert found.status == "ahead"
+
+
+def bits(level: float, seed: int) -> Ratio:
+    rng = np.random.default_rng(0)
+    size = rng.integers(100, 5000, 300).astype(float)
+    wobble = np.random.default_rng(seed).normal(0, 0.02, 300)
+    return Ratio(level * size * (1 + wobble), size)
+
+
+def test_bits_per_byte_is_a_sum_over_a_sum_and_lower_is_better() -> None:
+    m = replace(
+        measurements({"ae": {}}, users=300),
+        metrics=(Metric("ndcg@10", "bits per byte", unit="bits", scale=1.0, higher_is_better=False),),
+        learners=(Learner("unigram", "unigram", floor=True), Learner("ae", "n-gram")),
+    )
+    m = with_results(
+        m,
+        result("unigram", "full", bits(4.0, 1)),
+        result("ae", "full", bits(2.0, 2)),
+        result("ae", "summary", bits(2.2, 3)),
+        result("ae", "random-users", bits(2.5, 4)),
+    )
+    found = judged(m)
+    full, small = bits(2.0, 2), bits(2.2, 3)
+    expected = (full.numerator.sum() / full.denominator.sum()) / (small.numerator.sum() / small.denominator.sum())
+    assert found.value == pytest.approx(expected)
+    assert found.status == "ahead"
+    assert "of full-data bits per byte (n-gram)" in found.sentence
+
+
+def auc(level: float, seed: int) -> Pooled:
+    """Scores of 4000 units whose AUC is about `level`: (0.80, 1.19), (0.78, 1.09) standard deviations apart."""
+    rng = np.random.default_rng(5)
+    label = (rng.random(4000) < 0.3).astype(int)
+    shift = {0.80: 1.19, 0.78: 1.09, 0.5: 0.0}[level]
+    shared = rng.normal(0, 1, 4000)
+    own = np.random.default_rng(seed).normal(0, 0.1, 4000)
+    return Pooled("auc", {"label": label, "score": shift * label + shared + own})
+
+
+def test_pooled_primary_metric_gives_a_real_verdict() -> None:
+    m = with_results(
+        replace(measurements({"ae": {}}, users=4000), metrics=(Metric("ndcg@10", "AUC"),)),
+        result("popularity", "full", auc(0.5, 1)),
+        result("ae", "full", auc(0.80, 2)),
+        result("ae", "summary", auc(0.80, 3)),
+        result("ae", "random-users", auc(0.78, 4)),
+    )
+    found = judged(m)
+    assert found.status == "ahead"
+    assert found.value == pytest.approx(1.0, abs=0.005)
+    assert found.low < found.value < found.high
+    assert found.details["baseline"]["value"] == pytest.approx(0.78 / 0.80, abs=0.006)
+    assert 0 < found.details["baseline"]["ahead_low"] < found.details["baseline"]["ahead"] < 0.04
+
+
+# Several test sets, seeds, draws, summaries
+
+
+def test_second_test_set_has_units_of_its_own_and_the_first_one_decides() -> None:
+    m = measurements()
+    tests = (*m.tests, TestSet("far", "users of another year", "users", 70))
+    results = tuple(
+        replace(r, scores={**r.scores, "far": {"ndcg@10": per_user(LEVELS[r.learner][r.set] / 2, 70)}})
+        for r in m.results
+    )
+    both = replace(m, tests=tests, results=results)
+    assert judged(both).to_json() == judged(m).to_json()
+    c = Comparison(both)
+    assert c.mean("ae", "summary", test="far").value == pytest.approx(0.16)
+    assert c.mean("ae", "summary", test="far").n == 70
+    rows = next(t for t in build(both, JOB).json["tables"] if t["name"] == "metrics")["rows"]
+    far = next(
+        r for r in rows if r["test"] == "users of another year" and r["learner"] == "∞-AE" and r["set"] == "full data"
+    )
+    assert far["value"] == pytest.approx(16.5)
+    assert far["n"] == 70
+
+
+def seeded(order: Any = None) -> Measurements:
+    """Two learner seeds that shift every set alike, and three draws of random users."""
+    m = measurements({"ae": {}})
+    results = [
+        result("ae", name, per_user(level + shift, 2000), draw=draw, seed=seed)
+        for name, levels in (("full", [0.33]), ("summary", [0.31]), ("random-users", [0.25, 0.27, 0.29]))
+        for draw, level in enumerate(levels)
+        for seed, shift in ((4, -0.02), (8, 0.02))
+    ]
+    if order is not None:
+        results = [results[i] for i in order.permutation(len(results))]
+    return replace(m, results=tuple(results))
+
+
+def test_two_learner_seeds_are_paired_between_the_full_data_and_the_summary() -> None:
+    c = Comparison(seeded())
+    apart = c.ahead("ae", "full", "summary").estimate
+    assert c.mean("ae", "summary").estimate.width > 0.03
+    assert apart.width < 0.01, "the seeds shift both alike, so the difference does not move"
+    assert apart.value == pytest.approx(0.02)
+    assert (c.mean("ae", "random-users").draws, c.mean("ae", "random-users").seeds) == (3, 2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_order_in_which_results_come_changes_no_interval(seed: int) -> None:
+    first, second = seeded(), seeded(np.random.default_rng(seed))
+    assert [(r.set, r.draw, r.seed) for r in first.results] != [(r.set, r.draw, r.seed) for r in second.results]
+    assert judged(first).to_json() == judged(second).to_json()
+    assert build(first, JOB).json["tables"] == build(second, JOB).json["tables"]
+
+
+def test_results_that_are_missing_leave_a_verdict_from_the_rest() -> None:
+    m = seeded()
+    found = judged(replace(m, results=tuple(r for r in m.results if (r.set, r.draw, r.seed) != ("random-users", 2, 8))))
+    assert found.status == "ahead"
+    assert found.details["baseline"]["draws"] == 3
+
+
+def test_every_summary_of_several_has_its_own_verdict() -> None:
+    m = measurements()
+    second = TrainingSet("second", "another summary", "summary", 40, 1_500, 8_500)
+    more = [result("ae", "second", per_user(0.20, 2000)), result("ease", "second", per_user(0.19, 2000))]
+    m = replace(m, sets=(*m.sets, second), results=(*m.results, *more), origins={"summary": ORIGIN, "second": ORIGIN})
+    report = build(m, JOB)
+    assert [one["verdict"]["status"] for one in report.json["summaries"]] == ["ahead", "cheap_is_better"]
+    assert report.verdict == report.json["summaries"][0]["verdict"]
+    table = next(t for t in report.json["tables"] if t["name"] == "summaries")
+    assert [row["summary"] for row in table["rows"]] == ["this summary", "another summary"]
+    assert table["rows"][1]["kept"] == pytest.approx(100 * 0.20 / 0.33)
+    assert table["rows"][1]["ahead_high"] < 0
+
+
+def test_verdict_as_json_holds_only_plain_finite_values() -> None:
+    fields = build(measurements(), JOB).verdict
+    assert fields["unit"] == "ratio"
+    assert fields["n"] == 2000
+    assert isinstance(fields["baseline"], dict)
+    numbers = [value for value in fields.values() if isinstance(value, float)]
+    assert numbers
+    assert all(math.isfinite(value) for value in numbers)
+
+
+def test_no_sentence_says_rows_where_the_kind_has_its_own_word() -> None:
+    m = measurements(unit="image", units="images", event="pixels", tests=(TestSet("test", "test", "images", 2000),))
+    report = build(m, JOB)
+    said = [report.verdict["sentence"], report.json["headline"], *report.json["warnings"]]
+    said += [column["label"] for table in report.json["tables"] for column in table["columns"]]
+    said += [table["note"] + table["caption"] for table in report.json["tables"]]
+    assert not [text for text in said if "rows" in text.lower()]
+    assert "of the images" in report.verdict["sentence"]
