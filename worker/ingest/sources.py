@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from worker.contract.errors import JobError
 from worker.ingest.limits import Meter, too_large
 from worker.ingest.unsafe import refuse_unsafe_members
-from worker.contract.errors import JobError
 
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _ARCHIVES = (GZIP, ZIP, b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from worker.ingest.limits import Meter, too_large
 from worker.contract.errors import JobError
+from worker.ingest.limits import Meter, too_large
 
 PAGE_BYTES = 32_000_000  # writers aim at 1 MB; the decoder holds a page whole
 _HEADER_BYTES = 65_536

@@ -16,9 +16,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from worker.contract.errors import JobError
 from worker.ingest.limits import Meter
 from worker.ingest.sources import Source
-from worker.contract.errors import JobError
 
 BLOCK_BYTES = 4 << 20  # Arrow parses blocks of this size, and a row must fit into one
 SEPARATOR = b"\x1f"  # ASCII's own unit separator stands in for "::" and blanks, which Arrow cannot split on

@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
-from worker.ingest.limits import Meter, too_large
-from worker.ingest.readers.npz import open_array
-from worker.ingest.sources import DAMAGE, Source
-from worker.kinds.bandit.upload.features import Arrow
 from worker.contract.errors import JobError
+from worker.ingest.formats.npz import open_array
+from worker.ingest.limits import Meter, too_large
+from worker.ingest.sources import DAMAGE, Source
 
+Arrow = Any  # a pyarrow array: pyarrow ships no types
 _CHUNK = 1 << 20
 
 
