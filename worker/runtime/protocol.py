@@ -1,7 +1,7 @@
 """What parent and child say to each other: one brief down, then one JSON object a line up.
 
-Messages of the child, by `t`: `ready` {offer}, `device` {device}, `progress` {phase, step, total, fraction, eta_s, metrics},
-`log` {text}, `warning` {text}, `checkpoint` {step, path}, `done` {manifest, verdict, version, environment, cost},
+Messages of the child, by `t`: `ready` {offer}, `device` {device}, `progress` {phase, step, total, fraction, eta_s,
+metrics}, `log` {text}, `warning` {text}, `checkpoint` {step, path}, `done` {manifest, verdict, version, environment, cost},
 `error` {code, detail, hint, pointer, cost}, `stopped` {cost}.
 """
 
