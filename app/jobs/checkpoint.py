@@ -1,16 +1,17 @@
-"""Keep a running job's last two resume points in the store, fenced like every other write of its owner."""
+"""A running job's last two resume points and its durable files in the store, fenced like all writes of its owner."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, insert, select
+from sqlalchemy import Connection, delete, exists, insert, literal, select
 
-from app.jobs.states import JobRow, append_event
+from app.jobs.states import OWNED, JobRow, append_event
 from app.store.blobs import Blobs, StoredBlob, record
-from app.store.tables import artifact, blob
+from app.store.tables import artifact, blob, job
 
 MEDIA_TYPE = "application/x-safetensors"
+KEPT = "keep/"
 
 
 def save_checkpoint(conn: Connection, row: JobRow, stored: StoredBlob, step: int) -> bool:
@@ -21,6 +22,15 @@ def save_checkpoint(conn: Connection, row: JobRow, stored: StoredBlob, step: int
     ):
         return False
     record(conn, row["tenant_id"], row["id"], f"checkpoint/{step:012d}", stored, MEDIA_TYPE)
+    return True
+
+
+def save_kept(conn: Connection, row: JobRow, stored: StoredBlob, path: str) -> bool:
+    """Make a durable blob one of the job's append-only files; False when the fence is lost."""
+    owner = select(job.c.id).where(job.c.id == row["id"], job.c.fence == row["fence"], job.c.state.in_(OWNED))
+    if conn.scalar(owner.with_for_update(key_share=True)) is None:
+        return False
+    record(conn, row["tenant_id"], row["id"], f"{KEPT}{path}", stored, MEDIA_TYPE)
     return True
 
 
@@ -40,8 +50,13 @@ def drop_old_checkpoints(conn: Connection, job_id: str, *, keep: int = 2) -> lis
     )
 
 
-def adopt_checkpoint(conn: Connection, tenant_id: str, job_id: str, point: dict[str, Any]) -> None:
-    """Let a retried job refer to the resume point of the job before it."""
+def adopt_checkpoint(conn: Connection, tenant_id: str, job_id: str, point: dict[str, Any], before: str) -> None:
+    """Let a retried job refer to the resume point, and to the durable files, of the job before it."""
+    columns = ("path", "tenant_id", "sha256", "size", "media_type")
+    kept = select(literal(job_id), *(artifact.c[name] for name in columns)).where(
+        artifact.c.owner == before, artifact.c.path.startswith(KEPT)
+    )
+    conn.execute(insert(artifact).from_select(("owner", *columns), kept))
     conn.execute(
         insert(artifact).values(
             owner=job_id,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from app.jobs.finish import AttemptEnd
 from app.jobs.states import JobRow, transition
@@ -28,6 +28,7 @@ MEDIA_TYPES = {
     "parquet": "application/vnd.apache.parquet",
 }
 Files = Mapping[str, StoredBlob]
+FIGURE_FILES = 50  # jobs whose figures are kept for each content of a tenant
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,15 @@ class Outcome:
     """What an attempt made, its files already durable in the blob store.
 
     `summary`: files of the summary by path; `dataset`: canonical files of its export; `report`: files of the report;
-    `canonical`: canonical files of an ingested version. `manifest`, `verdict`, `version`: JSON to go with them.
+    `canonical`: canonical files of an ingested version; `figures`: what later jobs on the same content may use.
+    `manifest`, `verdict`, `version`: JSON to go with them.
     """
 
     summary: Files = field(default_factory=dict[str, StoredBlob])
     dataset: Files = field(default_factory=dict[str, StoredBlob])
     report: Files = field(default_factory=dict[str, StoredBlob])
     canonical: Files = field(default_factory=dict[str, StoredBlob])
+    figures: Files = field(default_factory=dict[str, StoredBlob])
     manifest: dict[str, Any] = field(default_factory=dict[str, Any])
     verdict: dict[str, Any] = field(default_factory=dict[str, Any])
     version: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -84,6 +87,8 @@ def commit_result(conn: Connection, row: JobRow, outcome: Outcome, end: AttemptE
         _store_summary(conn, row, outcome, result)
     if outcome.report:
         _store_report(conn, row, outcome, result)
+    for stored in outcome.figures.values():
+        _store_figures(conn, row, stored)
     conn.execute(delete(artifact).where(artifact.c.owner == row["id"]))  # its checkpoints have done their work
     conn.execute(
         update(job_attempt)
@@ -187,6 +192,25 @@ def _store_report(conn: Connection, row: JobRow, outcome: Outcome, result: dict[
         )
     )
     _record_all(conn, row["tenant_id"], result["report"], "", outcome.report)
+
+
+def figures_of(content_sha256: str) -> str:
+    """The owner of figures that were computed on a dataset's content."""
+    return f"figures:{content_sha256}"
+
+
+def _store_figures(conn: Connection, row: JobRow, stored: StoredBlob) -> None:
+    """Let later jobs of the tenant on this content use the figures; only those of the newest jobs are kept."""
+    content = conn.scalar(
+        select(dataset_version.c.content_sha256).where(
+            dataset_version.c.dataset_id == row["dataset_id"], dataset_version.c.number == row["dataset_version"]
+        )
+    )
+    owner = figures_of(str(content))
+    record(conn, row["tenant_id"], owner, f"{row['id']}.safetensors", stored, "application/x-safetensors")
+    mine = (artifact.c.owner == owner) & (artifact.c.tenant_id == row["tenant_id"])
+    old = select(artifact.c.path).where(mine).order_by(artifact.c.created_at.desc()).offset(FIGURE_FILES)
+    conn.execute(delete(artifact).where(mine, artifact.c.path.in_(old)))
 
 
 def _record_all(conn: Connection, tenant_id: str, owner: str, prefix: str, files: Files) -> None:

@@ -211,7 +211,7 @@ def _queue(conn: Connection, row: dict[str, Any], webhooks: tuple[str, ...] = ()
     name_endpoints(conn, row["tenant_id"], row["id"], webhooks)
     append_event(conn, row["id"], "created", {"method": row["method"], "retry_of": row["retry_of"]})
     if row["checkpoint"] is not None:
-        adopt_checkpoint(conn, row["tenant_id"], row["id"], row["checkpoint"])
+        adopt_checkpoint(conn, row["tenant_id"], row["id"], row["checkpoint"], str(row["retry_of"]))
     notify(conn, "job_queued", row["id"])
     return dict(conn.execute(select(job).where(job.c.id == row["id"])).mappings().one())
 

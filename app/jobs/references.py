@@ -28,6 +28,11 @@ class Reference:
 Inputs = Mapping[str, Reference | list[Reference]]
 
 
+def references_of(inputs: Mapping[str, str | list[str]]) -> dict[str, list[str]]:
+    """A job's further inputs, every one as a list: most have a single reference."""
+    return {name: [given] if isinstance(given, str) else list(given) for name, given in inputs.items()}
+
+
 def resolve_dataset(conn: Connection, tenant_id: str, text: str, pointer: str = "/dataset") -> Reference:
     """A ready dataset version of this tenant."""
     dataset_id, _, number = text.partition("@")

@@ -24,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 
+from app.jobs.commit import figures_of
 from app.jobs.states import TERMINAL
 from app.settings import Settings
 from app.store.staging import forget
@@ -82,7 +83,22 @@ def _drop_dataset_files(conn: Connection, keep_s: float) -> int:
         .where(*over, exists().where(artifact.c.owner == version))
     )
     owners = list(conn.scalars(union_all(uploaded, versions).limit(_BATCH)))
-    return _drop(conn, artifact.c.owner.in_(owners))
+    return _drop(conn, artifact.c.owner.in_(owners)) + _drop_figures(conn)
+
+
+def _drop_figures(conn: Connection) -> int:
+    """Figures computed on content that no dataset of the tenant has any more."""
+    held = (
+        exists()
+        .where(
+            dataset_version.c.tenant_id == artifact.c.tenant_id,
+            artifact.c.owner == literal(figures_of("")).concat(dataset_version.c.content_sha256),
+            dataset.c.id == dataset_version.c.dataset_id,
+            dataset.c.deleted_at.is_(None),
+        )
+        .correlate(artifact)
+    )
+    return _drop(conn, artifact.c.owner.startswith(figures_of("")) & ~held)
 
 
 def _drop_summary_files(conn: Connection, keep_s: float) -> int:

@@ -23,7 +23,7 @@ from tests.faults.misbehaving import Misbehaving, misbehaving
 from tests.integration.jobs.conftest import engine, queue_job
 from tests.planted import planted_csv
 from tests.service import Service
-from worker.runtime.brief import prepare
+from worker.runtime.prepare import prepare
 
 __all__ = ["engine"]
 

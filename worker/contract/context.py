@@ -4,8 +4,8 @@
 temporary folder. The child process of a job uses a subclass that talks to its supervisor
 (`worker.runtime.child_context`).
 
-Work that consists of parts (a search, a teacher and its student, an ensemble, a learner trained on many sets) gives each
-a context of its own:
+Work that consists of parts (a search, a teacher and its student, an ensemble, a learner trained on many sets) gives
+each a context of its own:
 
     for number, seed in enumerate(seeds):
         with ctx.part(f"student {seed}", number, len(seeds)) as part:
@@ -57,8 +57,9 @@ class Context:
 
     `seed`: int64, the job's seed. `device`: a torch device string. `deadline`: `time.monotonic()` seconds at which
     the time limit of the present stage ends, or None. `degrade`: 1 after an attempt ran out of memory; halve batches
-    then. `inputs`: what the method declared as such, by name; a list where it declared many. `credentials`: by name,
-    only for methods that declare `needs=("llm",)`. `content`: hash of the dataset's content, "" where unknown.
+    then. `inputs`: what the method declared as such, by name; a list where it declared many. `evaluate`: for a method
+    that judges, the kind's `evaluate` model. `credentials`: by name, only for methods that declare `needs=("llm",)`.
+    `content`: hash of the dataset's content, "" where unknown.
     """
 
     seed: int = 0
@@ -66,6 +67,7 @@ class Context:
     deadline: float | None = None
     degrade: int = 0
     inputs: dict[str, Any] = field(default_factory=dict[str, Any])
+    evaluate: Any = None
     credentials: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     content: str = ""
     warnings: list[str] = field(default_factory=list[str])
@@ -181,7 +183,12 @@ class Context:
 
     def recall(self, key: str) -> Figures | None:
         """What an earlier job of this tenant remembered under a key; whoever makes keys puts all that matters in."""
-        return self._root._figures.get(key)
+        root = self._root
+        return root._figures.get(key) or root.earlier_figures().get(key)
+
+    def earlier_figures(self) -> Mapping[str, Figures]:
+        """What earlier jobs remembered; nothing in a notebook."""
+        return {}
 
     def remember(self, key: str, arrays: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         """Let later jobs recall these arrays and this JSON-able state, once this job has succeeded."""
@@ -198,7 +205,8 @@ class _Part(Context):
     def __init__(self, root: Context, path: str, label: str, span: tuple[float, float], seed: int) -> None:
         super().__init__(
             seed=seed, device=root.device, deadline=root.deadline, degrade=root.degrade, inputs=root.inputs,
-            credentials=root.credentials, content=root.content, warnings=root.warnings, _span=span, _path=path,
+            evaluate=root.evaluate, credentials=root.credentials, content=root.content, warnings=root.warnings,
+            _span=span, _path=path,
         )  # fmt: skip
         self._whole = root
         self._label = label

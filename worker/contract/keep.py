@@ -37,11 +37,11 @@ class Keep:
 
     def files(self) -> list[Path]:
         """The file of every entry, in order."""
-        return sorted(path for path in self._folder.iterdir() if path.suffix != ".partial")
+        return sorted(path for path in self._folder.iterdir() if path.is_file() and path.suffix != ".partial")
 
     def append(self, arrays: Mapping[str, Any]) -> None:
         """Add an entry of named arrays or tensors, any shapes and dtypes; it is on the disk when this returns."""
-        contiguous = {name: np.ascontiguousarray(to_numpy(value)) for name, value in arrays.items()}
+        contiguous = {name: np.asarray(to_numpy(value), order="C") for name, value in arrays.items()}
         self._add(_ARRAYS, lambda partial: save_file(contiguous, partial))
 
     def append_file(self, source: Path) -> None:

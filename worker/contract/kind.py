@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -49,7 +49,7 @@ class Judging:
 
     params: Callable[[], type[BaseModel]] = lambda: NoParams
     inputs: tuple[Input, ...] = ()
-    cost: Cost = Cost()
+    cost: Cost = field(default_factory=Cost)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Kind(Generic[Data]):
     describe: Callable[[Path], dict[str, Any]]
     products: tuple[type[Product], ...] = ()
     adopt: Callable[[Data, Data], Product] | None = None
-    judging: Judging = Judging()
+    judging: Judging = field(default_factory=Judging)
 
     def product(self, type_name: str) -> type[Product]:
         """The product that manifests call so; KeyError when there is none."""

@@ -2,14 +2,15 @@
 
 A learner is a function with a decorator. It takes what it is trained on and returns a `Trainable`: everything that
 trainings at different settings share, such as a Gram matrix. The settings it lists are tried on validation data for
-every training set anew, and all of them the same for every set, so that rankings of settings can be compared.
+every training set anew, the same for every set, so that rankings of settings can be compared. A learner may go on
+beyond the last of them, since one that is cut off at the end of its grid is under-tuned.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,13 +34,17 @@ Prepare = Callable[[Any, Any, Context], Trainable]
 """`(training set, the kind's evaluate params, ctx) -> Trainable`; random numbers come from `ctx.seed`."""
 
 
+Further = Callable[[Sequence[tuple[Settings, float]]], Settings | None]
+"""From what was tried, with its validation metric (more is better), the next settings; None when that will do."""
+
+
 @dataclass(frozen=True)
 class Learner:
     """A learner as the evidence knows it.
 
     `floor`: it is a trivial model that others must beat. `seeds`: how many trainings its figures average; 1 for closed
-    forms. `settings`: the configurations that tuning tries, in order; one empty one where there is nothing to tune.
-    `version`: raised when it would learn something else from the same data.
+    forms. `settings`: the configurations that tuning tries, in order; one empty one where there is nothing to tune;
+    `further`: what it tries after them. `version`: raised when it would learn something else from the same data.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Learner:
     version: int = 1
     seeds: int = 1
     settings: tuple[Settings, ...] = ({},)
+    further: Further | None = None
     prepare: Prepare | None = None
 
 
@@ -66,11 +72,14 @@ def learner(
     version: int = 1,
     seeds: int = 1,
     settings: Iterable[Settings] = ({},),
+    further: Further | None = None,
 ) -> Callable[[Prepare], Prepare]:
     """Register a function as a learner of a kind; the fields are those of `Learner`."""
 
     def register(prepare: Prepare) -> Prepare:
-        _LEARNERS[kind, name] = Learner(name, label, kind, floor, note, version, seeds, tuple(settings), prepare)
+        _LEARNERS[kind, name] = Learner(
+            name, label, kind, floor, note, version, seeds, tuple(settings), further, prepare
+        )
         return prepare
 
     return register

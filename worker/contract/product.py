@@ -39,7 +39,8 @@ class Origin:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """Back from its JSON."""
-        return cls(**{**stored, "curve": tuple(stored["curve"])})
+        fields: dict[str, Any] = {**stored, "curve": tuple(stored["curve"])}
+        return cls(**fields)
 
 
 class Product(ABC):

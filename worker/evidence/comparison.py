@@ -1,81 +1,81 @@
-"""Every learner on every set, as estimates with paired intervals: what tables and verdict are read from."""
+"""Every learner on every set, as quantities with paired resamples: what tables and verdict are read from."""
 
 from __future__ import annotations
 
-import numpy as np
+from worker.evidence.measurements import Measurements, Scores, TrainedResult
+from worker.evidence.statistics import Resampled, average, resample, value_of
 
-from worker.evidence.measurements import Measurements
-from worker.evidence.statistics import Bootstrap, Estimate
-
-Key = tuple[str, str, str]
+Cell = tuple[str, str, str, str]
 
 
 class Comparison:
-    """The measurements after one bootstrap over all learners, sets and metrics together.
+    """The measurements after one bootstrap per test set, over all learners, sets and metrics together.
 
-    Values are on the scale in which they were measured (0..1 for most metrics), not the one shown.
+    Values are on the scale in which they were measured (0..1 for most metrics), not the one shown. Where nothing was
+    measured, the answer is None.
     """
 
     def __init__(self, measurements: Measurements) -> None:
         self.measurements = measurements
-        self._bootstrap = Bootstrap(resamples=measurements.bootstrap, seed=measurements.seed)
-        columns: dict[Key, list[np.ndarray]] = {}
-        for result in sorted(measurements.results, key=lambda r: r.seed):
-            for metric, values in result.per_unit.items():
-                columns.setdefault((metric, result.learner, result.set), []).append(values)
-        for key, values in columns.items():
-            self._bootstrap.add(key, values)
-        self._bootstrap.run()
+        self._cells: dict[Cell, Resampled] = {}
+        for test in measurements.tests:
+            self._resample(test.name, test.n)
 
-    def has(self, learner: str, set_name: str, metric: str = "") -> bool:
-        """Whether the learner was measured on the set (with per-unit values)."""
-        return self._key(learner, set_name, metric) in self._bootstrap
+    def _resample(self, test: str, n: int) -> None:
+        m = self.measurements
+        cells: dict[Cell, list[tuple[TrainedResult, Scores]]] = {}
+        for learner in m.learners:
+            for one in m.sets:
+                for result in m.of(learner.name, one.name):
+                    for metric, scores in result.scores.get(test, {}).items():
+                        cells.setdefault((test, metric, learner.name, one.name), []).append((result, scores))
+        columns = [scores for cell in cells.values() for _, scores in cell]
+        values = [value_of(scores) for scores in columns]
+        resampled = resample(columns, resamples=m.bootstrap, seed=m.seed)
+        start = 0
+        for key, cell in cells.items():
+            part = slice(start, start + len(cell))
+            start += len(cell)
+            runs = [(result.draw, result.seed) for result, _ in cell]
+            self._cells[key] = average(values[part], resampled[:, part], runs, name=key[3], n=n, seed=m.seed)
 
-    def mean(self, learner: str, set_name: str, metric: str = "") -> Estimate | None:
-        """The metric of a learner trained on a set, averaged over seeds and test units."""
-        key = self._key(learner, set_name, metric)
-        return self._bootstrap.mean(key) if key in self._bootstrap else None
+    def mean(self, learner: str, set_name: str, metric: str = "", test: str = "") -> Resampled | None:
+        """The metric of a learner trained on a set, averaged over draws and seeds; the primary one unless said."""
+        m = self.measurements
+        return self._cells.get((test or m.test.name, metric or m.primary, learner, set_name))
 
-    def fidelity(self, learner: str, set_name: str, metric: str = "") -> Estimate | None:
-        """What the set keeps of the full data: metric on the set / metric on full, paired.
+    def share(self, learner: str, set_name: str, metric: str = "", test: str = "") -> Resampled | None:
+        """What the set keeps of the full data: the metric on the set / the same on the full data, paired.
 
         For metrics where lower is better the ratio is turned round, so that more is always better.
         """
-        key, base = self._key(learner, set_name, metric), self._key(learner, self._full, metric)
-        if key not in self._bootstrap or base not in self._bootstrap:
-            return None
-        return self._bootstrap.ratio(key, base) if self._higher(metric) else self._bootstrap.ratio(base, key)
+        full = self.measurements.full.name
+        mean, base = self.mean(learner, set_name, metric, test), self.mean(learner, full, metric, test)
+        return None if mean is None or base is None else self.ratio(mean, base, metric)
 
-    def advantage(self, learner: str, set_name: str, metric: str = "") -> Estimate | None:
-        """The summary's metric minus another set's, same learner, paired; above 0 where the summary is better."""
-        key = self._key(learner, self.measurements.summary.name, metric)
-        other = self._key(learner, set_name, metric)
-        if key not in self._bootstrap or other not in self._bootstrap:
-            return None
-        first, second = (key, other) if self._higher(metric) else (other, key)
-        return self._bootstrap.difference(first, second)
+    def ahead(self, learner: str, set_name: str, other: str, metric: str = "", test: str = "") -> Resampled | None:
+        """How far a set leads another in the metric, same learner, paired; above 0 where the first is better."""
+        first, second = self.mean(learner, set_name, metric, test), self.mean(learner, other, metric, test)
+        return None if first is None or second is None else self.difference(first, second, metric)
 
-    def fidelity_difference(self, learner: str, set_name: str) -> Estimate:
-        """The summary's fidelity minus another set's, paired; both must have been measured."""
-        summary, full = self._key(learner, self.measurements.summary.name, ""), self._key(learner, self._full, "")
-        return self._bootstrap.gap(summary, self._key(learner, set_name, ""), full, inverse=not self._higher(""))
+    def ahead_in_share(self, learner: str, set_name: str, other: str) -> Resampled | None:
+        """How far a set leads another in shares of the full data, same learner, paired."""
+        first, second = self.share(learner, set_name), self.share(learner, other)
+        return None if first is None or second is None else first - second
 
-    def lead(self, learner: str, over: str, *, trained_on: str = "", over_on: str = "") -> Estimate | None:
+    def lead(self, learner: str, over: str, *, trained_on: str = "", over_on: str = "") -> Resampled | None:
         """How far a learner leads another, paired; both on the full data unless said. Above 0: the first is better."""
-        first = self._key(learner, trained_on or self._full, "")
-        second = self._key(over, over_on or self._full, "")
-        if first not in self._bootstrap or second not in self._bootstrap:
-            return None
-        if not self._higher(""):
-            first, second = second, first
-        return self._bootstrap.difference(first, second)
+        full = self.measurements.full.name
+        first, second = self.mean(learner, trained_on or full), self.mean(over, over_on or full)
+        return None if first is None or second is None else self.difference(first, second)
 
-    @property
-    def _full(self) -> str:
-        return self.measurements.full.name
+    def ratio(self, first: Resampled, second: Resampled, metric: str = "") -> Resampled:
+        """First over second; the other way round where lower is better."""
+        return first / second if self._higher(metric) else second / first
 
-    def _key(self, learner: str, set_name: str, metric: str) -> Key:
-        return (metric or self.measurements.primary, learner, set_name)
+    def difference(self, first: Resampled, second: Resampled, metric: str = "") -> Resampled:
+        """First minus second; the other way round where lower is better."""
+        return first - second if self._higher(metric) else second - first
 
     def _higher(self, metric: str) -> bool:
         name = metric or self.measurements.primary

@@ -2,160 +2,177 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from worker.evidence import figures, tables, wording
+from worker.evidence import costs, figures, tables, wording
+from worker.evidence.archive import NAME, archive
 from worker.evidence.comparison import Comparison
-from worker.evidence.findings import Findings, KeyFigure, Tone
-from worker.evidence.measurements import DistilCost, Measurements
+from worker.evidence.findings import Findings, KeyFigure
+from worker.evidence.measurements import Measurements
+from worker.evidence.ordering import NEEDED, Ordering
+from worker.evidence.searches import tuning
+from worker.evidence.summary_verdict import Judged, judge
 from worker.evidence.table import Table
-from worker.evidence.verdict import Verdict, decide
-
-_STATUS = {
-    "keeps": "Ahead of the cheap baselines",
-    "cheap_would_do": "A cheap baseline would do",
-    "undetermined": "Undetermined",
-}
-_TONES: dict[str, Tone] = {"keeps": "good", "cheap_would_do": "even", "undetermined": "open"}
+from worker.evidence.verdict import Verdict
 
 
 def conclude(measurements: Measurements, job: Mapping[str, Any]) -> Findings:
     """Judge the measurements; `job` as in `worker.evidence.report.build`."""
     m = measurements
     comparison = Comparison(m)
-    verdict = decide(comparison, str(job.get("method", "")))
-    distilling = _distilling(m, job)
-    built = tables.all_tables(comparison, distilling)
-    spent = cost(m, distilling, built)
+    judged = [judge(comparison, summary) for summary in m.summaries]
+    known, verdict = judged[0]
+    cost = costs.cost_table(m, costs.making(m, job))
+    spent = costs.cost_json(cost, costs.making(m, job))
     return Findings(
         kind=m.kind,
         unit=m.unit,
         units=m.units,
-        test_units=m.test_units,
-        n_test=m.n_test,
-        verdict=verdict.to_json(),
-        status=_status(verdict),
-        headline=_headline(verdict),
-        tone=_TONES[verdict.status],
-        because=_because(m, verdict),
-        key_figures=tuple(_key_figures(m, verdict, spent)),
-        tables=built,
-        plots=figures.all_figures(comparison, verdict.learner),
-        warnings=(*m.warnings, *warnings(comparison, verdict)),
+        test_units=m.test.units,
+        n_test=m.test.n,
+        verdict=verdict,
+        headline=_headline(known, verdict),
+        because=_because(m, known),
+        key_figures=tuple(_key_figures(known, spent)),
+        tables=_tables(comparison, judged, cost, job),
+        plots=figures.all_figures(comparison, known),
+        pictures=m.pictures,
+        warnings=(*m.warnings, *warnings(comparison, known)),
         protocol=m.protocol,
         lead="fidelity",
         metric=vars(m.metric) | {},
+        unfinished=m.unfinished,
         cost=spent,
+        files={NAME: archive(m)},
+        more={
+            "tests": [{"name": t.name, "label": t.label, "units": t.units, "n": t.n} for t in m.tests],
+            "bootstrap": {"resamples": m.bootstrap, "seed": m.seed},
+            "origin": {"method": m.origin.method, "reason": m.origin.reason, "optimised_for": m.origin.optimised_for},
+            "summaries": [
+                {"name": one.summary.name, "label": one.summary.label, "verdict": said.to_json()}
+                for one, said in judged
+            ],
+            "reused_from": costs.reused_from(m),
+        },
     )
 
 
-def warnings(c: Comparison, verdict: Verdict) -> list[str]:
-    """What every kind warns of: a summary larger than its source, or one that a floor on the full data beats."""
+def _tables(
+    c: Comparison, judged: list[tuple[Judged, Verdict]], cost: Table, job: Mapping[str, Any]
+) -> tuple[Table, ...]:
+    """Every table that has rows: fidelity first, then sizes, cost, the matrix, all metrics, the kind's own."""
     m = c.measurements
-    said = []
-    if m.summary.bytes > m.full.bytes:
-        said.append(
-            f"The summary is larger than its source: {wording.size(m.summary.bytes)} against "
-            f"{wording.size(m.full.bytes)}. It saves rows, not bytes."
-        )
-    for floor in (learner for learner in m.learners if learner.floor):
-        if verdict.learner and floor.name != verdict.learner:
-            lead = c.lead(verdict.learner, floor.name, trained_on=m.summary.name)
-            if lead is not None and not lead.value > 0:
-                said.append(
-                    f"{verdict.learner_label} trained on the summary does not beat {floor.label}, which needs only "
-                    "counts of the full data."
-                )
-    return said + _per_byte(c, verdict)
+    built = [
+        tables.fidelity(c), tables.summaries(c, judged), tables.sizes(m, job.get("uploaded_bytes")), cost,
+        tables.cross_learner(c), tables.metrics(c), *m.tables, tables.privacy(m), tuning(m),
+    ]  # fmt: skip
+    return tuple(table for table in built if table.rows)
 
 
-def _per_byte(c: Comparison, verdict: Verdict) -> list[str]:
-    """Where a cheap baseline that fills the same bytes keeps as much, rows flatter the summary."""
+def warnings(c: Comparison, known: Judged) -> list[str]:
+    """What every kind warns of: a summary that saves no bytes, or that a floor on the full data beats."""
     m = c.measurements
-    said = []
-    for one in (s for s in m.sets if s.role == "baseline" and s.equal == "bytes"):
-        kept = c.fidelity(verdict.learner, one.name) if verdict.learner else None
-        if kept is not None and verdict.low is not None and kept.high >= verdict.low:
+    said = _saves_nothing(m)
+    learner = known.learner
+    for floor in (one for one in m.learners if one.floor and learner is not None):
+        lead = c.lead(learner.name, floor.name, trained_on=m.summary.name) if learner else None
+        if learner is not None and lead is not None and not lead.value > 0:
             said.append(
-                f"Byte for byte a cheap pick does as well: {wording.number(one.rows)} {one.label} "
-                f"({wording.size(one.bytes)}) keep {wording.percent(kept)}."
+                f"{learner.label} trained on the summary does not beat {floor.label}, which needs only counts of the "
+                "full data."
             )
     return said
 
 
-def cost(m: Measurements, distilling: DistilCost, built: tuple[Table, ...]) -> dict[str, Any]:
-    """The cost of making the summary and of training, per learner, every number with its unit."""
-    rows = next((table.rows for table in built if table.name == "cost"), ())
-    return {
-        "distilling": {
-            "seconds": {"value": distilling.seconds, "unit": "s", "n": 1},
-            "peak_memory": {"value": distilling.peak_mb, "unit": "MB", "n": 1},
-        },
-        "learners": [
-            {
-                "learner": row["learner"],
-                "train_full": {"value": row["fit_full"], "unit": "s"},
-                "train_summary": {"value": row["fit_summary"], "unit": "s"},
-                "break_even": {"value": row["break_even"], "unit": "trainings", "said": row["pays"]},
-                "n": row["n"],
-            }
-            for row in rows
-        ],
-    }
+def _saves_nothing(m: Measurements) -> list[str]:
+    summary, full = m.summary, m.full
+    if summary.bytes > full.bytes:
+        return [
+            f"The summary is larger than its source: {wording.size(summary.bytes)} against {wording.size(full.bytes)}. "
+            f"It saves {m.units}, not bytes."
+        ]
+    least = min(summary.bytes, summary.bytes if summary.compressed is None else summary.compressed)
+    if full.compressed is not None and least >= full.compressed:
+        return [
+            "The summary saves nothing over lossless compression: its source compresses to "
+            f"{wording.size(full.compressed)}, the summary takes {wording.size(least)}."
+        ]
+    return []
 
 
-def _distilling(m: Measurements, job: Mapping[str, Any]) -> DistilCost:
-    # Judging a summary that was there already says nothing about what it took to make it.
-    measured = {} if job.get("task") == "evaluate" else job.get("cost") or {}
-    return DistilCost(measured.get("seconds", m.distilling.seconds), measured.get("peak_mb", m.distilling.peak_mb))
+def _headline(known: Judged, verdict: Verdict) -> str:
+    text = "Undetermined"
+    if verdict.status != "undetermined" and known.share is not None:
+        text = f"{_percent(known.share.value)} of full\u2011data {known.measurements.metric.label}"
+        text = f"A cheap pick that keeps {text}" if known.is_cheap_pick else f"Keeps {text}"
+        if known.same is not None:
+            text += f"; {known.same.set.label} keep {_percent(known.same.share.value)}"
+    return f"{text}, but {verdict.caveat}" if verdict.caveat else text
 
 
-def _status(verdict: Verdict) -> str:
-    if verdict.status == "keeps" and verdict.baseline is None:
-        return "Measured"
-    return _STATUS[verdict.status]
-
-
-def _headline(verdict: Verdict) -> str:
-    if verdict.status == "undetermined" or verdict.fidelity is None:
-        return "Undetermined"
-    return f"Keeps {wording.number(100 * verdict.fidelity, 1)}\u202f% of full\u2011data {verdict.metric_label}"
-
-
-def _because(m: Measurements, verdict: Verdict) -> str:
-    if not verdict.learner:
+def _because(m: Measurements, known: Judged) -> str:
+    if known.learner is None:
         return ""
-    measured = f"on {wording.number(m.n_test)} test {m.test_units}"
-    return f"Judged with {verdict.learner_label}, {verdict.learner_because}, {measured}."
+    measured = f"on {wording.number(m.test.n)} test {m.test.units}"
+    chosen = f" The method was chosen so: {m.origin.reason.rstrip('.')}." if m.origin.reason else ""
+    return f"Judged with {known.learner.label}, {known.because}, {measured}.{chosen}"
 
 
-def _key_figures(m: Measurements, v: Verdict, spent: dict[str, Any]) -> list[KeyFigure]:
-    """The four or five numbers that a reader looks for first."""
-    learner = v.learner_label.replace("-", "\u2011")
-    found = []
-    if v.fidelity is not None:
-        kept = f"{wording.number(100 * v.fidelity, 1)}\u202f%"
-        found.append(KeyFigure(f"of full-data {v.metric_label}, {learner}", kept, wording.ends(v.low, v.high, 100)))
+def _key_figures(known: Judged, spent: dict[str, Any]) -> list[KeyFigure]:
+    """The numbers that a reader looks for first."""
+    m, share, found = known.measurements, known.share, list[KeyFigure]()
+    if share is not None and known.learner is not None and math.isfinite(share.value):
+        learner = known.learner.label.replace("-", "\u2011")
+        ends = wording.ends(share.low, share.high, 100)
+        found.append(KeyFigure(f"of full-data {m.metric.label}, {learner}", _percent(share.value), ends))
+    if (at_best := known.best_against_best) is not None and math.isfinite(at_best.share.value):
+        label = f"best against best: {at_best.on_summary.label} over {at_best.on_full.label}"
+        ends = wording.ends(at_best.share.low, at_best.share.high, 100)
+        found.append(KeyFigure(label, _percent(at_best.share.value), ends))
     rows = f"{wording.number(m.summary.rows, 0)} of {wording.number(m.full.rows, 0)}"
     size = f"{wording.size(m.summary.bytes)} of {wording.size(m.full.bytes)}"
     found += [
-        KeyFigure(f"of the {m.units}", wording.share(v.rows_share), rows),
-        KeyFigure("of the bytes", wording.share(v.bytes_share), size),
+        KeyFigure(f"of the {m.units}", wording.share(known.rows_share), rows),
+        KeyFigure("of the bytes", wording.share(known.bytes_share), size),
     ]
-    if v.baseline is not None:
-        kept = f"{wording.number(100 * v.baseline.fidelity, 1)}\u202f%"
-        ends = wording.ends(v.baseline.low, v.baseline.high, 100)
-        found.append(KeyFigure(f"kept by {v.baseline.label}", kept, ends))
+    for rival in (known.same, known.best):
+        if rival is not None:
+            ends = wording.ends(rival.share.low, rival.share.high, 100)
+            found.append(KeyFigure(f"kept by {rival.set.label}", _percent(rival.share.value), ends))
+    found += _of_ordering(m, known.ordering)
     seconds = spent["distilling"]["seconds"]["value"]
     if seconds is not None:
-        found.append(KeyFigure("to make it", wording.duration(seconds), _paid(v, spent)))
+        found.append(KeyFigure("to make it", wording.duration(seconds), _paid(known, spent)))
     return found
 
 
-def _paid(verdict: Verdict, spent: dict[str, Any]) -> str:
+def _of_ordering(m: Measurements, found: Ordering) -> list[KeyFigure]:
+    count = len(found.configurations)
+    label = "ordering of configurations, Kendall's tau\u2011b"
+    if found.tau is None or found.regret is None or not math.isfinite(found.tau.value):
+        few = f"{count} tried on both, {NEEDED} needed" if count < NEEDED else "they do not differ"
+        return [KeyFigure(label, "undetermined", few)]
+    ends = wording.ends(found.tau.low, found.tau.high, decimals=2)
+    lost = wording.number(
+        m.metric.scale * found.regret.value, wording.decimals_of(found.regret.width * m.metric.scale / 2)
+    )
+    unit = f" {m.metric.unit}" if m.metric.unit else ""
+    share = "" if found.regret_share is None else f"{wording.share(found.regret_share)} of the best"
+    return [
+        KeyFigure(label, wording.number(found.tau.value, 2), f"{ends} over {count} configurations".strip()),
+        KeyFigure(f"lost in validation {m.metric.label} by taking the summary's favourite", f"{lost}{unit}", share),
+    ]
+
+
+def _paid(known: Judged, spent: dict[str, Any]) -> str:
     for row in spent["learners"]:
-        if row["learner"] == verdict.learner_label:
+        if known.learner is not None and row["learner"] == known.learner.label:
             said = row["break_even"]["said"]
             return {"never": "never pays by training time", "unknown": ""}.get(said, f"has paid {said}")
     return ""
+
+
+def _percent(value: float) -> str:
+    return f"{wording.number(100 * value, 1)}\u202f%"

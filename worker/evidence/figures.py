@@ -1,17 +1,23 @@
-"""The plots every report carries, as data: what each set keeps, metric against size, hyper-parameter curves."""
+"""The plots that every report of a summary carries, as data."""
 
 from __future__ import annotations
 
 import math
 
+from worker.contract.learner import Learner
 from worker.evidence.comparison import Comparison
-from worker.evidence.measurements import Measurements, Plot, Series
+from worker.evidence.ordering import Ordering
+from worker.evidence.plot import Plot, Series
+from worker.evidence.searches import searches
+from worker.evidence.summary_verdict import Judged
 
 
-def all_figures(c: Comparison, learner: str) -> tuple[Plot, ...]:
-    """Every plot that has something to show, the kind's own last. `learner`: the one the verdict speaks of."""
+def all_figures(c: Comparison, judged: Judged) -> tuple[Plot, ...]:
+    """Every plot that has something to show, the kind's own last."""
     m = c.measurements
-    drawn = [kept(c), against_size(c, learner), *searches(m), *m.plots]
+    drawn = [
+        kept(c), against_size(c, judged.learner), carried_over(c), ranked(c, judged.ordering), *searches(m), *m.plots
+    ]  # fmt: skip
     return tuple(plot for plot in drawn if plot.series)
 
 
@@ -19,10 +25,11 @@ def kept(c: Comparison) -> Plot:
     """Share of the full-data metric that each set keeps, per learner, with intervals."""
     m = c.measurements
     stress = tuple(s.label for s in m.sets if s.role in ("summary", "form"))
-    series = []
+    series: list[Series] = []
     for learner in (one for one in m.learners if not one.floor):
-        found = [(s.label, c.fidelity(learner.name, s.name)) for s in m.sets if s.role != "full"]
-        usable = [(label, e) for label, e in found if e is not None and math.isfinite(e.value)]
+        shares = [(s.label, c.share(learner.name, s.name)) for s in m.sets if s.role != "full"]
+        found = [(label, share.estimate) for label, share in shares if share is not None]
+        usable = [(label, e) for label, e in found if math.isfinite(e.value)]
         if usable:
             series.append(
                 Series(
@@ -44,21 +51,23 @@ def kept(c: Comparison) -> Plot:
         "",
         tuple(series),
         mark_x=100.0,
-        n=m.n_test,
+        n=m.test.n,
     )
 
 
-def against_size(c: Comparison, learner: str) -> Plot:
+def against_size(c: Comparison, learner: Learner | None) -> Plot:
     """The metric of one learner against the bytes of what it was trained on."""
     m = c.measurements
-    series = []
+    series: list[Series] = []
     for one in m.sets:
-        mean = c.mean(learner, one.name) if learner else None
+        mean = c.mean(learner.name, one.name) if learner else None
         if mean is not None and one.bytes > 0:
-            scaled = [m.metric.scale * v for v in (mean.value, mean.low, mean.high)]
-            label, stress = one.label, (one.label,) if one.role == "summary" else ()
-            series.append(Series(label, (float(one.bytes),), (scaled[0],), (scaled[1],), (scaled[2],), stress))
-    name = m.learner(learner).label if learner else ""
+            e = mean.estimate
+            value, low, high = (m.metric.scale * v for v in (e.value, e.low, e.high))
+            stress = (one.label,) if one.role == "summary" else ()
+            ends = ((low,), (high,)) if math.isfinite(low) else ((), ())
+            series.append(Series(one.label, (float(one.bytes),), (value,), *ends, stress=stress))
+    name = learner.label if learner else ""
     said = ", ".join(f"{s.label} {s.y[0]:.1f} at {s.x[0]:,.0f} bytes" for s in series)
     return Plot(
         "metric-against-size",
@@ -66,41 +75,64 @@ def against_size(c: Comparison, learner: str) -> Plot:
         f"{m.metric.label} of {name} on test data with 95 % intervals: {said}.",
         "line",
         "bytes (log scale)",
-        f"{m.metric.label} ({m.metric.unit})",
+        _with_unit(m.metric.label, m.metric.unit),
         tuple(series),
         log_x=True,
-        n=m.n_test,
+        n=m.test.n,
     )
 
 
-def searches(m: Measurements) -> list[Plot]:
-    """One plot per tuned learner: validation metric against the hyper-parameter, a line per set (first seed)."""
-    plots = []
+def carried_over(c: Comparison) -> Plot:
+    """A heat map of the share kept, training set x learner, where there are at least two learners beside the floors."""
+    m = c.measurements
+    learners = [one for one in m.learners if not one.floor and c.mean(one.name, m.full.name) is not None]
+    series: list[Series] = []
+    for one in m.sets if len(learners) > 1 else ():
+        shares = [c.share(learner.name, one.name) for learner in learners]
+        if one.role != "full" and any(share is not None for share in shares):
+            cells = tuple(math.nan if share is None else 100 * share.value for share in shares)
+            series.append(Series(one.label, tuple(learner.label for learner in learners), cells))
+    said = "; ".join(f"{s.label}: " + ", ".join(_each(s)) for s in series)
+    return Plot(
+        "cross-learner",
+        f"Share of full-data {m.metric.label} kept, by training set and learner",
+        f"Per cent of the full data's {m.metric.label}. {said}.",
+        "heatmap",
+        "% of full data, by learner",
+        "",
+        tuple(series),
+        n=m.test.n,
+    )
+
+
+def ranked(c: Comparison, found: Ordering) -> Plot:
+    """Every configuration by its validation metric on the full data and on the summary."""
+    m = c.measurements
+    series: list[Series] = []
     for learner in m.learners:
-        series, parameter = [], ""
-        for one in m.sets:
-            curve = next((r.curve for r in m.of(learner.name, one.name) if r.curve is not None), None)
-            if curve is not None and len(curve.points) > 1:
-                parameter = curve.parameter
-                x, y = zip(*sorted(curve.points), strict=True)
-                stress = (one.label,) if one.role == "summary" else ()
-                series.append(Series(one.label, x, tuple(m.metric.scale * v for v in y), stress=stress))
-        if series:
-            best = ", ".join(f"{s.label} at {s.x[s.y.index(max(s.y))]:g}" for s in series)
-            plots.append(
-                Plot(
-                    f"search-{learner.name}",
-                    f"Choosing {parameter} of {learner.label} on validation data",
-                    f"Validation {m.metric.label} against {parameter}; highest: {best}.",
-                    "line",
-                    f"{parameter} (log scale)",
-                    f"validation {m.metric.label} ({m.metric.unit})",
-                    tuple(series),
-                    log_x=True,
-                )
+        own = [one for one in found.configurations if one.learner == learner.name]
+        if own:
+            x, y = (
+                tuple(m.metric.scale * v for v in side)
+                for side in zip(*((o.full, o.summary) for o in own), strict=True)
             )
-    return plots
+            series.append(Series(learner.label, x, y))
+    count = len(found.configurations)
+    said = f" Kendall's tau-b is {found.tau.value:.2f}." if found.tau is not None else ""
+    return Plot(
+        "ordering",
+        "Does the summary rank configurations as the full data does?",
+        f"Validation {m.metric.label} of {count} configurations trained on the full data and on the summary.{said}",
+        "scatter",
+        _with_unit(f"{m.metric.label}, trained on full data", m.metric.unit),
+        _with_unit(f"{m.metric.label}, trained on summary", m.metric.unit),
+        tuple(series) if count > 1 else (),
+    )
+
+
+def _with_unit(label: str, unit: str) -> str:
+    return f"{label} ({unit})" if unit else label
 
 
 def _each(series: Series) -> list[str]:
-    return [f"{label} {value:.1f} %" for label, value in zip(series.x, series.y, strict=True)]
+    return [f"{label} {value:.1f} %" for label, value in zip(series.x, series.y, strict=True) if math.isfinite(value)]

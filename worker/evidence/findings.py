@@ -1,4 +1,4 @@
-"""What a report lays out, whatever was measured: a verdict with the tables and plots that carry it.
+"""What a report lays out, whatever was measured: a verdict with the tables, plots and pictures that carry it.
 
 A summary's `Measurements` become findings by rule (`worker.evidence.conclude`). A method that answers a question of
 another sort, such as what a policy would have earned, states its findings itself.
@@ -6,13 +6,15 @@ another sort, such as what a policy would have earned, states its findings itsel
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from worker.evidence.measurements import Plot
+from worker.evidence.measurements import Protocol
+from worker.evidence.plot import Picture, Plot
 from worker.evidence.table import Table
+from worker.evidence.verdict import Tone, Verdict
 
-Tone = Literal["good", "even", "open"]
 FOOTNOTE = (
     "Measured on held-out real data. Hyper-parameters were chosen on validation data only. "
     "Square brackets are 95\u202f% intervals."
@@ -32,11 +34,11 @@ class KeyFigure:
 class Findings:
     """A verdict and its evidence.
 
-    `verdict`: JSON with at least `status` (a word for programs) and `sentence`. `status` and `headline`: the same for
-    a reader, in two or three words and in a line; `tone`: good news, a draw, or an open question. `because`: why it is
-    judged so. `unit`, `units`: what a row of the kind is called; `test_units` and `n_test`: what was measured on.
-    `lead`: name of the plot that stands above the others. `metric`: what the verdict speaks of. `cost`: numbers with
-    units. `files`: further files of the report by path.
+    `headline`: the verdict in a line, by default its label. `because`: why it is judged so. `unit`, `units`: what a row
+    of the kind is called; `test_units` and `n_test`: what was measured on. `lead`: name of the plot that stands above
+    the others. `metric`: what the verdict speaks of. `protocol`: how it was measured, as the record where learners were
+    trained, else in words. `unfinished`: why judging ended early, "" when it did not. `cost`: numbers with units.
+    `files`: further files of the report by path. `more`: further JSON fields of the report by name.
     """
 
     kind: str
@@ -44,23 +46,40 @@ class Findings:
     units: str
     test_units: str
     n_test: int
-    verdict: dict[str, Any]
-    status: str
-    headline: str
-    tone: Tone
+    verdict: Verdict
+    headline: str = ""
     because: str = ""
     key_figures: tuple[KeyFigure, ...] = ()
     tables: tuple[Table, ...] = ()
     plots: tuple[Plot, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     warnings: tuple[str, ...] = ()
-    protocol: str = ""
+    protocol: Protocol | str = ""
     lead: str = ""
     metric: dict[str, Any] = field(default_factory=dict[str, Any])
+    unfinished: str = ""
     cost: dict[str, Any] = field(default_factory=dict[str, Any])
     footnote: str = FOOTNOTE
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    more: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
-    def __post_init__(self) -> None:
-        missing = {"status", "sentence"} - self.verdict.keys()
-        if missing:
-            raise ValueError(f"the verdict lacks {', '.join(sorted(missing))}")
+    @classmethod
+    def unmeasured(cls, *, kind: str, unit: str, units: str, reason: str, warnings: tuple[str, ...] = ()) -> Findings:
+        """Findings when judging ended before anything could be said. `reason`: why, without a full stop."""
+        verdict = Verdict("undetermined", f"Undetermined: {reason}.", reasons=(reason,))
+        return cls(kind, unit, units, units, 0, verdict, warnings=warnings, footnote="Nothing was measured.")
+
+    @property
+    def status(self) -> str:
+        """The verdict's label."""
+        return self.verdict.label
+
+    @property
+    def tone(self) -> Tone:
+        """The verdict's tone."""
+        return self.verdict.tone
+
+    @property
+    def title(self) -> str:
+        """The headline, or the verdict's label where there is none."""
+        return self.headline or self.verdict.label

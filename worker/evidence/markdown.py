@@ -14,11 +14,13 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
 def render(report: dict[str, Any], found: Findings) -> str:
     """The text of a report (`Report.json`) of what was found; strings of the data cannot act as markup."""
     lines = [
-        f"# {_plain(found.headline)}",
+        f"# {_plain(found.title)}",
         "",
         f"**{_plain(found.status)}.** {_plain(report['verdict']['sentence'])}",
         "",
     ]
+    if found.unfinished:
+        lines += [_plain(f"Judging ended early: {found.unfinished}"), ""]
     if found.because:
         lines += [_plain(found.because), ""]
     if report["warnings"]:

@@ -28,8 +28,8 @@ Statistic = Literal["auc", "macro_f1", "balanced_accuracy"]
 class TrainingSet:
     """Something a learner is trained on.
 
-    `role`: `full` occurs exactly once, `summary` at least once; `form` is a summary delivered in another encoding (`of`:
-    the name of its summary); `baseline` is a cheap alternative. `rows`: units of the kind. `bytes`: what a user
+    `role`: `full` occurs exactly once, `summary` at least once; `form` is a summary delivered in another encoding
+    (`of`: the name of its summary); `baseline` is a cheap alternative. `rows`: units of the kind. `bytes`: what a user
     downloads, or would, under `encoding`; `compressed`: the same after lossless compression, None where unknown.
     `method`: the registered method that makes this baseline, if any. `equal`: what was made equal to the summary's.
     """
@@ -96,7 +96,10 @@ Scores = np.ndarray | Ratio | Pooled | float
 
 @dataclass(frozen=True)
 class Tried:
-    """One configuration that tuning tried: its settings, and the primary metric on validation data."""
+    """One configuration that tuning tried: its settings, and the primary metric on validation data.
+
+    Over the same validation units for every learner, set and configuration.
+    """
 
     settings: Settings
     validation: Scores
@@ -132,8 +135,8 @@ class TrainedResult:
 class Protocol:
     """How everything was measured. Figures of different protocols never share a table.
 
-    `fields`: JSON with at least `split`, `metric`, `learners`, `tuning` and `seeds`; equal fields, equal hash. `text`: a
-    paragraph that defines each metric and says what a learner is fed at test time.
+    `fields`: JSON with at least `split`, `metric`, `learners`, `tuning` and `seeds`; equal fields, equal hash. `text`:
+    a paragraph that defines each metric and says what a learner is fed at test time.
     """
 
     fields: Mapping[str, Any]
@@ -266,6 +269,8 @@ def _check_names(m: Measurements) -> None:
             raise ValueError(f"the result of {r.learner!r} on {r.set!r} belongs to no declared learner, set or test")
         if (key := (r.learner, r.set, r.draw, r.seed)) in seen:
             raise ValueError(f"two results of {r.learner!r} on {r.set!r} share draw {r.draw} and seed {r.seed}")
+        if r.draw < 0 or r.seed < 0:
+            raise ValueError(f"draw or seed of the result of {r.learner!r} on {r.set!r} is negative")
         seen.add(key)
 
 
@@ -278,6 +283,9 @@ def _check_units(m: Measurements) -> None:
                         raise ValueError(f"{metric} of {r.learner!r} on {r.set!r} is not over the {test.n} test units")
                     if not np.all(np.isfinite(column)):
                         raise ValueError(f"{metric} of {r.learner!r} on {r.set!r} is not finite on every test unit")
+    shapes = {column.shape for r in m.results for one in r.tried for column in columns_of(one.validation).values()}
+    if len(shapes) > 1:
+        raise ValueError("the configurations that tuning tried are not all measured on the same validation units")
 
 
 def columns_of(scores: Scores) -> dict[str, np.ndarray]:

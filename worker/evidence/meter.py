@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ class Usage:
 
 
 @contextmanager
-def measured() -> Iterator[Usage]:
+def measured() -> Generator[Usage]:
     """Measure the block; the `Usage` is complete once the block has ended.
 
     Memory is sampled every 10 ms rather than read from the kernel's high-water mark, which cannot be reset without

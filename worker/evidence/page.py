@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from worker.evidence import wording
 from worker.evidence.findings import Findings
 from worker.evidence.table import Cell, Column, Table
 
-_LIFTED = ("n", "seeds")
+_LIFTED = ("n", "draws", "seeds")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,10 @@ def render(report: dict[str, Any], found: Findings, figures: list[Figure]) -> st
         report=report,
         found=found,
         shown=[show(table) for table in found.tables],
+        pictures=[
+            {"title": one.title, "description": one.description, "data": b64encode(one.png).decode()}
+            for one in found.pictures
+        ],
         figures=[{"name": f.name, "title": f.title, "svg": Markup(f.svg)} for f in figures],  # noqa: S704
         environment=report["reproduce"].get("environment") or {},
     )
@@ -106,8 +111,12 @@ def _cell(column: Column, row: dict[str, Cell]) -> ShownCell:
     text = wording.number(value, column.decimals)
     if column.interval is None or value is None:
         return ShownCell(text, number=True)
-    low, high = (row.get(key) for key in column.interval)
+    low, high = (_number(row.get(key)) for key in column.interval)
     return ShownCell(text, wording.ends(low, high, decimals=column.decimals), number=True)
+
+
+def _number(cell: Cell) -> float | None:
+    return None if cell is None or isinstance(cell, str) else cell
 
 
 def _shown_unit(column: Column) -> str:

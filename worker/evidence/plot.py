@@ -27,8 +27,8 @@ class Plot:
     """A plot. `description`: one sentence for who cannot see it.
 
     `kind`: `line`, `scatter`, `bar` (upright, grouped by series), `histogram` (outlines), `interval` (lying bars with
-    whiskers, one group per series) or `heatmap` (a row per series over equal labels `x`, `y` the cells). `mark_x`: where
-    to draw a reference line, or None. `n`: over how many units.
+    whiskers, one group per series) or `heatmap` (a row per series over equal labels `x`, `y` the cells). `mark_x`:
+    where to draw a reference line, or None. `n`: over how many units.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture made by a kind, such as a contact sheet. `png`: the encoded bytes; `description`: for who cannot see."""
+    """A picture that a kind made, such as a contact sheet: PNG bytes. `description`: for who cannot see it."""
 
     name: str
     title: str

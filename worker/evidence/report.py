@@ -8,40 +8,47 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worker.evidence import markdown, page, plots
+from worker.evidence import drawing, markdown, page
 from worker.evidence.conclude import conclude
 from worker.evidence.findings import Findings
-from worker.evidence.measurements import Measurements
+from worker.evidence.measurements import Measurements, Protocol
 from worker.evidence.reproduce import reproduce
 from worker.evidence.table import Table, finite
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# Digits of the numbers in report.json: more than anyone reads, fewer than rounding errors of another order of sums.
+DIGITS = 10
 
 
 @dataclass(frozen=True)
 class Report:
-    """A finished report. `json` holds everything; `html` is one self-contained page without scripts."""
+    """A finished report. `json` holds everything; `html` is one self-contained page without scripts.
+
+    `drawings`: plots as SVG, `prints`: the same as PNG, `pictures`: the kind's own, all by file name.
+    """
 
     json: dict[str, Any]
     html: str
     markdown: str
     tables: tuple[Table, ...]
     drawings: dict[str, str]
-    pictures: dict[str, bytes] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=dict)
+    prints: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    pictures: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    files: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
     @property
     def verdict(self) -> dict[str, Any]:
-        """The verdict's fields."""
+        """The verdict's fields, as in the JSON."""
         return self.json["verdict"]
 
     def write(self, folder: Path) -> list[Path]:
-        """Write report.json, .html, .md, plots (SVG, PNG), tables (CSV) and further files; returns the paths."""
+        """Write report.json, .html and .md, plots, tables (CSV), pictures and further files; returns the paths."""
         files = {"report.json": self.json_text(), "report.html": self.html, "report.md": self.markdown}
         files |= {f"plots/{name}": svg for name, svg in self.drawings.items()}
         files |= {f"tables/{table.name}.csv": table.to_csv() for table in self.tables}
         encoded = {name: text.encode("utf-8", errors="replace") for name, text in files.items()}
-        encoded |= {f"plots/{name}": picture for name, picture in self.pictures.items()}
+        encoded |= {f"plots/{name}": png for name, png in self.prints.items()}
+        encoded |= {f"pictures/{name}": png for name, png in self.pictures.items()}
         encoded |= {f"files/{name}": content for name, content in self.files.items()}
         written = []
         for name, content in encoded.items():
@@ -60,46 +67,78 @@ def build(evidence: Measurements | Findings, job: Mapping[str, Any]) -> Report:
     """Lay out the report of what was measured; measurements of a summary are judged first.
 
     `job` describes the run: id, method, method_version, kind, task, dataset, params, seed, evaluate, input_hash,
-    environment; and, where the runtime measured it, `cost` = {"seconds", "peak_mb"} of making the summary, which
-    goes before what the measurements say. Deterministic: same arguments, same bytes.
+    environment; and, where the runtime knows them, `cost` = {"seconds", "peak_mb"} of making the summary, which goes
+    before what the measurements say, and `uploaded_bytes` of the dataset. Deterministic: same arguments, same bytes.
     """
     found = evidence if isinstance(evidence, Findings) else conclude(evidence, job)
-    drawings = {plots.file_name(plot): plots.draw(plot) for plot in found.plots}
-    content = plain(
-        {
-            "schema_version": SCHEMA_VERSION,
-            "kind": found.kind,
-            "unit": found.unit,
-            "units": found.units,
-            "test_units": {"value": found.n_test, "unit": found.test_units},
-            "task": job.get("task"),
-            "method": job.get("method"),
-            "method_version": job.get("method_version"),
-            "dataset": job.get("dataset"),
-            "metric": found.metric,
-            "protocol": found.protocol,
-            "verdict": found.verdict,
-            "tables": [table.to_json() for table in found.tables],
-            "plots": [plots.to_json(plot) for plot in found.plots],
-            "files": sorted(found.files),
-            "warnings": list(dict.fromkeys(found.warnings)),
-            "cost": found.cost or _cost(job),
-            "reproduce": reproduce(job),
-        }
-    )
-    pictures = {plots.file_name(plot).replace(".svg", ".png"): plots.draw_png(plot) for plot in found.plots}
-    figures = [page.Figure(p.name, p.title, plots.inline(drawings[plots.file_name(p)], p.name)) for p in found.plots]
+    drawings = {drawing.file_name(plot.name): drawing.draw(plot) for plot in found.plots}
+    prints = {drawing.file_name(plot.name, "png"): drawing.draw_png(plot) for plot in found.plots}
+    pictures = {drawing.file_name(one.name, "png"): one.png for one in found.pictures}
+    content = _content(found, job)
+    figures = [
+        page.Figure(p.name, p.title, drawing.inline(drawings[drawing.file_name(p.name)], p.name)) for p in found.plots
+    ]
     page_text, text = page.render(content, found, figures), markdown.render(content, found)
-    return Report(content, page_text, text, found.tables, drawings, pictures, found.files)
+    return Report(content, page_text, text, found.tables, drawings, prints, pictures, found.files)
 
 
-def plain(value: Any) -> Any:
-    """Any nesting of mappings, sequences and numpy scalars as plain JSON values; not finite becomes null."""
+def _content(found: Findings, job: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON document."""
+    measured = {
+        "verdict": found.verdict.to_json(),
+        "tables": [table.to_json() for table in found.tables],
+        "plots": [drawing.to_json(plot) for plot in found.plots],
+        "cost": found.cost or _cost(job),
+        **found.more,
+    }
+    described = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": found.kind,
+        "unit": found.unit,
+        "units": found.units,
+        "test_units": {"value": found.n_test, "unit": found.test_units},
+        "task": job.get("task"),
+        "method": job.get("method"),
+        "method_version": job.get("method_version"),
+        "dataset": job.get("dataset"),
+        "headline": found.title,
+        "metric": found.metric,
+        "protocol": _protocol(found.protocol),
+        "unfinished": found.unfinished,
+        "pictures": [
+            {
+                "name": one.name,
+                "title": one.title,
+                "description": one.description,
+                "file": f"pictures/{drawing.file_name(one.name, 'png')}",
+            }
+            for one in found.pictures
+        ],
+        "files": sorted(found.files),
+        "warnings": list(dict.fromkeys(found.warnings)),
+        "reproduce": reproduce(job),
+    }
+    return plain(described) | plain(measured, digits=DIGITS)
+
+
+def _protocol(protocol: Protocol | str) -> dict[str, Any]:
+    if isinstance(protocol, str):
+        return {"hash": None, "text": protocol, "fields": {}}
+    return {"hash": protocol.hash, "text": protocol.text, "fields": protocol.fields}
+
+
+def plain(value: Any, *, digits: int | None = None) -> Any:
+    """Any nesting of mappings, sequences and numpy scalars as plain JSON values; not finite becomes null.
+
+    `digits`: significant digits to round floats to, all of them by default.
+    """
     if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {str(key): plain(one, digits=digits) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        return [plain(one, digits=digits) for one in value]
     value = finite(value)
+    if isinstance(value, float) and digits is not None:
+        return float(f"{value:.{digits}g}")
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 

@@ -1,138 +1,177 @@
-"""Intervals: a paired bootstrap over test units and learner seeds together.
+"""Intervals: a paired bootstrap over test units, draws of training sets and learner seeds together.
 
-Every column of a report is resampled with the SAME test units (and, where two sets have the same seeds, the same
-seeds), so differences and ratios between two columns are paired. Percentile intervals after Efron and Tibshirani,
-"An Introduction to the Bootstrap" (1993), chapter 13. With few seeds the seed part of an interval is optimistic (a
-bootstrap of S values understates their variance by the factor (S-1)/S); the number of seeds stands beside it.
+Everything measured on one test set is resampled with the SAME units, so that differences and ratios are paired. Draws
+of a training set are resampled as draws: with the same picks for every learner trained on that set, and independently
+of other sets. Learner seeds are paired by their number, across sets and learners. Percentile intervals after Efron and
+Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. With few draws or seeds their part of an interval is
+optimistic (a bootstrap of S values understates their variance by the factor (S-1)/S); their numbers stand beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from worker.evidence.measurements import Pooled, Ratio, Scores, columns_of
+from worker.evidence.pooled import Evaluator, evaluator
+
 LEVEL = 0.95
-# Weights of this many resamples x units are held at once: 64 MB of float32.
-_WEIGHTS_AT_ONCE = 16_000_000
+# Weights of this many resamples x units are held at once (64 MB), and this many columns are stacked beside them.
+_WEIGHTS_AT_ONCE = 8_000_000
+_COLUMNS_AT_ONCE = 64
+# First word of the random streams: [seed, stream, ...].
+_UNITS, _SEEDS, _DRAWS = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval, over `n` test units and `seeds` learner seeds. NaN where undefined."""
+    """A value with its 95 % interval, over `n` test units, `draws` draws and `seeds` learner seeds; NaN if unknown."""
 
     value: float
     low: float
     high: float
     n: int
-    seeds: int
+    seeds: int = 1
+    draws: int = 1
 
     @property
     def width(self) -> float:
         """Length of the interval."""
         return self.high - self.low
 
-    def overlaps(self, other: Estimate) -> bool:
-        """Whether the two intervals share a point."""
-        return self.low <= other.high and other.low <= self.high
 
+@dataclass(frozen=True)
+class Resampled:
+    """A quantity, and what it is under every resample (R,); NaN there where no interval can be had."""
 
-class Bootstrap:
-    """Resampled means of many columns that share their test units.
+    value: float
+    values: np.ndarray
+    n: int
+    seeds: int = 1
+    draws: int = 1
 
-    `add(key, values)` takes (seeds, units) or (units,) and `run()` resamples all of them in one pass; afterwards
-    `mean`, `ratio` and `difference` answer with intervals. Deterministic in `seed`.
-    """
+    def __sub__(self, other: Resampled) -> Resampled:
+        """The paired difference."""
+        return self._with(other, self.value - other.value, self.values - other.values)
 
-    def __init__(self, *, resamples: int = 1000, seed: int = 0) -> None:
-        self.resamples = resamples
-        self.seed = seed
-        self._columns: dict[object, np.ndarray] = {}
-        self._draws: dict[object, np.ndarray] = {}
-
-    def add(self, key: object, values: np.ndarray | Sequence[np.ndarray]) -> None:
-        """Register a column: metric values (seeds, units), or (units,) for one seed."""
-        column = np.atleast_2d(np.asarray(values, dtype=np.float64))
-        if self._columns and column.shape[1] != next(iter(self._columns.values())).shape[1]:
-            raise ValueError("all columns are over the same test units")
-        self._columns[key] = column
-
-    def run(self) -> Bootstrap:
-        """Draw the resamples of every registered column."""
-        if not self._columns:
-            return self
-        stacked = np.concatenate(list(self._columns.values()))
-        unit_means = resampled_means(stacked, self.resamples, self.seed)
-        rng = np.random.default_rng([self.seed, 1])
-        picks: dict[int, np.ndarray] = {}
-        start = 0
-        for key, column in self._columns.items():
-            seeds = len(column)
-            block = unit_means[:, start : start + seeds]
-            start += seeds
-            if seeds not in picks:
-                picks[seeds] = rng.integers(0, seeds, (self.resamples, seeds))
-            self._draws[key] = np.take_along_axis(block, picks[seeds], axis=1).mean(axis=1)
-        return self
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._columns
-
-    def mean(self, key: object) -> Estimate:
-        """The mean of one column."""
-        return self._estimate(self._value(key), self._draws[key], key)
-
-    def ratio(self, key: object, base: object) -> Estimate:
-        """Mean of `key` / mean of `base`, paired; undefined (NaN) when the base is 0."""
-        if self._value(base) == 0:
-            return Estimate(np.nan, np.nan, np.nan, self._columns[key].shape[1], len(self._columns[key]))
+    def __truediv__(self, other: Resampled) -> Resampled:
+        """The paired ratio; undefined (NaN) over 0."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            draws = self._draws[key] / self._draws[base]
-        return self._estimate(self._value(key) / self._value(base), draws, key)
+            values = self.values / other.values
+        return self._with(other, self.value / other.value if other.value else np.nan, values)
 
-    def difference(self, key: object, base: object) -> Estimate:
-        """Mean of `key` minus mean of `base`, paired."""
-        return self._estimate(self._value(key) - self._value(base), self._draws[key] - self._draws[base], key)
+    @property
+    def estimate(self) -> Estimate:
+        """The value with its interval."""
+        low, high = interval(self.values)
+        return Estimate(self.value, low, high, self.n, self.seeds, self.draws)
 
-    def gap(self, key: object, other: object, base: object, *, inverse: bool = False) -> Estimate:
-        """Ratio of `key` minus ratio of `other`, both to `base` (base over them if `inverse`), paired."""
-        pairs = [(base, key), (base, other)] if inverse else [(key, base), (other, base)]
-        values = [self.ratio(top, bottom).value for top, bottom in pairs]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            draws = [self._draws[top] / self._draws[bottom] for top, bottom in pairs]
-        return self._estimate(values[0] - values[1], draws[0] - draws[1], key)
-
-    def _value(self, key: object) -> float:
-        return float(self._columns[key].mean())
-
-    def _estimate(self, value: float, draws: np.ndarray, key: object) -> Estimate:
-        seeds, units = self._columns[key].shape
-        low, high = interval(draws)
-        return Estimate(value, low, high, units, seeds)
+    def _with(self, other: Resampled, value: float, values: np.ndarray) -> Resampled:
+        return Resampled(value, values, self.n, max(self.seeds, other.seeds), max(self.draws, other.draws))
 
 
-def resampled_means(columns: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Means of `columns` (C, units) under `resamples` draws of units with replacement -> (resamples, C).
+def value_of(scores: Scores) -> float:
+    """The metric itself: the mean over units, the ratio of sums, the pooled statistic, or the bare number."""
+    match scores:
+        case Ratio():
+            return float(scores.numerator.sum() / scores.denominator.sum()) if scores.denominator.sum() else np.nan
+        case Pooled():
+            units = len(next(iter(scores.columns.values())))
+            return float(evaluator(scores)(np.ones((1, units)))[0]) if units else np.nan
+        case np.ndarray():
+            return float(scores.mean()) if scores.size else np.nan
+        case _:
+            return float(scores)
 
-    The same draw serves all columns. O(resamples x units x C) in one matrix product per block of resamples.
+
+def resample(scores: Sequence[Scores], *, resamples: int = 1000, seed: int = 0) -> np.ndarray:
+    """Every metric under `resamples` draws of test units with replacement -> (resamples, len(scores)).
+
+    The same draws of units serve all of them; bare numbers give NaN. Raises ValueError when they are not over the same
+    units. O(resamples x units x scores), in blocks of bounded memory.
     """
-    units = columns.shape[1]
-    if units == 0:
-        return np.full((resamples, len(columns)), np.nan)
-    rng = np.random.default_rng([seed, 0])
-    # Centred columns keep float32 weights exact enough: what is summed is small and the mean is added back.
-    centre = columns.mean(axis=1, keepdims=True)
-    table = np.ascontiguousarray((columns - centre).T, dtype=np.float32)
-    means = np.empty((resamples, len(columns)))
-    block = max(1, min(resamples, _WEIGHTS_AT_ONCE // units))
-    for start in range(0, resamples, block):
-        count = min(block, resamples - start)
-        weights = np.empty((count, units), dtype=np.float32)
-        for row in range(count):
-            weights[row] = np.bincount(rng.integers(0, units, units), minlength=units)
-        means[start : start + count] = weights @ table
-    return means / units + centre.T
+    units = _common_units(scores)
+    out = np.full((resamples, len(scores)), np.nan)
+    if not units:
+        return out
+    sums, pooled = _plan(scores)
+    totals = np.empty((resamples, len(sums)))
+    for block, weights in _unit_weights(units, resamples, seed):
+        for start in range(0, len(sums), _COLUMNS_AT_ONCE):
+            part = slice(start, start + _COLUMNS_AT_ONCE)
+            totals[block, part] = weights @ np.stack(sums[part], axis=1).astype(np.float64, copy=False)
+        for at, evaluate in pooled:
+            out[block, at] = evaluate(weights)
+    column = 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for at, one in enumerate(scores):
+            if isinstance(one, Ratio):
+                out[:, at] = totals[:, column] / totals[:, column + 1]
+                column += 2
+            elif isinstance(one, np.ndarray):
+                out[:, at] = totals[:, column] / units
+                column += 1
+    return out
+
+
+def _common_units(scores: Sequence[Scores]) -> int:
+    shapes = {column.shape for one in scores for column in columns_of(one).values()}
+    if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
+        raise ValueError("all scores of one test set are over the same test units")
+    return next(iter(shapes))[0] if shapes else 0
+
+
+def _plan(scores: Sequence[Scores]) -> tuple[list[np.ndarray], list[tuple[int, Evaluator]]]:
+    """The columns of which only weighted sums are needed, in order; and the pooled metrics with their positions."""
+    sums: list[np.ndarray] = []
+    pooled: list[tuple[int, Evaluator]] = []
+    for at, one in enumerate(scores):
+        if isinstance(one, Pooled):
+            pooled.append((at, evaluator(one)))
+        else:
+            sums += columns_of(one).values()
+    return sums, pooled
+
+
+def _unit_weights(units: int, resamples: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """How often each unit was drawn, in blocks of resamples: (which resamples, counts (B, units))."""
+    rng = np.random.default_rng([seed, _UNITS])
+    at_once = max(1, _WEIGHTS_AT_ONCE // units)
+    for start in range(0, resamples, at_once):
+        weights = np.empty((min(at_once, resamples - start), units))
+        for row in weights:
+            row[:] = np.bincount(rng.integers(0, units, units), minlength=units)
+        yield slice(start, start + len(weights)), weights
+
+
+def average(
+    values: Sequence[float], resampled: np.ndarray, runs: Sequence[tuple[int, int]], *, name: str, n: int, seed: int = 0
+) -> Resampled:
+    """The mean over several trainings of a learner on one set, with their draws and seeds resampled.
+
+    `values` (C,) and `resampled` (R, C): every training's metric. `runs`: (draw, seed) of each. `name`: of the set.
+    """
+    draws, seeds = sorted({draw for draw, _ in runs}), sorted({seed for _, seed in runs})
+    of_draws = picks(draws, len(resampled), (seed, _DRAWS, zlib.crc32(name.encode())))
+    of_seeds = picks(seeds, len(resampled), (seed, _SEEDS))
+    weights = np.stack([of_draws[:, draws.index(a)] * of_seeds[:, seeds.index(b)] for a, b in runs], axis=1)
+    # Where not every draw was trained with every seed, a resample may pick only trainings that are missing.
+    weights[weights.sum(axis=1) == 0] = 1.0
+    averaged = (resampled * weights).sum(axis=1) / weights.sum(axis=1)
+    return Resampled(float(np.mean(values)), averaged, n, len(seeds), len(draws))
+
+
+def picks(ids: Sequence[int], resamples: int, stream: Sequence[int]) -> np.ndarray:
+    """How often each id is picked in every resample, (resamples, ids): as many picks as ids, with replacement.
+
+    For every pick each id draws a number from a stream of its own, and the lowest wins. So two columns that share ids
+    share their picks, whatever else they hold and in whatever order it came.
+    """
+    drawn = np.stack([np.random.default_rng([*stream, one]).random((len(ids), resamples)) for one in ids])
+    return (drawn.argmin(axis=0)[..., None] == np.arange(len(ids))).sum(axis=0).astype(np.float64)
 
 
 def interval(draws: np.ndarray, level: float = LEVEL) -> tuple[float, float]:

@@ -15,8 +15,14 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def write_npz(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write an npz archive with one fixed time in it (numpy's own carries the time of writing)."""
-    with zipfile.ZipFile(file, "w") as archive:
+    """Write a compressed npz archive with one fixed time in it (numpy's own carries the time of writing)."""
+    file.write_bytes(npz_bytes(arrays))
+
+
+def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """The bytes of such an archive."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
         for name in sorted(arrays):
             content = io.BytesIO()
             np.lib.format.write_array(content, np.asarray(arrays[name], order="C"), version=(1, 0))
@@ -25,3 +31,4 @@ def write_npz(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
             entry.external_attr = 0o644 << 16
             entry.create_system = 3
             archive.writestr(entry, content.getvalue(), compresslevel=6)
+    return whole.getvalue()

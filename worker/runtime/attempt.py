@@ -1,4 +1,8 @@
-"""One attempt at a job, from canonical files to delivered files. Knows neither database nor broker."""
+"""One attempt at a job, from canonical files to delivered files. Knows neither database nor broker.
+
+A product that took long to make is kept durably before it is judged, so that an attempt that is killed while judging
+does not have to make it again.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +12,38 @@ import platform
 import resource
 import shutil
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from worker.contract.context import Context
+from worker.contract.errors import JobError, TimeOver
+from worker.contract.kind import Kind
+from worker.contract.method import Input, Method
+from worker.contract.product import Product
 from worker.runtime.child_context import ChildContext
-from worker.contract.errors import JobError
-from worker.runtime.protocol import Brief
+from worker.runtime.protocol import Assignment, GivenInput
 from worker.runtime.registry import discover, load_kind
 
-MANIFEST_VERSION = 1
-DELIVERING = ("distil", "select", "learn")  # tasks that make a summary: something to download and use
+MANIFEST_VERSION = 2
 
 
-def run_attempt(brief: Brief, ctx: ChildContext) -> dict[str, Any]:
-    """Do the job and leave its files under `brief.out`; returns what goes into the database with them."""
-    kind = load_kind(brief.job["kind"])
-    if brief.job["task"] == "ingest":
-        return _ingest(kind, brief, ctx)
-    method = discover()[brief.job["kind"], brief.job["method"]]
-    return _run_method(kind, method, brief, ctx)
+@dataclass(frozen=True)
+class Made:
+    """What a method returned, and what that took."""
+
+    result: Any
+    cost: dict[str, float]
+
+
+def run_attempt(assignment: Assignment, ctx: ChildContext) -> dict[str, Any]:
+    """Do the job and leave its files under `assignment.out`; returns what goes into the database with them."""
+    kind = load_kind(assignment.job["kind"])
+    if assignment.job["task"] == "ingest":
+        return _ingest(kind, assignment, ctx)
+    method = discover()[assignment.job["kind"], assignment.job["method"]]
+    return _run_method(kind, method, assignment, ctx)
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -37,23 +54,61 @@ def environment(device: str) -> dict[str, Any]:
     return {"python": platform.python_version(), "device": device, **{name: version(name) for name in names}}
 
 
-def _ingest(kind: Kind, brief: Brief, ctx: ChildContext) -> dict[str, Any]:
-    out = brief.out / "canonical"
+def _ingest(kind: Kind[Any], assignment: Assignment, ctx: ChildContext) -> dict[str, Any]:
+    out = assignment.out / "canonical"
     out.mkdir(parents=True)
     ctx.stage("ingest")
-    sources = [(name, Path(path)) for name, path in brief.sources]
-    version = kind.ingest(sources, brief.job["params"], out, ctx, brief.ingest_limits)
+    sources = [(name, Path(path)) for name, path in assignment.sources]
+    version = kind.ingest.run(sources, assignment.job["params"], out, ctx, assignment.ingest_limits)
     return {"version": version, "environment": environment("cpu")}
 
 
-def _run_method(kind: Kind, method: Method, brief: Brief, ctx: ChildContext) -> dict[str, Any]:
-    from worker.evidence.findings import Findings
+def _run_method(kind: Kind[Any], method: Method, assignment: Assignment, ctx: ChildContext) -> dict[str, Any]:
     from worker.evidence.report import build
 
     ctx.stage("load")
-    data = kind.load(Path(brief.data))
-    ctx.inputs = {name: _load_input(kind, data, given) for name, given in brief.inputs.items()}
-    params = method.params.model_validate(brief.job["params"])
+    data = kind.load(Path(assignment.data))
+    for one in (*method.inputs, *kind.judging.inputs):
+        if one.name in assignment.inputs:
+            loaded = [_load_input(kind, data, one, given) for given in assignment.inputs[one.name]]
+            ctx.inputs[one.name] = loaded if one.many else loaded[0]
+    answer: dict[str, Any] = {"environment": environment(ctx.device)}
+    cost: dict[str, Any] = {}
+    if method.task == "evaluate":  # it judges what is there already, which says nothing about making it
+        params = method.params.model_validate(assignment.job["params"])
+        evidence = _judge(kind, assignment, ctx, lambda part: method.run(data, params, part))
+    else:
+        made = _kept_product(kind, assignment, ctx) or _make(method, data, assignment, ctx)
+        cost, evidence = {"cost": made.cost}, made.result
+        if isinstance(made.result, Product):
+            product = made.result
+            answer |= _deliver(kind, product, assignment, answer["environment"])
+            evidence = _judge(kind, assignment, ctx, lambda part: product.judge(data, part.evaluate, part))
+    ctx.stage("report")
+    report = build(evidence, {**assignment.job, "environment": answer["environment"], **cost})
+    report.write(assignment.out / "report")
+    ctx.write_remembered(assignment.out / "figures")
+    return {**answer, "verdict": report.json["verdict"]}
+
+
+def _load_input(kind: Kind[Any], data: Any, declared: Input, given: GivenInput) -> Any:
+    folder = Path(given.folder)
+    own = kind if given.kind == kind.name else load_kind(given.kind)
+    if given.type == "summary":
+        return read_product(own, folder)
+    other = own.load(folder)
+    return kind.adopt(data, other) if declared.type == "either" and kind.adopt is not None else other
+
+
+def read_product(kind: Kind[Any], folder: Path) -> Product:
+    """The product of a kind from its delivered files, by the type that its manifest names."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return kind.product(manifest["product"]).read(folder)
+
+
+def _make(method: Method, data: Any, assignment: Assignment, ctx: ChildContext) -> Made:
+    """Run the method; what is a product comes back from its files, since from here on they are what counts."""
+    params = method.params.model_validate(assignment.job["params"])
     ctx.stage("run")
     started = time.monotonic()
     result = method.run(data, params, ctx)
@@ -61,51 +116,79 @@ def _run_method(kind: Kind, method: Method, brief: Brief, ctx: ChildContext) -> 
         "seconds": time.monotonic() - started + ctx.spent_s,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
     }
-    answer: dict[str, Any] = {"environment": environment(ctx.device)}
-    if method.task in DELIVERING:
-        answer |= _deliver(kind, data, result, brief, answer["environment"])
-        result = kind.read_bundle(brief.out / "summary")  # what is measured is what is delivered
-    ctx.stage("evaluate")
-    evaluate = kind.evaluate_params().model_validate(brief.job["evaluate"])
-    evidence = result if isinstance(result, Findings) else kind.judge(data, result, evaluate, ctx)
-    ctx.stage("report")
-    report = build(evidence, {**brief.job, "environment": answer["environment"], "cost": cost})
-    report.write(brief.out / "report")
-    return {**answer, "verdict": report.json["verdict"]}
-
-
-def _load_input(kind: Kind, data: Any, given: dict[str, str]) -> Any:
-    folder = Path(given["folder"])
-    return kind.read_bundle(folder) if given["type"] == "summary" else kind.read_subset(data, folder)
-
-
-def _deliver(kind: Kind, data: Any, summary: Any, brief: Brief, versions: dict[str, Any]) -> dict[str, Any]:
-    """Write the bundle with its manifest, and the export as a dataset version beside it."""
-    folder = brief.out / "summary"
+    if not isinstance(result, Product):
+        return Made(result, cost)
+    folder = assignment.out / "summary"
     folder.mkdir(parents=True)
-    kind.write_bundle(data, summary, folder)
+    result.write(folder, data)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not files:
+        raise JobError("internal", f"{method.name} delivered no files.")
+    if cost["seconds"] >= assignment.checkpoint_every_s:  # what is made faster is made again
+        _keep_product(result, files, folder, cost, ctx)
+    return Made(type(result).read(folder), cost)
+
+
+def _keep_product(product: Product, files: list[Path], folder: Path, cost: dict[str, float], ctx: ChildContext) -> None:
+    kept = ctx.keep("product")
+    for path in files[len(kept) :]:
+        kept.append_file(path)
+    names = [path.relative_to(folder).as_posix() for path in files]
+    ctx.finish({}, {"product": type(product).type, "files": names, "cost": cost})
+    ctx.save_now()
+
+
+def _kept_product(kind: Kind[Any], assignment: Assignment, ctx: ChildContext) -> Made | None:
+    """What an earlier attempt had made before it ended."""
+    point = ctx.restore()
+    if point is None or not point.done:
+        return None
+    folder = assignment.out / "summary"
+    for name, path in zip(point.state["files"], ctx.keep("product").files(), strict=True):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / name)
+    return Made(kind.product(point.state["product"]).read(folder), point.state["cost"])
+
+
+def _judge(kind: Kind[Any], assignment: Assignment, ctx: ChildContext, judge: Callable[[Context], Any]) -> Any:
+    """The evidence; where the time for judging ends before there is any, findings that say so."""
+    from worker.evidence.findings import Findings
+
+    ctx.evaluate = kind.judging.params().model_validate(assignment.job["evaluate"])
+    ctx.stage("evaluate")
+    try:
+        # A part, so that what judging finishes does not take the place of the product among the resume points.
+        with ctx.part("judge", seed=ctx.seed) as part:
+            return judge(part)
+    except TimeOver:
+        reason = f"judging ended with limits.evaluate_s ({assignment.evaluate_s:g} s) before anything was measured"
+        return Findings.unmeasured(kind=kind.name, unit=kind.unit, units=kind.units, reason=reason)
+
+
+def _deliver(kind: Kind[Any], product: Product, assignment: Assignment, versions: dict[str, Any]) -> dict[str, Any]:
+    """Add the manifest to the files, and lay the export as a dataset version beside them."""
+    folder = assignment.out / "summary"
     version: dict[str, Any] = {}
     if (folder / "dataset").is_dir():
-        shutil.copytree(folder / "dataset", brief.out / "dataset")
+        shutil.copytree(folder / "dataset", assignment.out / "dataset")
         version = kind.describe(folder / "dataset")
-    manifest = _manifest(brief, folder, versions)
+    manifest = _manifest(product, assignment, folder, versions)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
     # The file names the data by its content alone, so that equal work gives equal bytes in every installation.
-    source = {"reference": brief.job["dataset"], **manifest["dataset"]}
+    source = {"reference": assignment.job["dataset"], **manifest["dataset"]}
     return {"manifest": {**manifest, "dataset": source}, "version": version}
 
 
-def _manifest(brief: Brief, folder: Path, versions: dict[str, Any]) -> dict[str, Any]:
-    job = brief.job
+def _manifest(product: Product, assignment: Assignment, folder: Path, versions: dict[str, Any]) -> dict[str, Any]:
+    job = assignment.job
     files: dict[str, dict[str, Any]] = {
         path.relative_to(folder).as_posix(): {"sha256": _sha256(path), "size": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    if not files:
-        raise JobError("internal", f"{job['method']} delivered no files.")
     return {
         "manifest_version": MANIFEST_VERSION,
+        "product": type(product).type,
         **{name: job[name] for name in ("kind", "method", "method_version", "task", "params", "seed", "input_hash")},
         "dataset": {"content_sha256": job["dataset_content"]},
         "environment": versions,

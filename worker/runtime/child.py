@@ -1,8 +1,8 @@
 """The process that runs one attempt: `python -m worker.runtime.child PARENT_PID [warm]`.
 
 A warm one imports every method and torch, says so, and is from then on the template whose forks run the attempts.
-One that is started for a brief imports only what its job needs. Untrusted bytes and the method's memory stay in here;
-the parent sees messages on standard output and files on disk.
+One that is started for an assignment imports only what its job needs. Untrusted bytes and the method's memory stay in
+here; the parent sees messages on standard output and files on disk.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from worker.runtime import limits
 from worker.runtime.template import serve_forks
 
 if TYPE_CHECKING:
-    from worker.runtime.protocol import Brief, Speaker
+    from worker.runtime.protocol import Assignment, Speaker
 
 
 def main() -> None:
-    """Serve one brief and exit: 0 when an answer was given, whatever it was."""
+    """Serve one assignment and exit: 0 when an answer was given, whatever it was."""
     limits.tether(int(sys.argv[1]))
     if "warm" in sys.argv:
         _claim_stdout().say("ready", offer=_warm_up())
@@ -79,7 +79,7 @@ def _serve(line: bytes, speaker: Speaker) -> None:
     from worker.contract.errors import Cancelled
     from worker.runtime.attempt import run_attempt
     from worker.runtime.child_context import ChildContext
-    from worker.runtime.protocol import Brief
+    from worker.runtime.protocol import Assignment
 
     def cost() -> dict[str, float]:
         used = resource.getrusage(resource.RUSAGE_SELF)
@@ -91,14 +91,14 @@ def _serve(line: bytes, speaker: Speaker) -> None:
 
     held_since = 0.0
     try:
-        brief = Brief.from_line(line)
-        device = _prepare(brief)
+        assignment = Assignment.from_line(line)
+        device = _prepare(assignment)
         if device == "cuda":
             held_since = time.monotonic()
         speaker.say("device", device=device)
-        ctx = ChildContext(brief, speaker, device)
+        ctx = ChildContext(assignment, speaker, device)
         signal.signal(signal.SIGTERM, lambda *_: ctx.stop())
-        speaker.say("done", **run_attempt(brief, ctx), cost=cost())
+        speaker.say("done", **run_attempt(assignment, ctx), cost=cost())
     except Cancelled:
         speaker.say("stopped", cost=cost())
     except BaseException as error:
@@ -115,22 +115,22 @@ def _serve(line: bytes, speaker: Speaker) -> None:
         )
 
 
-def _prepare(brief: Brief) -> str:
-    """Import the job's kind; set threads, device and limits for this brief; returns the torch device."""
+def _prepare(assignment: Assignment) -> str:
+    """Import the job's kind; set threads, device and limits for this assignment; returns the torch device."""
     from worker.runtime.registry import discover, load_kind
 
-    method = discover().get((brief.job["kind"], brief.job["method"]))
-    load_kind(brief.job["kind"])
+    method = discover().get((assignment.job["kind"], assignment.job["method"]))
+    load_kind(assignment.job["kind"])
     device = "cpu"
     if (torch := sys.modules.get("torch")) is not None:  # without it nothing here has a use for it
         torch.set_num_interop_threads(1)
-        if brief.threads:
-            torch.set_num_threads(brief.threads)
-        if brief.job["deterministic"]:
+        if assignment.threads:
+            torch.set_num_threads(assignment.threads)
+        if assignment.job["deterministic"]:
             torch.use_deterministic_algorithms(True)
-        if method is not None and method.device != "cpu" and brief.device != "cpu" and torch.cuda.is_available():
+        if method is not None and method.device != "cpu" and assignment.device != "cpu" and torch.cuda.is_available():
             device = "cuda"
-    limits.apply(brief.memory_mb, cuda=device == "cuda")
+    limits.apply(assignment.memory_mb, cuda=device == "cuda")
     return device
 
 

@@ -47,7 +47,7 @@ class Children:
             self._work.put(self._keep_template)
 
     def take(self) -> Child:
-        """A child that waits for its brief and leads its own process group. There is a template for the next one."""
+        """A child that waits for its assignment, in a process group of its own; a template then waits for the next."""
         answer: Future[Child] = Future()
         self._work.put(lambda: self._hand_out(answer))
         return answer.result(timeout=60)

@@ -1,8 +1,8 @@
-"""What parent and child say to each other: one brief down, then one JSON object a line up.
+"""What parent and child say to each other: one assignment down, then one JSON object a line up.
 
 Messages of the child, by `t`: `ready` {offer}, `device` {device}, `progress` {phase, step, total, fraction, eta_s,
-metrics}, `log` {text}, `warning` {text}, `checkpoint` {step, path}, `done` {manifest, verdict, version, environment, cost},
-`error` {code, detail, hint, pointer, cost}, `stopped` {cost}.
+metrics}, `log` {text}, `warning` {text}, `checkpoint` {step, path}, `keep` {path}, `done` {manifest, verdict, version,
+environment, cost}, `error` {code, detail, hint, pointer, cost}, `stopped` {cost}.
 """
 
 from __future__ import annotations
@@ -13,28 +13,41 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 LONGEST_LINE = 64 * 1024
-OUTPUTS = ("summary", "dataset", "report", "canonical")
+OUTPUTS = ("summary", "dataset", "report", "canonical", "figures")
 
 
 @dataclass(frozen=True)
-class Brief:
+class GivenInput:
+    """A further input of a job: the files of a summary, or the canonical files of a dataset version of a kind."""
+
+    type: str
+    kind: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class Assignment:
     """Everything one attempt needs to know; paths are local, so the child needs neither database nor store.
 
-    `inputs`: {type, folder} by name, a list of such where the job gives several. `credentials`: of a method that needs
-    them, else empty; they are told to no other process and written nowhere.
+    `data`: folder of the dataset's canonical files. `sources`: uploaded files of an ingest, (name, path). `inputs`: by
+    name, one or several. `checkpoint`: the last resume point, "" without one. `keep`: folder of the durable files of
+    earlier attempts, and of this one. `figures`: folder with what earlier jobs on the same content remembered, a file a
+    job. `time_s`: for making, `evaluate_s`: for judging; 0 is no limit. `credentials`: of a method that needs them,
+    else empty; they are told to no other process and written nowhere.
     """
 
     job: dict[str, Any]
     folder: str
     data: str = ""
     sources: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    inputs: dict[str, Any] = field(default_factory=dict[str, Any])
+    inputs: dict[str, list[GivenInput]] = field(default_factory=dict[str, list[GivenInput]])
     checkpoint: str = ""
     checkpoint_every_s: float = 10.0
     device: str = "auto"
     threads: int = 0
     memory_mb: int = 0
     time_s: float = 0.0
+    evaluate_s: float = 0.0
     ingest_limits: dict[str, int] = field(default_factory=dict[str, int])
     credentials: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
@@ -43,14 +56,26 @@ class Brief:
         """Where the attempt leaves its files, one folder of `OUTPUTS` each."""
         return Path(self.folder) / "out"
 
+    @property
+    def keep(self) -> Path:
+        """Where durable files lie, those of earlier attempts included."""
+        return Path(self.folder) / "keep"
+
+    @property
+    def figures(self) -> Path:
+        """Where figures of earlier jobs lie."""
+        return Path(self.folder) / "figures"
+
     def to_line(self) -> bytes:
-        """The brief as one line of JSON."""
+        """The assignment as one line of JSON."""
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @staticmethod
-    def from_line(line: bytes) -> Brief:
-        """The brief back from its line."""
-        return Brief(**json.loads(line))
+    def from_line(line: bytes) -> Assignment:
+        """The assignment back from its line."""
+        fields = json.loads(line)
+        inputs = {name: [GivenInput(**one) for one in given] for name, given in fields.pop("inputs").items()}
+        return Assignment(**fields, inputs=inputs)
 
 
 class Speaker:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from app import tracing
-from app.jobs.checkpoint import delete_blobs, drop_old_checkpoints, save_checkpoint
+from app.jobs.checkpoint import delete_blobs, drop_old_checkpoints, save_checkpoint, save_kept
 from app.jobs.commit import Outcome, commit_result
 from app.jobs.finish import AttemptEnd, cancel_attempt, fail_attempt, release_attempt
 from app.jobs.renew import renew_lease
@@ -29,11 +29,11 @@ from app.settings import Settings
 from app.store.blobs import Blobs, StoredBlob, StoreUnavailable
 from app.store.open_blobs import open_blobs
 from worker.runtime import limits
-from worker.runtime.brief import prepare
 from worker.runtime.children import Child, Children, kill_group
 from worker.runtime.claiming import Claimer
 from worker.runtime.file_trouble import FILE_TROUBLE, as_job_failure
-from worker.runtime.protocol import OUTPUTS, Brief
+from worker.runtime.prepare import prepare
+from worker.runtime.protocol import OUTPUTS, Assignment
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -59,6 +59,7 @@ class Attempt:
         self._woken = threading.Event()
         self._end_by: float | None = None  # when the child must be gone
         self._why = ""  # why it was told to go: cancel, release, lost, memory, time
+        self._keep_broken = False
         self._peak_memory = 0
         self._cpu_s = 0.0
         self._device_since: float | None = None  # when the child took a CUDA device
@@ -78,15 +79,15 @@ class Attempt:
         watcher = threading.Thread(target=self._watch, daemon=True)
         watcher.start()
         try:
-            if (brief := self._prepare()) is not None:
-                self._finish(self._work(brief))
+            if (assignment := self._prepare()) is not None:
+                self._finish(self._work(assignment))
         finally:
             self._over.set()
             self._woken.set()  # the slot need not wait for the watcher's next look
             watcher.join()
             self._clear_staging()
 
-    def _prepare(self) -> Brief | None:
+    def _prepare(self) -> Assignment | None:
         """The inputs, laid out; None when the attempt ended here."""
         try:
             return self._persist(lambda conn: prepare(conn, self._blobs, self._settings, self.row))
@@ -101,11 +102,11 @@ class Attempt:
         with contextlib.suppress(OSError):
             home.rmdir()
 
-    def _work(self, brief: Brief) -> int:
+    def _work(self, assignment: Assignment) -> int:
         """Run the child to its end; returns its exit code."""
         child = self._child = self._children.take()
         try:
-            self._talk(child, brief.to_line())
+            self._talk(child, assignment.to_line())
         finally:
             self._stages.end()
             kill_group(child)  # whatever it may have left running
@@ -120,11 +121,11 @@ class Attempt:
         """The worker stops: time to write a checkpoint, then SIGKILL; the job goes back to the queue."""
         self._tell_to_go("release", self._settings.stop_grace_s)
 
-    def _talk(self, child: Child, brief: bytes) -> None:
+    def _talk(self, child: Child, assignment: bytes) -> None:
         assert child.stdin is not None  # noqa: S101 - both are pipes
         assert child.stdout is not None  # noqa: S101
         try:
-            child.stdin.write(brief)
+            child.stdin.write(assignment)
             child.stdin.flush()
         except BrokenPipeError:
             pass  # it died while waiting; its exit code tells
@@ -148,6 +149,8 @@ class Attempt:
             self._flush_progress()
         elif kind == "checkpoint":
             self._keep_checkpoint(Path(message["path"]), int(message["step"]))
+        elif kind == "keep":
+            self._keep_file(Path(message["path"]))
         elif kind in ("log", "warning"):
             self._log.info("child_says", kind=kind, text=message["text"])
             self._try(lambda conn: append_event(conn, self.row["id"], kind, message, fence=self.row["fence"]))
@@ -165,6 +168,20 @@ class Attempt:
 
         with contextlib.suppress(StoreUnavailable):  # the sweeper takes them later
             delete_blobs(self._blobs, self._try(write) or [])
+
+    def _keep_file(self, path: Path) -> None:
+        """A file of `ctx.keep`. One that cannot be stored is a gap, so none that comes after it is stored either."""
+        if self._keep_broken:
+            return
+        folder = self._settings.staging_dir / self.row["id"] / str(self.row["fence"]) / "keep"
+        try:
+            stored = self._blobs.put_file(path)
+        except FILE_TROUBLE as trouble:
+            self._log.warning("file_not_kept", error=str(trouble))
+            self._keep_broken = True
+            return
+        name = path.relative_to(folder).as_posix()
+        self._keep_broken = not self._try(lambda conn: save_kept(conn, self.row, stored, name))
 
     def _watch(self) -> None:
         """Twice a second: deadline, memory, progress; every heartbeat: the lease."""

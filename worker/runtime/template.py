@@ -1,7 +1,7 @@
 """A process that has imported everything, and whose forks are the children.
 
 Imports take seconds, a fork milliseconds; memory that neither changes is shared. Each fork is a process and a session
-of its own, as a child that was started is. The template never sees a brief, starts no thread of its own and never
+of its own, as a child that was started is. The template never sees an assignment, starts no thread of its own and never
 touches CUDA, so that a fork begins as a fresh process would. Forks die with their template, and it with its worker.
 
 The worker asks over a socket, the template's standard input, by sending the three ends of a child's pipes: standard
@@ -103,14 +103,14 @@ class Template:
         return self._process.poll() is not None
 
     def fork(self) -> Fork:
-        """A child that waits for its brief. OSError when there is none to be had."""
+        """A child that waits for its assignment. OSError when there is none to be had."""
         self.offer()
-        (brief, stdin), (stdout, messages), (status, told) = os.pipe(), os.pipe(), os.pipe()
+        (assignment, stdin), (stdout, messages), (status, told) = os.pipe(), os.pipe(), os.pipe()
         ours = os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb"), os.fdopen(status, "rb")
         try:
-            socket.send_fds(self._control, [_ASK], [brief, messages, told])
+            socket.send_fds(self._control, [_ASK], [assignment, messages, told])
         finally:
-            for end in (brief, messages, told):
+            for end in (assignment, messages, told):
                 os.close(end)
         return Fork(*ours)
 
@@ -142,7 +142,7 @@ def serve_forks() -> bool:
         ready = select.select([woken, *([control] if listening else [])], [], [])[0]
         if woken in ready:
             os.read(woken, 4096)
-            _bury(statuses)
+            _report_ended(statuses)
         if control not in ready:
             continue
         asked, ends, _, _ = socket.recv_fds(control, 1, 3)
@@ -173,7 +173,7 @@ def _become_child(template: int, ends: list[int], others: list[int]) -> None:
         os.close(end)
 
 
-def _bury(statuses: dict[int, int]) -> None:
+def _report_ended(statuses: dict[int, int]) -> None:
     """Pass on how each fork that has ended did so."""
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:

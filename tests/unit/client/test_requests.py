@@ -203,4 +203,4 @@ def test_run_when_an_input_has_several_things_then_each_is_sent_by_its_reference
         )
 
     _, server = outcome(through, in_turn(document(JOB, 202)), compare)
-    assert server.asked[0].json["inputs"] == {"summaries": ["sum_1", "sum_2"], "policy": "p"}
+    assert server.asked[0].json["inputs"] == {"summaries": ["sum_1", "sum_2"], "policy": "sum_3"}

@@ -52,7 +52,7 @@ def test_child_when_it_cannot_read_its_brief_then_says_why_and_ends_with_0(child
     assert child.stdin is not None
     assert child.stdout is not None
     assert child.poll() is None
-    child.stdin.write(b"no brief\n")
+    child.stdin.write(b"no assignment\n")
     child.stdin.flush()
     assert [json.loads(line)["t"] for line in child.stdout] == ["log", "error"]
     assert (child.wait(), child.poll(), child.returncode) == (0, 0, 0)

@@ -1,143 +1,170 @@
-"""What a summary of interactions is compared with: the full data, its other forms, and cheap picks of equal size."""
+"""What a summary of interactions is compared with: the full data, its own forms, and cheap picks of equal size.
+
+Random users and head users are measured with as many rows as the summary, and, for every delivered form that is smaller
+than the source, with as many bytes; each would be delivered as a compressed 0/1 form.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import sparse
 
-from worker.evidence.measurements import Role, TrainingSet
+from worker.evidence.measurements import TrainingSet
+from worker.evidence.training import Contender
 from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.export import size_bytes
-from worker.kinds.interactions.methods.head_users import head_users_of
-from worker.kinds.interactions.methods.random_users import random_users_of
+from worker.kinds.interactions.forms import ENCODINGS, LABELS, delivered_bytes
 from worker.kinds.interactions.summary import InteractionsSummary
 
 Rows = sparse.csr_array
-FORM_LABELS = {
-    "soft": "soft rows",
-    "soft8": "soft rows, 8 bit",
-    "soft4": "soft rows, 4 bit",
-    "hard": "hard rows",
-}
-# A soft summary this many times the bytes of as many head users is also compared with head users of equal bytes.
-_BYTES_APART = 1.5
+Equal = Literal["rows", "bytes", "events"]
+PICKS = {"random-users": "random users", "head-users": "head users"}
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A training set with its rows; `draws` holds one CSR (n, I) per repetition (several for random picks)."""
+class Pool:
+    """Users with training events, to pick from. `lengths`: their events, 0 for the others (U,)."""
 
-    record: TrainingSet
-    draws: tuple[Rows, ...]
+    data: Interactions
+    lengths: np.ndarray
+
+    @classmethod
+    def of(cls, data: Interactions) -> Pool:
+        """The users of a dataset."""
+        return cls(data, np.diff(data.train.indptr))
+
+    def order(self, method: str, seed: Sequence[int]) -> np.ndarray:
+        """All users with events in the order in which a method takes them: the longest rows first, or at random."""
+        if method == "head-users":
+            return np.lexsort((self.data.user_ids, -self.lengths))[: np.count_nonzero(self.lengths)]
+        return np.random.default_rng(list(seed)).permutation(np.flatnonzero(self.lengths))
+
+    def rows(self, users: np.ndarray) -> Rows:
+        """The training rows of these users, in the order of their numbers."""
+        return Rows(self.data.train[np.sort(users)])
+
+    def first_within(self, order: np.ndarray, size: int) -> Rows:
+        """The rows of the first users of an order that take at most `size` bytes when delivered; one at least."""
+        low, high = 1, len(order)
+        guess = max(1, int(size / max(1.0, 1.5 * self.lengths.mean())))
+        while low < high:
+            tried = min(max(guess, low + 1), high)
+            taken = delivered_bytes(self.rows(order[:tried]), "hard")
+            low, high = (tried, high) if taken <= size else (low, tried - 1)
+            # Bytes grow nearly in proportion to users: aim at the size, and by halves once that no longer helps.
+            aim = int(tried * size / taken)
+            guess = aim if low < aim < high else (low + high + 1) // 2
+        return self.rows(order[:low])
 
 
 def contenders(
-    data: Interactions, summary: InteractionsSummary, baselines: Sequence[str], *, draws: int, seed: int
+    data: Interactions, summaries: Sequence[InteractionsSummary], picks: Sequence[str], *, draws: int, seed: int
 ) -> list[Contender]:
-    """Everything a learner is trained on, full data first, then the summary, its other forms, the baselines.
+    """Everything a learner is trained on: the full data, the summaries with their forms, and the cheap picks.
 
-    Baselines have as many rows as the summary; where a summary thins rows out (far fewer events a row than the
-    data has) they have as many events instead.
+    Where a summary thins rows out (far fewer events a row than the data has), picks have as many events instead of as
+    many rows. A random pick is drawn `draws` times.
     """
+    pool = Pool.of(data)
     full = data.training_rows()
-    found = [_contender("full", "full data", "full", full, "hard")]
-    for number, (form, rows) in enumerate(summary.delivered().items()):
-        if number == 0:
-            found.append(_contender("summary", f"this summary ({FORM_LABELS[form]})", "summary", rows, form))
-        else:
-            found.append(_contender(f"summary-{form}", f"as {FORM_LABELS[form]}", "form", rows, form))
-    equal = "events" if _thins_out(summary, full) else "rows"
-    if "random-users" in baselines:
-        found.append(_random_users(data, summary, equal, draws, seed))
-    if "head-users" in baselines:
-        found.append(_head_users(data, summary, equal))
-        found += _head_users_of_equal_bytes(data, found[1].record, found[-1].record, found[0].record)
+    whole = Contender(_record("full", "full data", "full", [full], "hard"), (full,))
+    found = [whole]
+    for number, summary in enumerate(summaries):
+        name = "summary" if not number else f"summary-{number + 1}"
+        forms = list(_forms(summary, name, alone=len(summaries) == 1))
+        found += forms
+        for method in picks:
+            repeats = draws if method == "random-users" else 1
+            equal = _of_equal_rows(pool, summary, full, method, repeats, seed, name)
+            found.append(equal)
+            taken = {equal.draws[0].shape[0]}
+            for form in forms:
+                if form.record.bytes < whole.record.bytes:
+                    more = repeats if form.record.role == "summary" else 1
+                    pick = _of_equal_bytes(pool, form.record, method, more, seed)
+                    if pick.draws[0].shape[0] not in taken:
+                        taken.add(pick.draws[0].shape[0])
+                        found.append(pick)
     return found
 
 
-def _contender(
-    name: str, label: str, role: Role, rows: Rows, form: str, *, method: str = "", equal: str = "rows"
+def _forms(summary: InteractionsSummary, name: str, *, alone: bool) -> Iterator[Contender]:
+    made = summary.origin.method or "given"
+    for number, (form, rows) in enumerate(summary.delivered().items()):
+        label = f"this summary ({LABELS[form]})" if alone else f"{name.replace('-', ' ')}: {made} ({LABELS[form]})"
+        if number == 0:
+            yield Contender(_record(name, label, "summary", [rows], form, method=summary.origin.method), (rows,))
+        else:
+            label = f"as {LABELS[form]}" if alone else f"{name.replace('-', ' ')} as {LABELS[form]}"
+            yield Contender(_record(f"{name}-{form}", label, "form", [rows], form, of=name), (rows,))
+
+
+def _record(
+    name: str,
+    label: str,
+    role: Literal["full", "summary", "form", "baseline"],
+    draws: Sequence[Rows],
+    form: str,
+    *,
+    method: str = "",
+    equal: Equal = "rows",
+    of: str = "",
+) -> TrainingSet:
+    return TrainingSet(
+        name=name,
+        label=label,
+        role=role,
+        rows=round(float(np.mean([rows.shape[0] for rows in draws]))),
+        events=float(np.mean([rows.sum() for rows in draws])),
+        bytes=max(delivered_bytes(rows, form) for rows in draws),
+        encoding=ENCODINGS[form],
+        method=method,
+        equal=equal,
+        of=of,
+    )
+
+
+def _of_equal_rows(
+    pool: Pool, summary: InteractionsSummary, full: Rows, method: str, draws: int, seed: int, name: str
 ) -> Contender:
-    record = TrainingSet(
-        name, label, role, int(rows.shape[0]), float(rows.sum()), size_bytes(rows, form), _encoding(rows, form),
-        method, equal,
-    )  # fmt: skip
-    return Contender(record, (rows,))
+    equal: Equal = "events" if _thins_out(summary, full) else "rows"
+    picked: list[Rows] = []
+    for draw in range(draws):
+        order = pool.order(method, (seed, draw))
+        count = min(summary.n_rows, len(order))
+        if equal == "events":
+            count = int(np.searchsorted(np.cumsum(pool.lengths[order]), summary.n_events)) + 1
+        picked.append(pool.rows(order[:count]))
+        if count >= len(order):
+            break
+    label = PICKS[method] if equal == "rows" else f"{PICKS[method]} of equal events"
+    suffix = "" if name == "summary" else f"-{name}"
+    record = _record(f"{method}{suffix}", label + _beside(name), "baseline", picked, "hard", method=method, equal=equal)
+    return Contender(record, tuple(picked))
 
 
-def _encoding(rows: Rows, form: str) -> str:
-    index = "uint16" if rows.shape[1] <= 1 << 16 else "uint32"
-    named = {
-        "hard": f"CSR, {index} items",
-        "soft": f"CSR, {index} items, float32 weights",
-        "soft8": "8-bit codes and a scale per row",
-        "soft4": "4-bit codes and a scale per row",
-    }
-    return named[form]
+def _of_equal_bytes(pool: Pool, form: TrainingSet, method: str, draws: int, seed: int) -> Contender:
+    picked = [pool.first_within(pool.order(method, (seed, draw)), form.bytes) for draw in range(draws)]
+    suffix = "" if form.name == "summary" else f"-{form.name}"
+    label = f"{PICKS[method]} of equal bytes{_beside(form.name)}"
+    return Contender(
+        _record(f"{method}-bytes{suffix}", label, "baseline", picked, "hard", method=method, equal="bytes"),
+        tuple(picked),
+    )
+
+
+def _beside(name: str) -> str:
+    """What a pick is made equal to, where that is not plainly the one summary."""
+    if name == "summary":
+        return ""
+    form = name.removeprefix("summary-")
+    return f" ({LABELS[form]})" if form in LABELS else f" (as {name.replace('-', ' ')})"
 
 
 def _thins_out(summary: InteractionsSummary, full: Rows) -> bool:
     if summary.form != "hard" or not full.shape[0] or not summary.n_rows:
         return False
     return summary.n_events / summary.n_rows < 0.5 * full.nnz / full.shape[0]
-
-
-def _random_users(data: Interactions, summary: InteractionsSummary, equal: str, draws: int, seed: int) -> Contender:
-    lengths = np.diff(data.train.indptr)
-    able = np.flatnonzero(lengths)
-    picked = []
-    for draw in range(draws):
-        rng = np.random.default_rng([seed, draw])
-        if equal == "events":
-            users = np.sort(_until(rng.permutation(able), lengths, summary.n_events))
-        else:
-            users = random_users_of(lengths, min(summary.n_rows, len(able)), rng)
-        picked.append(Rows(data.train[users]))
-        if len(users) == len(able):
-            break
-    first = _contender("random-users", _label("random users", equal), "baseline", picked[0], "hard",
-                       method="random-users", equal=equal)  # fmt: skip
-    return Contender(first.record, tuple(picked))
-
-
-def _head_users(data: Interactions, summary: InteractionsSummary, equal: str) -> Contender:
-    lengths = np.diff(data.train.indptr)
-    able = int(np.count_nonzero(lengths))
-    users = head_users_of(lengths, data.user_ids, min(summary.n_rows, able))
-    if equal == "events":
-        users = np.sort(_until(_longest_first(lengths, data.user_ids), lengths, summary.n_events))
-    rows = Rows(data.train[users])
-    return _contender("head-users", _label("head users", equal), "baseline", rows, "hard",
-                      method="head-users", equal=equal)  # fmt: skip
-
-
-def _head_users_of_equal_bytes(
-    data: Interactions, summary: TrainingSet, heads: TrainingSet, full: TrainingSet
-) -> list[Contender]:
-    """Head users that fill the summary's bytes, where rows alone would flatter a dense summary."""
-    if not _BYTES_APART * heads.bytes < summary.bytes < full.bytes / _BYTES_APART:
-        return []
-    lengths = np.diff(data.train.indptr)
-    order = _longest_first(lengths, data.user_ids)
-    index = 2 if data.n_items <= 1 << 16 else 4
-    filled = np.cumsum(index * lengths[order] + 4)
-    users = np.sort(order[: max(1, int(np.searchsorted(filled, summary.bytes, side="right")))])
-    rows = Rows(data.train[users])
-    return [_contender("head-users-bytes", "head users of equal bytes", "baseline", rows, "hard",
-                       method="head-users", equal="bytes")]  # fmt: skip
-
-
-def _label(name: str, equal: str) -> str:
-    return name if equal == "rows" else f"{name} of equal {equal}"
-
-
-def _longest_first(lengths: np.ndarray, user_ids: np.ndarray) -> np.ndarray:
-    return np.lexsort((user_ids, -lengths))[: np.count_nonzero(lengths)]
-
-
-def _until(order: np.ndarray, lengths: np.ndarray, events: int) -> np.ndarray:
-    """The first users of an order whose rows together reach a number of events."""
-    return order[: int(np.searchsorted(np.cumsum(lengths[order]), events)) + 1]

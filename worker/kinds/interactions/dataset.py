@@ -21,8 +21,8 @@ import pyarrow as pa
 from pyarrow import parquet
 from scipy import sparse
 
-from worker.kinds.interactions.splits import SPLIT_NAMES, TEST, TEST_INPUT, TRAIN, VALIDATION, VALIDATION_INPUT
 from worker.contract.errors import JobError
+from worker.kinds.interactions.splits import SPLIT_NAMES, TEST, TEST_INPUT, TRAIN, VALIDATION, VALIDATION_INPUT
 
 EVENTS_FILE, USERS_FILE, ITEMS_FILE = "interactions.parquet", "users.parquet", "items.parquet"
 _OPTIONS = b"distillery.options"

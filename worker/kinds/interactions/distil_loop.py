@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worker.kinds.interactions import distillation as cf
 from worker.contract.context import Context
 from worker.contract.errors import JobError
+from worker.kinds.interactions import distillation as cf
 
 TARGET_BLOCK = 12_000_000  # numbers of one dense block of target users
 

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BeforeValidator, Field
 
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.ingest.ids import IdMap
 from worker.ingest.limits import Limits, too_large
 from worker.ingest.options import ReadOptions, none_if_blank, parse_options
 from worker.ingest.run import Sources, read_tables, read_titles
 from worker.kinds.interactions import dataset, splits
-from worker.contract.context import Context
-from worker.contract.errors import JobError
 
 MIN_USERS, MIN_ITEMS = 10, 5
 _FEW_VALIDATION_EVENTS = 500

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from worker.kinds.interactions.dataset import Queries
 from worker.contract.errors import JobError
+from worker.kinds.interactions.dataset import Queries
 
 BLOCK = 4096
 _ELEMENTS = 1 << 27  # scores alive at once: 512 MB

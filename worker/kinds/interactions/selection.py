@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.export import size_bytes, sorted_rows
-from worker.kinds.interactions.summary import InteractionsSummary
 from worker.contract.budget import resolve
 from worker.contract.context import Context
+from worker.contract.product import Origin
+from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.summary import InteractionsSummary
 
 
 def users_in_budget(data: Interactions, budget: int | str) -> int:
@@ -23,31 +24,25 @@ def users_in_budget(data: Interactions, budget: int | str) -> int:
 
 
 def summary_of_rows(
-    data: Interactions, rows: sparse.csr_array, users: np.ndarray, settings: dict[str, Any], ctx: Context
+    data: Interactions,
+    rows: sparse.csr_array,
+    users: np.ndarray,
+    method: str,
+    settings: Mapping[str, Any],
+    ctx: Context,
 ) -> InteractionsSummary:
     """A summary of 0/1 rows (n, I) that are all or part of the rows of the users (n,) with these indices."""
-    rows = sorted_rows(rows)
-    rows.data = np.ones_like(rows.data)
-    counted = {
-        "rows": int(rows.shape[0]),
-        "events": int(rows.nnz),
-        "kept_share_of_events": rows.nnz / max(1, data.train.nnz),
-        "bytes": {"hard": size_bytes(rows, "hard")},
-    }
-    return InteractionsSummary(
-        rows,
+    return InteractionsSummary.of_users(
         rows,
         data.item_ids,
-        "hard",
-        settings=settings | counted,
-        real_rows=True,
+        origin=Origin(method, settings=settings),
         row_ids=data.user_ids[users],
         warnings=tuple(ctx.warnings),
     )
 
 
 def summary_of_users(
-    data: Interactions, users: np.ndarray, settings: dict[str, Any], ctx: Context
+    data: Interactions, users: np.ndarray, method: str, settings: Mapping[str, Any], ctx: Context
 ) -> InteractionsSummary:
     """A summary of the whole training rows of the users (n,) with these indices."""
-    return summary_of_rows(data, sparse.csr_array(data.train[users]), users, settings, ctx)
+    return summary_of_rows(data, sparse.csr_array(data.train[users]), users, method, settings, ctx)

@@ -9,17 +9,21 @@ H. That takes n^3/3 + n^2 I operations and n I numbers instead of I^3 and I^2, a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
 
+from worker.contract.context import Context
+from worker.contract.learner import learner
+from worker.kinds.interactions.learners.ridge import RidgeTraining, beyond, grid
 from worker.numerics.gram import gram, sparse_times_dense
 from worker.numerics.ntk import full_precision
 from worker.numerics.ridge import factorise, precision
 
+RIDGES = (0.01, 0.1, 0.5, 1, 5, 20, 50, 100, 200, 500, 1000, 2000)  # few rows want little, many much
 _COLUMNS = 4096
 
 
@@ -30,7 +34,6 @@ class Ease:
 
     ridge: float = 500.0
     device: str = "cpu"
-    name: ClassVar[str] = "ease"
 
     def fit(self, rows: sparse.csr_array) -> EaseModel | EaseOnRows:
         """Fit to rows (n, I), by items or by rows, whichever are fewer."""
@@ -125,3 +128,11 @@ class EaseOnRows:
         own = torch.from_numpy(inputs.data).to(out) * self.leverage[place % inputs.shape[1]]
         out.view(-1).index_add_(0, place, own, alpha=-1)
         return out.div_(1 - self.leverage).to(torch.float32).cpu().numpy()
+
+
+@learner(
+    kind="interactions", name="ease", label="EASE", settings=grid("ridge", RIDGES), further=beyond("ridge", RIDGES)
+)
+def ease(rows: sparse.csr_array, params: Any, ctx: Context) -> RidgeTraining:
+    """EASE on rows (n, I), tuned over its ridge."""
+    return RidgeTraining(EaseGram.of(rows, ctx.device), "ridge")

@@ -2,26 +2,35 @@
 
 Kernel ridge regression from rows to themselves with the NTK of a fully connected ReLU network: alpha =
 (K(X, X) + lambda tr/n I)^-1 X, scores(q) = K(q, X) alpha. The official code solves anew for every batch of
-users; alpha does not depend on them, so it is computed once. Beyond `max_users` rows it learns from a
-random subset (as the paper does on Netflix), or with `nystrom` from all rows through a random set of
-landmarks L: (C^T C + lambda tr/n W) beta = C^T X, C = K(X, L), W = K(L, L), scores(q) = K(q, L) beta.
+users; alpha does not depend on them, so it is computed once. Equal rows are merged: with counts c and S = diag(c)^1/2
+the same scores follow from alpha = S (S K S + lambda tr/n I)^-1 S X over distinct rows, tr/n still over all users.
+
+Where the paper learns from a random part of the users (Netflix), ours learns from all of them through landmarks L, rows
+drawn at random: (C^T C + lambda tr/n W) beta = C^T X, C = K(X, L), W = K(L, L), scores(q) = K(q, L) beta.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
 
+from worker.contract.context import Context
+from worker.contract.learner import learner
+from worker.kinds.interactions.learners.ridge import RidgeTraining, beyond, grid
 from worker.numerics.gram import gram, sparse_times_dense, squared_norms
 from worker.numerics.ntk import full_precision, ntk_diagonal, ntk_from_gram
-from worker.numerics.ridge import factorise, precision
+from worker.numerics.ridge import DOUBLE_UP_TO, NotPositiveDefinite, factorise, precision
 
-MAX_USERS = 25_000
+LAMBDAS = (1e-5, 1e-4, 1e-3, 0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 50)  # few rows want little, many much
+OFFICIAL_GRID = (0.0, 1.0, 5.0, 20.0, 50.0, 100.0)  # the published ∞-AE's, for full data
+MAX_USERS, LANDMARKS = 7_000, 2_000
+_LEAST_SINGLE = 1e-3  # below it a kernel in single precision is singular in all but name
 _ROWS = 4096
 
 
@@ -29,17 +38,16 @@ _ROWS = 4096
 class InfiniteAE:
     """∞-AE with scale-free ridge `lam` (1 to 20 for full data, less for summaries) and `depth` hidden layers.
 
-    `max_users`: rows learnt from, or with `nystrom` the number of landmarks; drawn with `seed`. Time n^3/3
-    + n^2 I and memory n^2 + n I for n rows over I items; with m landmarks n m^2 + n m I and m^2 + m I.
+    Up to `max_users` distinct rows it is exact: time n^3/3 + n^2 I and memory n^2 + n I for n distinct rows over I
+    items. Beyond them it learns through m = `landmarks` of them, drawn with `seed`: n m^2 + n m I and m^2 + m I.
     """
 
     lam: float = 5.0
     depth: int = 1
     max_users: int = MAX_USERS
-    nystrom: bool = False
+    landmarks: int = LANDMARKS
     seed: int = 0
     device: str = "cpu"
-    name: ClassVar[str] = "infinite-ae"
 
     def fit(self, rows: sparse.csr_array) -> InfiniteAEModel:
         """Fit to rows (n, I), empty ones left out; raises `NotPositiveDefinite` when lambda is too small."""
@@ -50,15 +58,8 @@ class InfiniteAE:
         rows = sparse.csr_array(rows[np.flatnonzero(np.diff(rows.indptr))])
         if not rows.shape[0]:
             raise ValueError("there are no rows to learn from")
-        exact = not self.nystrom or rows.shape[0] <= self.max_users
-        return OnRows.of(self, rows) if exact else OnLandmarks.of(self, rows)
-
-    def support(self, rows: sparse.csr_array) -> Rows:
-        """All rows, or a random `max_users` of them."""
-        n = rows.shape[0]
-        if n > self.max_users:
-            rows = rows[np.sort(np.random.default_rng(self.seed).choice(n, self.max_users, replace=False))]
-        return Rows.of(rows, self.device)
+        rows, counts = merge_equal(rows)
+        return (OnRows if rows.shape[0] <= self.max_users else OnLandmarks).of(self, rows, counts)
 
     def kernel(self, support: Rows) -> Tensor:
         """K(X, X) (n, n)."""
@@ -69,23 +70,51 @@ class InfiniteAE:
         )  # fmt: skip
 
 
+def merge_equal(rows: sparse.csr_array) -> tuple[sparse.csr_array, np.ndarray]:
+    """Distinct rows (d, I) in order of first appearance, and how often (d,) each occurs; fractional rows stay apart."""
+    if not (rows.data == 1).all():
+        return rows, np.ones(rows.shape[0])
+    rows.sort_indices()
+    index: dict[bytes, int] = {}
+    place = [index.setdefault(rows.indices[a:b].tobytes(), len(index)) for a, b in pairwise(rows.indptr)]
+    _, first, counts = np.unique(place, return_index=True, return_counts=True)
+    distinct = rows if len(first) == rows.shape[0] else sparse.csr_array(rows[first])
+    return distinct, counts.astype(np.float64)
+
+
 @dataclass(frozen=True)
 class OnRows:
-    """Trainings on every row of `support`: `kernel` K(X, X) (n, n)."""
+    """Trainings on distinct rows, those of `support`.
+
+    `kernel`: S K(X, X) S (n, n) with S = diag(`roots`), the square roots of the rows' counts; `users`: their sum.
+    """
 
     learner: InfiniteAE
     support: Rows
     kernel: Tensor
+    roots: Tensor
+    users: float
 
     @classmethod
-    def of(cls, learner: InfiniteAE, rows: sparse.csr_array) -> OnRows:
-        """From rows (n, I), none of them empty."""
-        support = learner.support(rows)
-        return cls(learner, support, learner.kernel(support))
+    def of(cls, learner: InfiniteAE, rows: sparse.csr_array, counts: np.ndarray) -> OnRows:
+        """From distinct rows (n, I), none of them empty, with their counts (n,)."""
+        support = Rows.of(rows, learner.device)
+        kernel = learner.kernel(support)
+        roots = torch.from_numpy(np.sqrt(counts)).to(kernel)
+        if (counts > 1).any():
+            kernel.mul_(roots[:, None]).mul_(roots[None, :])
+        return cls(learner, support, kernel, roots, float(counts.sum()))
 
     def fit(self, lam: float) -> InfiniteAEModel:
         """The model at lambda; raises `NotPositiveDefinite` when that is too small."""
-        alpha = factorise(self.kernel, lam).solve(self.support.rows)
+        rows, n = self.support.rows, len(self.kernel)
+        if n > DOUBLE_UP_TO and lam < _LEAST_SINGLE:
+            raise NotPositiveDefinite(lam, _LEAST_SINGLE)
+        factor = factorise(self.kernel, lam * n / self.users)
+        scaled = sparse.csr_array(sparse.diags_array(self.roots.cpu().numpy()) @ rows) if self.users > n else rows
+        alpha = factor.solve(scaled)
+        if self.users > n:
+            alpha.mul_(self.roots.to(alpha)[:, None])
         return InfiniteAEModel(replace(self.learner, lam=lam), self.support, alpha)
 
     def cross(self, inputs: sparse.csr_array, most_bytes: int) -> Tensor | None:
@@ -95,10 +124,10 @@ class OnRows:
 
 @dataclass(frozen=True)
 class OnLandmarks:
-    """Trainings through landmarks. With W = L L^T and F = C L^-T: (F^T F + lambda tr/n I) gamma = F^T X,
-    beta = L^-T gamma: the same equations, better conditioned.
+    """Trainings through landmarks. With W = L L^T, F = C L^-T and counts N = diag(c): (F^T N F + lambda tr/n I) gamma =
+    F^T N X, beta = L^-T gamma: the same equations, better conditioned.
 
-    `lower`: L (m, m); `square`: F^T F (m, m); `mixed`: F^T X (m, I); `scale`: tr/n in units of F^T F's own.
+    `lower`: L (m, m); `square`: F^T N F (m, m); `mixed`: F^T N X (m, I); `scale`: tr/n in units of F^T N F's own.
     """
 
     learner: InfiniteAE
@@ -109,21 +138,26 @@ class OnLandmarks:
     scale: float
 
     @classmethod
-    def of(cls, learner: InfiniteAE, rows: sparse.csr_array) -> OnLandmarks:
-        """From rows (n, I), none of them empty; F is made in blocks of rows and never kept."""
-        support = learner.support(rows)
+    def of(cls, learner: InfiniteAE, rows: sparse.csr_array, counts: np.ndarray) -> OnLandmarks:
+        """From distinct rows (n, I), none of them empty, with their counts (n,); F is made in blocks and never kept."""
+        m = min(learner.landmarks, rows.shape[0])
+        drawn = np.random.default_rng(learner.seed).choice(rows.shape[0], m, replace=False, p=counts / counts.sum())
+        support = Rows.of(sparse.csr_array(rows[np.sort(drawn)]), learner.device)
         lower = factorise(learner.kernel(support), 0.0).lower
-        m, width = support.rows.shape
+        width = rows.shape[1]
         square, mixed = lower.new_zeros((m, m)), lower.new_zeros((m, width))
         for start in range(0, rows.shape[0], _ROWS):
             block = sparse.csr_array(rows[start : start + _ROWS])
             cross = cross_kernel(block, support, learner.depth).to(lower.dtype)
+            times = torch.from_numpy(counts[start : start + _ROWS]).to(lower)
             with full_precision():
                 features = torch.linalg.solve_triangular(lower, cross.T, upper=False)  # F^T, (m, block)
-                square.addmm_(features, features.T)
-            mixed += sparse_times_dense(sparse.csr_array(block.T), features.T.contiguous()).T
+                weighted = features * times
+                square.addmm_(weighted, features.T)
+            mixed += sparse_times_dense(sparse.csr_array(block.T), weighted.T.contiguous()).T
         squares = squared_norms(rows, device=learner.device, dtype=torch.float64)
-        trace = float(ntk_diagonal(squares, width, depth=learner.depth).mean())
+        diagonal = ntk_diagonal(squares, width, depth=learner.depth).cpu().numpy()
+        trace = float(diagonal @ counts / counts.sum())
         return cls(learner, support, lower, square, mixed, trace / float(square.diagonal().double().mean()))
 
     def fit(self, lam: float) -> InfiniteAEModel:
@@ -196,3 +230,16 @@ class InfiniteAEModel:
                 product = kernel.to(self.alpha.dtype) @ self.alpha  # the solve may have had to go to float64
             out[part] = product.to(torch.float32).cpu().numpy()
         return out
+
+
+@learner(
+    kind="interactions",
+    name="infinite-ae",
+    label="∞-AE",
+    settings=grid("lambda", LAMBDAS),
+    further=beyond("lambda", LAMBDAS),
+)
+def infinite_ae(rows: sparse.csr_array, params: Any, ctx: Context) -> RidgeTraining:
+    """∞-AE on rows (n, I), tuned over lambda."""
+    model = InfiniteAE(max_users=params.max_users, landmarks=params.landmarks, seed=ctx.seed, device=ctx.device)
+    return RidgeTraining(model.prepare(rows), "lambda")

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from worker.contract.context import Context
+from worker.contract.learner import Settings, learner
+
 
 @dataclass(frozen=True)
 class Popularity:
-    """Ranks items by how many events they have in the rows it was fitted on."""
+    """Ranks items by how many events they have in rows (n, I); fractions count as such."""
 
-    name: ClassVar[str] = "popularity"
+    rows: sparse.csr_array
 
-    def fit(self, rows: sparse.csr_array) -> PopularityModel:
-        """Count the events (fractions count as such) of each item in rows (n, I)."""
-        return PopularityModel(np.asarray(rows.sum(axis=0), np.float32).ravel())
+    def fit(self, settings: Settings, ctx: Context) -> PopularityModel:
+        """Count the events of each item."""
+        return PopularityModel(np.asarray(self.rows.sum(axis=0), np.float32).ravel())
 
 
 @dataclass(frozen=True)
@@ -29,3 +32,9 @@ class PopularityModel:
     def scores(self, inputs: sparse.csr_array) -> np.ndarray:
         """The counts, once for each row of inputs: (q, I) float32."""
         return np.tile(self.counts, (inputs.shape[0], 1))
+
+
+@learner(kind="interactions", name="popularity", label="popularity", floor=True, note="the same list for everyone")
+def popularity(rows: sparse.csr_array, params: Any, ctx: Context) -> Popularity:
+    """Items by their number of events in rows (n, I)."""
+    return Popularity(rows)

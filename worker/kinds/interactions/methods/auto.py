@@ -7,15 +7,17 @@ row decides.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import BaseModel, ConfigDict
 
+from worker.contract.budget import Budget
+from worker.contract.context import Context
+from worker.contract.method import method
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.methods.distill_cf import DistillCFParams, distill_cf
 from worker.kinds.interactions.methods.head_users import HeadUsersParams, head_users
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.contract.budget import Budget
-from worker.contract.context import Context
-from worker.contract.method import method
 
 HEAD_BELOW = 5.0  # mean training events of a user
 
@@ -50,10 +52,8 @@ def auto(data: Interactions, params: AutoParams, ctx: Context) -> InteractionsSu
             f"keep most for their number, so `auto` chose distill-cf."
         )
         chosen = "distill-cf"
-    ctx.warn(reason)
     if chosen == "head-users":
         summary = head_users(data, HeadUsersParams(budget=params.budget), ctx)
     else:
         summary = distill_cf(data, DistillCFParams(budget=params.budget), ctx)
-    summary.settings.update(method=chosen, reason=reason)
-    return summary
+    return replace(summary, origin=replace(summary.origin, reason=reason))

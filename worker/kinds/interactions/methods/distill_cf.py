@@ -17,16 +17,17 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.kinds.interactions import distillation as cf
-from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.distil_loop import Progress, Recipe, events_per_row, learn
-from worker.kinds.interactions.export import Delivery, deliver
-from worker.kinds.interactions.summary import InteractionsSummary
-from worker.numerics.gumbel import mix
 from worker.contract.budget import Budget, resolve
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.method import method
+from worker.contract.product import Origin
+from worker.kinds.interactions import distillation as cf
+from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.delivery import Delivery, deliver
+from worker.kinds.interactions.distil_loop import Progress, Recipe, events_per_row, learn
+from worker.kinds.interactions.summary import InteractionsSummary
+from worker.numerics.gumbel import mix
 
 DENSE_LIMIT = 60_000_000  # n * I numbers; about ten such float32 matrices are alive at once
 VALIDATION_USERS = 1000
@@ -184,14 +185,19 @@ def distill_cf(data: Interactions, params: DistillCFParams, ctx: Context) -> Int
     state = learn(Progress.begin(ctx, start), targets, validator, recipe, ctx)
     if state.best_rows is None:
         raise AssertionError("the last step always validates")
-    settings = asdict(recipe) | {
-        "best_step": state.best_step,
-        "steps_done": state.step,
-        "curve": state.history,
-        "distilled_items": real.shape[1],
-        "distinct_targets": len(targets.weights),
-        "seed": ctx.seed,
-    }
+    origin = Origin(
+        "distill-cf",
+        optimised_for="infinite-ae",
+        settings=asdict(recipe)
+        | {
+            "steps_done": state.step,
+            "distilled_items": real.shape[1],
+            "distinct_targets": len(targets.weights),
+            "seed": ctx.seed,
+        },
+        curve=tuple(state.history),
+        best_step=state.best_step,
+    )
 
     def choose_ridge(values: np.ndarray) -> float:
         if validator is None:
@@ -205,6 +211,6 @@ def distill_cf(data: Interactions, params: DistillCFParams, ctx: Context) -> Int
         item_ids=data.item_ids,
         columns=columns,
         choose_ridge=choose_ridge,
-        settings=settings,
+        origin=origin,
         ctx=ctx,
     )

@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.selection import summary_of_users, users_in_budget
-from worker.kinds.interactions.summary import InteractionsSummary
 from worker.contract.budget import Budget
 from worker.contract.context import Context
 from worker.contract.method import method
+from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.selection import summary_of_users, users_in_budget
+from worker.kinds.interactions.summary import InteractionsSummary
 
 
 class HeadUsersParams(BaseModel):
@@ -36,4 +36,4 @@ def head_users(data: Interactions, params: HeadUsersParams, ctx: Context) -> Int
     count = users_in_budget(data, params.budget)
     users = head_users_of(np.diff(data.train.indptr), data.user_ids, count)
     ctx.progress(1, 1, phase="select")
-    return summary_of_users(data, users, {"budget": params.budget}, ctx)
+    return summary_of_users(data, users, "head-users", {"budget": params.budget}, ctx)

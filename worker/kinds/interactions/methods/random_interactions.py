@@ -10,13 +10,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import sparse
 
-from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.selection import summary_of_rows, users_in_budget
-from worker.kinds.interactions.summary import InteractionsSummary
 from worker.contract.budget import Budget
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.method import method
+from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.selection import summary_of_rows, users_in_budget
+from worker.kinds.interactions.summary import InteractionsSummary
 
 DEFAULT_PERCENT = 20.0
 
@@ -73,4 +73,4 @@ def random_interactions(data: Interactions, params: RandomInteractionsParams, ct
     users = np.flatnonzero(np.diff(rows.indptr))
     ctx.progress(1, 1, phase="select")
     settings = {"keep_percent": params.keep_percent, "budget": params.budget, "seed": ctx.seed}
-    return summary_of_rows(data, sparse.csr_array(rows[users]), users, settings, ctx)
+    return summary_of_rows(data, sparse.csr_array(rows[users]), users, "random-interactions", settings, ctx)

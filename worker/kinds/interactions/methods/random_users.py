@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.selection import summary_of_users, users_in_budget
-from worker.kinds.interactions.summary import InteractionsSummary
 from worker.contract.budget import Budget
 from worker.contract.context import Context
 from worker.contract.method import method
+from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.selection import summary_of_users, users_in_budget
+from worker.kinds.interactions.summary import InteractionsSummary
 
 
 class RandomUsersParams(BaseModel):
@@ -35,4 +35,4 @@ def random_users(data: Interactions, params: RandomUsersParams, ctx: Context) ->
     count = users_in_budget(data, params.budget)
     users = random_users_of(np.diff(data.train.indptr), count, ctx.rng)
     ctx.progress(1, 1, phase="select")
-    return summary_of_users(data, users, {"budget": params.budget, "seed": ctx.seed}, ctx)
+    return summary_of_users(data, users, "random-users", {"budget": params.budget, "seed": ctx.seed}, ctx)

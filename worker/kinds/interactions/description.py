@@ -1,4 +1,4 @@
-"""What a report shows of the data itself: before and after, item popularity, row sizes, nearest real rows."""
+"""What a report shows of the data itself: before and after, item popularity, row sizes, the curve of a distillation."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from itertools import pairwise
 import numpy as np
 from scipy import sparse
 
-from worker.evidence.measurements import Plot, PrivacyRow, Series
+from worker.evidence.plot import Plot, Series
 from worker.evidence.table import Cell, Column, Table
+from worker.evidence.training import Contender
 from worker.evidence.wording import number
-from worker.kinds.interactions.baselines import Contender
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.summary import InteractionsSummary
 
 Rows = sparse.csr_array
 SHORT_ROW = 5.0
-# Multiply-adds that looking for nearest rows may take; beyond it fewer summary rows are looked at.
-_WORK = 1_000_000_000
-_ROWS_AT_ONCE = 128
 
 
 def plots(data: Interactions, sets: Sequence[Contender], summary: InteractionsSummary) -> tuple[Plot, ...]:
@@ -34,7 +31,7 @@ def popularity(sets: Sequence[Contender]) -> Plot:
     order = np.argsort(-_per_item(sets[0].draws[0]), kind="stable")
     edges = np.unique(np.geomspace(1, len(order) + 1, 25).round().astype(int))
     ranks = (edges[:-1] + edges[1:] - 1) / 2
-    series = []
+    series: list[Series] = []
     for one in sets:
         counts = _per_item(one.draws[0])[order]
         total = counts.sum()
@@ -79,11 +76,8 @@ def row_sizes(sets: Sequence[Contender]) -> Plot:
 
 
 def training_curves(summary: InteractionsSummary) -> list[Plot]:
-    """Loss and validation score by step, where the method kept them under `settings["curve"]`."""
-    curve = summary.settings.get("curve")
-    if not isinstance(curve, list) or len(curve) < 2 or not all(isinstance(point, dict) for point in curve):
-        return []
-    best = summary.settings.get("best_step")
+    """Loss and validation score by step, where the method kept them."""
+    curve, best = summary.origin.curve, summary.origin.best_step
     made = []
     for key, title, label in (("loss", "Training loss", "loss"), ("score", "Validation score", "score")):
         points = [(float(p["step"]), float(p[key])) for p in curve if "step" in p and p.get(key) is not None]
@@ -143,59 +137,6 @@ def _card(rows: Rows) -> dict[str, tuple[float | int, str]]:
     }
 
 
-def privacy(data: Interactions, summary: InteractionsSummary, *, seed: int) -> tuple[PrivacyRow, ...]:
-    """How near each summary row lies to the nearest real training row, and how near real users lie to each other."""
-    real = data.training_rows()
-    rng = np.random.default_rng([seed, 3])
-    if not real.shape[0] or not summary.n_rows:
-        return ()
-    most = int(np.clip(_WORK // max(1, real.nnz), 20, 2000))
-    chosen = np.sort(rng.choice(summary.n_rows, min(most, summary.n_rows), replace=False))
-    others = np.sort(rng.choice(real.shape[0], min(len(chosen), real.shape[0]), replace=False))
-    cosine, _, _ = nearest(Rows(summary.rows[chosen]), real)
-    _, jaccard, equals = nearest(Rows(summary.hard[chosen]), real)
-    usual, _, _ = nearest(Rows(real[others]), real, own=others)
-    n = len(chosen)
-    note = "the summary consists of real users' rows" if summary.real_rows else ""
-    return (
-        PrivacyRow("Nearest real row, median", float(np.median(cosine)), "cosine", n, note),
-        PrivacyRow("Nearest real row, 95th percentile", float(np.quantile(cosine, 0.95)), "cosine", n),
-        PrivacyRow("Nearest real row of the hard rows, median", float(np.median(jaccard)), "Jaccard", n),
-        PrivacyRow("Rows identical to a real row", 100 * float(np.mean(equals > 0)), "% of rows", n),
-        PrivacyRow("Rows identical to exactly one user's", 100 * float(np.mean(equals == 1)), "% of rows", n),
-        PrivacyRow(
-            "For comparison: a real user and the nearest other, median", float(np.median(usual)), "cosine", len(others)
-        ),
-    )
-
-
-def nearest(rows: Rows, real: Rows, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Highest cosine and Jaccard (n,) of rows (n, I) with 0/1 rows (U, I), and how many real rows equal each.
-
-    `own` (n,): for rows that are themselves real, which one; it is left out. Jaccard is of the patterns.
-    """
-    transposed = sparse.csc_array(real.T)
-    real_sizes = np.diff(real.indptr).astype(np.float64)
-    cosine, jaccard = np.zeros(rows.shape[0]), np.zeros(rows.shape[0])
-    equal = np.zeros(rows.shape[0], dtype=np.int64)
-    for start in range(0, rows.shape[0], _ROWS_AT_ONCE):
-        part = Rows(rows[start : start + _ROWS_AT_ONCE])
-        pattern = Rows((np.ones_like(part.data), part.indices, part.indptr), shape=part.shape)
-        at = slice(start, start + part.shape[0])
-        shared = (pattern @ transposed).toarray()
-        weighted = shared if (part.data == 1).all() else (part @ transposed).toarray()
-        norms = np.sqrt(np.asarray(part.multiply(part).sum(axis=1)).ravel())[:, None] * np.sqrt(real_sizes)
-        union = np.diff(part.indptr)[:, None] + real_sizes - shared
-        close = np.divide(weighted, norms, out=np.zeros_like(norms), where=norms > 0)
-        alike = np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
-        if own is not None:
-            close[np.arange(part.shape[0]), own[at]] = 0
-            alike[np.arange(part.shape[0]), own[at]] = 0
-        cosine[at], jaccard[at] = close.max(axis=1), alike.max(axis=1)
-        equal[at] = (alike == 1).sum(axis=1)
-    return cosine.clip(max=1.0), jaccard, equal
-
-
 def warnings(data: Interactions, summary: InteractionsSummary) -> list[str]:
     """What the data itself gives reason to say."""
     said = []
@@ -206,8 +147,7 @@ def warnings(data: Interactions, summary: InteractionsSummary) -> list[str]:
             f"Users have {mean:.1f} training events on average. For rows this short learned rows save rows, not "
             "bytes: consider head-users."
         )
-    rows.sort_indices()
-    distinct = len({rows.indices[a:b].tobytes() for a, b in pairwise(rows.indptr)})
+    distinct = distinct_rows(rows)
     if rows.shape[0] and distinct < 0.5 * rows.shape[0]:
         share = 100 * (1 - distinct / rows.shape[0])
         said.append(f"{share:.0f} % of the training rows repeat another user's row exactly.")
@@ -222,6 +162,12 @@ def warnings(data: Interactions, summary: InteractionsSummary) -> list[str]:
             "it keeps is overstated."
         )
     return said
+
+
+def distinct_rows(rows: Rows) -> int:
+    """How many different rows there are among 0/1 rows (n, I)."""
+    rows.sort_indices()
+    return len({rows.indices[a:b].tobytes() for a, b in pairwise(rows.indptr)})
 
 
 def leaks(data: Interactions, summary: InteractionsSummary) -> int:

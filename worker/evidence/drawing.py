@@ -1,9 +1,8 @@
 """Drawing: plots as data in, SVG and PNG out. Same data, same bytes; no dates, no random ids, text stays text in SVG.
 
-The first six colours are those of Okabe and Ito, distinct for every kind of colour vision; lines also differ by
-marker and dash. A
-drawing exists twice: stand-alone with its colours written in, and for inlining with the colours as CSS variables, so
-that a page can turn dark.
+The first six colours are those of Okabe and Ito, distinct for every kind of colour vision; lines and clouds also differ
+by marker. A drawing exists twice: stand-alone with its colours written in, and for inlining with the colours as CSS
+variables, so that a page can turn dark.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import re
 import unicodedata
 import warnings
 from html import escape
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -27,7 +27,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from worker.evidence.measurements import Plot, Series
+from worker.evidence.plot import Plot, Series
 from worker.evidence.wording import decimals_of
 
 INK, MUTED, LINE, QUIET = "#24292f", "#66707a", "#e3e6e9", "#b4bcc4"
@@ -77,8 +77,8 @@ def draw_png(plot: Plot) -> bytes:
     return _drawn(plot, FigureCanvasAgg, format="png", metadata=described, dpi=150, facecolor="white")
 
 
-def _drawn(plot: Plot, canvas: type[FigureCanvasBase], **options: object) -> bytes:
-    style = {key: value for key, value in _STYLE.items() if key in mpl.rcParams}
+def _drawn(plot: Plot, canvas: type[FigureCanvasBase], **options: Any) -> bytes:
+    style: dict[Any, Any] = {key: value for key, value in _STYLE.items() if key in mpl.rcParams}
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     with mpl.rc_context(style), warnings.catch_warnings():
         # Text is drawn by the reader's own font, so a glyph missing in the one used for measuring is no loss.
@@ -138,6 +138,8 @@ def _short(text: object) -> str:
 
 
 def _height(plot: Plot) -> float:
+    if plot.kind == "heatmap":
+        return 1.1 + 0.34 * len(plot.series)
     if plot.kind != "interval":
         return _HEIGHT + 0.2 * ((len(plot.series) - 1) // 2 if len(plot.series) > 1 else 0)
     return 0.75 + 0.27 * sum(len(s.x) + 1.2 for s in plot.series)
@@ -201,6 +203,45 @@ def _draw_line(axes: Axes, plot: Plot) -> None:
         )
     _scales(axes, plot)
     _legend(axes, plot)
+
+
+def _draw_scatter(axes: Axes, plot: Plot) -> None:
+    for i, series in _stressed_first(plot):
+        colour, marker, _ = _look(i)
+        x, y = np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float)
+        if series.low:
+            spread = [y - np.asarray(series.low), np.asarray(series.high) - y]
+            axes.errorbar(x, y, yerr=np.maximum(spread, 0), fmt="none", ecolor=colour, elinewidth=1.0)
+        size = 34 if series.stress else 20
+        axes.scatter(x, y, s=size, color=colour, marker=marker, alpha=0.8, linewidths=0, label=_short(series.label))
+    axes.xaxis.grid(True)
+    _scales(axes, plot)
+    _legend(axes, plot)
+
+
+def _draw_heatmap(axes: Axes, plot: Plot) -> None:
+    """A tile per cell, the stronger the higher its value, with the value written on it."""
+    values = np.array([series.y for series in plot.series], dtype=float)
+    known = values[np.isfinite(values)]
+    lowest, highest = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+    decimals = decimals_of((highest - lowest) / 20, highest)
+    for down, row in enumerate(values):
+        for across, value in enumerate(row):
+            if np.isfinite(value):
+                level = (value - lowest) / (highest - lowest) if highest > lowest else 0.5
+                # Ink stays readable on the strongest tile, on white and on dark paper.
+                axes.barh(down, 0.96, 0.92, across - 0.48, color=COLOURS[0], alpha=0.06 + 0.5 * level)
+            said = f"{value:.{decimals}f}" if np.isfinite(value) else "–"
+            axes.text(across, down, said, ha="center", va="center", fontsize=8.5)
+    labels = [_short(label) for label in plot.series[0].x]
+    axes.set_xticks(range(len(labels)), labels, rotation=30 if len(labels) > 6 else 0)
+    axes.set_yticks(range(len(plot.series)), [_short(series.label) for series in plot.series])
+    axes.set_xlim(-0.5, len(labels) - 0.5)
+    axes.set_ylim(len(plot.series) - 0.5, -0.5)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(length=0)
+    axes.set(xlabel=clean(plot.x_label), ylabel=clean(plot.y_label))
 
 
 def _draw_bar(axes: Axes, plot: Plot) -> None:
@@ -285,9 +326,9 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
-def file_name(plot: Plot) -> str:
-    """The plot's file name without folder: lower-case letters, digits and hyphens, ending in .svg."""
-    return f"{_slug(plot.name)}.svg"
+def file_name(name: str, ending: str = "svg") -> str:
+    """The file name, without folder, of a plot or picture: lower-case letters, digits and hyphens, and its ending."""
+    return f"{_slug(name)}.{ending}"
 
 
 def to_json(plot: Plot) -> dict[str, object]:
@@ -301,7 +342,7 @@ def to_json(plot: Plot) -> dict[str, object]:
         "title": plot.title,
         "description": plot.description,
         "kind": plot.kind,
-        "file": f"plots/{file_name(plot)}",
+        "file": f"plots/{file_name(plot.name)}",
         "x": {"label": plot.x_label, "log": plot.log_x},
         "y": {"label": plot.y_label, "log": plot.log_y},
         "mark_x": plot.mark_x,
@@ -310,4 +351,11 @@ def to_json(plot: Plot) -> dict[str, object]:
     }
 
 
-_DRAW = {"interval": _draw_interval, "line": _draw_line, "bar": _draw_bar, "histogram": _draw_histogram}
+_DRAW = {
+    "interval": _draw_interval,
+    "line": _draw_line,
+    "scatter": _draw_scatter,
+    "bar": _draw_bar,
+    "histogram": _draw_histogram,
+    "heatmap": _draw_heatmap,
+}

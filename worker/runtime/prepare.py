@@ -1,4 +1,4 @@
-"""Lay out an attempt's folder: links to its inputs, its resume point, an empty place for its outputs."""
+"""Lay out an attempt's folder: links to its inputs, to what earlier attempts and jobs left, a place for its outputs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
+from app.jobs.checkpoint import KEPT
+from app.jobs.commit import figures_of
+from app.jobs.references import references_of
 from app.jobs.route import GPU_QUEUE
 from app.jobs.states import JobRow
 from app.settings import Settings
 from app.store.blobs import Blobs, CorruptBlob
 from app.store.database import allow_silence
-from app.store.tables import artifact, dataset_version
+from app.store.tables import artifact, dataset, dataset_version, summary
 from worker.runtime.credentials import credentials_for
-from worker.runtime.protocol import Brief
+from worker.runtime.protocol import Assignment, GivenInput
 
 _FIELDS = (
     "id", "task", "kind", "method", "method_version", "inputs", "params", "evaluate", "seed", "deterministic",
@@ -23,28 +26,28 @@ _FIELDS = (
 )  # fmt: skip
 
 
-def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> Brief:
-    """The brief of one attempt. Leftovers of earlier attempts are removed. FileNotFoundError: a blob is missing."""
+def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> Assignment:
+    """The assignment of one attempt. FileNotFoundError: a blob is missing."""
     allow_silence(conn)  # files may come from a store far away
     home = settings.staging_dir / job["id"]
     shutil.rmtree(home, ignore_errors=True)
     folder = home / str(job["fence"])
     folder.mkdir(parents=True)
     reference = f"{job['dataset_id']}@{job['dataset_version']}"
-    inputs: dict[str, Any] = {}
-    for name, given in job["inputs"].items():
-        place = folder / "inputs" / name
-        if isinstance(given, str):
-            inputs[name] = _input(conn, blobs, given, place)
-        else:
-            inputs[name] = [_input(conn, blobs, text, place / str(number)) for number, text in enumerate(given)]
+    inputs = {name: [_input(conn, blobs, text, folder / "inputs" / name / str(at)) for at, text in enumerate(texts)]
+              for name, texts in references_of(job["inputs"]).items()}  # fmt: skip
     _link(conn, blobs, reference, "canonical/", folder / "data")
+    _link(conn, blobs, job["id"], KEPT, folder / "keep")
+    content = _content(conn, job)
+    if content is not None:
+        _link(conn, blobs, figures_of(content), "", folder / "figures", tenant_id=job["tenant_id"])
     limits: dict[str, Any] = job["limits"]
-    return Brief(
+    return Assignment(
         job={
             **{name: job[name] for name in _FIELDS},
             "dataset": reference,
-            "dataset_content": _content(conn, job),
+            "dataset_content": content,
+            "uploaded_bytes": _uploaded_bytes(conn, job),
         },
         folder=str(folder),
         data=str(folder / "data"),
@@ -56,6 +59,7 @@ def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> 
         threads=settings.threads,
         memory_mb=int(limits.get("memory_mb", settings.memory_limit_mb)),
         time_s=float(limits.get("time_s", 3600)),
+        evaluate_s=float(limits.get("evaluate_s", 3600)),
         ingest_limits=_ingest_limits(settings),
         credentials=credentials_for(conn, settings, job),
     )
@@ -66,18 +70,23 @@ def _ingest_limits(settings: Settings) -> dict[str, int]:
     return {name.removeprefix("ingest_"): value for name, value in named.items()}
 
 
-def _input(conn: Connection, blobs: Blobs, reference: str, place: Path) -> dict[str, str]:
-    is_summary = reference.startswith("sum_")
-    _link(conn, blobs, reference, "" if is_summary else "canonical/", place)
-    return {"type": "summary" if is_summary else "dataset", "folder": str(place)}
+def _input(conn: Connection, blobs: Blobs, text: str, place: Path) -> GivenInput:
+    if text.startswith("sum_"):
+        _link(conn, blobs, text, "", place)
+        kind = conn.scalar(select(summary.c.kind).where(summary.c.id == text))
+        return GivenInput("summary", str(kind), str(place))
+    _link(conn, blobs, text, "canonical/", place)
+    kind = conn.scalar(select(dataset.c.kind).where(dataset.c.id == text.partition("@")[0]))
+    return GivenInput("dataset", str(kind), str(place))
 
 
-def _link(conn: Connection, blobs: Blobs, owner: str, prefix: str, place: Path) -> None:
-    rows = conn.execute(
-        select(artifact.c.path, artifact.c.sha256).where(
-            artifact.c.owner == owner, artifact.c.path.startswith(prefix, autoescape=True)
-        )
+def _link(
+    conn: Connection, blobs: Blobs, owner: str, prefix: str, place: Path, *, tenant_id: str | None = None
+) -> None:
+    query = select(artifact.c.path, artifact.c.sha256).where(
+        artifact.c.owner == owner, artifact.c.path.startswith(prefix, autoescape=True)
     )
+    rows = conn.execute(query if tenant_id is None else query.where(artifact.c.tenant_id == tenant_id))
     place.mkdir(parents=True)
     for row in rows:
         target = place / row.path.removeprefix(prefix)
@@ -100,6 +109,14 @@ def _content(conn: Connection, job: JobRow) -> str | None:
             dataset_version.c.dataset_id == job["dataset_id"],
             dataset_version.c.number == job["dataset_version"],
         )
+    )
+
+
+def _uploaded_bytes(conn: Connection, job: JobRow) -> int | None:
+    """What the user had sent for this version; None for a version that was not uploaded."""
+    owner = f"{job['dataset_id']}@{job['dataset_version']}"
+    return conn.scalar(
+        select(func.sum(artifact.c.size)).where(artifact.c.owner == owner, artifact.c.path.startswith("source/"))
     )
 
 

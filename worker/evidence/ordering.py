@@ -1,0 +1,122 @@
+"""Does a summary rank configurations as the full data does? Kendall's tau-b, and the regret of its favourite.
+
+A configuration is a learner with settings. Those that tuning tried anyway, both on the full data and on the summary
+(first draw, first seed, floors apart), are ranked by the primary metric on the same validation units. tau-b after
+Kendall, "The treatment of ties in ranking problems" (Biometrika, 1945); its interval is a bootstrap over validation
+units. The regret is what a user loses who takes the summary's favourite to the full data.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from worker.contract.learner import Settings
+from worker.evidence.measurements import Measurements, Scores, columns_of
+from worker.evidence.statistics import Estimate, Resampled, interval, resample, value_of
+
+NEEDED = 12
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A learner with settings, and its validation metric when trained on the full data and on the summary."""
+
+    learner: str
+    settings: Settings
+    full: float
+    summary: float
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """How well the summary ranks configurations; tau and regret are None where there are too few to say.
+
+    `regret`: in units of the metric, never negative for the value itself. `regret_share`: of the best configuration's.
+    """
+
+    configurations: tuple[Configuration, ...]
+    tau: Estimate | None = None
+    regret: Estimate | None = None
+    regret_share: float | None = None
+    full_favourite: Configuration | None = None
+    summary_favourite: Configuration | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON fields."""
+        return {
+            "status": "undetermined" if self.tau is None else "measured",
+            "configurations": len(self.configurations),
+            "needed": NEEDED,
+            "tau": _json(self.tau),
+            "regret": _json(self.regret),
+            "regret_share": self.regret_share,
+            "full_favourite": _named(self.full_favourite),
+            "summary_favourite": _named(self.summary_favourite),
+        }
+
+
+def ordering(m: Measurements, summary: str) -> Ordering:
+    """Compare the rankings of the full data and of one summary."""
+    on_full, on_summary = _tried(m, m.full.name), _tried(m, summary)
+    common = [key for key in on_full if key in on_summary]
+    pairs = [(on_full[key][1], on_summary[key][1]) for key in common]
+    found = tuple(
+        Configuration(learner, on_full[learner, text][0], value_of(full), value_of(small))
+        for (learner, text), (full, small) in zip(common, pairs, strict=True)
+    )
+    if len(found) < NEEDED:
+        return Ordering(found)
+    sign = 1.0 if m.metric.higher_is_better else -1.0
+    full, small = np.array([one.full for one in found]), np.array([one.summary for one in found])
+    best, taken = int(np.argmax(sign * full)), int(np.argmax(sign * small))
+    columns = [scores for pair in pairs for scores in pair]
+    n = max((len(column) for one in columns for column in columns_of(one).values()), default=0)
+    drawn = resample(columns, resamples=m.bootstrap, seed=m.seed)
+    on_all, on_part = drawn[:, ::2], drawn[:, 1::2]
+    low, high = interval(np.array([kendall(a, b) for a, b in zip(on_all, on_part, strict=True)]))
+    lost = Resampled(abs(float(full[best] - full[taken])), sign * (on_all[:, best] - on_all[:, taken]), n)
+    return Ordering(
+        found,
+        Estimate(kendall(full, small), low, high, n),
+        lost.estimate,
+        abs(lost.value / float(full[best])) if full[best] else None,
+        found[best],
+        found[taken],
+    )
+
+
+def kendall(x: np.ndarray, y: np.ndarray) -> float:
+    """Kendall's tau-b of two rankings (K,); NaN where one of them is all ties. O(K^2)."""
+    if not (np.all(np.isfinite(x)) and np.all(np.isfinite(y))):
+        return float("nan")
+    first, second = np.sign(np.subtract.outer(x, x)), np.sign(np.subtract.outer(y, y))
+    below = np.sqrt(np.square(first).sum() * np.square(second).sum())
+    return float((first * second).sum() / below) if below else float("nan")
+
+
+def _tried(m: Measurements, set_name: str) -> dict[Key, tuple[Settings, Scores]]:
+    found: dict[Key, tuple[Settings, Scores]] = {}
+    for learner in m.learners:
+        if learner.floor:
+            continue
+        for result in m.of(learner.name, set_name)[:1]:
+            for one in result.tried:
+                key = learner.name, json.dumps(dict(one.settings), sort_keys=True)
+                if np.isfinite(value_of(one.validation)):
+                    found.setdefault(key, (one.settings, one.validation))
+    return found
+
+
+def _json(estimate: Estimate | None) -> dict[str, Any] | None:
+    if estimate is None:
+        return None
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
+
+
+def _named(one: Configuration | None) -> dict[str, Any] | None:
+    return None if one is None else {"learner": one.learner, "settings": dict(one.settings)}

@@ -1,0 +1,300 @@
+"""The verdict on a summary, by a rule.
+
+(1) The sentence says which share of the full-data metric the summary keeps (one learner, trained on either, tested on
+    the same units), with which share of the rows and of the bytes.
+(2) Beside it stands the best cheap baseline that is not larger in rows or not larger in bytes. It is the one that tests
+    best: choosing it on test data can only flatter the baseline, never the summary. The paired difference between the
+    two shares decides, whatever their own intervals do: above 0 `ahead`, below 0 `cheap_is_better`, holding 0
+    `cheap_would_do`.
+(3) A summary that a baseline's own method made is a cheap pick. It is called so, the baselines of its own method are
+    told as further draws of the same, and it is never `ahead`: `cheap_is_better` when another cheap one is, else
+    `cheap_pick`.
+(4) `undetermined` is said when the learner on the full data does not beat its floor (the interval of the paired lead is
+    not above 0), or when NEITHER the share nor the difference is known. The difference is unknown when its interval
+    holds 0. The share is unknown when its interval reaches from that of the best floor on the full data (0.5 where none
+    was measured) up to 1: it cannot tell a useless summary from a perfect one. So there is no width that decides, and a
+    wide interval never undoes a clear lead.
+(5) A summary larger than its source carries that as a caveat into the headline.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from worker.contract.learner import Learner
+from worker.evidence import wording
+from worker.evidence.cheap import Rival, of_method, rivals
+from worker.evidence.comparison import Comparison
+from worker.evidence.learners import BestAgainstBest, best_against_best, named
+from worker.evidence.measurements import Measurements, TrainingSet
+from worker.evidence.ordering import Ordering, ordering
+from worker.evidence.statistics import Estimate
+from worker.evidence.verdict import Status, Verdict, beside_cheap
+
+# Best against best is worth a sentence when it differs by more than this from the share of the named learner.
+_APART = 0.02
+_USELESS = 0.5
+_NOBODY_HAS = 1e9
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is known of one summary: everything its verdict, sentence and key figures are made of.
+
+    `best`: the best cheap alternative of another method; `same`: that of the summary's own method, for a cheap pick.
+    """
+
+    measurements: Measurements
+    summary: TrainingSet
+    learner: Learner | None
+    because: str
+    share: Estimate | None
+    best: Rival | None
+    same: Rival | None
+    best_against_best: BestAgainstBest | None
+    ordering: Ordering
+    reasons: tuple[str, ...]
+    settled_by: tuple[str, ...]
+
+    @property
+    def is_cheap_pick(self) -> bool:
+        """Whether a method made it that also makes baselines."""
+        return self.same is not None
+
+    @property
+    def rows_share(self) -> float:
+        """Its rows / those of the full data."""
+        full = self.measurements.full
+        return self.summary.rows / full.rows if full.rows else math.nan
+
+    @property
+    def bytes_share(self) -> float:
+        """Its bytes / those of the full data in the same encoding."""
+        full = self.measurements.full
+        return self.summary.bytes / full.bytes if full.bytes else math.nan
+
+    @property
+    def status(self) -> Status:
+        """The rule."""
+        if self.reasons:
+            return "undetermined"
+        found = "measured" if self.best is None else beside_cheap(self.best.ahead.low, self.best.ahead.high)
+        return "cheap_pick" if self.is_cheap_pick and found != "cheap_is_better" else found
+
+
+def judge(c: Comparison, summary: TrainingSet) -> tuple[Judged, Verdict]:
+    """What is known of a summary, and the verdict."""
+    known = _known(c, summary)
+    share = known.share
+    verdict = Verdict(
+        status=known.status,
+        sentence=_sentence(known),
+        value=share.value if share else None,
+        low=share.low if share else None,
+        high=share.high if share else None,
+        unit="ratio",
+        reasons=known.reasons,
+        settled_by=known.settled_by,
+        caveat="is larger than its source" if known.bytes_share > 1 else "",
+        details=_details(known),
+    )
+    return known, verdict
+
+
+def _known(c: Comparison, summary: TrainingSet) -> Judged:
+    m = c.measurements
+    learner, because = named(c, summary.name)
+    found = rivals(c, learner.name, summary) if learner else []
+    share = c.share(learner.name, summary.name) if learner else None
+    kept = share.estimate if share else None
+    same = of_method(found, m.origins[summary.name].method) if summary.name in m.origins else []
+    others = [rival for rival in found if rival not in same]
+    best = others[0] if others else None
+    if learner is None or kept is None:
+        reasons, cures = (because,), ("a learner that is measured on both",)
+    else:
+        reasons, cures = _doubts(c, learner, kept, best)
+    return Judged(
+        measurements=m,
+        summary=summary,
+        learner=learner,
+        because=because,
+        share=kept,
+        best=best,
+        same=same[0] if same else None,
+        best_against_best=best_against_best(c, summary.name),
+        ordering=ordering(m, summary.name),
+        reasons=reasons,
+        settled_by=cures,
+    )
+
+
+def _doubts(c: Comparison, learner: Learner, share: Estimate, best: Rival | None) -> tuple[tuple[str, ...], ...]:
+    """Why nothing can be said, and what would settle it; both empty when the figures can be trusted."""
+    m = c.measurements
+    if not math.isfinite(share.value):
+        return (f"{learner.label} scores nothing on the full data",), (f"a learner that works on these {m.units}",)
+    reasons: list[str] = []
+    cures: list[str] = []
+    for floor in (one for one in m.learners if one.floor):
+        lead = c.lead(learner.name, floor.name)
+        if lead is not None and not _above_zero(lead.estimate):
+            reasons.append(
+                f"{learner.label} trained on the full data does not beat its floor, {floor.label} "
+                f"({wording.points(lead.estimate, m.metric.scale)} {m.metric.unit} of {m.metric.label})".replace(
+                    "  ", " "
+                )
+            )
+            cures.append("a stronger learner, or data in which there is more to learn than the floor knows")
+    useless = _useless(c, learner)
+    if _share_is_unknown(share, useless) and (best is None or not _decides(best.ahead)):
+        reasons.append(_neither_is_known(share, useless, best))
+        cures.append(_more_units(m, share, useless, best))
+    return tuple(reasons), tuple(dict.fromkeys(cures))
+
+
+def _above_zero(lead: Estimate) -> bool:
+    return lead.value > 0 if math.isnan(lead.low) else lead.low > 0
+
+
+def _useless(c: Comparison, learner: Learner) -> float:
+    """The share of the full data that its best floor has: what keeps no more is useless."""
+    m = c.measurements
+    full = c.mean(learner.name, m.full.name)
+    floors = [c.mean(one.name, m.full.name) for one in m.learners if one.floor]
+    found = [c.ratio(floor, full).value for floor in floors if floor is not None and full is not None]
+    return max((value for value in found if math.isfinite(value)), default=_USELESS)
+
+
+def _share_is_unknown(share: Estimate, useless: float) -> bool:
+    return math.isnan(share.width) or (share.low <= useless and share.high >= 1)
+
+
+def _decides(ahead: Estimate) -> bool:
+    return beside_cheap(ahead.low, ahead.high) in ("ahead", "cheap_is_better")
+
+
+def _neither_is_known(share: Estimate, useless: float, best: Rival | None) -> str:
+    if math.isnan(share.width):
+        text = "this metric has no value per unit, so the share has no interval"
+    else:
+        text = (
+            f"the interval of the share, {wording.ends(share.low, share.high, 100)}\u202f%, reaches from what is "
+            f"useless ({wording.number(100 * useless, 1)}\u202f%) to all of it"
+        )
+    if best is None:
+        return text
+    if math.isnan(best.ahead.width):
+        return f"{text}, and so has the difference to the best cheap baseline"
+    return f"{text}, and that of the difference to the best cheap baseline holds 0"
+
+
+def _more_units(m: Measurements, share: Estimate, useless: float, best: Rival | None) -> str:
+    """An interval shrinks with the root of the number of test units; two digits are all this estimate is worth."""
+    if math.isnan(share.width):
+        return f"a metric with a value for each of the test {m.test.units}"
+    needed = [share.n * (share.width / max(1 - useless, 1e-9)) ** 2]
+    if best is not None and best.ahead.value and math.isfinite(best.ahead.width):
+        needed.append(share.n * (best.ahead.width / 2 / abs(best.ahead.value)) ** 2)
+    enough = min((one for one in needed if share.n < one < _NOBODY_HAS), default=2 * share.n)
+    about = (
+        f"about {wording.number(int(float(f'{enough:.2g}')))} test {m.test.units} instead of {wording.number(share.n)}"
+    )
+    return f"{about}, and more learner seeds" if share.seeds > 1 else about
+
+
+def _sentence(j: Judged) -> str:
+    parts = [_doubt(j) if j.reasons else _claim(j)]
+    if j.same is not None:
+        parts.append(_same(j.same))
+    if j.best is not None:
+        parts.append(_beside(j, j.best))
+    elif not j.reasons:
+        other = "other " if j.is_cheap_pick else ""
+        parts.append(f"No {other}cheap baseline of at most its {j.measurements.units} or bytes was measured beside it.")
+    parts.append(_at_best(j))
+    if j.reasons and j.settled_by:
+        parts.append(f"What would settle it: {'; '.join(j.settled_by)}.")
+    return " ".join(part for part in parts if part)
+
+
+def _claim(j: Judged) -> str:
+    m = j.measurements
+    size = f"{wording.share(j.bytes_share)} of the bytes"
+    return (
+        f"Keeps {_kept(j)} with {wording.share(j.rows_share)} of the {m.units} "
+        f"{f'but {size}: it is larger than its source' if j.bytes_share > 1 else f'and {size}'}."
+    )
+
+
+def _doubt(j: Judged) -> str:
+    text = f"Undetermined: {'; '.join(j.reasons)}."
+    if j.share is not None and math.isfinite(j.share.value):
+        text += f" Measured: {_kept(j)}."
+    return f"{text} It is larger than its source." if j.bytes_share > 1 else text
+
+
+def _kept(j: Judged) -> str:
+    share = wording.percent(j.share) if j.share is not None else wording.NOTHING
+    return f"{share} of full-data {j.measurements.metric.label} ({j.learner.label if j.learner else ''})"
+
+
+def _same(same: Rival) -> str:
+    if same.ahead.value == same.ahead.low == same.ahead.high == 0:
+        return f"It is itself a cheap pick, {same.set.label}: picked again it is the same."
+    number = same.share.draws
+    return (
+        f"It is itself a cheap pick: {f'{number} other draws' if number > 1 else 'another draw'} of {same.set.label} "
+        f"{'keep' if number > 1 else 'keeps'} {wording.percent(same.share)}."
+    )
+
+
+def _beside(j: Judged, best: Rival) -> str:
+    m = j.measurements
+    equal = {"rows": m.units, "bytes": "bytes", "events": m.event}[best.set.equal]
+    other = "other " if j.is_cheap_pick else ""
+    text = f"The best {other}cheap baseline, {best.set.label} (as many {equal}), keeps {wording.percent(best.share)}"
+    ahead = f"{wording.points(best.ahead)} points"
+    match beside_cheap(best.ahead.low, best.ahead.high):
+        case "ahead":
+            return f"{text}: this is ahead by {ahead}."
+        case "cheap_is_better":
+            return f"{text}: the cheap one is better, the difference being {ahead}."
+        case "cheap_would_do" if not j.reasons:
+            return f"{text}: the difference, {ahead}, may be none, so the cheap one would do."
+        case _:
+            return f"{text}: a difference of {ahead}."
+
+
+def _at_best(j: Judged) -> str:
+    found = j.best_against_best
+    if found is None or j.share is None or not abs(found.share.value - j.share.value) > _APART:
+        return ""
+    return (
+        f"Best against best: the best learner on it ({found.on_summary.label}) reaches {wording.percent(found.share)} "
+        f"of the best on the full data ({found.on_full.label})."
+    )
+
+
+def _details(j: Judged) -> dict[str, Any]:
+    m = j.measurements
+    return {
+        "summary": j.summary.name,
+        "learner": j.learner.name if j.learner else "",
+        "learner_label": j.learner.label if j.learner else "",
+        "learner_because": j.because,
+        "metric": m.metric.name,
+        "metric_label": m.metric.label,
+        "n": m.test.n,
+        "seeds": j.share.seeds if j.share else 0,
+        "draws": j.share.draws if j.share else 0,
+        "rows_share": j.rows_share,
+        "bytes_share": j.bytes_share,
+        "larger_than_source": j.bytes_share > 1,
+        "baseline": j.best.to_json() if j.best else None,
+        "own_method": j.same.to_json() if j.same else None,
+        "best_against_best": j.best_against_best.to_json() if j.best_against_best else None,
+        "ordering": j.ordering.to_json(),
+    }

@@ -1,0 +1,244 @@
+"""Train learners on training sets and measure them, in a way that survives.
+
+Every (learner, set, draw, seed) is a part of the work with its scores as resume point: a judge that is killed goes on
+at the part where it was, and one whose time is over ends with what was measured. What is needed most comes first: the
+full data and the summary, then cheap alternatives, then further forms of the summary. Scores are remembered under a key
+of everything that they depend on, so that a later job on the same content trains no learner on the full data again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from worker.contract.context import Context, seed_of
+from worker.contract.errors import JobError, TimeOver
+from worker.contract.learner import Learner, Settings, Trainable
+from worker.evidence.measurements import Metric, Scores, TrainedResult, TrainingSet, Tried
+from worker.evidence.meter import measured
+from worker.evidence.packing import pack, unpack
+from worker.evidence.statistics import value_of
+
+Measure = Callable[[Any], Mapping[str, Mapping[str, Scores]]]
+"""A trained model to its scores: test set -> metric -> scores."""
+Validate = Callable[[Any], Scores]
+"""A trained model to the primary metric on validation data."""
+
+_FIRST = {"full": 0, "summary": 0, "baseline": 1, "form": 2}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A training set and what a learner is trained on, one entry a draw (random picks have several)."""
+
+    record: TrainingSet
+    draws: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train and how to measure it.
+
+    `validator(trainable)`: how models of it are validated, None without validation data: then the middle one of a
+    learner's settings is taken. `measure`: how models are tested. `params`: the kind's `evaluate` params, which
+    learners see. `digest(rows)`: a hash of what is trained on. `basis`: JSON of everything else that one figure depends
+    on (the metric tuned for, which units are tested), and `code` a hash of the code that does.
+    """
+
+    learners: Sequence[Learner]
+    contenders: Sequence[Contender]
+    metric: Metric
+    params: Any
+    validator: Callable[[Trainable], Validate] | None
+    measure: Measure
+    digest: Callable[[Any], str]
+    basis: Mapping[str, Any]
+    code: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The results, and why there are not more of them ("" when all were measured)."""
+
+    results: tuple[TrainedResult, ...]
+    unfinished: str = ""
+
+
+@dataclass(frozen=True)
+class _Step:
+    learner: Learner
+    contender: Contender
+    draw: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.learner.name} {self.contender.record.name} {self.draw} {self.seed}"
+
+
+def train_all(plan: Plan, ctx: Context) -> Trained:
+    """Train every learner on every draw of every set, as often as it has seeds, until the time for judging is over.
+
+    Raises `TimeOver` when not even one training was measured.
+    """
+    steps = sorted(_steps(plan), key=lambda step: _FIRST[step.contender.record.role])
+    results: list[TrainedResult] = []
+    for number, step in enumerate(steps):
+        label = f"judge: {step.learner.label} on {step.contender.record.label}"
+        try:
+            # Learners draw the same numbers on every set: what differs is then the set's doing.
+            seed = ctx.seed if step.seed == 0 else seed_of(ctx.seed, f"learner seed {step.seed}")
+            with ctx.part(step.name, number, len(steps), label=label, seed=seed) as part:
+                result = _one(plan, step, part)
+        except TimeOver:
+            if not results:
+                raise
+            return Trained(
+                tuple(results), f"judging ended with its time limit after {number} of {len(steps)} trainings"
+            )
+        if result is not None:
+            results.append(result)
+    return Trained(tuple(results))
+
+
+def code_hash(*folders: Path) -> str:
+    """A hash of the Python files of some folders, so that changed code never meets figures of the old one."""
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _steps(plan: Plan) -> Iterator[_Step]:
+    for learner in plan.learners:
+        for contender in plan.contenders:
+            for draw in range(len(contender.draws)):
+                for seed in range(learner.seeds):
+                    yield _Step(learner, contender, draw, seed)
+
+
+def _one(plan: Plan, step: _Step, ctx: Context) -> TrainedResult | None:
+    """The result of a step: of an earlier attempt or job, or trained now; None when it cannot be trained."""
+    if (point := ctx.restore()) is not None and point.done:
+        return unpack(point.arrays, point.state, point.state["job"]) if point.state else None
+    key = _key(plan, step, ctx)
+    if (known := ctx.recall(key)) is not None:
+        same = replace(unpack(known.arrays, known.state, known.job), set=step.contender.record.name, draw=step.draw)
+        _finish(ctx, same)
+        return same
+    try:
+        result = _train(plan, step, ctx)
+    except JobError as failure:
+        if failure.code != "diverged":
+            raise
+        record = step.contender.record
+        ctx.warn(f"{step.learner.label} could not be trained on {record.label}: {failure.detail}")
+        ctx.finish({}, {})
+        return None
+    arrays, state = _finish(ctx, result)
+    ctx.remember(key, arrays, state)
+    return result
+
+
+def _finish(ctx: Context, result: TrainedResult) -> tuple[dict[str, Any], dict[str, Any]]:
+    arrays, state = pack(result)
+    ctx.finish(arrays, state | {"job": result.job})
+    return arrays, state
+
+
+def _key(plan: Plan, step: _Step, ctx: Context) -> str:
+    learner = step.learner
+    parts = [
+        plan.code, ctx.content, dict(plan.basis), learner.name, learner.version, ctx.seed, ctx.device,
+        plan.digest(step.contender.draws[step.draw]),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _train(plan: Plan, step: _Step, ctx: Context) -> TrainedResult:
+    learner = step.learner
+    if learner.prepare is None:
+        raise ValueError(f"the learner {learner.name} cannot be trained")
+    with measured() as usage:
+        started = time.perf_counter()
+        trainable = learner.prepare(step.contender.draws[step.draw], plan.params, ctx)
+        shared_s = time.perf_counter() - started
+        best = _tune(plan, learner, trainable, shared_s, ctx)
+    with measured() as testing:
+        scores = plan.measure(best.model)
+    return TrainedResult(
+        learner=learner.name,
+        set=step.contender.record.name,
+        draw=step.draw,
+        seed=step.seed,
+        scores=scores,
+        tried=tuple(best.tried),
+        chosen=best.settings,
+        validation=best.validation,
+        fit_s=best.fit_s,
+        tune_s=usage.seconds,
+        predict_s=testing.seconds,
+        peak_mb=usage.peak_mb,
+    )
+
+
+@dataclass(frozen=True)
+class _Best:
+    model: Any
+    settings: Settings
+    validation: float | None
+    fit_s: float
+    tried: list[Tried]
+
+
+def _tune(plan: Plan, learner: Learner, trainable: Trainable, shared_s: float, ctx: Context) -> _Best:
+    """Fit at every setting and keep the one that is best on validation data; equal ones go to the earlier."""
+    if plan.validator is None:
+        settings = learner.settings[len(learner.settings) // 2]
+        if len(learner.settings) > 1:
+            ctx.warn(f"There is no validation data: {learner.label} was trained at a default, not at tuned settings.")
+        started = time.perf_counter()
+        model = trainable.fit(settings, ctx)
+        return _Best(model, settings, None, shared_s + time.perf_counter() - started, [])
+    validate = plan.validator(trainable)
+    sign = 1.0 if plan.metric.higher_is_better else -1.0
+    best: _Best | None = None
+    tried: list[Tried] = []
+    values: list[tuple[Settings, float]] = []
+    for settings in _settings(learner, values):
+        ctx.progress(len(values), len(learner.settings) + 1)
+        started = time.perf_counter()
+        try:
+            model = trainable.fit(settings, ctx)
+        except JobError as failure:
+            if failure.code != "diverged":
+                raise
+            values.append((settings, -math.inf))
+            continue
+        fit_s = shared_s + time.perf_counter() - started
+        score = validate(model)
+        value = value_of(score)
+        tried.append(Tried(settings, score))
+        values.append((settings, sign * value if math.isfinite(value) else -math.inf))
+        if best is None or best.validation is None or sign * value > sign * best.validation:
+            best = _Best(model, settings, value, fit_s, tried)
+    if best is None:
+        raise JobError(
+            "diverged",
+            f"{learner.label} could be fitted at none of its settings.",
+            hint="Leave this learner out, or give it more rows.",
+        )
+    return best
+
+
+def _settings(learner: Learner, values: Sequence[tuple[Settings, float]]) -> Iterator[Settings]:
+    """The learner's own settings, then what it wants to try beyond them, given what was found until then."""
+    yield from learner.settings
+    while learner.further is not None and (more := learner.further(values)) is not None:
+        yield more

@@ -1,0 +1,330 @@
+"""Judge summaries of interactions: train learners on them, on the full data and on cheap picks; measure on real users.
+
+Protocol (arXiv:2206.02626, section 5, with two differences): every learner sees one training set alone and then
+recommends to all real test users from what they did before; its one hyper-parameter is chosen on validation users
+for every set anew, and EASE is tuned as carefully as ∞-AE (the paper's EASE is not). Metrics are per user, over all
+items.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from scipy import sparse
+
+import worker.numerics
+from worker.contract.context import Context
+from worker.contract.errors import JobError
+from worker.contract.learner import Learner, Trainable, learners_of
+from worker.evidence.measurements import Measurements, Metric, Protocol, Scores, TestSet, TrainedResult
+from worker.evidence.training import Plan, Validate, code_hash, train_all
+from worker.evidence.wording import number
+from worker.kinds.interactions import description, privacy
+from worker.kinds.interactions.baselines import PICKS, contenders
+from worker.kinds.interactions.dataset import Interactions, Queries
+from worker.kinds.interactions.learners.infinite_ae import LANDMARKS, MAX_USERS
+from worker.kinds.interactions.metrics import Model, evaluate
+from worker.kinds.interactions.summary import InteractionsSummary
+
+Rows = sparse.csr_array
+KIND = "interactions"
+_BLOCK = 16_384  # test users are scored in blocks this large, so that equal histories are scored once a block
+_CROSS_BYTES = 400 * 10**6
+_FEW_EVENTS = 500
+
+
+class EvaluateParams(BaseModel):
+    """How a summary of interactions is judged."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    learners: list[str] = Field([], min_length=1, description="Models trained on every set.")
+    baselines: list[str] = Field([], description="Cheap picks of equal rows and of equal bytes to compare with.")
+    k: list[int] = Field([10, 100], min_length=1, max_length=5, description="Lengths of the ranked list.")
+    metric: str = Field(
+        "ndcg@10", pattern=r"^(ndcg|hr|psp)@\d+$", description="What is tuned for and what the verdict speaks of."
+    )
+    max_users: int = Field(
+        MAX_USERS, ge=10, le=100_000, description="Distinct rows up to which ∞-AE is exact; it learns from all rows."
+    )
+    landmarks: int = Field(
+        LANDMARKS, ge=10, le=20_000, description="Rows through which ∞-AE learns where there are more than max_users."
+    )
+    tune_users: int = Field(
+        2000, ge=0, description="Validation users that hyper-parameters are chosen on; 0 takes all."
+    )
+    test_users: int = Field(0, ge=0, description="Test users to measure on; 0 takes all.")
+    draws: int = Field(3, ge=1, le=20, description="How often the random baseline is drawn.")
+    bootstrap: int = Field(1000, ge=100, le=20_000, description="Resamples behind every interval.")
+
+    @model_validator(mode="after")
+    def _metric_is_measured(self) -> EvaluateParams:
+        if any(not 1 <= k <= 1000 for k in self.k):
+            raise ValueError("k lies between 1 and 1000")
+        if int(self.metric.rpartition("@")[2]) not in self.k:
+            raise ValueError(f"metric {self.metric} needs its list length in k")
+        return self
+
+
+@cache
+def evaluate_params() -> type[EvaluateParams]:
+    """`EvaluateParams` with the learners and the cheap picks there are."""
+    known = list(learners_of(KIND))
+    learner_list = list[_one_of(known)]  # type: ignore[misc,valid-type]
+    pick_list = list[_one_of(list(PICKS))]  # type: ignore[misc,valid-type]
+    fields = EvaluateParams.model_fields
+    return create_model(
+        "EvaluateParams",
+        __base__=EvaluateParams,
+        __doc__=EvaluateParams.__doc__,
+        learners=(learner_list, Field(known, min_length=1, description=fields["learners"].description)),
+        baselines=(pick_list, Field(list(PICKS), description=fields["baselines"].description)),
+    )
+
+
+def _one_of(names: Sequence[str]) -> Any:
+    from typing import Literal
+
+    return Literal[tuple(names)]
+
+
+@dataclass(frozen=True)
+class Held:
+    """The users that are held out. `counts`: events of each item in the full training part (I,)."""
+
+    validation: Queries
+    test: Queries
+    counts: np.ndarray
+
+
+def judge(
+    data: Interactions, summaries: Sequence[InteractionsSummary], params: EvaluateParams, ctx: Context
+) -> Measurements:
+    """Train every learner on every set, measure on the test users, and describe the first summary.
+
+    Raises `JobError` `too_few_rows` when there are no test users, `Cancelled` when a stop was asked for, `TimeOver`
+    when the time is over before anything was measured.
+    """
+    held = hold_out(data, params, ctx)
+    sets = contenders(data, summaries, params.baselines, draws=params.draws, seed=ctx.seed)
+    plan = plan_of(data, held, sets, params, ctx)
+    with ctx.part("train", 0, 1, seed=ctx.seed) as part:
+        trained = train_all(plan, part)
+    summary = summaries[0]
+    names = [one.record.name for one in sets if one.record.role == "summary"]
+    draws = [one for one in sets if one.record.role == "baseline"]
+    return Measurements(
+        kind=KIND,
+        unit="user",
+        units="users",
+        event="events",
+        sets=tuple(one.record for one in sets),
+        tests=(TestSet("test", "held-out events", "users", len(held.test), data.user_ids[held.test.users]),),
+        learners=tuple(sorted(plan.learners, key=lambda one: one.floor)),
+        metrics=_metrics(params),
+        primary=params.metric,
+        results=trained.results,
+        protocol=_protocol(data, held, plan, params, ctx),
+        origins={name: one.origin for name, one in zip(names, summaries, strict=True)},
+        plots=description.plots(data, sets, summary),
+        tables=(description.data_card(data, sets),),
+        privacy=(
+            *privacy.nearest_rows(data, summary, seed=ctx.seed),
+            *privacy.membership_attack(data, summary, seed=ctx.seed),
+        ),
+        warnings=tuple(
+            dict.fromkeys(
+                [
+                    *(text for one in summaries for text in one.warnings),
+                    *ctx.warnings,
+                    *_warnings(data, summary, held, params, trained.results),
+                ]
+            )
+        ),
+        unfinished=trained.unfinished,
+        arrays={
+            f"draw_seeds/{one.record.name}": np.array([[ctx.seed, draw] for draw in range(len(one.draws))])
+            for one in draws
+            if one.record.method == "random-users"
+        },
+        bootstrap=params.bootstrap,
+        seed=ctx.seed,
+    )
+
+
+def hold_out(data: Interactions, params: EvaluateParams, ctx: Context) -> Held:
+    """Validation and test users, a random part of them where the params say so."""
+    validation = _sample(data.queries("validation").with_targets(), params.tune_users, ctx.seed)
+    test = _sample(data.queries("test").with_targets(), params.test_users, ctx.seed + 1)
+    if not len(test):
+        raise JobError(
+            "too_few_rows",
+            "No user of this dataset has a test event, so nothing can be measured.",
+            hint="Upload it again with a split that holds out test events.",
+        )
+    if 0 < validation.targets.nnz < _FEW_EVENTS:
+        ctx.warn(f"Only {validation.targets.nnz} validation events: the choice of a ridge is unreliable.")
+    return Held(validation, test, np.asarray(data.train.sum(axis=0)).ravel())
+
+
+def _sample(queries: Queries, most: int, seed: int) -> Queries:
+    if not most or len(queries) <= most:
+        return queries
+    chosen = np.random.default_rng([seed, 2]).choice(len(queries), most, replace=False)
+    return queries.take(np.sort(chosen))
+
+
+def plan_of(data: Interactions, held: Held, sets: Sequence[Any], params: EvaluateParams, ctx: Context) -> Plan:
+    """What is trained on what, and how it is measured."""
+    known = learners_of(KIND)
+    metric = next(one for one in _metrics(params) if one.name == params.metric)
+
+    def measure(model: Model) -> Mapping[str, Mapping[str, Scores]]:
+        found = evaluate(_Distinct(model), held.test, held.counts, tuple(params.k), seed=ctx.seed, block=_BLOCK)
+        return {"test": {name: _scores(values) for name, values in found.items() if np.isfinite(values).any()}}
+
+    return Plan(
+        learners=[known[name] for name in dict.fromkeys(params.learners)],
+        contenders=sets,
+        metric=metric,
+        params=params,
+        validator=(lambda trainable: _validator(trainable, held, params)) if len(held.validation) else None,
+        measure=measure,
+        digest=_digest,
+        basis=params.model_dump(exclude={"learners", "baselines", "draws", "bootstrap"}) | {"seed": ctx.seed},
+        code=_code(),
+    )
+
+
+def _scores(values: np.ndarray) -> Scores:
+    """Per user where every user has a value, else the one figure over those who have."""
+    return values if values.ndim and np.isfinite(values).all() else float(np.nanmean(values))
+
+
+def _validator(trainable: Trainable, held: Held, params: EvaluateParams) -> Validate:
+    """The metric of every validation user; what all models of a training need of them is computed once."""
+    queries = held.validation
+    cross = getattr(trainable, "cross", lambda *_: None)(queries.inputs, _CROSS_BYTES)
+
+    def validate(model: Any) -> Scores:
+        done = 0
+
+        def from_cross(inputs: Rows) -> np.ndarray:
+            nonlocal done  # `evaluate` asks in blocks, in order, each once
+            part = cross[done : done + inputs.shape[0]]
+            done += inputs.shape[0]
+            return model.scores(inputs, part)
+
+        score = model.scores if cross is None else from_cross
+        ks = (int(params.metric.rpartition("@")[2]),)
+        return evaluate(score, queries, held.counts, ks, auc=False)[params.metric]
+
+    return validate
+
+
+def _digest(rows: Rows) -> str:
+    digest = hashlib.sha256(repr(rows.shape).encode())
+    for array in (rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data):
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+@cache
+def _code() -> str:
+    here = Path(__file__).parent
+    return code_hash(here, Path(worker.numerics.__path__[0]))
+
+
+@dataclass(frozen=True)
+class _Distinct:
+    """A model that scores equal histories once: on data with short rows most test users share theirs."""
+
+    model: Model
+
+    def scores(self, inputs: Rows) -> np.ndarray:
+        """Scores (q, I) of inputs (q, I)."""
+        inputs = Rows(inputs)
+        inputs.sort_indices()
+        if not (inputs.data == 1).all():
+            return self.model.scores(inputs)
+        index: dict[bytes, int] = {}
+        place = np.array(
+            [index.setdefault(inputs.indices[a:b].tobytes(), len(index)) for a, b in pairwise(inputs.indptr)],
+            dtype=np.int64,
+        )
+        if len(index) > 0.8 * inputs.shape[0]:
+            return self.model.scores(inputs)
+        first = np.unique(place, return_index=True)[1]
+        return self.model.scores(Rows(inputs[first]))[place]
+
+
+def _metrics(params: EvaluateParams) -> tuple[Metric, ...]:
+    named = {"ndcg": "nDCG", "hr": "HR", "psp": "PSP", "psp_paper": "PSP (as published)"}
+    found = [Metric(f"{name}@{k}", f"{label}@{k}") for name, label in named.items() for k in params.k]
+    found += [Metric("auc_user", "AUC, per user"), Metric("auc_pooled", "AUC, pooled")]
+    return tuple(sorted(found, key=lambda metric: metric.name != params.metric))
+
+
+def _protocol(data: Interactions, held: Held, plan: Plan, params: EvaluateParams, ctx: Context) -> Protocol:
+    split = str(data.options.get("split", "given"))
+    fields = {
+        "split": {"content": ctx.content, "name": split},
+        "metric": params.metric,
+        "learners": {one.name: one.version for one in plan.learners},
+        "tuning": {"users": len(held.validation), "settings": {one.name: list(one.settings) for one in plan.learners}},
+        "seeds": {"job": ctx.seed, "draws": params.draws},
+        "tests": {"users": len(held.test), "k": params.k},
+        "limits": {"max_users": params.max_users, "landmarks": params.landmarks},
+    }
+    tuned_on, tested_on = number(len(held.validation)), number(len(held.test))
+    text = (
+        "Every learner is trained on each set alone and then recommends to real users; the ranking is over all items, "
+        "equal scores going to the item whose id comes first. At test time it is fed a user's training and validation "
+        "events (with whole users held out, their fold-in events instead), and what it is fed is not recommended "
+        f"again. Settings are chosen for every set anew on {tuned_on} validation users, who are fed their training "
+        f"events; figures are means over {tested_on} test users. With T a user's test items and r the ranks from 1: "
+        "HR@k is |T in the top k| / min(|T|, k); nDCG@k is the sum of 1/log2(r + 1) over the test items in the top k, "
+        "over the largest that sum can be; PSP@k weighs hits by 1 + C (n + 1.5)^-0.55, n the item's training events, "
+        "C = (ln N - 1) 2.5^0.55, N all training events, over the largest that sum can be; AUC is the share of pairs "
+        "of a test item and an item drawn from those the user never used that are in the right order, ties as half. "
+        "Draw d of random users takes the first users of numpy.random.default_rng([seed, d]).permutation(users with "
+        "training events, in the order of their ids)."
+    )
+    return Protocol(fields, text)
+
+
+def _warnings(
+    data: Interactions,
+    summary: InteractionsSummary,
+    held: Held,
+    params: EvaluateParams,
+    results: Sequence[TrainedResult],
+) -> list[str]:
+    known: Mapping[str, Learner] = learners_of(KIND)
+    full = {r.learner: float(np.mean(r.scores["test"][params.metric])) for r in results if r.set == "full"}
+    said = []
+    others = {name: value for name, value in full.items() if not known[name].floor}
+    if others and "popularity" in full and full["popularity"] > 0.95 * max(others.values()):
+        said.append(
+            "Popularity comes within 5 % of the best learner on the full data: there is little to personalise here, "
+            "and a list of popular items would nearly do."
+        )
+    if full.get("ease", 0.0) > full.get("infinite-ae", np.inf):
+        said.append("EASE is above ∞-AE on the full data: consider EASE as your model.")
+    if len(held.test) < 100:
+        said.append(f"Only {len(held.test)} test users: every interval here is wide.")
+    distinct = description.distinct_rows(data.training_rows())
+    if "infinite-ae" in full and distinct > params.max_users:
+        said.append(
+            f"On the full data ∞-AE learned through {number(params.landmarks)} landmarks, as {number(distinct)} "
+            "distinct rows are more than max_users: its full-data figure may be a little low."
+        )
+    return said + description.warnings(data, summary)
