@@ -81,9 +81,7 @@ class Settings(BaseSettings):
     queues: str = Field("cpu,io", description="Queues a worker serves, comma separated: cpu, gpu, io.")
     slots: int = Field(1, description="Jobs a worker runs at the same time.")
     device: str = Field("auto", description="Device of a worker's children: auto, cpu or cuda.")
-    devices: str = Field(
-        "", description="Devices a worker announces, comma separated: cpu, cuda; empty: as torch finds."
-    )
+    devices: str = Field("", description="Devices a worker announces, comma separated: cpu, cuda; empty: those found.")
     credentials_file: str = Field(
         "", description="JSON file of credentials by name, for methods that need them; read by workers; empty: none."
     )

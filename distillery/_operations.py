@@ -76,6 +76,19 @@ def download_summary(
     return (yield from download_files(f"{root}/files", manifest["files"], to, progress))
 
 
+def download_version(dataset_id: str, number: int, to: Path, progress: Progress | None = None) -> Operation[Path]:
+    """The canonical files of a dataset version below the folder `to`; returns the folder."""
+    root = f"/v1/datasets/{dataset_id}/versions/{number}/files"
+    files = yield from pages(root)
+    return (yield from download_files(root, files, to, progress))
+
+
+def download_report(report_id: str, to: Path, progress: Progress | None = None) -> Operation[Path]:
+    """All evidence as one zip in the folder `to`, or under that name; returns the zip."""
+    target = to if to.suffix == ".zip" else to / f"report-{report_id}.zip"
+    return (yield from download_file(f"/v1/reports/{report_id}/download", target, progress))
+
+
 def get_text(path: str) -> Operation[str]:
     """The text of a file."""
     reply = yield from call(Request("GET", path))

@@ -43,6 +43,12 @@ class Dataset(DatasetView):
         path = f"/v1/datasets/{self.id}/versions/{self.version}/preview"
         return self._transport.run(get_json(path, rows=rows))
 
+    def download(
+        self, to: str | PathLike[str] = ".", *, progress: Callable[[Downloaded], object] | None = None
+    ) -> Path:
+        """Put the canonical files of the latest version, which every job reads, into the folder `to`; returns it."""
+        return self._transport.run(ops.download_version(self.id, self.version, Path(to), progress))
+
 
 class Datasets:
     """`client.datasets`."""
@@ -203,6 +209,13 @@ class Report(View):
     def file(self, name: str) -> bytes:
         """One of the further files that the document lists under `files`."""
         return self._transport.run(ops.get_file(f"/v1/reports/{self.id}/files/{name}"))
+
+    def download(
+        self, to: str | PathLike[str] = ".", *, progress: Callable[[Downloaded], object] | None = None
+    ) -> Path:
+        """Put all evidence as one zip into the folder `to`, or under that name: tables, plots, and the figures behind
+        them; returns the zip."""
+        return self._transport.run(ops.download_report(self.id, Path(to), progress))
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write it to a file: the page when the name ends in .html, else the JSON document."""

@@ -18,9 +18,9 @@ from app.jobs.catalogue import checked_parameters, find_method
 from app.jobs.checkpoint import adopt_checkpoint
 from app.jobs.errors import Refused
 from app.jobs.estimate import estimate
-from app.jobs.quotas import admit_job
+from app.jobs.quotas import admit_job, gpu_time_is_used
 from app.jobs.references import Inputs, Reference, resolve_dataset, resolve_inputs, statistics_of
-from app.jobs.route import queue_for
+from app.jobs.route import GPU_QUEUE, may_run_elsewhere, queue_for
 from app.jobs.states import JobRow, append_event, transition
 from app.store.database import notify
 from app.store.ids import new_id
@@ -85,6 +85,8 @@ def _create(conn: Connection, tenant_id: str, new: NewJob, quota: Quota, validat
             return dict(live)
         if (finished := _finished_twin(conn, row)) is not None:
             return _answer_from_cache(conn, row, finished, new.webhooks)
+    if row["queue"] == GPU_QUEUE and may_run_elsewhere(method, new.device) and gpu_time_is_used(conn, tenant_id, own):
+        row["queue"] = method["queue"]
     admit_job(conn, tenant_id, row["queue"], own)
     return _queue(conn, row, new.webhooks)
 

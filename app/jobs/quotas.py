@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from app.jobs.errors import Refused
+from app.jobs.route import GPU_QUEUE
 from app.store.quotas import (
     Quota,
     gpu_seconds_of,
@@ -23,15 +24,18 @@ def admit_job(conn: Connection, tenant_id: str, queue: str, quota: Quota) -> Non
         raise Refused("queue_full", f"{waiting} jobs are waiting already.", hint="Try again when some have finished.")
     if quota.queued_in_all and queued_jobs(conn) >= quota.queued_in_all:
         raise Refused("queue_full", "The queue of the whole service is full.", hint="Try again in a minute.")
-    if queue == "gpu" and quota.gpu_s_per_day:
-        held = gpu_seconds_of(conn, tenant_id)
-        if held >= quota.gpu_s_per_day:
-            raise Refused(
-                "quota_exceeded",
-                f"{held:.0f} of {quota.gpu_s_per_day:.0f} GPU-seconds in 24 h are used.",
-                hint="Run it on the CPU, or wait until the seconds of yesterday no longer count.",
-                pointer="/device",
-            )
+    if queue == GPU_QUEUE and gpu_time_is_used(conn, tenant_id, quota):
+        raise Refused(
+            "quota_exceeded",
+            f"All {quota.gpu_s_per_day:.0f} GPU-seconds in 24 h are used.",
+            hint="Run it on the CPU, or wait until the seconds of yesterday no longer count.",
+            pointer="/device",
+        )
+
+
+def gpu_time_is_used(conn: Connection, tenant_id: str, quota: Quota) -> bool:
+    """Whether a tenant's jobs have held GPUs for as long as they may in 24 h."""
+    return bool(quota.gpu_s_per_day) and gpu_seconds_of(conn, tenant_id) >= quota.gpu_s_per_day
 
 
 def need_room(conn: Connection, tenant_id: str, default: Quota, more_bytes: int, sha256: str | None = None) -> None:

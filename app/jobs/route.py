@@ -37,5 +37,10 @@ def queue_for(conn: Connection, method: JobRow, device: str) -> str:
     return method["queue"]
 
 
+def may_run_elsewhere(method: JobRow, device: str) -> bool:
+    """Whether a job that could have a GPU will do without."""
+    return device == "auto" and method["device"] == "any"
+
+
 def _refused(detail: str, hint: str) -> Refused:
     return Refused("unsupported_device", detail, hint=hint, pointer="/device")

@@ -28,7 +28,7 @@ def list_artifacts(
     after: str | None = None,
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Files of an owner below `prefix`, in the order of their paths' bytes, after `after`; all without a limit."""
+    """Files of an owner below `prefix`, by their paths' bytes, after the path `after`; all of them without a limit."""
     by_bytes = artifact.c.path.collate("C")
     query = select(artifact).where(artifact.c.owner == owner, artifact.c.tenant_id == tenant_id)
     if prefix:

@@ -11,7 +11,7 @@ from alembic import op
 revision = "0004"
 down_revision = "0003"
 
-# Inputs were names, "summary?" where optional; a worker of this version announces them as objects, and may not be up yet.
+# Inputs were names, "summary?" where optional; now they are objects, also before a worker has announced them anew.
 INPUTS = """
 UPDATE method SET inputs = (
     SELECT jsonb_agg(jsonb_build_object(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, text
 
 from app.store.migrate import config, current_revision, head_revision, upgrade
 from app.store.tables import metadata
@@ -33,6 +33,33 @@ def test_migrations_when_taken_back_and_applied_again_then_work(engines: Engines
             assert set(inspect(conn).get_table_names()) == {"alembic_version"}
         engine.dispose()
         upgrade(url)
+
+
+def test_inputs_of_older_workers_when_migrated_then_have_todays_form(engines: Engines):
+    with engines.database(migrated=False) as url:
+        engine = create_engine(url)
+        with engine.connect() as conn:
+            settings = config()
+            settings.attributes["connection"] = conn
+            command.upgrade(settings, "0003")
+            for name, inputs in (("evaluate", '["summary", "policy?"]'), ("auto", "[]")):
+                conn.execute(
+                    text(
+                        "INSERT INTO method (kind, name, version, task, summary, paper, device, queue, inputs) VALUES"
+                        " ('interactions', :name, 1, 'evaluate', '', '', 'cpu', 'cpu', cast(:inputs as jsonb))"
+                    ),
+                    {"name": name, "inputs": inputs},
+                )
+            conn.commit()
+        upgrade(url)
+        with engine.connect() as conn:
+            found = dict(conn.execute(text("SELECT name, inputs FROM method")).all())
+        engine.dispose()
+    assert found["auto"] == []
+    assert [(one["name"], one["required"], one["many"]) for one in found["evaluate"]] == [
+        ("summary", True, False), ("policy", False, False),
+    ]  # fmt: skip
+    assert {(one["type"], one["kind"], one["description"]) for one in found["evaluate"]} == {("either", "", "")}
 
 
 def index_names(conn) -> set[str]:

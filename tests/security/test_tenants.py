@@ -160,7 +160,7 @@ def test_pages_and_idempotency_keys_when_of_another_tenant_then_of_no_use(fort: 
     assert token
     answer = fort.request("GET", "/v1/datasets", params={"page_size": 1, "page_token": token}, key=victim.key)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_page")
-    same = {"json": {"name": "same", "kind": "graph"}, "headers": {"Idempotency-Key": "the-same-key"}}
+    same = {"json": {"name": "same", "kind": "interactions"}, "headers": {"Idempotency-Key": "the-same-key"}}
     made = [fort.request("POST", "/v1/datasets", **same, key=key) for key in (fort.key, victim.key)]
     assert [answer.status_code for answer in made] == [201, 201]
     assert made[0].json()["id"] != made[1].json()["id"]

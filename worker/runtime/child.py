@@ -43,7 +43,7 @@ def _claim_stdout() -> Speaker:
 
 
 def _warm_up() -> dict[str, Any]:
-    """Import every method, but do not touch CUDA, which belongs to jobs. Returns the fields of an `Offer`."""
+    """Import every method, but leave CUDA to the job that comes; returns the fields of an `Offer`."""
     import importlib
 
     from worker.runtime.catalogue import catalogue

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from httpx2 import Response
-from sqlalchemy import Engine, create_engine, insert, select
+from sqlalchemy import Engine, create_engine, insert, select, update
 from starlette.testclient import TestClient
 
 from app.jobs.claim import claim_job
@@ -22,7 +22,7 @@ from app.settings import Settings
 from app.store.api_keys import SCOPES, create_key
 from app.store.blobs import LocalBlobs, StoredBlob
 from app.store.ids import new_id
-from app.store.tables import job, method, tenant
+from app.store.tables import job, method, tenant, worker
 from tests.engines import Engines
 
 SCHEMA = {
@@ -34,9 +34,23 @@ SCHEMA = {
         "columns": {"type": "object", "default": {}},
     },
 }
+COST = {
+    "memory_mb": 100,
+    "units": "users",
+    "estimate": {
+        "seconds": [
+            {"value": 2.0, "powers": {}, "only": {}},
+            {"value": 0.5, "powers": {"budget": 1.0, "events": 0.5}, "only": {}},
+        ],
+        "memory_mb": [{"value": 0.001, "powers": {"events": 1.0}, "only": {}}],
+    },
+    "judging": {"seconds": [{"value": 3.0, "powers": {"evaluate.draws": 1.0}, "only": {}}], "memory_mb": []},
+}
+EVALUATE = {"type": "object", "additionalProperties": False, "properties": {"draws": {"type": "integer", "default": 5}}}
 METHODS: list[dict[str, Any]] = [
     {"name": "ingest", "task": "ingest", "queue": "io"},
-    {"name": "auto", "task": "distil"},
+    {"name": "ingest", "task": "ingest", "queue": "io", "kind": "graph"},
+    {"name": "auto", "task": "distil", "cost": COST},
     {"name": "head-users", "task": "select"},
     {"name": "evaluate", "task": "evaluate", "inputs": [{"name": "summary"}]},
     {"name": "compare", "task": "compare", "inputs": [{"name": "summaries", "type": "summary", "many": True}]},
@@ -58,13 +72,29 @@ def file_settings(url: str, folder: Path, **changes: Any) -> Settings:
 
 
 def announce(engine: Engine) -> None:
-    """What a worker that serves `interactions` would announce."""
+    """What a worker that serves `interactions`, and only reads `graph`, would announce."""
     with engine.begin() as conn:
         for row in METHODS:
             defaults = {"kind": "interactions", "version": 1, "summary": "A method.", "paper": "", "device": "cpu"}
-            columns = {**defaults, "queue": "cpu", "params_schema": SCHEMA, "cost": {"memory_mb": 100}, **row}
+            schemas = {"params_schema": SCHEMA, "evaluate_schema": EVALUATE}
+            columns = {**defaults, **schemas, "queue": "cpu", "cost": {"memory_mb": 100}, **row}
             inputs = [{**INPUT, **one} for one in columns.get("inputs", [])]
             conn.execute(insert(method).values({**columns, "inputs": inputs}))
+
+
+def add_worker(engine: Engine, **columns: Any) -> str:
+    """A worker that has registered just now: with a GPU, unless `columns` say otherwise."""
+    able = {"methods": ["interactions/head-users"], "devices": ["cpu", "cuda"], "unavailable": {}}
+    row: dict[str, Any] = {"id": new_id("wrk"), "host": "h", "pid": 1, "queues": ["gpu"], "capabilities": able}
+    with engine.begin() as conn:
+        conn.execute(insert(worker).values({**row, **columns}))
+    return {**row, **columns}["id"]
+
+
+def change_method(engine: Engine, name: str, **columns: Any) -> None:
+    """Announce a method of `interactions` otherwise."""
+    with engine.begin() as conn:
+        conn.execute(update(method).where(method.c.name == name).values(**columns))
 
 
 @dataclass
@@ -113,7 +143,7 @@ class Api:
         answer = self.post(f"/v1/datasets/{dataset_id}/commit")
         assert answer.status_code == 202, answer.text
         manifest = {
-            "statistics": {"users": 1},
+            "statistics": {"users": 1000, "events": 40_000},
             "preview": [{"user": "1", "item": str(n)} for n in range(30)],
             "schema": {"user": "int32"},
             "warnings": [],
@@ -138,6 +168,7 @@ class Api:
             "report.md": b"# r\n",
             "plots/curve.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
             "plots/curve.png": b"\x89PNG\r\n\x1a\n",
+            "pictures/main.png": b"\x89PNG\r\n\x1a\n",
             "tables/main.csv": b"a,b\n1,2\n",
             "files/main": b"1",
         }

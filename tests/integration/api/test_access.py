@@ -81,7 +81,7 @@ def code_of(answer: Any) -> str:
 
 def filled(path: str, things: dict[str, str]) -> str:
     """The path of something that exists."""
-    file = "clicks.csv" if "datasets" in path else "manifest.json"
+    file = "x.parquet" if "versions" in path else "clicks.csv" if "datasets" in path else "manifest.json"
     for name, value in {**things, "path": file, "name": "curve" if "plots" in path else "main"}.items():
         path = path.replace(f"{{{name}}}", value)
     return path

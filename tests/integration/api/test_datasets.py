@@ -7,8 +7,11 @@ import hashlib
 import json
 
 import pytest
+from sqlalchemy import func, update
 
-from tests.integration.api.conftest import Api
+from app.jobs.commit import Outcome
+from app.store.tables import worker
+from tests.integration.api.conftest import Api, add_worker
 
 
 def digest(content: bytes) -> str:
@@ -36,7 +39,7 @@ def test_create_dataset_when_read_back_then_is_what_was_sent(api: Api) -> None:
     [
         ({"name": "x"}, "/kind"),
         ({"name": "", "kind": "graph"}, "/name"),
-        ({"name": "x", "kind": "video"}, "/kind"),
+        ({"name": "x", "kind": ""}, "/kind"),
         ({"name": "x", "kind": "graph", "colour": 1}, "/colour"),
         ({"name": "x\0", "kind": "graph"}, ""),
         ({"name": "x", "kind": "graph", "options": {"a": "\ud800"}}, ""),
@@ -193,7 +196,7 @@ def test_version_when_ready_then_preview_and_statistics_are_served(api: Api) -> 
     assert api.get(base).json()["state"] == "ready"
     assert len(api.get(f"{base}/preview").json()["rows"]) == 20
     assert len(api.get(f"{base}/preview?rows=3").json()["rows"]) == 3
-    assert api.get(f"{base}/stats").json()["statistics"] == {"users": 1}
+    assert api.get(f"{base}/stats").json()["statistics"] == {"users": 1000, "events": 40_000}
     assert api.get(f"/v1/datasets/{dataset_id}/versions/{2**31}").status_code == 422
 
 
@@ -209,3 +212,50 @@ def test_versions_when_several_then_newest_first_and_paged(api: Api) -> None:
     )
     assert [item["number"] for item in rest.json()["items"]] == [1]
     assert len({item["sources"][0]["sha256"] for item in page["items"]}) == 2
+
+
+def test_create_dataset_when_no_worker_announced_the_kind_then_names_those_there_are(api: Api) -> None:
+    answer = api.post("/v1/datasets", json={"name": "x", "kind": "interaction"})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem["errors"][0]["pointer"]) == (422, "unknown_kind", "/kind")
+    assert problem["hint"] == "Did you mean interactions? Kinds of this service: graph, interactions."
+    assert api.get("/v1/datasets").json()["items"] == []
+
+
+def test_create_dataset_when_a_worker_lacks_a_package_for_the_kind_then_it_is_named(api: Api) -> None:
+    lacks = {"methods": [], "devices": ["cpu"], "unavailable": {"molecules": "rdkit"}}
+    lacking = add_worker(api.engine, capabilities=lacks)
+    body = {"name": "x", "kind": "molecules"}
+    problem = api.post("/v1/datasets", json=body).json()
+    assert "the package rdkit is not installed" in problem["detail"]
+    with api.engine.begin() as conn:
+        conn.execute(update(worker).where(worker.c.id == lacking).values(stopped_at=func.now()))
+    assert "rdkit" not in api.post("/v1/datasets", json=body).text
+
+
+def test_canonical_files_when_a_version_is_ready_then_listed_and_sent(api: Api) -> None:
+    reference = api.version(b"user,item\n1,2\n")
+    path = f"/v1/datasets/{reference.replace('@', '/versions/')}/files"
+    [listed] = api.get(path).json()["items"]
+    assert (listed["path"], listed["size"]) == ("x.parquet", 14)
+    sent = api.get(f"{path}/x.parquet")
+    assert sent.content == b"user,item\n1,2\n"
+    assert sent.headers["etag"] == f'"{listed["sha256"]}"'
+    part = api.get(f"{path}/x.parquet", headers={"Range": "bytes=5-8"})
+    assert (part.status_code, part.content) == (206, b"item")
+    for wrong in ("clicks.csv", "source/clicks.csv", "../source/clicks.csv"):
+        assert api.get(f"{path}/{wrong}").status_code == 404
+    assert api.get(path.replace("/1/", "/2/")).status_code == 404
+
+
+def test_canonical_files_when_there_are_many_then_paged(api: Api) -> None:
+    dataset_id = api.dataset()["id"]
+    api.put(f"/v1/datasets/{dataset_id}/files/a.csv", content=b"1")
+    job = api.post(f"/v1/datasets/{dataset_id}/commit").json()["job"]["id"]
+    names = ["a.parquet", "b/c.parquet", "b/d.json"]
+    api.finish(job, Outcome(canonical=api.stored({name: name.encode() for name in names})))
+    path = f"/v1/datasets/{dataset_id}/versions/1/files?page_size=2"
+    first = api.get(path).json()
+    second = api.get(f"{path}&page_token={first['next_page_token']}").json()
+    assert [file["path"] for file in first["items"] + second["items"]] == names
+    assert second["next_page_token"] == ""

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from tests.integration.api.conftest import Api
 
-FILES = {"manifest.json": b'{"a": 1}', "data/rows.npz": bytes(range(256)) * 5000, "load.py": b"", "a/b.txt": b"x" * 7}
+FILES = {
+    "manifest.json": b'{"a": 1}',
+    "data/rows.npz": bytes(range(256)) * 5000,
+    "load.py": b"",
+    "a/b.txt": b"x" * 7,
+    "notes.md": b"".join(b"| %d | %d |\n" % (number, number * number) for number in range(100_000)),
+}
 
 
 def digest(content: bytes) -> str:
@@ -98,7 +104,7 @@ def test_empty_file_when_downloaded_then_empty(api: Api) -> None:
     assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "0")
 
 
-def test_zip_when_downloaded_then_valid_stored_and_deterministic(api: Api) -> None:
+def test_zip_when_downloaded_then_valid_compressed_and_deterministic(api: Api) -> None:
     first, second = api.summary(FILES)["summary"], api.summary(dict(reversed(FILES.items())))["summary"]
     answer = api.get(f"/v1/summaries/{first}/download")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
@@ -106,11 +112,48 @@ def test_zip_when_downloaded_then_valid_stored_and_deterministic(api: Api) -> No
         assert archive.namelist() == sorted(archive.namelist())
         assert set(archive.namelist()) >= set(FILES)
         assert {name: archive.read(name) for name in FILES} == FILES
-        assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
+        methods = {info.filename: info.compress_type for info in archive.infolist()}
+        assert {name for name in FILES if methods[name] == zipfile.ZIP_DEFLATED} == {"notes.md", "a/b.txt"}
+        assert methods["data/rows.npz"] == zipfile.ZIP_STORED  # such files are compressed by who wrote them
+        assert archive.getinfo("notes.md").compress_size < len(FILES["notes.md"]) / 2
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     assert answer.headers["content-digest"] == digest(answer.content)
     assert answer.headers["content-disposition"] == f"attachment; filename*=UTF-8''summary-{first}.zip"
     assert api.get(f"/v1/summaries/{second}/download").content == answer.content
+
+
+def test_zip_when_a_deflated_file_changed_then_never_whole(api: Api) -> None:
+    path = f"/v1/summaries/{api.summary({'changes.csv': b'1,2' * 500_000})['summary']}/download"
+    whole = api.get(path).content
+    stored = api.blobs.local_path(hashlib.sha256(b"1,2" * 500_000).hexdigest())
+    stored.chmod(0o640)
+    with stored.open("r+b") as file:
+        file.seek(100_000)
+        file.write(b"changed")
+    assert len(api.get(path).content) < len(whole)
+
+
+def test_report_when_downloaded_then_a_zip_of_all_evidence(api: Api) -> None:
+    report = api.summary()["report"]
+    answer = api.get(f"/v1/reports/{report}/download")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [
+            "files/main", "pictures/main.png", "plots/curve.png", "plots/curve.svg", "report.html", "report.json",
+            "report.md", "tables/main.csv",
+        ]  # fmt: skip
+    assert answer.headers["content-disposition"] == f"attachment; filename*=UTF-8''report-{report}.zip"
+    part = api.get(f"/v1/reports/{report}/download", headers={"Range": "bytes=10-99"})
+    assert (part.status_code, part.content) == (206, answer.content[10:100])
+    assert api.get(f"/v1/reports/{report}/pictures/main.png").headers["content-type"] == "image/png"
+    assert api.get(f"/v1/reports/{report}/pictures/other.png").status_code == 404
+    assert api.get("/v1/reports/rep_none/download").status_code == 404
+
+
+def test_summary_when_downloaded_then_holds_the_report_but_not_the_figures_behind_it(api: Api) -> None:
+    answer = api.get(f"/v1/summaries/{api.summary(FILES)['summary']}/download")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert set(archive.namelist()) == {*FILES, "report.html", "report.json", "report.md"}
 
 
 def test_summary_when_read_then_manifest_and_files_and_deleted_then_gone(api: Api) -> None:

@@ -73,7 +73,7 @@ def test_import_when_sent_twice_with_one_key_then_fetched_once(api: Api, receive
         ("/large.csv", {}, 413, "payload_too_large"),
         ("/clicks.csv", {"sha256": "0" * 64}, 422, "checksum_mismatch"),
         ("/clicks.csv", {"path": "../x"}, 422, "invalid_path"),
-        ("/clicks.csv", {"kind": "graph"}, 422, "unknown_method"),
+        ("/clicks.csv", {"kind": "images"}, 422, "unknown_kind"),
         ("/clicks.csv", {"options": {"none": 1}}, 422, "invalid_params"),
     ],
 )

@@ -49,6 +49,8 @@ def test_create_job_when_no_method_is_named_then_auto(api: Api) -> None:
         ({"device": "cuda"}, 422, "unsupported_device", "/device"),
         ({"seed": 2**63}, 422, "invalid_request", "/seed"),
         ({"limits": {"time_s": 5}}, 422, "invalid_request", "/limits/time_s"),
+        ({"limits": {"evaluate_s": 5}}, 422, "invalid_request", "/limits/evaluate_s"),
+        ({"task": "dance"}, 422, "task_mismatch", "/task"),
         ({"labels": {str(n): "x" for n in range(17)}}, 422, "invalid_request", "/labels"),
         ({"priority": 11}, 422, "invalid_request", "/priority"),
         ({"webhook": {"url": "http://x"}}, 422, "unsafe_url", "/webhook/url"),
@@ -77,8 +79,39 @@ def test_create_job_when_only_validated_then_nothing_is_stored(api: Api) -> None
     reference = api.version()
     answer = api.post("/v1/jobs?validate_only=true", json={"dataset": reference, "method": "head-users"})
     assert answer.status_code == 200
-    assert (answer.json()["id"], answer.json()["cost"]) == (None, {"memory_mb": 100})
+    unknown = {"seconds": None, "memory_mb": None}
+    cost = {"seconds": None, "memory_mb": 100, "judging": unknown}
+    assert (answer.json()["id"], answer.json()["cost"]) == (None, cost)
     assert api.get("/v1/jobs?task=select").json()["items"] == []
+
+
+@pytest.mark.parametrize(("draws", "judging_s"), [({}, 15.0), ({"draws": 40}, 120.0)])
+def test_create_job_when_only_validated_then_says_what_it_and_its_judging_will_take(
+    api: Api, draws: dict[str, int], judging_s: float
+) -> None:
+    body = {"dataset": api.version(), "params": {"budget": 20}, "evaluate": draws}
+    cost = api.post("/v1/jobs?validate_only=true", json=body).json()["cost"]
+    # 2 + 0.5 * 20 * sqrt(40000), to three digits
+    assert cost == {"seconds": 2000, "memory_mb": 40, "judging": {"seconds": judging_s, "memory_mb": None}}
+
+
+def test_create_job_when_inputs_are_many_then_kept_in_order(api: Api) -> None:
+    reference, made = api.version(), [api.summary({"a": content})["summary"] for content in (b"1", b"2")]
+    job = api.job(reference, method="compare", inputs={"summaries": made[::-1]})
+    assert job["inputs"] == {"summaries": made[::-1]}
+    assert api.job(reference, method="compare", inputs={"summaries": made})["input_hash"] != job["input_hash"]
+    assert api.job(reference, method="compare", inputs={"summaries": made[0]})["inputs"] == {"summaries": made[:1]}
+
+
+def test_create_job_when_33_references_are_given_then_refused(api: Api) -> None:
+    inputs = {"a": ["sum_x"] * 20, "b": ["sum_y"] * 12, "c": "sum_z"}
+    answer = api.post("/v1/jobs", json={"dataset": api.version(), "inputs": inputs})
+    assert answer.json()["errors"][0]["pointer"] == "/inputs"
+    assert "32" in answer.json()["detail"]
+
+
+def test_create_job_when_time_for_judging_is_given_then_kept(api: Api) -> None:
+    assert api.job(limits={"evaluate_s": 60})["limits"] == {"evaluate_s": 60}
 
 
 def test_create_job_when_identical_work_is_done_then_answered_from_it(api: Api) -> None:
@@ -226,9 +259,14 @@ def test_queue_position_when_priority_is_higher_then_before(api: Api) -> None:
 
 def test_methods_when_listed_then_filtered_and_without_ingest(api: Api) -> None:
     names = [item["name"] for item in api.get("/v1/methods").json()["items"]]
-    assert names == ["auto", "evaluate", "head-users"]
+    assert names == ["auto", "compare", "evaluate", "head-users"]
     assert [item["name"] for item in api.get("/v1/methods?task=select").json()["items"]] == ["head-users"]
     assert api.get("/v1/methods?kind=graph").json()["items"] == []
+    assert api.get("/v1/methods?kind=nobody-has-it&task=dance").json()["items"] == []
+    [takes] = api.get("/v1/methods/interactions/compare").json()["inputs"]
+    assert takes == {
+        "name": "summaries", "type": "summary", "kind": "", "required": True, "many": True, "description": "",
+    }  # fmt: skip
     one = api.get("/v1/methods/interactions/head-users").json()
     assert one["defaults"]["budget"] == 10
     assert api.get("/v1/methods/interactions/ingest").status_code == 200

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
 from app.settings import Settings
-from tests.integration.api.conftest import Api
+from tests.integration.api.conftest import Api, add_worker, change_method
 from tests.integration.api.test_uploads import CONTENT, begin, head, patch
 from worker.runtime.supervise import Supervisor
 
@@ -139,26 +139,31 @@ def test_commit_when_the_queue_is_full_then_429_and_no_version(api: Api, engine:
 
 def test_gpu_job_when_the_seconds_of_the_day_are_used_then_403(api: Api, client: TestClient, engine: Engine) -> None:
     reference = api.version()
-    with engine.begin() as conn:
-        conn.execute(text("UPDATE method SET device = 'any' WHERE name = 'head-users'"))
+    change_method(engine, "head-users", device="any")
+    add_worker(engine)
     done = api.job(reference, device="cuda")
     with engine.begin() as conn:
         conn.execute(
             text(
-                "INSERT INTO job_attempt (job_id, fence, tenant_id, attempt, worker_id, started_at, ended_at) VALUES"
-                " (:id, 1, :t, 1, 'w', now() - interval '3 days', now() - interval '2 days'),"
-                " (:id, 2, :t, 2, 'w', now() - interval '25 hours', now() - interval '23 hours'),"
-                " (:id, 3, :t, 3, 'w', now() - interval '100 seconds', NULL)"
+                "INSERT INTO job_attempt"
+                " (job_id, fence, tenant_id, attempt, worker_id, started_at, ended_at, gpu_s) VALUES"
+                " (:id, 1, :t, 1, 'w', now() - interval '3 days', now() - interval '2 days', 86400),"
+                " (:id, 2, :t, 2, 'w', now() - interval '25 hours', now() - interval '23 hours', NULL),"
+                " (:id, 3, :t, 3, 'w', now() - interval '20 hours', now() - interval '19 hours', 0),"
+                " (:id, 4, :t, 4, 'w', now() - interval '200 seconds', now() - interval '100 seconds', 40),"
+                " (:id, 5, :t, 5, 'w', now() - interval '100 seconds', NULL, NULL)"
             ),
             {"id": done["id"], "t": api.tenant_id},
         )
     used = api.get("/v1/usage").json()["gpu_s_per_day"]["used"]
-    assert used == pytest.approx(3600 + 100, abs=20)
+    assert used == pytest.approx(3600 + 0 + 40 + 100, abs=20)
     with changed(client, quota_gpu_s_per_day=3000):
         body = {"dataset": reference, "method": "head-users", "seed": 1}
         refused = api.post("/v1/jobs", json={**body, "device": "cuda"})
         assert (refused.status_code, refused.json()["code"]) == (403, "quota_exceeded")
-        assert api.post("/v1/jobs", json=body).status_code == 202
+        # One that would only have liked a GPU does without.
+        assert api.post("/v1/jobs", json=body).json()["queue"] == "cpu"
+    assert api.post("/v1/jobs", json={**body, "seed": 2}).json()["queue"] == "gpu"
 
 
 def test_worker_when_short_of_disk_then_claims_nothing(

@@ -91,6 +91,13 @@ def test_run_when_values_look_like_json_then_are_sent_as_json(run: Run) -> None:
     }
 
 
+def test_run_when_an_input_is_repeated_then_all_are_sent_in_order(run: Run) -> None:
+    words = ["--input", "summaries=sum_2", "summaries=ds_4@1", "--input", "policy=sum_9", "--input", "summaries=sum_1"]
+    with serving(service) as server:
+        run("run", "compare", "ds_1@1", *words, "--no-wait", url=server.url)
+    assert server.asked[0].json["inputs"] == {"summaries": ["sum_2", "ds_4@1", "sum_1"], "policy": "sum_9"}
+
+
 def test_run_when_waited_for_then_shows_results_and_verdict(run: Run) -> None:
     with serving(service) as server:
         result = run("run", "distill-cf", "ds_1@1", url=server.url)

@@ -166,3 +166,31 @@ def test_progress_counter_is_strictly_increasing(tmp_path: Path) -> None:
     with serving(Store({"zip": CONTENT})) as server, Client(server.url, "k") as client:
         client.summary("sum_1").download(tmp_path, as_zip=True, progress=lambda p: told.append(p.received))
     assert all(a < b for a, b in itertools.pairwise(told))
+
+
+def test_dataset_download_when_asked_then_has_the_canonical_files_of_the_latest_version(tmp_path: Path) -> None:
+    bodies = {"events.parquet": CONTENT, "parts/items.parquet": b"items"}
+    listed = [entry(name, body) for name, body in bodies.items()]
+    root = "/v1/datasets/ds_1/versions/3/files"
+
+    def answer(asked: Asked) -> Answer:
+        if asked.path == "/v1/datasets/ds_1":
+            return document({"id": "ds_1", "latest_version": 3, "reference": "ds_1@3"})
+        if asked.path.partition("?")[0] == root:
+            page = {"items": listed[1:], "next_page_token": ""}
+            return document(page if "page_token" in asked.path else {"items": listed[:1], "next_page_token": "more"})
+        return Answer(200, bodies[asked.path.removeprefix(f"{root}/")], {})
+
+    with serving(answer) as server, Client(server.url, "k") as client:
+        folder = client.datasets.get("ds_1").download(tmp_path / "out")
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.parquet")}
+    assert found == bodies
+
+
+def test_report_download_when_asked_then_one_zip(tmp_path: Path) -> None:
+    with serving(Store({"zip": CONTENT})) as server, Client(server.url, "k") as client:
+        where = client.report("rep_1").download(tmp_path)
+        named = client.report("rep_1").download(tmp_path / "evidence.zip")
+    assert (where, where.read_bytes()) == (tmp_path / "report-rep_1.zip", CONTENT)
+    assert (named, named.read_bytes()) == (tmp_path / "evidence.zip", CONTENT)
+    assert server.asked[0].path == "/v1/reports/rep_1/download"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from distillery import AsyncClient, Client, _requests, errors
+from distillery._views import View
 from tests.unit.client.http_server import Answer, Script, document, in_turn, problem, serving
 
 JOB = {"id": "job_1", "state": "queued", "method": "m", "dataset": "ds_1@1"}
@@ -192,3 +193,14 @@ def test_evaluate_when_called_then_runs_the_kinds_own_method_on_the_summary(thro
     _, server = outcome(through, script, lambda c: c.evaluate("sum_1", "ds_1@2"))
     assert server.asked[2].json == {"method": "judge", "dataset": "ds_1@2", "inputs": {"summary": "sum_1"}}
     assert server.paths()[1] == "GET /v1/methods?kind=interactions"
+
+
+@both
+def test_run_when_an_input_has_several_things_then_each_is_sent_by_its_reference(through: Any) -> None:
+    def compare(client: Any) -> Any:
+        return client.run(
+            "compare", "ds_1@2", inputs={"summaries": ["sum_1", View({"id": "sum_2"})], "policy": "sum_3"}
+        )
+
+    _, server = outcome(through, in_turn(document(JOB, 202)), compare)
+    assert server.asked[0].json["inputs"] == {"summaries": ["sum_1", "sum_2"], "policy": "sum_3"}
