@@ -104,7 +104,8 @@ class Results:
         if marker is None or outcome.skipped:
             return
         taken: Measured = item.funcargs.get("measured") or Measured()  # pyright: ignore[reportAttributeAccessIssue]
-        outcome.user_properties.append((_REPORTED, [*_row_of(*marker.args, **marker.kwargs), taken.count, taken.figures]))
+        row = _row_of(*marker.args, **marker.kwargs)
+        outcome.user_properties.append((_REPORTED, [*row, taken.count, taken.figures]))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, reported in report.user_properties:
