@@ -39,21 +39,28 @@ class Live:
         environment = {f"DISTILLERY_{name.upper()}": str(getattr(settings, name)) for name in names}
         environment |= {"DISTILLERY_PORT": str(self.port), "DISTILLERY_HEADER_S": str(header_s)}
         environment = {**os.environ, **environment}
-        begun = time.monotonic()
         self.log = settings.blob_dir.parent / f"{self.port}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "app.main"], env=environment, cwd=ROOT, stderr=log)
         self.url = f"http://127.0.0.1:{self.port}"
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self.close()
+            raise
+        spent = psutil.Process(self.process.pid).cpu_times()
+        self.cpu_s = spent.user + spent.system
+
+    def _wait_until_it_answers(self) -> None:
+        give_up = time.monotonic() + 60
         while True:
             try:
                 httpx2.get(f"{self.url}/healthz")
-                break
+                return
             except httpx2.ConnectError:
                 assert self.process.poll() is None, self.log.read_text()
-                assert time.monotonic() - begun < 20
+                assert time.monotonic() < give_up
                 time.sleep(0.02)
-        spent = psutil.Process(self.process.pid).cpu_times()
-        self.cpu_s = spent.user + spent.system
 
     def stop(self, number: int = signal.SIGTERM) -> float:
         """Seconds until it has ended."""
