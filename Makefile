@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Test files go to the next free process in the order of their names; those that start services come first.
+PROCESSES ?= 2
+PYTEST := $(BIN)/pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=40
 
 .PHONY: demo up down test test-slow test-faults test-faults-full test-security spectral test-gpu lint bench openapi settings clean
 
@@ -15,19 +18,19 @@ down: $(STAMP)  ## stop it
 	$(BIN)/distillery down
 
 test: $(STAMP)  ## every test that takes seconds
-	$(BIN)/pytest -q -m "not slow and not faults and not security and not gpu"
+	$(PYTEST) -m "not slow and not faults and not security and not gpu"
 
 test-slow: $(STAMP)  ## the figures of the papers, and other tests of minutes
-	$(BIN)/pytest -q -m "slow and not faults" --timeout=1800
+	$(PYTEST) -m "slow and not faults" --timeout=1800
 
 test-faults: $(STAMP)  ## kill every part of a running service
-	$(BIN)/pytest -q tests/faults tests/integration/test_production_processes.py -m "faults and not slow" --timeout=600 --reliability docs/reliability.md
+	$(PYTEST) tests/faults tests/integration/test_production_processes.py -m "faults and not slow" --timeout=600 --reliability docs/reliability.md
 
 test-faults-full: $(STAMP)  ## the same with every count of the fault table: about an hour
-	$(BIN)/pytest -q tests/faults tests/integration/test_production_processes.py -m "faults" --timeout=3600 --reliability docs/reliability.md
+	$(PYTEST) tests/faults tests/integration/test_production_processes.py -m "faults" --timeout=3600 --reliability docs/reliability.md
 
 test-security: $(STAMP)  ## attack a running service
-	$(BIN)/pytest -q tests/security --timeout=600
+	$(PYTEST) tests/security --timeout=600
 
 spectral:  ## lint openapi.json; needs node
 	npx --yes @stoplight/spectral-cli@6.16.3 lint openapi.json --ruleset tests/security/spectral.yaml --fail-severity=warn

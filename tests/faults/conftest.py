@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.faults.invariants import check
+from tests.faults.misbehaving import Misbehaving, misbehaving
 from tests.faults.result_table import FAILED, measured, pytest_addoption, pytest_configure
 from tests.planted import planted_csv
 from tests.service import Service
@@ -106,8 +107,18 @@ def _checked_after_each_test(request: pytest.FixtureRequest) -> Iterator[None]:
     """Whatever a test did to a service that goes on running, nothing is lost, doubled or left behind."""
     yield
     if not request.node.stash.get(FAILED, False):
+        used = [getattr(given, "service", given) for given in request.node.funcargs.values()]
         for service in Service.running:
-            check(service)
+            if service in used:
+                check(service)
+
+
+@pytest.fixture(scope="package", name="at")
+def misbehaving_service() -> Iterator[Misbehaving]:
+    """A service with methods that misbehave, for tests that stop none of its parts."""
+    with misbehaving(slots=2) as running:
+        assert running.labels
+        yield running
 
 
 @pytest.fixture(scope="package")

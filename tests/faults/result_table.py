@@ -36,6 +36,7 @@ import pytest
 FAILED = pytest.StashKey[bool]()
 BEGIN = "<!-- results: written by make test-faults -->"
 END = "<!-- end of results -->"
+_REPORTED = "fault_row"
 HEAD = ("#", "injection", "what must hold", "target", "repeats", "outcome", "measured: median (worst)")
 
 
@@ -75,7 +76,7 @@ class Measured:
 
     def __call__(self, label: str, value: float, unit: str = "", *, target: float | None = None) -> float:
         """Note a figure; AssertionError when it is above `target`."""
-        self.figures.append((label, unit, value))
+        self.figures.append((label, unit, float(value)))
         assert target is None or value <= target, f"{label}: {value:.3g} {unit}, target {target:g} {unit}"
         return value
 
@@ -85,7 +86,10 @@ class Measured:
 
 
 class Results:
-    """Collects over the whole run and writes the table at its end."""
+    """Collects over the whole run and writes the table at its end.
+
+    A test puts what it took down into its report, which reaches the process that writes also from another one (xdist).
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -99,16 +103,22 @@ class Results:
         marker = item.get_closest_marker("fault_row")
         if marker is None or outcome.skipped:
             return
-        number, described = _row_of(*marker.args, **marker.kwargs)
-        row = self._rows[number]
-        row.describe(*described)
-        if outcome.when == "call":
-            taken: Measured = item.funcargs.get("measured") or Measured()  # pyright: ignore[reportAttributeAccessIssue]
-            row.repeats += taken.count
-            for label, unit, value in taken.figures:
-                row.figures[label, unit].append(value)
-        if outcome.failed:
-            row.failed += 1
+        taken: Measured = item.funcargs.get("measured") or Measured()  # pyright: ignore[reportAttributeAccessIssue]
+        row = _row_of(*marker.args, **marker.kwargs)
+        outcome.user_properties.append((_REPORTED, [*row, taken.count, taken.figures]))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for name, reported in report.user_properties:
+            if name != _REPORTED:
+                continue
+            number, described, repeats, figures = reported
+            row = self._rows[number]
+            row.describe(*described)
+            row.failed += report.failed
+            if report.when == "call":
+                row.repeats += repeats
+                for label, unit, value in figures:
+                    row.figures[label, unit].append(value)
 
     def pytest_sessionfinish(self) -> None:
         if self._path is not None and self._rows:
@@ -151,7 +161,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(Results(config.getoption("--reliability", None)), "fault-results")
+    is_worker = hasattr(config, "workerinput")  # of xdist: the process that started it writes
+    path = None if is_worker else config.getoption("--reliability", None)
+    config.pluginmanager.register(Results(path), "fault-results")
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from app.jobs.states import JobRow, append_event
 from app.store.database import open_engine
 from app.store.tables import job, job_event
 from tests.faults.invariants import MOVES, MOVING, STATE_AFTER
-from tests.faults.misbehaving import Misbehaving, misbehaving
+from tests.faults.misbehaving import Misbehaving
 from tests.integration.jobs.conftest import fill, queue_job
 from tests.service import Service
 
@@ -159,13 +159,6 @@ def settled(conn: Connection, row: JobRow, heard: list[Any]) -> str:
         state, moves = history(conn, row["id"])
     assert set(heard) <= {"cancelling", state}, (heard, moves)
     return state
-
-
-@pytest.fixture(scope="module")
-def at() -> Iterator[Misbehaving]:
-    with misbehaving(slots=2) as running:
-        assert running.labels
-        yield running
 
 
 @pytest.mark.parametrize("races", [25, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])])

@@ -19,7 +19,7 @@ from app.store.blobs import LocalBlobs
 from app.store.tables import artifact, job
 from distillery.errors import DigestMismatch, DistilleryError
 from tests.faults.invariants import database
-from tests.faults.misbehaving import Misbehaving, misbehaving
+from tests.faults.misbehaving import Misbehaving
 from tests.integration.jobs.conftest import engine, queue_job
 from tests.planted import planted_csv
 from tests.service import Service
@@ -33,12 +33,6 @@ pytestmark = [
 ]
 EVALUATE = {"learners": ["popularity"], "bootstrap": 100, "draws": 1}
 LARGE = 3_000_000
-
-
-@pytest.fixture(scope="module")
-def at() -> Iterator[Misbehaving]:
-    with misbehaving() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.misbehaving import Misbehaving, misbehaving
+from tests.faults.misbehaving import Misbehaving
 from tests.planted import planted_csv
 
 pytestmark = pytest.mark.faults
@@ -19,12 +18,6 @@ ROW = pytest.mark.fault_row(
     "`out_of_memory` after one degraded retry; the worker lives",
     target="<= 30 s",
 )
-
-
-@pytest.fixture(scope="module")
-def at() -> Iterator[Misbehaving]:
-    with misbehaving() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

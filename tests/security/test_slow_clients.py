@@ -41,13 +41,13 @@ def closed_after(fort: Fort, first: bytes, drip: bytes = b"") -> tuple[float, by
 )
 def test_head_when_it_stalls_or_drips_then_cut(fort: Fort, first: bytes, drip: bytes) -> None:
     took, _ = closed_after(fort, first, drip)
-    assert took < 3 * SETTINGS["header_s"]
+    assert took < 10 * SETTINGS["header_s"]
 
 
 def test_connection_when_idle_after_an_answer_then_cut(fort: Fort) -> None:
     took, got = closed_after(fort, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"200 OK" in got
-    assert took < 3 * SETTINGS["header_s"]
+    assert took < 10 * SETTINGS["header_s"]
 
 
 @pytest.mark.parametrize("drip", [b"", b"x"])
@@ -56,7 +56,7 @@ def test_body_when_it_stalls_or_drips_then_408_and_cut(fort: Fort, drip: bytes) 
     head = f"PUT {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {fort.key}\r\nContent-Length: 100000\r\n\r\n"
     took, got = closed_after(fort, head.encode() + b"x" * 100, drip)
     assert got.startswith(b"HTTP/1.1 408"), got
-    assert took < 5 * SETTINGS["body_stall_s"]
+    assert took < 10 * SETTINGS["body_stall_s"]
     assert fort.request("GET", path).status_code == 404
 
 
