@@ -46,8 +46,8 @@ def make(rows: int, folder: Path, seed: int = 0) -> None:
 
 def measure(path: Path) -> dict[str, float]:
     """Ingest one file in this very process; seconds by phase, peak resident memory in MB."""
-    from worker.kinds.interactions.ingest import ingest
     from worker.contract.context import Context
+    from worker.kinds.interactions.ingest import ingest
 
     class Clock(Context):
         started: dict[str, float] = {}  # noqa: RUF012

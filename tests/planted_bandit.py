@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from worker.kinds.bandit.ingest import ingest
 from worker.contract.context import Context
+from worker.kinds.bandit.ingest import ingest
 
 ROUNDS, ACTIONS, USERS = 600, 12, 40
 

@@ -16,11 +16,11 @@ import pytest
 import torch
 
 from tests.conformance.tiny import read_by_its_loader, tiny
+from worker.contract.context import Context
+from worker.contract.errors import Cancelled
 from worker.evidence.report import build
 from worker.runtime.attempt import DELIVERING
 from worker.runtime.catalogue import catalogue
-from worker.contract.context import Context
-from worker.contract.errors import Cancelled
 from worker.runtime.registry import Method, discover, load_kind
 
 METHODS = discover()

@@ -8,8 +8,8 @@ import numpy as np
 
 from tests.planted import planted_csv
 from tests.planted_bandit import tiny_bandit
-from worker.kinds.bandit.summary import LearntPolicy
 from worker.contract.context import Context
+from worker.kinds.bandit.summary import LearntPolicy
 from worker.runtime.registry import load_kind
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.planted import planted_csv
 from worker.runtime.context import Context
+
+from tests.planted import planted_csv
 from worker.runtime.registry import load_kind
 
 

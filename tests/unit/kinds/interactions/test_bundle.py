@@ -12,8 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
-
-from worker.kinds.interactions import bundle, dataset
 from worker.kinds.interactions.export import (
     LEVELS,
     Delivery,
@@ -25,9 +23,11 @@ from worker.kinds.interactions.export import (
     size_bytes,
     sparse_soft,
 )
+
+from worker.contract.context import Context
+from worker.kinds.interactions import bundle, dataset
 from worker.kinds.interactions.methods.random_users import RandomUsersParams, random_users
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.contract.context import Context
 
 ODD_IDS = ["=1+1", "plain", "@cmd", "'quoted", "with,comma", "with\ttab", 'with"quote', "+7", "é", "-3"]
 

@@ -8,9 +8,9 @@ from pyarrow import parquet
 from scipy import sparse
 
 from tests.official_splits import official
+from worker.contract.errors import JobError
 from worker.kinds.interactions.dataset import Interactions, load, preview, save, statistics
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.contract.errors import JobError
 
 
 @pytest.fixture

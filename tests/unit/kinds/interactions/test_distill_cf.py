@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from scipy import sparse
 
 from tests.official_splits import official
+from worker.contract.context import Context
+from worker.contract.errors import Cancelled, JobError
 from worker.kinds.interactions import distil_loop
 from worker.kinds.interactions import distillation as cf
 from worker.kinds.interactions.dataset import Interactions
@@ -23,8 +25,6 @@ from worker.kinds.interactions.methods.distill_cf import (
 )
 from worker.kinds.interactions.methods.random_users import RandomUsersParams, random_users
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.contract.context import Context
-from worker.contract.errors import Cancelled, JobError
 
 QUICK = {"budget": 6, "steps": 12, "validate_every": 4, "row_mass": 6, "patience": 12}
 

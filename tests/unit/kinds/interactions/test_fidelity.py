@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from scipy import sparse
+from worker.kinds.interactions.fidelity import EvaluateParams, _Distinct, judge
+from worker.kinds.interactions.learners.tuning import fit_tuned
 
+from worker.contract.context import Context
+from worker.contract.errors import Cancelled, JobError
 from worker.evidence.measurements import Measurements
 from worker.evidence.report import build
 from worker.kinds.interactions import portrait
 from worker.kinds.interactions.baselines import contenders
 from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.fidelity import EvaluateParams, _Distinct, judge
-from worker.kinds.interactions.learners.tuning import fit_tuned
 from worker.kinds.interactions.methods.evaluate import NoParams, evaluate
 from worker.kinds.interactions.splits import clean
 from worker.kinds.interactions.summary import InteractionsSummary
-from worker.contract.context import Context
-from worker.contract.errors import Cancelled, JobError
 
 GROUPS, USERS, ITEMS = 6, 360, 60
 JOB = {"method": "distill-cf", "dataset": "ds_1@1", "seed": 0, "params": {}}

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import sparse
 
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.methods.auto import AutoParams, auto
 from worker.kinds.interactions.methods.head_users import HeadUsersParams, head_users, head_users_of
@@ -18,8 +20,6 @@ from worker.kinds.interactions.methods.random_interactions import (
     thinned,
 )
 from worker.kinds.interactions.methods.random_users import RandomUsersParams, random_users
-from worker.contract.context import Context
-from worker.contract.errors import JobError
 
 
 def dataset(users: int = 40, items: int = 30, longest: int = 12, seed: int = 0) -> Interactions:

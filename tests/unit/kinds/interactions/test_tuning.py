@@ -7,18 +7,18 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from worker.kinds.interactions.learners.tuning import GRIDS, OFFICIAL_GRID, Tuned, fit_tuned
 
 from tests.official_splits import official
 from tests.unit.kinds.interactions.made_up import two_tastes
+from worker.contract.context import Context
+from worker.contract.errors import Cancelled, JobError
 from worker.kinds.interactions.dataset import Interactions, Queries
 from worker.kinds.interactions.learners import infinite_ae, tuning
 from worker.kinds.interactions.learners.ease import Ease
 from worker.kinds.interactions.learners.infinite_ae import InfiniteAE
-from worker.kinds.interactions.learners.tuning import GRIDS, OFFICIAL_GRID, Tuned, fit_tuned
 from worker.kinds.interactions.metrics import evaluate, means
 from worker.numerics.ridge import Factor, NotPositiveDefinite, factorise
-from worker.contract.context import Context
-from worker.contract.errors import Cancelled, JobError
 
 
 @pytest.mark.parametrize("name", ["ease", "infinite-ae"])

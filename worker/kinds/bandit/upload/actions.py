@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
+from worker.contract.errors import JobError
 from worker.ingest.ids import IdMap
+from worker.ingest.table import Words
 from worker.kinds.bandit.upload.features import Arrow
 from worker.kinds.bandit.upload.raw import RawLog
-from worker.kinds.bandit.upload.tables import Words
-from worker.contract.errors import JobError
 
 pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.numerics.distinct import first_of_each
 from worker.contract.errors import JobError
+from worker.numerics.distinct import first_of_each
 
 Arrow = Any  # a pyarrow array: pyarrow ships no types
 ENCODED_BYTES = 1_000_000_000  # of one table of descriptions

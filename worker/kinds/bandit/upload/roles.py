@@ -1,148 +1,81 @@
-"""Any table (CSV, Parquet, JSON lines) to whole columns by role: ids, numbers, times, categories."""
+"""The tables of an uploaded log, by the names that people give their columns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import replace
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute
-from numpy.typing import NDArray
+from worker.ingest.columns import Column, number
+from worker.ingest.formats.arrays import ARRAYS
+from worker.ingest.table import Role, Schema
+from worker.kinds.bandit.upload.vw import VW
 
-from worker.ingest.canonical import ids, numbers, timestamps
-from worker.ingest.columns import Column, assign_roles
-from worker.ingest.detected import Detected
-from worker.ingest.ids import IdMap
-from worker.ingest.limits import Meter
-from worker.ingest.readers import delimited, jsonl, parquet
-from worker.kinds.bandit.upload.features import Arrow
-from worker.contract.errors import JobError
-
-pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
-
-NO_TIME = np.iinfo(np.int64).min
-Content = Literal["id", "number", "feature", "time", "category"]
-_READERS: dict[str, Callable[..., Any]] = {
-    "delimited": delimited.read,
-    "recbole": delimited.read,
-    "jsonl": jsonl.read,
-    "parquet": parquet.read,
-}
-ALIASES: dict[str, tuple[str, ...]] = {
-    "action": ("action", "item_id", "a", "arm", "action_id", "arm_id", "chosen_action", "item"),
-    "reward": ("reward", "click", "r", "label", "clicked", "conversion", "y"),
-    "propensity": (
-        "propensity", "propensity_score", "pscore", "action_prob", "p", "prob", "probability", "logging_prob",
-        "action_probability",
+_ACTION = Role("action", "id", ("action", "item_id", "a", "arm", "action_id", "arm_id", "chosen_action", "item"), True)
+_USER = Role("user", "id", ("user_id", "user", "uid"))
+_TIME = Role("timestamp", "time", ("timestamp", "time", "ts", "datetime", "date"))
+LOG = Schema(
+    "a log of decisions",
+    (
+        _ACTION,
+        Role("reward", "number", ("reward", "click", "r", "label", "clicked", "conversion", "y"), True),
+        Role("propensity", "number", (
+            "propensity", "propensity_score", "pscore", "action_prob", "p", "prob", "probability", "logging_prob",
+            "action_probability",
+        )),
+        Role("position", "number", ("position", "slot")),
+        _USER,
+        _TIME,
+        Role("weight", "number", ("round_weight", "omega")),
+        Role("round", "id", ("round", "round_id")),
+        Role("split", "category"),
     ),
-    "position": ("position", "slot"),
-    "user": ("user_id", "user", "uid"),
-    "timestamp": ("timestamp", "time", "ts", "datetime", "date"),
-    "weight": ("round_weight", "omega"),
-    "round": ("round", "round_id"),
-}  # fmt: skip
+    formats=(VW, ARRAYS),
+)  # fmt: skip
+"""A row a round."""
+
+ACTIONS = Schema("a table of actions", (_ACTION,))
+"""A row an action; whatever else it has describes the action."""
+
+_POLICY_ROUND = Role("round", "number", ("round", "round_id", "row", "i"), True)
+_POLICY_ACTION = Role("action", "id", ("action", "item_id", "a", "arm", "action_id"), True)
+PROBABILITY_NAMES = ("prob", "probability", "p", "pi", "propensity", "score", "value")
 
 
-@dataclass
-class Words:
-    """A column of ids or categories: `codes` (n,) int32 into the distinct `words`, which are sorted."""
+def policy_schema(*, round_ids: bool, support: bool) -> Schema:
+    """A long table of a policy, a row a round and action with its probability or score; of a support, without.
 
-    codes: NDArray[np.int32]
-    words: Arrow
-
-
-@dataclass
-class Columns:
-    """Whole columns by role, all of length `n`: ids and categories as `words`, all else as `numbers`."""
-
-    n: int
-    words: dict[str, Words] = field(default_factory=dict[str, Words])
-    numbers: dict[str, NDArray[Any]] = field(default_factory=dict[str, NDArray[Any]])
-
-
-def roles_of(
-    detected: Detected, asked: Mapping[str, str | int], required: Sequence[str], names: Mapping[str, Sequence[str]]
-) -> dict[str, Column]:
-    """Role to column by the user's map, then by known names; refuses one column in two roles."""
-    if detected.format not in _READERS:
-        raise JobError(
-            "unsupported",
-            f"{detected.source.name} is {detected.format}, which a log of decisions is not read from.",
-            hint="Upload CSV, Parquet, JSON lines or npz.",
-        )
-    chosen = {role: column for role, column in asked.items() if role in names}
-    roles = assign_roles(
-        detected.columns, chosen, header=detected.header, required=required, where=detected.source.name, names=names
-    )
-    seen: dict[int, str] = {}
-    for role, column in roles.items():
-        other = seen.setdefault(column.index, role)
-        if other != role:
-            raise JobError(
-                "invalid_input",
-                f"The column {column.name!r} of {detected.source.name} is both {other} and {role}.",
-                hint=f'Map one of them elsewhere, or leave it out with columns={{"{role}": ""}}.',
-                pointer=f"/columns/{role}",
-            )
-    return roles
-
-
-def read_columns(
-    tables: Sequence[tuple[Detected, Mapping[str, Column]]],
-    contents: Mapping[str, Content],
-    meter: Meter,
-    report: Callable[[], None] = lambda: None,
-) -> Columns:
-    """The columns of the tables, one below the other, converted by `contents` (role to what it holds).
-
-    Numbers are float64, features float32, times int64 with `NO_TIME` where missing. Raises `JobError` with the row.
+    `round_ids`: rounds go by the ids in the log's round column, else by number.
     """
-    maps = {role: IdMap() for role, content in contents.items() if content in {"id", "category"}}
-    parts: dict[str, list[NDArray[Any]]] = {role: [] for role in contents if role not in maps}
-    total = 0
-    for detected, roles in tables:
-        for role, column in roles.items():
-            column.numeric = contents[role] in {"number", "feature"}
-        rows, name = 0, detected.source.name
-        for batch in _READERS[detected.format](detected, roles, meter):
-            meter.rows_read(batch.num_rows, name)
-            for role, column in zip(batch.schema.names, batch.columns, strict=True):
-                if role in maps:
-                    category = contents[role] == "category"
-                    maps[role].add(_category(column, meter, name) if category else ids(column, role, meter, rows, name))
-                else:
-                    parts[role].append(_numbers(column, contents[role], role, rows, name))
-            rows += batch.num_rows
-            report()
-        if not rows:
-            raise JobError("invalid_input", f"{name} holds no rows.", hint="Upload a table with at least one row.")
-        total += rows
-    found = Columns(total)
-    for role, collected in maps.items():
-        found.words[role] = Words(*collected.finish())
-    for role in list(parts):
-        found.numbers[role] = np.concatenate(parts.pop(role))
-    return found
+    rounds = replace(_POLICY_ROUND, content="id") if round_ids else _POLICY_ROUND
+    probability = () if support else (Role("probability", "number", PROBABILITY_NAMES, True),)
+    return Schema("a policy", (rounds, _POLICY_ACTION, *probability))
 
 
-def _numbers(column: Arrow, content: Content, role: str, rows: int, where: str) -> NDArray[Any]:
-    if content == "time":
-        return pc.fill_null(timestamps(column, rows, where), NO_TIME).to_numpy(zero_copy_only=False)
-    values = numbers(column, role, rows, where).to_numpy(zero_copy_only=False)
-    with np.errstate(over="ignore"):
-        return values.astype(np.float32) if content == "feature" else values
+def _by_position(columns: Sequence[Column]) -> dict[str, Column]:
+    """user, item[, rating]; what looks like seconds since 1970 is no rating."""
+    if len(columns) < 2:
+        return {}
+    numeric = (column for column in columns[2:4] if column.type in {"integer", "number"})
+    rating = next((c for c in numeric if any(number(example) < 1e8 for example in c.examples)), None)
+    return {"user": columns[0], "item": columns[1]} | ({"rating": rating} if rating is not None else {})
 
 
-def _category(column: Arrow, meter: Meter, where: str) -> Arrow:
-    """Any column as categories: missing cells are a category of their own, the empty one."""
-    encoded = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column)
-    try:
-        words = pc.utf8_trim_whitespace(encoded.dictionary.cast(pa.string()))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as invalid:
-        raise JobError("invalid_input", f"A column of {where} cannot be read as categories: {invalid}.") from invalid
-    meter.id_length(pc.max(pc.binary_length(words)).as_py() or 0, where)
-    with_blank = pa.concat_arrays([pc.fill_null(words, ""), pa.array([""], pa.string())])
-    indices = pc.fill_null(encoded.indices.cast(pa.int32()), pa.scalar(len(words), pa.int32()))
-    return pa.DictionaryArray.from_arrays(indices, with_blank)
+RATINGS = Schema(
+    "a table of ratings",
+    (
+        Role("user", "id", (*_USER.names, "userid", "reviewerid", "reviewer_id", "customer_id", "visitorid"), True),
+        Role("item", "id", ("item", "item_id", "itemid", "movieid", "movie_id", "asin", "product_id"), True),
+        Role("rating", "label", ("rating", "overall", "stars", "score")),
+        replace(_TIME, read=False),
+    ),
+    pairs=("user", "item", "rating"),
+    by_position=_by_position,
+)  # fmt: skip
+"""What a log is simulated from: users, items and ratings."""
+
+CLASSES = Schema(
+    "a classified table",
+    (Role("label", "id", ("label", "class", "target", "y", "letter", "category"), True),),
+    formats=(ARRAYS,),
+)
+"""What a log is simulated from: a row a case with its class, which becomes the action."""
