@@ -1,8 +1,8 @@
 """Judge rounds that stand for a log: chosen earlier by a `select` method, or chosen elsewhere and uploaded.
 
-Nothing is computed here. Every summary that leaves the service is judged on the way out, so handing the given one on
-unchanged is the whole method; the protocol is in `worker.kinds.bandit.judge`: a policy learnt on the kept
-rounds against one learnt on all, on held-out rounds, with the same estimator and a paired interval.
+Every summary that leaves the service is judged on the way out, by this same protocol (`worker.kinds.bandit.judge`): a
+policy learnt on the kept rounds against one learnt on all, on held-out rounds, with the same estimator and a paired
+interval.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.kind import NoParams
 from worker.contract.method import Input, method
+from worker.evidence.findings import Findings
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.summary import RoundsSummary
 
@@ -19,11 +20,11 @@ from worker.kinds.bandit.summary import RoundsSummary
     kind="bandit",
     task="evaluate",
     name="summary-policy",
-    version=1,
+    version=2,
     inputs=(Input("summary", description="Rounds to judge: picked by an earlier job, or uploaded as a dataset."),),
     memory_mb=3072,
 )
-def summary_policy(data: BanditLog, params: NoParams, ctx: Context) -> RoundsSummary:
+def summary_policy(data: BanditLog, params: NoParams, ctx: Context) -> Findings:
     """Whether a policy learnt on a summary of the log earns as much as one learnt on all of it."""
     summary = ctx.inputs.get("summary")
     if not isinstance(summary, RoundsSummary):
@@ -33,4 +34,4 @@ def summary_policy(data: BanditLog, params: NoParams, ctx: Context) -> RoundsSum
             hint="Name rounds chosen by a select method, or a dataset version of kind bandit.",
             pointer="/inputs/summary",
         )
-    return summary
+    return summary.judge(data, ctx.evaluate, ctx)
