@@ -115,9 +115,10 @@ def _content(conn: Connection, job: JobRow) -> str | None:
 def _uploaded_bytes(conn: Connection, job: JobRow) -> int | None:
     """What the user had sent for this version; None for a version that was not uploaded."""
     owner = f"{job['dataset_id']}@{job['dataset_version']}"
-    return conn.scalar(
+    size = conn.scalar(
         select(func.sum(artifact.c.size)).where(artifact.c.owner == owner, artifact.c.path.startswith("source/"))
     )
+    return None if size is None else int(size)  # Postgres sums to a decimal
 
 
 def _checkpoint(blobs: Blobs, job: JobRow) -> str:
