@@ -21,8 +21,6 @@ TAKES = """print('{"t": "device", "device": "%s"}', flush=True); time.sleep(0.5)
 DIES = "os.kill(os.getpid(), 9)"
 ERROR = {"t": "error", "code": "diverged", "detail": "", "hint": "", "pointer": "", "cost": {"gpu_s": 12.5}}
 FAILS = f"print({json.dumps(ERROR)!r})"
-    """print('{"t": "error", "code": "diverged", "detail": "", "hint": "", "pointer": "", "cost": {"gpu_s": 12.5}}')"""
-)
 
 
 class Says:
