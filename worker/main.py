@@ -132,7 +132,7 @@ def _register(engine: Engine, worker_id: str, queues: list[str], able: dict[str,
                 capabilities=able,
             )
         )
-    log.info("worker_ready", worker=worker_id)
+    log.info("worker_ready", worker=worker_id, queues=queues, devices=able["devices"], unavailable=able["unavailable"])
 
 
 def _listen_for_cancels(engine: Engine, supervisor: Supervisor) -> None:

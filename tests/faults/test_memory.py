@@ -38,7 +38,7 @@ def tried_degraded(at: Misbehaving, job_id: str) -> bool:
     ("memory_mb", "pause_s", "seen_by"),
     [
         pytest.param(500, 0.01, "ran out of memory", id="refused-by-the-system"),
-        # A child may always map 64 MB more than it had: with so little allowed, the worker's watch is first.
+        # A child may always take 64 MB more than it had: with so little allowed, the worker's watch is first.
         pytest.param(90, 0.3, "was stopped", id="stopped-by-the-worker"),
     ],
 )

@@ -254,8 +254,9 @@ def _same(same: Rival) -> str:
 def _beside(j: Judged, best: Rival) -> str:
     m = j.measurements
     equal = {"rows": m.units, "bytes": "bytes", "events": m.event}[best.set.equal]
+    size = "" if f"equal {equal}" in best.set.label else f" (as many {equal})"
     other = "other " if j.is_cheap_pick else ""
-    text = f"The best {other}cheap baseline, {best.set.label} (as many {equal}), keeps {wording.percent(best.share)}"
+    text = f"The best {other}cheap baseline, {best.set.label}{size}, keeps {wording.percent(best.share)}"
     ahead = f"{wording.points(best.ahead)} points"
     match beside_cheap(best.ahead.low, best.ahead.high):
         case "ahead":

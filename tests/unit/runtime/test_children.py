@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -45,6 +46,17 @@ def test_children_when_forked_then_each_leads_a_session_below_one_template_of_th
     assert psutil.Process(template).ppid() == os.getpid()
     for child in (first, second):
         kill_group(child)
+
+
+def test_offer_when_the_template_is_ready_then_has_the_devices_that_torch_finds_and_leaves_no_process(
+    children: Children,
+):
+    code = "import torch; print(torch.cuda.is_available())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert children.offer().devices == (["cpu", "cuda"] if found == "True" else ["cpu"])
+    child = take(children)
+    assert [one.pid for one in psutil.Process(child.pid).parent().children()] == [child.pid]
+    kill_group(child)
 
 
 def test_child_when_it_cannot_read_its_brief_then_says_why_and_ends_with_0(children: Children):
