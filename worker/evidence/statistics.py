@@ -77,12 +77,13 @@ def value_of(scores: Scores) -> float:
     """The metric itself: the mean over units, the ratio of sums, the pooled statistic, or the bare number."""
     match scores:
         case Ratio():
-            return float(scores.numerator.sum() / scores.denominator.sum()) if scores.denominator.sum() else np.nan
+            top, bottom = (column.sum(dtype=np.float64) for column in (scores.numerator, scores.denominator))
+            return float(top / bottom) if bottom else np.nan
         case Pooled():
             units = len(next(iter(scores.columns.values())))
             return float(evaluator(scores)(np.ones((1, units)))[0]) if units else np.nan
         case np.ndarray():
-            return float(scores.mean()) if scores.size else np.nan
+            return float(scores.mean(dtype=np.float64)) if scores.size else np.nan
         case _:
             return float(scores)
 
