@@ -48,8 +48,8 @@ SCHEMA = {
             "type": "object",
             "required": [
                 "status", "label", "tone", "sentence", "value", "low", "high", "unit", "reasons", "settled_by",
-                "caveat", "learner", "metric", "n", "rows_share", "bytes_share", "baseline", "own_method", "best_against_best",
-                "ordering",
+                "caveat", "learner", "metric", "n", "rows_share", "bytes_share", "baseline", "own_method",
+                "best_against_best", "ordering",
             ],
             "properties": {
                 "status": {
