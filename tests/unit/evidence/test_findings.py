@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit.evidence.made_up import JOB, measurements
+from worker.evidence import markdown
+from worker.evidence.conclude import conclude
 from worker.evidence.findings import Findings, KeyFigure
 from worker.evidence.plot import Picture
-from worker.evidence.report import build
+from worker.evidence.report import build, document
 from worker.evidence.table import Column, Table
 from worker.evidence.verdict import Verdict
 
@@ -58,10 +60,13 @@ def test_markdown_when_data_holds_markup_then_it_stays_text():
 
 
 def test_markdown_of_a_summary_names_every_table():
-    report = build(measurements(), JOB)
-    assert report.json["verdict"]["sentence"].split("%")[0] in report.markdown.replace("\\", "")
-    for table in report.tables:
-        assert not table.heading or f"## {table.heading}" in report.markdown.replace("\\", "")
+    found = conclude(measurements(), JOB)
+    report = document(found, JOB)
+    text = markdown.render(report, found).replace("\\", "")
+    assert report["verdict"]["sentence"].split("%")[0] in text
+    assert len(found.tables) > 5
+    for table in found.tables:
+        assert not table.heading or f"## {table.heading}" in text
 
 
 def test_findings_when_the_verdict_lacks_its_sentence_then_are_refused():

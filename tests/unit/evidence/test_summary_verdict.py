@@ -231,10 +231,10 @@ def test_form_larger_than_its_source_is_said_in_the_headline_and_is_no_good_news
     assert found.status == "ahead"
     assert found.tone == "even"
     assert "with 5\u202f% of the users but 307\u202f% of the bytes: it is larger than its source." in found.sentence
-    report = build(m, JOB)
-    assert report.json["headline"].endswith(", but is larger than its source")
-    assert '<header class="even">' in report.html
-    assert report.verdict["larger_than_source"] is True
+    findings = conclude(m, JOB)
+    assert findings.title.endswith(", but is larger than its source")
+    assert findings.tone == "even"
+    assert told(m)["verdict"]["larger_than_source"] is True
 
 
 def test_undetermined_summary_larger_than_its_source_says_both() -> None:
