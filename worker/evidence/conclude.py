@@ -107,13 +107,14 @@ def _saves_nothing(m: Measurements) -> list[str]:
 
 
 def _headline(known: Judged, verdict: Verdict) -> str:
-    text = "Undetermined"
+    text = "Undetermined, and it" if verdict.caveat else "Undetermined"
     if verdict.status != "undetermined" and known.share is not None:
         text = f"{_percent(known.share.value)} of full\u2011data {known.measurements.metric.label}"
         text = f"A cheap pick that keeps {text}" if known.is_cheap_pick else f"Keeps {text}"
         if known.same is not None and not known.same.repeats:
             text += f"; other draws of {known.same.set.label}: {_percent(known.same.share.value)}"
-    return f"{text}, but {verdict.caveat}" if verdict.caveat else text
+        text += ", but" if verdict.caveat else ""
+    return f"{text} {verdict.caveat}".rstrip()
 
 
 def _because(m: Measurements, known: Judged) -> str:

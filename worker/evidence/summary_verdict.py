@@ -179,10 +179,9 @@ def _neither_is_known(share: Estimate, useless: float, best: Rival | None) -> st
     if math.isnan(share.width):
         text = "this metric has no value per unit, so the share has no interval"
     else:
-        text = (
-            f"the interval of the share, {wording.ends(share.low, share.high, 100)}\u202f%, reaches from what is "
-            f"useless ({wording.number(100 * useless, 1)}\u202f%) to all of it"
-        )
+        floor = "half" if useless == _USELESS else f"what a floor has ({wording.number(100 * useless, 1)}\u202f%)"
+        ends = wording.ends(share.low, share.high, 100)
+        text = f"the interval of the share, {ends}\u202f%, reaches from {floor} to all of it"
     if best is None:
         return text
     if math.isnan(best.ahead.width):

@@ -240,7 +240,7 @@ def test_form_larger_than_its_source_is_said_in_the_headline_and_is_no_good_news
 def test_undetermined_summary_larger_than_its_source_says_both() -> None:
     levels = LEVELS | {"popularity": LEVELS["popularity"] | {"full": 0.3299}}
     m = measurements(levels, sets=changed("summary", bytes=224_000))
-    assert told(m)["headline"] == "Undetermined, but is larger than its source"
+    assert told(m)["headline"] == "Undetermined, and it is larger than its source"
     assert "It is larger than its source." in judged(m).sentence
 
 
@@ -263,7 +263,7 @@ def test_neither_share_nor_difference_known_is_undetermined_and_says_how_many_un
     assert found.status == "undetermined"
     assert found.low < 0.28 / 0.33
     assert found.high > 1
-    assert any("reaches from what is useless (84.8\u202f%) to all of it" in reason for reason in found.reasons)
+    assert any("reaches from what a floor has (84.8\u202f%) to all of it" in reason for reason in found.reasons)
     assert any("holds 0" in reason for reason in found.reasons)
     assert any("test users instead of 40" in cure for cure in found.settled_by)
     assert "Measured: 93.9" in found.sentence
