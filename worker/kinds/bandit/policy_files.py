@@ -49,7 +49,7 @@ def compact(policy: Policy) -> Policy:
 
 
 def _above_floor(values: NDArray[np.floating]) -> SparseTable | None:
-    """Rows that give most actions the same least probability (epsilon-greedy, uniform): its value and what exceeds it."""
+    """Rows that give most actions the same least probability (epsilon-greedy, uniform): it and what exceeds it."""
     if not values.size:
         return None
     floor = values.min(axis=1)

@@ -259,7 +259,7 @@ def _ratings(
 def from_classes(
     found: list[Source], given: IngestOptions, meter: Meter, ctx: Context, report: Callable[[], None]
 ) -> Built:
-    """A log from classified data: the logging policy guesses the class of every row; the reward of a right guess is 1."""
+    """A log from classified data: the logging policy guesses the class of every row; a right guess has reward 1."""
     inputs, label, detection, names = _classified(found, given, meter, report)
     n, n_actions = len(inputs), len(label.words)
     if n_actions < 2 or n < 100:
