@@ -145,7 +145,7 @@ def _prepared(log: BanditLog, targets: dict[str, Policy], params: EvaluateParams
         labels=None,
         model=name,
         reward=reward,
-        judge=None,
+        path_model=None,
         reward_range=log.reward_range or ((0.0, 1.0) if binary else None),
     )
 

@@ -67,8 +67,8 @@ class PolicyComparison:
     def headline(self) -> str:
         """The status in a line."""
         words = {
-            "equivalent": "A policy learnt on it earns as much",
-            "short": "A policy learnt on it earns less",
+            "equivalent": "A policy learnt on these rounds earns as much",
+            "short": "A policy learnt on these rounds earns less",
             "undetermined": "Undetermined",
         }
         return words[self.status]
@@ -84,10 +84,10 @@ class PolicyComparison:
         }
         random = self.over_random
         return (
-            f"A policy learnt on it earns {with_interval(ours.value, ours.low, ours.high)} a round on held-out rounds, "
-            f"one learnt on all rounds {with_interval(full.value, full.low, full.high)}: a difference of "
-            f"{signed(self.delta.value, self.delta.low, self.delta.high)}{ends[self.status]}. Over a policy learnt on "
-            f"random rounds of the same number the difference is {signed(random.value, random.low, random.high)}."
+            f"A policy learnt on the kept rounds earns {with_interval(ours.value, ours.low, ours.high)} a round on "
+            f"held-out rounds, one learnt on all rounds {with_interval(full.value, full.low, full.high)}: a difference "
+            f"of {signed(self.delta.value, self.delta.low, self.delta.high)}{ends[self.status]}. Over a policy learnt "
+            f"on random rounds of the same number the difference is {signed(random.value, random.low, random.high)}."
         )
 
     @property
