@@ -41,9 +41,14 @@ class Ending(Context):
     """Stops, or runs out of time, at the first report of progress on `label`; counts reports of trainings."""
 
     def __init__(
-        self, label: str = "", *, time_over: bool = False, points: Mapping[str, Checkpoint] | None = None
+        self,
+        label: str = "",
+        *,
+        time_over: bool = False,
+        points: Mapping[str, Checkpoint] | None = None,
+        content: str = "",
     ) -> None:
-        super().__init__(seed=1, _points=dict(points or {}))
+        super().__init__(seed=1, content=content, _points=dict(points or {}))
         self.label, self.time_over = label, time_over
         self.reports = 0
         self.saved: dict[str, Checkpoint] = {}
@@ -81,6 +86,24 @@ def test_judging_when_killed_while_policies_are_learnt_then_goes_on_with_the_one
     assert (again.tables, again.plots, again.verdict) == (whole.tables, whole.plots, whole.verdict)
     assert again.warnings == whole.warnings
     assert killed.reports + resumed.reports == ctx.reports, "no training is repeated"
+
+
+def test_judging_when_another_job_has_learnt_on_the_same_version_then_learns_on_the_summary_alone(log, kept):
+    first = Ending(content="abc")
+    whole = judged(log, kept, first)
+    figures = {key: replace(one, job="7f") for key, one in first._figures.items()}
+    second = Ending(content="abc")
+    second._figures = figures
+    again = judged(log, kept, second)
+    assert again.tables == whole.tables
+    assert 0 < second.reports < first.reports / 2
+    assert f"Learnt in the earlier job 7f: all rounds, random rounds {kept.n}, " in again.protocol
+    assert "this summary" not in again.protocol
+    elsewhere = Ending(f"learn on random rounds {kept.n}", content="abd")
+    elsewhere._figures = figures
+    with pytest.raises(Cancelled):
+        judged(log, kept, elsewhere)
+    assert elsewhere.reports > second.reports, "figures of another version are not taken"
 
 
 def test_judging_when_time_ends_after_the_policies_compared_then_only_the_curve_is_shorter(log, kept, undisturbed):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from worker.evidence.plot import Plot, Series
@@ -21,7 +22,7 @@ FULL, SUMMARY = "all rounds", "this summary"
 class PolicyComparison:
     """Values of policies on n held-out rounds. `curve`: value by number of random rounds learnt from.
 
-    `unfinished`: what time left out, "" when nothing.
+    `jobs`: by set, the earlier job in which its policy was learnt. `unfinished`: what time left out, "" when nothing.
     """
 
     n: int
@@ -32,6 +33,7 @@ class PolicyComparison:
     alpha: float
     curve: tuple[tuple[int, intervals.Interval], ...]
     estimator: str
+    jobs: Mapping[str, str] = field(default_factory=dict[str, str])
     unfinished: str = ""
 
     @property
@@ -96,7 +98,11 @@ class PolicyComparison:
         return (
             f"Policies were learnt by policy-gradient with its defaults and judged by {self.estimator.upper()} on "
             f"{number(self.n)} held-out rounds; differences are paired."
+            + "".join(f" Learnt in the earlier job {job}: {', '.join(names)}." for job, names in self._by_job().items())
         )
+
+    def _by_job(self) -> dict[str, list[str]]:
+        return {job: [name for name, of in self.jobs.items() if of == job] for job in dict.fromkeys(self.jobs.values())}
 
     def to_json(self) -> dict[str, Any]:
         """What the verdict has beside the difference to all rounds."""
