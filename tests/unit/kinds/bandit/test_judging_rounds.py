@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -18,13 +18,22 @@ from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimators import PerRound
 from worker.kinds.bandit.intervals import normal
 from worker.kinds.bandit.judge import EvaluateParams, judge_rounds
+from worker.kinds.bandit.learning.params import PolicyGradientParams
 from worker.kinds.bandit.methods.random_rounds import RandomRoundsParams, random_rounds
-from worker.kinds.bandit.rounds import evidence
+from worker.kinds.bandit.rounds import evidence, learning
 from worker.kinds.bandit.rounds.comparison import FULL, SUMMARY, PolicyComparison
 from worker.kinds.bandit.rounds.coresets import RANDOM
 from worker.kinds.bandit.rounds.estimates import Kept
 
 PARAMS = EvaluateParams(seeds=2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_trainings() -> Iterator[None]:
+    """Five epochs a training: what is tried here is which trainings run, not how well they do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learning, "DEFAULTS", PolicyGradientParams(epochs=5))
+        yield
 
 
 @pytest.fixture(scope="module")

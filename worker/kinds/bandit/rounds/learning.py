@@ -31,6 +31,7 @@ from worker.kinds.bandit.rounds.coresets import RANDOM
 FOLDS = 3
 VALIDATION_SHARE = 0.15
 SIZES = (0.25, 1.0, 4.0)  # random rounds, as multiples of the summary's number
+DEFAULTS = PolicyGradientParams()
 VERSION = 1  # raised when the same rounds and seed would give another policy
 
 
@@ -105,7 +106,7 @@ def _learn(log: BanditLog, ctx: Context) -> SoftmaxPolicy:
     split[np.random.default_rng([ctx.seed, 3]).random(log.n) < VALIDATION_SHARE] = VALIDATION
     # A split that lacks a part would have it drawn from the training rounds; no test part is needed, so one round does.
     split[-1] = TEST
-    learnt = learn(replace(log, split=split), PolicyGradientParams(), ctx)
+    learnt = learn(replace(log, split=split), DEFAULTS, ctx)
     if ctx.out_of_time():
         raise TimeOver  # a training that ended early must not be compared with one that did not
     ctx.finish(learnt.weights, _state(learnt))
