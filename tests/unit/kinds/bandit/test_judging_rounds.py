@@ -108,6 +108,12 @@ def test_judging_when_another_job_has_learnt_on_the_same_version_then_learns_on_
     assert 0 < second.reports < first.reports / 2
     assert f"Learnt in the earlier job 7f: all rounds, random rounds {kept.n}, " in again.protocol
     assert "this summary" not in again.protocol
+    larger = random_rounds(log, RandomRoundsParams(budget="25%"), Context(seed=1)).log
+    third = Ending(content="abc")
+    third._figures = figures
+    assert judged(log, larger, third).plots == judged(log, larger, Ending()).plots, (
+        "other rounds are drawn beside others"
+    )
     elsewhere = Ending(f"learn on random rounds {kept.n}", content="abd")
     elsewhere._figures = figures
     with pytest.raises(Cancelled):

@@ -83,19 +83,29 @@ def _learn_each(
     try:
         for step, (name, log) in enumerate(sets.items()):
             with ctx.part(name, step, len(sets) + 1, label=f"learn on {name}", seed=ctx.seed) as part:
-                key = f"bandit/policy/{VERSION}/{ctx.content}/{ctx.seed}/{name}"
-                lasting = bool(ctx.content) and name != SUMMARY
-                if lasting and (known := ctx.recall(key)) is not None:
+                key = _key(name, sets[SUMMARY].n, ctx)
+                if key and (known := ctx.recall(key)) is not None:
                     learnt[name] = _policy(known.arrays, known.state)
                     jobs[name] = known.job
                     continue
                 learnt[name] = _learn(log, part)
-                if lasting:
+                if key:
                     ctx.remember(key, learnt[name].weights, _state(learnt[name]))
     except TimeOver:
         if len(learnt) < needed:
             raise
     return learnt, {name: job for name, job in jobs.items() if job}
+
+
+def _key(name: str, m: int, ctx: Context) -> str:
+    """What a policy is remembered under; "" for that of the summary, and where the version is not known.
+
+    Which random rounds are drawn depends on the number of kept ones, m.
+    """
+    if name == SUMMARY or not ctx.content:
+        return ""
+    rounds = name if name == FULL else f"{name} beside {m}"
+    return f"bandit/policy/{VERSION}/{ctx.content}/{ctx.seed}/{rounds}"
 
 
 def _learn(log: BanditLog, ctx: Context) -> SoftmaxPolicy:
