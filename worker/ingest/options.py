@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from worker.contract.errors import JobError
+from worker.ingest.formats import FORMATS
+from worker.ingest.sample import Hints
+from worker.ingest.table import Schema
 
-Format = Literal["auto", "delimited", "recbole", "adjacency", "jsonl", "parquet", "npz"]
+if TYPE_CHECKING:
+    FormatName = str
+else:
+    FormatName = Literal[("auto", *(format.name for format in FORMATS))]
 _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 
 
@@ -37,17 +43,25 @@ Delimiter = Annotated[
 ]
 
 
+def column_map(*schemas: Schema, example: str) -> Any:
+    """The field `columns` of a kind's options, which names the roles of the tables that it reads."""
+    roles = dict.fromkeys(role.name for schema in schemas for role in schema.roles if role.read)
+    return Field(
+        default_factory=dict,
+        description=f"Which column is what: role ({', '.join(roles)}) to column name or, counted from 0, position. An "
+        f"empty name means: do not use one. Example: {example}.",
+    )
+
+
 class ReadOptions(BaseModel):
-    """What is known about the files; everything left out is guessed and shown."""
+    """What is known about the files; everything left out is guessed and shown. A kind adds `columns`, which describes
+    the roles of its table by `column_map`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    columns: ColumnMap = Field(
-        default_factory=dict,
-        description="Which column is what: role (user, item, rating, timestamp, split) to column name or, "
-        'counted from 0, position. An empty name means: do not use one. Example: {"user": "uid", "item": 1}.',
-    )
-    format: Format = Field("auto", description="Format of the files; `auto` looks at their content.")
+    columns: ColumnMap = Field(default_factory=dict, description="Role to column name or position.")
+    format: FormatName = Field("auto", description="Format of the files; `auto` looks at their content.")
     delimiter: Delimiter = Field(
         "", max_length=2, description="Delimiter of text tables (`,` `tab` `::` `|` ...); blank: guessed."
     )
@@ -56,6 +70,13 @@ class ReadOptions(BaseModel):
     )
     header: MaybeBool = Field(None, description="Whether the first line names the columns; null: guessed.")
     file: str = Field("", description="Which of the uploaded files to read (name or pattern such as `*.csv`).")
+
+    def hints(self) -> Hints:
+        """What these say of one file."""
+        # who names columns says that there is a header
+        named = any(isinstance(name, str) and name and not name.isdigit() for name in self.columns.values())
+        header = True if self.header is None and named else self.header
+        return Hints(self.format, self.delimiter, self.encoding, header)
 
 
 Model = TypeVar("Model", bound=BaseModel)

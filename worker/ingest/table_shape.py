@@ -1,17 +1,17 @@
-"""The shape of a text table from a sample: delimiter, header or none, column types, or an adjacency list."""
+"""The shape of a text table from a sample: delimiter, header or none, types of the columns."""
 
 from __future__ import annotations
 
 import csv
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
-from worker.ingest.columns import Column, role_of_name
+from worker.ingest.columns import Column, plain_name
 
 # In order of trust: a tab or "::" never stands in a number or a date, a comma and a space may
 DELIMITERS = ("::", "\t", ";", "|", ",", " ")
-_LINES = 200
 _DATE = re.compile(r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$")
 _MISSING = {"", "nan", "na", "null", "none", "n/a"}
 
@@ -22,27 +22,22 @@ class Shape:
 
     delimiter: str
     header: bool
-    columns: list[Column] = field(default_factory=list)
-    adjacency: bool = False
+    columns: list[Column]
 
 
-def guess(text: str, *, delimiter: str = "", header: bool | None = None, adjacency: bool | None = None) -> Shape | None:
-    """The shape of a sample of a text table, or None when nothing separates columns."""
-    lines = [line for line in text.splitlines() if line.strip()][:_LINES]
-    if adjacency is None and not delimiter:
-        adjacency = _is_adjacency(lines)
-    if adjacency:
-        columns = [Column("user", 0, "text", [], "user"), Column("items", 1, "text", [], "item")]
-        firsts = [line.split() for line in lines[:3]]
-        columns[0].examples = [tokens[0] for tokens in firsts]
-        columns[1].examples = [" ".join(tokens[1:6]) for tokens in firsts]
-        return Shape(" ", False, columns, adjacency=True)
+def guess(
+    lines: Sequence[str], names: Collection[str], *, delimiter: str = "", header: bool | None = None
+) -> Shape | None:
+    """The shape of a text table from its first lines, or None when nothing separates columns.
+
+    `names`: names by which columns are known, so that a line with one of them is a header.
+    """
     separator = delimiter or _delimiter(lines)
-    if not separator:
+    if not separator or not lines:
         return None
     rows = [cells(line, separator) for line in lines]
-    named = _has_header(rows) if header is None else header
-    return Shape(separator, named, _columns(rows, named))
+    named = _has_header(rows, names) if header is None else header
+    return Shape(separator, named, columns_of(rows, header=named))
 
 
 def cells(line: str, delimiter: str) -> list[str]:
@@ -57,18 +52,19 @@ def cells(line: str, delimiter: str) -> list[str]:
         return line.split(delimiter)
 
 
-def typed_columns(text: str) -> list[Column]:
-    """Columns of a RecBole file: the header says name and type."""
-    lines = [line for line in text.splitlines() if line.strip()][:_LINES]
-    names = lines[0].split("\t")
-    columns = _columns([line.split("\t") for line in lines], True)
-    for column, name in zip(columns, names, strict=True):
-        column.name, _, kind = name.strip().partition(":")
-        column.type = {"token": "text", "float": "number"}.get(kind, "nested")
+def columns_of(rows: Sequence[Sequence[str]], *, header: bool) -> list[Column]:
+    """The columns of the sampled rows, named by the first of them or by their positions."""
+    width = len(rows[0])
+    body = rows[1:] if header else rows
+    names = rows[0] if header else [str(place) for place in range(width)]
+    columns: list[Column] = []
+    for place in range(width):
+        values = [row[place] for row in body if place < len(row)]
+        columns.append(Column(names[place], place, type_of(values), [value[:80] for value in values[:20]]))
     return columns
 
 
-def type_of(values: list[str]) -> str:
+def type_of(values: Sequence[str]) -> str:
     """integer, number, datetime or text, by all values that are there."""
     present = [value for value in values if value.lower() not in _MISSING]
     if not present:
@@ -88,7 +84,7 @@ def _is_number(value: str) -> bool:
     return "_" not in value
 
 
-def _delimiter(lines: list[str]) -> str:
+def _delimiter(lines: Sequence[str]) -> str:
     fallback = ""
     for candidate in DELIMITERS:
         counts = Counter(len(cells(line, candidate)) for line in lines)
@@ -102,22 +98,10 @@ def _delimiter(lines: list[str]) -> str:
     return fallback
 
 
-def _is_adjacency(lines: list[str]) -> bool:
-    """LightGCN's "user item item ...": one line a user, blanks between, and lines of unlike (or large) length."""
-    if any(mark in "".join(lines) for mark in ",;|\t:") or len(lines) < 2:
-        return False
-    rows = [line.split() for line in lines]
-    if not all(token.isdigit() for row in rows for token in row):
-        return False
-    lengths = {len(row) for row in rows}
-    one_line_a_user = len({row[0] for row in rows}) == len(rows)
-    unlike = len(lengths) > 2 or (len(lengths) == 2 and max(lengths) > 4)
-    return one_line_a_user and (unlike or min(lengths) > 4)
-
-
-def _has_header(rows: list[list[str]]) -> bool:
+def _has_header(rows: Sequence[Sequence[str]], names: Collection[str]) -> bool:
     first, rest = rows[0], rows[1:]
-    if any(role_of_name(cell) for cell in first):
+    # a single letter may be a name, but is as likely a value
+    if any(len(cell) > 1 and plain_name(cell) in names for cell in first):
         return True
     if any(type_of([cell]) != "text" for cell in first):
         return False
@@ -128,14 +112,3 @@ def _has_header(rows: list[list[str]]) -> bool:
         if below != "text" and cell.lower() not in _MISSING:
             return True
     return False
-
-
-def _columns(rows: list[list[str]], header: bool) -> list[Column]:
-    width = len(rows[0])
-    body = rows[1:] if header else rows
-    names = rows[0] if header else [str(place) for place in range(width)]
-    columns = []
-    for place in range(width):
-        values = [row[place] for row in body if place < len(row)]
-        columns.append(Column(names[place], place, type_of(values), [value[:80] for value in values[:20]]))
-    return columns

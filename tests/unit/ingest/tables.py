@@ -13,11 +13,13 @@ import pyarrow.parquet
 import pytest
 from scipy import sparse
 
-from worker.ingest.limits import Limits
-from worker.ingest.options import ReadOptions
-from worker.ingest.run import read_tables
 from worker.contract.context import Context
 from worker.contract.errors import JobError
+from worker.ingest.limits import Limits
+from worker.ingest.table import read_batches
+from worker.ingest.upload import Upload
+from worker.kinds.interactions.ingest import IngestOptions, choose
+from worker.kinds.interactions.roles import SCHEMA
 
 Row = tuple[int, int, float, int]
 
@@ -95,8 +97,9 @@ def save_csr(table: list[Row], path: Path) -> None:
 def read(paths: Path | list[Path], limits: Limits | None = None, **options: object) -> tuple[dict, dict[str, list]]:
     """Detection, and all rows as lists by role."""
     paths = [paths] if isinstance(paths, Path) else paths
-    detection, batches = read_tables(paths, ReadOptions(**options), Context(), limits or Limits())
-    table = pa.Table.from_batches(list(batches))
+    upload = Upload(paths, SCHEMA, Context(), limits or Limits())
+    tables, _, detection = choose(upload, IngestOptions(**options))
+    table = pa.Table.from_batches(list(read_batches(tables, upload.meter)))
     return detection, {name: table[name].to_pylist() for name in table.column_names}
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from tests.unit.ingest.tables import read, refusal, rows, write_all
 from worker.ingest import table_shape, unsafe
-from worker.ingest.detect import guess_encoding
+from worker.ingest.sample import guess_encoding
+from worker.kinds.interactions.roles import SCHEMA
 
 EXPECTED = {
     "ratings.csv": ("delimited", ","), "bom.csv": ("delimited", ","), "crlf.csv": ("delimited", ","),
@@ -165,7 +166,7 @@ def test_encoding_when_the_sample_ends_inside_a_character_then_utf8() -> None:
     ],
 )
 def test_shape_when_guessed_then_delimiter_and_header(text: str, delimiter: str, header: bool) -> None:
-    shape = table_shape.guess(text)
+    shape = table_shape.guess(text.splitlines(), SCHEMA.names)
     assert shape is not None
     assert (shape.delimiter, shape.header) == (delimiter, header)
 

@@ -13,16 +13,17 @@ import pytest
 
 from tests.shared_data import shared
 from tests.unit.ingest.tables import csv_text, rows, save_csr, write_all
-from worker.ingest.limits import Limits
-from worker.kinds.interactions.dataset import load
-from worker.kinds.interactions.ingest import IngestOptions, ingest
 from worker.contract.context import Context
 from worker.contract.errors import Cancelled, JobError
+from worker.kinds.interactions.dataset import load
+from worker.kinds.interactions.ingest import IngestOptions, ingest
 
 _folders = itertools.count()
 
 
-def run(paths: Path | list[Path], ctx: Context | None = None, limits: Limits | None = None, **options: object) -> tuple:
+def run(
+    paths: Path | list[Path], ctx: Context | None = None, limits: dict[str, int] | None = None, **options: object
+) -> tuple:
     """Result and folder of an ingest."""
     paths = [paths] if isinstance(paths, Path) else paths
     out = paths[0].parent / f"out{next(_folders)}"
@@ -84,7 +85,7 @@ def test_ingest_when_rows_are_shuffled_then_the_same_bytes(tmp_path: Path) -> No
 def test_ingest_when_read_in_tiny_batches_then_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.csv").write_text(csv_text(rows()))
     whole = digests(run(tmp_path / "a.csv")[1])
-    monkeypatch.setattr("worker.ingest.readers.native.BLOCK_BYTES", 300)
+    monkeypatch.setattr("worker.ingest.native.BLOCK_BYTES", 300)
     monkeypatch.setattr("worker.ingest.ids._MERGE_AT", 5)
     assert digests(run(tmp_path / "a.csv")[1]) == whole
 
@@ -273,7 +274,7 @@ def test_options_when_shown_then_every_one_is_described() -> None:
 def test_ids_when_one_long_among_many_then_fixed_width_is_refused(tmp_path: Path) -> None:
     lines = [f"{n},x{n % 9},1,1" for n in range(2000)] + ["y" * 1000 + ",x,1,1"]
     with pytest.raises(JobError) as caught:
-        run(table(tmp_path, lines), limits=Limits(decoded_bytes=10_000_000))
+        run(table(tmp_path, lines), limits={"decoded_bytes": 10_000_000})
     assert caught.value.code == "decoded_too_large"
 
 
@@ -340,6 +341,13 @@ def test_ingest_when_web_areas_then_warned_about_little_validation(tmp_path: Pat
     result, _ = run(table(tmp_path, lines, header="user_id,item_id"))
     assert result["statistics"]["users_dropped"] > 0
     assert any("validation events" in warning for warning in result["warnings"])
+
+
+def test_ingest_when_two_files_are_one_table_then_warned(tmp_path: Path) -> None:
+    lines = grid()
+    result, _ = run([table(tmp_path, lines[:30]), table(tmp_path, lines[30:])])
+    assert result["statistics"]["rows"] == len(lines)
+    assert "2 files of one form were read as one table." in result["warnings"]
 
 
 def copied(source: Path, folder: Path) -> Path:

@@ -7,8 +7,8 @@ import pytest
 
 from app.settings import Settings
 from tests.unit.ingest.tables import csv_text, refusal, rows
-from worker.ingest.limits import Limits, Meter
 from worker.contract.errors import JobError
+from worker.ingest.limits import Limits, Meter
 
 
 def test_limits_when_nothing_is_set_then_equal_the_settings_defaults() -> None:

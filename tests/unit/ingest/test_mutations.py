@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.unit.ingest.tables import read, rows, save_csr, write_all
-from worker.ingest.limits import Limits
 from worker.contract.errors import JobError
+from worker.ingest.limits import Limits
 
 NAMES = ("ratings.csv", "u.data", "ratings.csv.gz", "ratings.zip", "ml.inter", "reviews.jsonl", "numbers.parquet",
          "text.parquet", "arrays.npz", "text.npz", "csr.npz")  # fmt: skip

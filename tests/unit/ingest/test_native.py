@@ -8,19 +8,23 @@ from pathlib import Path
 import pytest
 
 from tests.unit.ingest.tables import refusal
-from worker.ingest.readers import native
 from worker.contract.errors import JobError
+from worker.ingest import native
 
 REFUSED = """
 import sys
 from pathlib import Path
 import worker.kinds.interactions  # as in a worker: with all of it loaded the process takes its time to end
-from worker.ingest.options import ReadOptions
-from worker.ingest.run import read_tables
 from worker.contract.context import Context
 from worker.contract.errors import JobError
+from worker.ingest.limits import Limits
+from worker.ingest.table import read_batches
+from worker.ingest.upload import Upload
+from worker.kinds.interactions.ingest import IngestOptions, choose
+from worker.kinds.interactions.roles import SCHEMA
 try:
-    list(read_tables([Path(sys.argv[1])], ReadOptions(), Context())[1])
+    upload = Upload([Path(sys.argv[1])], SCHEMA, Context(), Limits())
+    list(read_batches(choose(upload, IngestOptions())[0], upload.meter))
 except JobError as problem:
     kept = problem  # as a caller that reports it would: with its traceback, and so Arrow's reader, still alive
     print(problem.code)

@@ -45,7 +45,7 @@ def test_npz_when_sparse_then_its_stored_entries(tmp_path: Path, layout: str, ma
 
 
 def test_npz_when_sparse_and_many_blocks_then_every_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.ingest.readers.npz._ROWS", 7)
+    monkeypatch.setattr("worker.ingest.formats.npz._ROWS", 7)
     matrix = sparse.random_array((40, 30), density=0.3, format="csr", rng=np.random.default_rng(0))
     sparse.save_npz(tmp_path / "m.npz", matrix)
     _, found = read(tmp_path / "m.npz")

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 from pydantic import BaseModel
 
-from worker.contract.context import Context
-from worker.contract.kind import Ingest, Judging, Kind, Sources
-from worker.ingest.limits import Limits
+from worker.contract.kind import Ingest, Judging, Kind
 from worker.kinds.bandit import canonical
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.ingest import IngestOptions, ingest
 from worker.kinds.bandit.summary import LearntPolicy, RoundsSummary
-
-
-def _ingest(
-    sources: Sources, options: Mapping[str, Any], out: Path, ctx: Context, limits: Mapping[str, int]
-) -> dict[str, Any]:
-    return ingest(list(sources), dict(options), out, ctx, Limits(**limits))
 
 
 def _evaluate_params() -> type[BaseModel]:
@@ -38,7 +26,7 @@ KIND = Kind(
     name="bandit",
     unit="round",
     units="rounds",
-    ingest=Ingest(options=IngestOptions, run=_ingest),
+    ingest=Ingest(options=IngestOptions, run=ingest),
     load=canonical.load,
     describe=canonical.describe,
     products=(LearntPolicy, RoundsSummary),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatch
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,34 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from worker.ingest.limits import Limits, Meter
+from worker.contract.context import Context
+from worker.contract.errors import JobError
+from worker.ingest.limits import Limits
 from worker.ingest.options import parse_options
-from worker.ingest.run import Sources
-from worker.ingest.sources import Source, expand
+from worker.ingest.upload import Files, Upload
 from worker.kinds.bandit import canonical, simulate
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.policies import DenseTable, Policy, uniform
 from worker.kinds.bandit.support import Support, support_from_pairs
 from worker.kinds.bandit.truth import Truth
 from worker.kinds.bandit.upload import actions as action_ids
-from worker.kinds.bandit.upload import doubts, features, propensity, side, split
-from worker.kinds.bandit.upload.find_log import LogFiles, find_log
+from worker.kinds.bandit.upload import features, plausibility, propensity, split
+from worker.kinds.bandit.upload.log import choose_log, log_detection, read_log
 from worker.kinds.bandit.upload.options import IngestOptions
-from worker.kinds.bandit.upload.policy import RawPolicy, Surroundings, as_policy, pairs, table_of
+from worker.kinds.bandit.upload.policy import ActionsAndContexts, RawPolicy, as_policy, pairs, table_of
 from worker.kinds.bandit.upload.raw import RawLog
+from worker.kinds.bandit.upload.roles import CLASSES, LOG, RATINGS
 from worker.kinds.bandit.upload.scores import from_scores
+from worker.kinds.bandit.upload.side_tables import (
+    ActionTable,
+    SideTable,
+    classify,
+    ids_of,
+    nearest,
+    read_actions,
+    read_policies,
+)  # fmt: skip
 from worker.numerics.distinct import distinct_rows
-from worker.contract.context import Context
-from worker.contract.errors import JobError
 
 __all__ = ["IngestOptions", "ingest"]
 MIN_ROUNDS = 30
@@ -40,33 +48,24 @@ _KEPT_OPTIONS = (
 )  # fmt: skip
 
 
-@dataclass
-class Told:
-    """What the manifest and the detection say beside the log itself."""
-
-    detection: dict[str, Any]
-    manifest: dict[str, Any] = field(default_factory=dict[str, Any])
-
-
 def ingest(
-    sources: Sources,
+    sources: Files,
     options: Mapping[str, Any] | IngestOptions,
     out: Path,
     ctx: Context,
-    limits: Limits | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Write the canonical files of a version to `out`; returns statistics, preview, warnings, schema, detection.
 
     Raises `JobError`; the codes are those of `app.api.problem_codes`, the pointer names the column, option or file.
     """
     given = parse_options(IngestOptions, options)
-    meter = Meter(limits or Limits())
-    found = expand(sources, meter)
-    report = _progress(found, meter, ctx)
-    if given.simulate or given.multiclass_to_bandit:
-        log, told = _simulated(sources, found, given, meter, ctx, report)
+    schema = RATINGS if given.simulate else CLASSES if given.multiclass_to_bandit else LOG
+    upload = Upload(sources, schema, ctx, Limits(**(limits or {})))
+    if schema is LOG:
+        log, detected, manifest = _uploaded(upload, given, ctx)
     else:
-        log, told = _uploaded(found, given, meter, ctx, report)
+        log, detected, manifest = _simulated(upload, given, ctx)
     if log.n < MIN_ROUNDS:
         raise JobError(
             "too_few_rounds",
@@ -74,73 +73,49 @@ def ingest(
             hint="Upload more rounds." if given.only_position is None else "Choose another only_position.",
             pointer="/options/only_position" if given.only_position is not None else "",
         )
-    doubts.warn(log, ctx)
+    plausibility.warn(log, ctx)
     ctx.progress(3, 4, phase="write")
     log = replace(log, warnings=tuple(ctx.warnings))
-    told.manifest |= {"options": {name: getattr(given, name) for name in _KEPT_OPTIONS}}
+    manifest |= {"options": {name: getattr(given, name) for name in _KEPT_OPTIONS}}
     if log.truth is not None:
-        told.manifest["true_values"] = canonical.true_values(log)
-    canonical.write(log, out, told.manifest)
+        manifest["true_values"] = canonical.true_values(log)
+    canonical.write(log, out, manifest)
     ctx.progress(4, 4, phase="write")
-    return canonical.describe(out) | {"schema": canonical.schema(out), "detection": told.detection}
+    return canonical.describe(out) | {"schema": canonical.schema(out), "detection": detected}
 
 
-def _progress(found: list[Source], meter: Meter, ctx: Context) -> Callable[[], None]:
-    total = max(1, sum(source.packed_bytes for source in found))
-
-    def report() -> None:
-        ctx.progress(min(int(meter.packed_done), total), total, phase="read", rows=float(meter.rows))
-
-    meter.tick = report
-    return report
-
-
-def _uploaded(
-    found: list[Source], given: IngestOptions, meter: Meter, ctx: Context, report: Callable[[], None]
-) -> tuple[BanditLog, Told]:
-    sides = [told for source in found if (told := side.classify(source)) is not None]
-    beside = {id(told.source) for told in sides}
-    candidates = [source for source in found if id(source) not in beside and _wanted(source, given.file)]
-    files: LogFiles = find_log(candidates, given, meter)
-    every, sides = sides, side.nearest(sides, files.names[0])
-    files.ignored += [
+def _uploaded(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[BanditLog, dict[str, Any], dict[str, Any]]:
+    """The log, what was guessed of the files, and what the manifest says beside it."""
+    every = [side for source in upload.sources if (side := classify(source)) is not None]
+    side_sources = [side.source for side in every]
+    candidates = [source for source in upload.named(given.file) if source not in side_sources]
+    tables, ignored = choose_log(upload, candidates, given)
+    sides = nearest(every, tables[0].name)
+    ignored += [
         {"file": other.source.name, "why": f"another file is nearer to the log as its {other.role}"}
         for other in every
         if other not in sides
     ]
-    raw = files.read(given, meter, report)
-    told = Told(files.detection() | {"side_tables": {s.source.name: f"{s.role} {s.name}".strip() for s in sides}})
+    raw = read_log(tables, given, upload.meter)
+    detected = log_detection(tables, ignored)
+    detected["side_tables"] = {side.source.name: f"{side.role} {side.name}".strip() for side in sides}
     ctx.progress(0, 4, phase="check")
-    log = _assemble(raw, sides, given, meter, ctx, told, report)
+    log, manifest = _assemble(raw, sides, upload, given, ctx)
+    detected["n_actions"] = log.n_actions
     ctx.progress(2, 4, phase="check")
-    return log, told
-
-
-def _wanted(source: Source, pattern: str) -> bool:
-    return not pattern or fnmatch(source.name, pattern) or fnmatch(Path(source.name).name, pattern)
+    return log, detected, manifest
 
 
 def _assemble(
-    raw: RawLog,
-    sides: list[side.Side],
-    given: IngestOptions,
-    meter: Meter,
-    ctx: Context,
-    told: Told,
-    report: Callable[[], None],
-) -> BanditLog:
+    raw: RawLog, sides: list[SideTable], upload: Upload, given: IngestOptions, ctx: Context
+) -> tuple[BanditLog, dict[str, Any]]:
     """The log with its policies: actions numbered, contexts encoded, probabilities checked."""
-    tables = {s.role: side.read_actions(s, given, meter) for s in sides if s.role in {"embeddings", "hierarchy"}}
-    policies = side.read_policies(
-        [s for s in sides if s.role not in tables], meter, round_ids=raw.rounds is not None, report=report
-    )
+    tables = {s.role: read_actions(s, upload, given) for s in sides if s.role in {"embeddings", "hierarchy"}}
+    policies = read_policies([s for s in sides if s.role not in tables], upload, round_ids=raw.rounds is not None)
     actions = _number_actions(raw, tables, policies)
-    told.manifest["first_action"] = actions.base
-    told.detection["n_actions"] = actions.n
     action = actions.codes(raw.action, "The log")
     reward = _rewards(raw, given)
     contexts, index, names = _contexts(raw, given, ctx)
-    told.manifest["context_features"] = names
     embeddings = tables["embeddings"].embeddings(actions, given) if "embeddings" in tables else raw.embeddings
     if embeddings is not None and len(embeddings) != actions.n:
         raise JobError(
@@ -148,11 +123,10 @@ def _assemble(
             f"There are {len(embeddings):,} rows of action_context for {actions.n:,} actions.",
             pointer="/files",
         )
-    around = Surroundings(raw.n, actions, raw.rounds, contexts, index, embeddings)
+    known = ActionsAndContexts(raw.n, actions, raw.rounds, contexts, index, embeddings)
     rows = np.arange(raw.n, dtype=np.int32) if index is None else index
     weight = _weights(raw)
-    logging, chance, source = _logging(raw, policies, around, action, rows, weight, given, ctx)
-    told.manifest["propensity_source"] = source
+    logging, chance, source = _logging(raw, policies, known, action, rows, weight, given, ctx)
     user = None if raw.user is None else raw.user.codes
     log = BanditLog(
         action=action,
@@ -162,7 +136,7 @@ def _assemble(
         contexts=contexts,
         context_index=index,
         logging=logging,
-        targets=_targets(policies, around, given),
+        targets=_targets(policies, known, given),
         embeddings=embeddings,
         hierarchy=tables["hierarchy"].hierarchy(actions) if "hierarchy" in tables else None,
         user=user,
@@ -180,14 +154,15 @@ def _assemble(
         ),
         reward_range=_range(given),
         action_ids=None if actions.ids is None else np.asarray(actions.ids.to_pylist(), dtype=str),
-        support=_support(policies, around, action),
+        support=_support(policies, known, action),
         truth=_truth(raw),
     )
-    return _at_position(log, given)
+    manifest = {"first_action": actions.base, "context_features": names, "propensity_source": source}
+    return _at_position(log, given), manifest
 
 
 def _number_actions(
-    raw: RawLog, tables: Mapping[str, side.ActionTable], policies: Mapping[tuple[str, str], RawPolicy]
+    raw: RawLog, tables: Mapping[str, ActionTable], policies: Mapping[tuple[str, str], RawPolicy]
 ) -> action_ids.Actions:
     widths = {name: table.rows for name, table in tables.items() if table.ids is None}
     widths |= {p.name: p.width for p in policies.values() if p.width is not None}
@@ -197,7 +172,7 @@ def _number_actions(
     if raw.embeddings is not None and "embeddings" not in tables:
         widths["action_context"] = len(raw.embeddings)
     named = {name: [table.ids] for name, table in tables.items() if table.ids is not None}
-    named["policies"] = [ids for policy in policies.values() for ids in side.ids_of(policy)]
+    named["policies"] = [ids for policy in policies.values() for ids in ids_of(policy)]
     return action_ids.resolve(raw, widths, named)
 
 
@@ -262,7 +237,7 @@ def _contexts(
 def _logging(
     raw: RawLog,
     policies: Mapping[tuple[str, str], RawPolicy],
-    around: Surroundings,
+    known: ActionsAndContexts,
     action: NDArray[np.int32],
     rows: NDArray[np.int32],
     weight: NDArray[np.float64] | None,
@@ -276,12 +251,12 @@ def _logging(
         uploaded = RawPolicy("pi_b", "dense", {"table": raw.logging}, raw.logging.shape[1])
     logging: Policy | None = None
     if uploaded is not None:
-        logging, scaled = as_policy(uploaded, around, renormalise=given.renormalise)
+        logging, scaled = as_policy(uploaded, known, renormalise=given.renormalise)
         if scaled:
             ctx.warn("Rows of the logging policy did not sum to one and were rescaled; propensities are read off it.")
             chance = None
     elif given.logging_builtin == "uniform":
-        logging = uniform(raw.n, around.actions.n)
+        logging = uniform(raw.n, known.actions.n)
     if logging is not None:
         if chance is None:
             return logging, propensity.of_policy(logging, action), "logging_policy"
@@ -297,8 +272,8 @@ def _logging(
             "estimate_propensity to estimate it by a logistic model of the action given the context.",
             pointer="/columns/propensity",
         )
-    contexts = np.zeros((1, 0), np.float32) if around.contexts is None else around.contexts
-    logging = propensity.estimate(action, contexts, rows, around.actions.n, weight, ctx)
+    contexts = np.zeros((1, 0), np.float32) if known.contexts is None else known.contexts
+    logging = propensity.estimate(action, contexts, rows, known.actions.n, weight, ctx)
     ctx.warn(
         "The propensities were estimated by a logistic model of the action given the context: every estimate from this "
         "log inherits its errors, and choices that depended on anything not uploaded bias them."
@@ -307,29 +282,29 @@ def _logging(
 
 
 def _targets(
-    policies: Mapping[tuple[str, str], RawPolicy], around: Surroundings, given: IngestOptions
+    policies: Mapping[tuple[str, str], RawPolicy], known: ActionsAndContexts, given: IngestOptions
 ) -> dict[str, Policy]:
     found: dict[str, Policy] = {}
     for (role, name), raw in policies.items():
         if role == "target":
-            found[name] = as_policy(raw, around, renormalise=given.renormalise)[0]
+            found[name] = as_policy(raw, known, renormalise=given.renormalise)[0]
         elif role == "scores":
-            found[name] = from_scores(raw, around, given.score_policy, given.temperature, given.epsilon)
-    return found | {name: uniform(around.n, around.actions.n) for name in given.builtin_targets}
+            found[name] = from_scores(raw, known, given.score_policy, given.temperature, given.epsilon)
+    return found | {name: uniform(known.n, known.actions.n) for name in given.builtin_targets}
 
 
 def _support(
-    policies: Mapping[tuple[str, str], RawPolicy], around: Surroundings, action: NDArray[np.int32]
+    policies: Mapping[tuple[str, str], RawPolicy], known: ActionsAndContexts, action: NDArray[np.int32]
 ) -> Support | None:
     """The uploaded support, with which every logged action must agree."""
     raw = policies.get(("support", "support"))
     if raw is None:
         return None
     if raw.form == "long":
-        row, listed = pairs(raw, around)
-        support = support_from_pairs(row, listed, around.n, around.actions.n)
+        row, listed = pairs(raw, known)
+        support = support_from_pairs(row, listed, known.n, known.actions.n)
     else:
-        table, index = table_of(raw, around)
+        table, index = table_of(raw, known)
         lines = (
             table.dense(np.arange(table.n_rows))
             if isinstance(table, DenseTable)
@@ -338,7 +313,7 @@ def _support(
         if lines is None:
             raise JobError("unsupported", "A scorer says nothing about the support.", pointer="/files")
         row, listed = (np.asarray(part) for part in lines.nonzero())
-        support = support_from_pairs(row, listed, table.n_rows, around.actions.n, index)
+        support = support_from_pairs(row, listed, table.n_rows, known.actions.n, index)
     outside = ~support.has(support.rows, action)
     if outside.any():
         raise JobError(
@@ -375,18 +350,9 @@ def _at_position(log: BanditLog, given: IngestOptions) -> BanditLog:
     return log.take(np.flatnonzero(log.position == given.only_position))
 
 
-def _simulated(
-    sources: Sources,
-    found: list[Source],
-    given: IngestOptions,
-    meter: Meter,
-    ctx: Context,
-    report: Callable[[], None],
-) -> tuple[BanditLog, Told]:
-    if given.simulate:
-        log, detection, told = simulate.from_interactions(sources, given, meter, ctx)
-    else:
-        log, detection, told = simulate.from_classes(found, given, meter, ctx, report)
+def _simulated(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[BanditLog, dict[str, Any], dict[str, Any]]:
+    build = simulate.from_interactions if given.simulate else simulate.from_classes
+    log, detected, manifest = build(upload, given, ctx)
     if given.split not in {"random", "none"}:
         raise JobError(
             "invalid_input",
@@ -397,4 +363,4 @@ def _simulated(
     codes = split.draw(given.split, log.n, user=log.user, timestamp=None, part=None, seed=given.seed, in_time=False)
     for name in given.builtin_targets:
         log.targets[name] = uniform(log.n, log.n_actions)
-    return replace(log, split=codes, reward_range=_range(given) or log.reward_range), Told(detection, told)
+    return replace(log, split=codes, reward_range=_range(given) or log.reward_range), detected, manifest

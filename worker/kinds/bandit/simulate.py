@@ -9,7 +9,6 @@ deficient support of arXiv:2006.09438.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,24 +19,15 @@ from scipy.sparse.linalg import svds
 
 from worker.contract.context import Context
 from worker.contract.errors import JobError
-from worker.ingest.detect import detect
-from worker.ingest.ids import IdMap
-from worker.ingest.limits import Meter
-from worker.ingest.run import Sources, read_tables
-from worker.ingest.sources import ZIP, Source
-from worker.ingest.unsafe import refuse_unsafe
+from worker.ingest.upload import Upload
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.policies import DenseTable, Policy, epsilon_greedy
 from worker.kinds.bandit.policy_files import compact
 from worker.kinds.bandit.truth import Truth
-from worker.kinds.bandit.upload.arrays import open_arrays
-from worker.kinds.bandit.upload.dictionary import check_dense, matrix
-from worker.kinds.bandit.upload.features import Feature, encode, fill_missing
-from worker.kinds.bandit.upload.log_table import as_feature, context_columns, is_category
+from worker.kinds.bandit.upload.dictionary import check_dense
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.propensity import fit_logistic
-from worker.kinds.bandit.upload.raw import number_words
-from worker.kinds.bandit.upload.tables import Content, Words, read_columns, roles_of
+from worker.kinds.bandit.upload.simulated_from import read_classes, read_ratings
 from worker.numerics.distinct import distinct_rows
 
 TRUTH_RANK, SEEN_RANK = 32, 16
@@ -45,7 +35,6 @@ _SHRINKAGE, _RIDGE, _SWEEPS = 5.0, 5.0, 5
 _LOW, _HIGH = 0.01, 0.99
 _CELLS = 50_000_000  # users x items of the truth
 _FITTED_ON, _LABELS = 0.3, 400  # share of a classified table that only classifiers see; rows for the logging policy
-_LABEL_NAMES = {"label": ("label", "class", "target", "y", "letter", "category")}
 _svds: Any = svds
 Matrix = Any  # scipy's csr_array, whose types leave its shape open
 Built = tuple[BanditLog, dict[str, Any], dict[str, Any]]
@@ -132,9 +121,9 @@ def cut(probabilities: NDArray[np.float64], threshold: float) -> NDArray[np.floa
     return probabilities
 
 
-def from_interactions(sources: Sources, given: IngestOptions, meter: Meter, ctx: Context) -> Built:
+def from_interactions(upload: Upload, given: IngestOptions, ctx: Context) -> Built:
     """A log over the most popular items: a random user comes, the logging policy shows an item, a reward is drawn."""
-    ratings, users, items, detection, graded = _ratings(sources, given, meter, ctx)
+    ratings, users, items, detection, graded = _most_popular(upload, given, ctx)
     n_users, n_items = ratings.shape
     low, high = (float(ratings.data.min()), float(ratings.data.max())) if graded else (0.0, 1.0)
     seen = (
@@ -215,19 +204,13 @@ def _implicit(ratings: Matrix, rank: int, seed: int) -> Factors:
     return Factors(0.0, np.zeros(n_users), frequency - (user.mean(axis=0) @ item.T), user, item)
 
 
-def _ratings(
-    sources: Sources, given: IngestOptions, meter: Meter, ctx: Context
+def _most_popular(
+    upload: Upload, given: IngestOptions, ctx: Context
 ) -> tuple[Matrix, NDArray[np.integer], NDArray[np.str_], dict[str, Any], bool]:
     """Mean rating of every pair among the most popular items, (U, I) CSR, with ids; whether ratings differ at all."""
-    detection, batches = read_tables(sources, given, ctx, meter.limits, wanted=("user", "item", "rating"))
-    users, items, rating = IdMap(), IdMap(), list[NDArray[np.float64]]()
-    for batch in batches:
-        users.add(batch["user"])
-        items.add(batch["item"])
-        if "rating" in batch.schema.names:
-            rating.append(batch["rating"].to_numpy(zero_copy_only=False))
-    (user, user_words), (item, item_words) = users.finish(), items.finish()
-    value = np.concatenate(rating) if rating else np.ones(len(user))
+    users, items, rating, detection = read_ratings(upload, given)
+    user, user_words, item, item_words = users.codes, users.words, items.codes, items.words
+    value = np.ones(len(user)) if rating is None else rating
     counts = np.bincount(item, minlength=len(item_words))
     kept = np.sort(np.argsort(-counts, kind="stable")[: given.simulated_actions])
     most_users = max(2, _CELLS // max(1, len(kept)))
@@ -250,17 +233,15 @@ def _ratings(
     times: Matrix = sparse.csr_array((np.ones(len(row)), (row, column)), shape)
     total.sum_duplicates()
     times.sum_duplicates()
-    graded = bool(rating) and float(np.ptp(value)) > 0
+    graded = rating is not None and float(np.ptp(value)) > 0
     total.data = total.data / times.data if graded else np.ones_like(total.data)
     ids = np.asarray(item_words.to_pylist(), dtype=str)[kept]
     return total, there, ids, detection, graded
 
 
-def from_classes(
-    found: list[Source], given: IngestOptions, meter: Meter, ctx: Context, report: Callable[[], None]
-) -> Built:
-    """A log from classified data: the logging policy guesses the class of every row; a right guess has reward 1."""
-    inputs, label, detection, names = _classified(found, given, meter, report)
+def from_classes(upload: Upload, given: IngestOptions, ctx: Context) -> Built:
+    """A log from classified data: for every row the logging policy guesses a class, and being right pays 1."""
+    inputs, label, detection, names = read_classes(upload, given)
     n, n_actions = len(inputs), len(label.words)
     if n_actions < 2 or n < 100:
         raise JobError(
@@ -330,43 +311,3 @@ def _guesses(scores: NDArray[np.float64], given: IngestOptions, n_actions: int) 
     table = np.full(scores.shape, (1 - given.simulated_alpha) / n_actions)
     table[np.arange(len(scores)), scores.argmax(axis=1)] += given.simulated_alpha
     return compact(Policy(DenseTable(cut(table, given.simulated_threshold))))
-
-
-def _classified(
-    found: list[Source], given: IngestOptions, meter: Meter, report: Callable[[], None]
-) -> tuple[NDArray[np.float32], Words, dict[str, Any], list[str]]:
-    """Features (n, d) float32, labels, detection, feature names, from one table or an npz of X and y."""
-    if len(found) != 1:
-        names = ", ".join(source.name for source in found[:10])
-        raise JobError("invalid_input", f"One classified table is needed, not {names}.", pointer="/options/file")
-    head, whole = found[0].head(meter)
-    refuse_unsafe(found[0].name, head, whole)
-    if head.startswith(ZIP):
-        arrays = open_arrays(found[0], meter)
-        inputs = arrays.find("X", "x", "features", "context", "data", dimensions=(2,))
-        asked = given.columns.get("label", "")
-        label = arrays.find(str(asked)) if asked else arrays.find("y", "label", "labels", "target", dimensions=(1,))
-        if not inputs or not label or arrays.shapes[inputs][0] != arrays.shapes[label][0]:
-            raise JobError(
-                "unknown_column", f"{found[0].name} needs arrays X (n, d) and y (n,).", pointer="/columns/label"
-            )
-        values = matrix(arrays, inputs)
-        return values, number_words(arrays.words(label)), {"format": "npz"}, [f"x_{d}" for d in range(values.shape[1])]
-    detected = detect(found[0], given, meter)
-    asked = {"label": given.columns["label"]} if "label" in given.columns else {}
-    roles = roles_of(detected, asked, ("label",), _LABEL_NAMES)
-    chosen = context_columns(detected, given) if given.context_columns else detected.columns
-    kept = [c for c in chosen if c is not roles["label"] and c.name and c.type in {"integer", "number", "text"}]
-    roles |= {f"context:{column.name}": column for column in kept}
-    contents: dict[str, Content] = {"label": "id"}
-    for column in kept:
-        contents[f"context:{column.name}"] = "category" if is_category(column, given) else "feature"
-    columns = read_columns([(detected, roles)], contents, meter, report)
-    features: list[Feature] = [as_feature(columns, f"context:{c.name}", c.name) for c in kept]
-    features, _ = fill_missing(features, found[0].name)
-    values, names = encode(features, columns.n, given.max_categories, given.hash_columns, "/options/max_categories")
-    detection = {
-        "format": detected.format, "files": [detected.as_dict()], "columns": {"label": roles["label"].name},
-        "context_columns": [column.name for column in kept][:60],
-    }  # fmt: skip
-    return values, columns.words["label"], detection, names

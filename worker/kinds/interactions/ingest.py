@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import BeforeValidator, Field
 
-from worker.ingest.ids import IdMap
-from worker.ingest.limits import Limits, too_large
-from worker.ingest.options import ReadOptions, none_if_blank, parse_options
-from worker.ingest.run import Sources, read_tables, read_titles
-from worker.kinds.interactions import dataset, splits
 from worker.contract.context import Context
 from worker.contract.errors import JobError
+from worker.ingest.arrow import pc
+from worker.ingest.limits import Limits, too_large
+from worker.ingest.options import ColumnMap, ReadOptions, column_map, none_if_blank, parse_options
+from worker.ingest.table import NO_TIME, Table, as_table, read_columns
+from worker.ingest.upload import Files, Upload, choose_tables, detection
+from worker.kinds.interactions import dataset, splits
+from worker.kinds.interactions.roles import SCHEMA, find_titles, plausibility, read_titles
 
 MIN_USERS, MIN_ITEMS = 10, 5
 _FEW_VALIDATION_EVENTS = 500
 _HEAVY_DUPLICATES = 0.1
 _TITLE_CHARACTERS = 200
-_NO_TIME = np.iinfo(np.int64).min
 
 
 class IngestOptions(ReadOptions):
     """How an interaction table becomes a dataset version."""
 
+    columns: ColumnMap = column_map(SCHEMA, example='{"user": "uid", "item": 1}')
     binarize_threshold: Annotated[float | None, BeforeValidator(none_if_blank)] = Field(
         None, description="Keep only events rated at least this; null: every event counts."
     )
@@ -75,11 +76,11 @@ class Events:
 
 
 def ingest(
-    sources: Sources,
+    sources: Files,
     options: Mapping[str, Any] | IngestOptions,
     out: Path,
     ctx: Context,
-    limits: Limits | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Write the canonical files of a version to `out`; returns statistics, preview, warnings, schema, detection.
 
@@ -88,75 +89,81 @@ def ingest(
     Raises `JobError` whose pointer names the column or option at fault.
     """
     given = parse_options(IngestOptions, options)
-    limits = limits or Limits()
-    column = given.split.removeprefix("column:") if given.split.startswith("column:") else ""
-    reading = given.model_copy(update={"columns": given.columns | ({"split": column} if column else {})})
-    wanted = ("user", "item", "rating", "timestamp", *(("split",) if column else ()))
-    detection, batches = read_tables(sources, reading, ctx, limits, wanted=wanted)
-    told: dict[str, Any] = {"overlap": 0}
-    events, users, items = _read(batches, given, told, ctx)
-    if len(users) < MIN_USERS or len(items) < MIN_ITEMS:  # a bomb of equal rows ends here, before it is sorted
-        raise _too_few(len(users), len(items), given, told)
-    _check_widths(users, items, limits)
+    bounds = Limits(**(limits or {}))
+    upload = Upload(sources, SCHEMA, ctx, bounds)
+    tables, titles, detected = choose(upload, given)
+    counts: dict[str, int] = {"overlap": 0}
+    events, users, items = _read(tables, upload, given, counts, ctx)
+    if counts["users_read"] < MIN_USERS or counts["items_read"] < MIN_ITEMS:
+        # a bomb of equal rows ends here, before it is sorted
+        raise _too_few(counts["users_read"], counts["items_read"], given, counts)
+    _check_widths(users, items, bounds)
+    titled = _titles(titles, upload, len(items), ctx) if titles is not None else None
     ctx.progress(0, 3, phase="clean")
-    _unique(events, given.dedup, len(users), len(items), told)
-    _positive(events, given, told)
-    _frequent(events, given, len(users), len(items), told)
+    _unique(events, given.dedup, len(users), len(items), counts)
+    _positive(events, given, counts)
+    _frequent(events, given, len(users), len(items), counts)
     ctx.progress(1, 3, phase="split")
     codes = _split(events, given)
     if len(codes) and codes.min() < 0:
         events.keep(codes >= 0)
         codes = codes[codes >= 0]
-    users, items = _compact(events, users, items, given, told)
+    users, items = _compact(events, users, items, given, counts)
     ctx.progress(2, 3, phase="write")
-    titles = _titles(sources, given, items, limits, ctx) if detection["titles"] else None
-    _save(events, codes, users, items, titles, given, out)
-    _warn(detection, told, codes, ctx)
+    _save(events, codes, users, items, None if titled is None else _in_order(titled, items), given, out)
+    _warn(detected, counts, codes, ctx)
     ctx.progress(3, 3, phase="write")
     statistics = dataset.statistics(out)
     counted = ("rows", "duplicates_removed", "below_threshold", "users_dropped", "items_dropped")
     return {
-        "statistics": {name: told.get(name, 0) for name in counted} | statistics,
+        "statistics": {name: counts.get(name, 0) for name in counted} | statistics,
         "preview": dataset.preview(out, 20),
         "warnings": list(ctx.warnings),
-        "schema": _schema(events, titles is not None),
-        "detection": detection,
+        "schema": _schema(events, titled is not None),
+        "detection": detected,
     }
 
 
+def choose(upload: Upload, given: IngestOptions) -> tuple[list[Table], Table | None, dict[str, Any]]:
+    """The files of the events, the one of the titles if there is one, and what was guessed."""
+    asked, schema = dict(given.columns), SCHEMA.without("split")
+    if given.split.startswith("column:"):
+        asked["split"], schema = given.split.removeprefix("column:"), SCHEMA
+    found = upload.named(given.file)
+    if not found:
+        names = ", ".join(source.name for source in upload.sources[:20])
+        raise JobError("invalid_input", f"No file matches {given.file!r}. Files: {names}.", pointer="/options/file")
+    tables, ignored = choose_tables(
+        found, lambda source: as_table(upload.detect(source, given.hints()), asked, schema), plausibility
+    )
+    chosen = [table.detected.source for table in tables]
+    titles = find_titles(upload, [source for source in found if source not in chosen])
+    if titles is not None:
+        ignored = [entry for entry in ignored if entry["file"] != titles.name]
+        chosen.append(titles.detected.source)
+    upload.expect(chosen)
+    return tables, titles, detection(tables, ignored) | {"titles": titles.name if titles is not None else None}
+
+
 def _read(
-    batches: Iterator[pa.RecordBatch], options: IngestOptions, told: dict[str, Any], ctx: Context
-) -> tuple[Events, pa.Array, pa.Array]:
-    """All events as number columns; ids become numbers batch by batch."""
-    users, items = IdMap(), IdMap()
-    numbers: dict[str, list[np.ndarray]] = {"rating": [], "timestamp": [], "part": []}
-    for batch in batches:
-        kept = batch
-        if "split" in batch.schema.names:
-            part = _parts(batch["split"])
-            numbers["part"].append(part[part >= 0])
-            kept = batch.filter(pa.array(part >= 0))
-            told["dropped_by_split"] = told.get("dropped_by_split", 0) + len(part) - kept.num_rows
-        users.add(kept["user"])
-        items.add(kept["item"])
-        if "rating" in kept.schema.names:
-            numbers["rating"].append(kept["rating"].to_numpy(zero_copy_only=False).astype(np.float32))
-        if "timestamp" in kept.schema.names:
-            numbers["timestamp"].append(pc.fill_null(kept["timestamp"], _NO_TIME).to_numpy(zero_copy_only=False))
-    user, user_words = users.finish()
-    item, item_words = items.finish()
-    told["rows"] = len(user)
-    columns = {name: np.concatenate(numbers.pop(name)) for name in list(numbers) if numbers[name]}
+    tables: list[Table], upload: Upload, options: IngestOptions, counts: dict[str, int], ctx: Context
+) -> tuple[Events, Any, Any]:
+    """All events, and the ids of users and items. Rows that a published split drops are left out."""
+    columns = read_columns(tables, upload.meter)
     pa.default_memory_pool().release_unused()  # the batches are gone, and sorting needs the room
-    events = Events(user, item, np.arange(len(user), dtype=np.int32), **columns)
+    user, item = columns.words["user"], columns.words["item"]
+    events = Events(user.codes, item.codes, np.arange(columns.n, dtype=np.int32), **columns.numbers)
+    if "split" in columns.words:
+        part = columns.words["split"]
+        events.part = splits.column(np.array(part.words.to_pylist(), dtype=str))[part.codes]
+        if events.part.size and events.part.min() < 0:
+            events.keep(events.part >= 0)
+            events.row = np.arange(len(events), dtype=np.int32)
+    counts["rows"] = len(events)
+    counts["users_read"] = int(np.count_nonzero(np.bincount(events.user)))
+    counts["items_read"] = int(np.count_nonzero(np.bincount(events.item)))
     _check_times(events, options, ctx)
-    return events, user_words, item_words
-
-
-def _parts(column: pa.DictionaryArray) -> np.ndarray:
-    words = pc.fill_null(column.dictionary, "")
-    codes = splits.column(np.array([*words.to_pylist(), ""], dtype=str))
-    return codes[pc.fill_null(column.indices, len(words)).to_numpy(zero_copy_only=False)]
+    return events, user.words, item.words
 
 
 def _check_times(events: Events, options: IngestOptions, ctx: Context) -> None:
@@ -164,7 +171,7 @@ def _check_times(events: Events, options: IngestOptions, ctx: Context) -> None:
     if options.rows_in_time_order:
         events.timestamp = events.row.astype(np.int64)
         return
-    missing = 0 if events.timestamp is None else int((events.timestamp == _NO_TIME).sum())
+    missing = 0 if events.timestamp is None else int((events.timestamp == NO_TIME).sum())
     if options.split == "leave_2" and (events.timestamp is None or missing):
         raise JobError(
             "invalid_input",
@@ -179,7 +186,7 @@ def _check_times(events: Events, options: IngestOptions, ctx: Context) -> None:
         events.timestamp = None
 
 
-def _check_widths(users: pa.Array, items: pa.Array, limits: Limits) -> None:
+def _check_widths(users: Any, items: Any, limits: Limits) -> None:
     """Ids are later held as fixed-width text: one long id among millions of short ones would fill the memory."""
     for words in (users, items):
         longest = (pc.max(pc.utf8_length(words)).as_py() or 0) if len(words) else 0
@@ -192,27 +199,27 @@ def _check_widths(users: pa.Array, items: pa.Array, limits: Limits) -> None:
             )
 
 
-def _unique(events: Events, how: str, n_users: int, n_items: int, told: dict[str, Any]) -> None:
+def _unique(events: Events, how: str, n_users: int, n_items: int, counts: dict[str, int]) -> None:
     """One event a pair, sorted by user, item. The earliest (latest) by time, and by row where times tie or lack."""
     if not len(events):
         return
     order, key = _by_pair(events, n_users, n_items)
     starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1]))).astype(order.dtype)
-    told["duplicates_removed"] = len(key) - len(starts)
+    counts["duplicates_removed"] = len(key) - len(starts)
     if len(starts) == len(key):
         events.keep(order)
         return
-    counts = np.diff(starts, append=starts.dtype.type(len(key)))
-    told["overlap"] = _overlap(events, order, starts)
+    sizes = np.diff(starts, append=starts.dtype.type(len(key)))
+    counts["overlap"] = _overlap(events, order, starts)
     if events.timestamp is not None:
-        repeated = np.flatnonzero(np.repeat(counts > 1, counts))
+        repeated = np.flatnonzero(np.repeat(sizes > 1, sizes))
         rows = order[repeated]
         order[repeated] = rows[np.lexsort((rows, events.timestamp[rows], key[repeated]))]
     summed = None
     if how == "sum":
         rating = np.ones(len(key)) if events.rating is None else events.rating[order].astype(np.float64)
         summed = np.add.reduceat(rating, starts).astype(np.float32)
-    events.keep(order[starts + counts - 1] if how == "last" else order[starts])
+    events.keep(order[starts + sizes - 1] if how == "last" else order[starts])
     events.rating = events.rating if summed is None else summed
 
 
@@ -244,7 +251,7 @@ def _overlap(events: Events, order: np.ndarray, starts: np.ndarray) -> int:
     return int((np.maximum.reduceat(part, starts) != np.minimum.reduceat(part, starts)).sum())
 
 
-def _positive(events: Events, options: IngestOptions, told: dict[str, Any]) -> None:
+def _positive(events: Events, options: IngestOptions, counts: dict[str, int]) -> None:
     if options.binarize_threshold is None:
         return
     if events.rating is None:
@@ -255,14 +262,14 @@ def _positive(events: Events, options: IngestOptions, told: dict[str, Any]) -> N
             pointer="/options/binarize_threshold",
         )
     kept = events.rating >= options.binarize_threshold
-    told["below_threshold"] = int(len(kept) - kept.sum())
+    counts["below_threshold"] = int(len(kept) - kept.sum())
     events.keep(kept)
 
 
-def _frequent(events: Events, options: IngestOptions, n_users: int, n_items: int, told: dict[str, Any]) -> None:
+def _frequent(events: Events, options: IngestOptions, n_users: int, n_items: int, counts: dict[str, int]) -> None:
     """Leave out rare users and items until both minima hold (a user may become rare when an item goes)."""
-    told["users_before"] = int(np.count_nonzero(np.bincount(events.user, minlength=n_users)))
-    told["items_before"] = int(np.count_nonzero(np.bincount(events.item, minlength=n_items)))
+    counts["users_before"] = int(np.count_nonzero(np.bincount(events.user, minlength=n_users)))
+    counts["items_before"] = int(np.count_nonzero(np.bincount(events.item, minlength=n_items)))
     while len(events):
         often_user = np.bincount(events.user, minlength=n_users) >= options.min_user_events
         often_item = np.bincount(events.item, minlength=n_items) >= options.min_item_events
@@ -277,88 +284,85 @@ def _split(events: Events, options: IngestOptions) -> np.ndarray:
         return events.part
     if not len(events):
         return np.empty(0, np.int8)
-    by_time = options.split in {"leave_2", "strong"} and events.timestamp is not None
-    order = np.lexsort((events.row, events.timestamp)) if by_time else slice(None)
+    times = events.timestamp if options.split in {"leave_2", "strong"} else None
+    order = slice(None) if times is None else np.lexsort((events.row, times))
     codes = np.empty(len(events), np.int8)
     codes[order] = splits.split_events(
         options.split,
         events.user[order],
         events.item[order],
         seed=options.seed,
-        timestamp=events.timestamp[order] if by_time else None,
+        timestamp=None if times is None else times[order],
         min_events=options.min_user_events,
     )
     return codes
 
 
-def _compact(
-    events: Events, users: pa.Array, items: pa.Array, options: IngestOptions, told: dict[str, Any]
-) -> tuple[pa.Array, pa.Array]:
+def _compact(events: Events, users: Any, items: Any, options: IngestOptions, counts: dict[str, int]) -> tuple[Any, Any]:
     """Number only the users and items that are left; refuse what is too little to learn from."""
     has_user = np.bincount(events.user, minlength=len(users)) > 0
     has_item = np.bincount(events.item, minlength=len(items)) > 0
     n_users, n_items = int(has_user.sum()), int(has_item.sum())
-    told["users_dropped"] = told["users_before"] - n_users
-    told["items_dropped"] = told["items_before"] - n_items
+    counts["users_dropped"] = counts["users_before"] - n_users
+    counts["items_dropped"] = counts["items_before"] - n_items
     if n_users < MIN_USERS or n_items < MIN_ITEMS:
-        raise _too_few(n_users, n_items, options, told)
+        raise _too_few(n_users, n_items, options, counts)
     events.user = (np.cumsum(has_user, dtype=np.int32) - 1)[events.user]
     events.item = (np.cumsum(has_item, dtype=np.int32) - 1)[events.item]
     return users.filter(pa.array(has_user)), items.filter(pa.array(has_item))
 
 
-def _too_few(n_users: int, n_items: int, options: IngestOptions, told: dict[str, Any]) -> JobError:
+def _too_few(n_users: int, n_items: int, options: IngestOptions, counts: dict[str, int]) -> JobError:
     pointer, hint = "", "Upload more interactions."
-    if options.binarize_threshold is not None and told.get("below_threshold"):
+    if options.binarize_threshold is not None and counts.get("below_threshold"):
         pointer, hint = "/options/binarize_threshold", "Lower binarize_threshold."
-    if told.get("users_dropped"):
+    if counts.get("users_dropped"):
         pointer = "/options/min_user_events"
         hint = f"Lower min_user_events (now {options.min_user_events}) or upload more interactions."
     detail = f"{n_users} users and {n_items} items are left; at least {MIN_USERS} and {MIN_ITEMS} are needed."
-    if not n_users and told.get("users_before"):
-        detail = f"All {told['users_before']:,} users were left out: none has the events that are asked for."
+    if not n_users and counts.get("users_before"):
+        detail = f"All {counts['users_before']:,} users were left out: none has the events that are asked for."
     return JobError("too_few_rows", detail, hint=hint, pointer=pointer)
 
 
-def _titles(
-    sources: Sources, options: IngestOptions, items: pa.Array, limits: Limits, ctx: Context
-) -> np.ndarray | None:
-    """The beginning of each item's title: titles are for showing, and are later held as fixed-width text."""
-    if len(items) * _TITLE_CHARACTERS * 4 > limits.decoded_bytes // 8:
+def _titles(table: Table, upload: Upload, n_items: int, ctx: Context) -> Any:
+    """Titles of items, if there are not too many: they are for showing, and are later held as fixed-width text."""
+    if n_items * _TITLE_CHARACTERS * 4 > upload.meter.limits.decoded_bytes // 8:
         ctx.warn("There are too many items to keep their titles.")
         return None
-    table = read_titles(sources, options, limits)
-    if table is None:
-        return None
-    place = pc.index_in(items, table["item"].combine_chunks())
-    titles = pc.fill_null(table["title_first"].combine_chunks().take(place), "")
-    titles = pc.utf8_slice_codeunits(titles, 0, _TITLE_CHARACTERS)
-    return titles.to_numpy(zero_copy_only=False)
+    return read_titles(table, upload.meter)
+
+
+def _in_order(titles: Any, items: Any) -> np.ndarray:
+    """The beginning of each item's title, "" where it has none."""
+    place = pc.index_in(items, titles["item"].combine_chunks())
+    found = pc.fill_null(titles["title"].combine_chunks().take(place), "")
+    return pc.utf8_slice_codeunits(found, 0, _TITLE_CHARACTERS).to_numpy(zero_copy_only=False)
 
 
 def _save(
-    events: Events, codes: np.ndarray, users: pa.Array, items: pa.Array, titles: np.ndarray | None,
+    events: Events, codes: np.ndarray, users: Any, items: Any, titles: np.ndarray | None,
     options: IngestOptions, out: Path,
 ) -> None:  # fmt: skip
     kept = ("binarize_threshold", "min_user_events", "min_item_events", "dedup", "split", "seed", "rows_in_time_order")
     table = dataset.Events(events.user, events.item, codes, events.rating, events.timestamp)
-    ids = (words.to_numpy(zero_copy_only=False) for words in (users, items))
-    data = dataset.Interactions(table, *ids, titles, {name: getattr(options, name) for name in kept})
+    user_ids, item_ids = (words.to_numpy(zero_copy_only=False) for words in (users, items))
+    data = dataset.Interactions(table, user_ids, item_ids, titles, {name: getattr(options, name) for name in kept})
     dataset.save(data, out)
 
 
-def _warn(detection: dict[str, Any], told: dict[str, Any], codes: np.ndarray, ctx: Context) -> None:
-    removed, rows = told.get("duplicates_removed", 0), max(1, told["rows"])
+def _warn(detected: dict[str, Any], counts: dict[str, int], codes: np.ndarray, ctx: Context) -> None:
+    removed, rows = counts.get("duplicates_removed", 0), max(1, counts["rows"])
     if removed > _HEAVY_DUPLICATES * rows:
         ctx.warn(f"{removed:,} of {rows:,} rows repeat a pair of user and item ({removed / rows:.0%}).")
-    if told["overlap"]:
-        ctx.warn(f"The published split has {told['overlap']:,} pairs in two parts; they stay in one only.")
+    if counts["overlap"]:
+        ctx.warn(f"The published split has {counts['overlap']:,} pairs in two parts; they stay in one only.")
     held = int((codes == splits.VALIDATION).sum())
     if held < _FEW_VALIDATION_EVENTS:
         ctx.warn(f"Only {held:,} validation events: what is chosen on them (lambda, stopping) is unreliable.")
-    if len(detection["files"]) > 1:
-        ctx.warn(f"{len(detection['files'])} files of one form were read as one table.")
-    unread = [entry["file"] for entry in detection["ignored"] if entry["why"] != "documentation"]
+    if len(detected["files"]) > 1:
+        ctx.warn(f"{len(detected['files'])} files of one form were read as one table.")
+    unread = [entry["file"] for entry in detected["ignored"] if entry["why"] != "documentation"]
     if unread:
         more = f" and {len(unread) - 10} more" if len(unread) > 10 else ""
         ctx.warn(f"Not read: {', '.join(unread[:10])}{more} (the detection says why).")

@@ -14,13 +14,12 @@ from scipy import sparse
 
 from tests.planted_bandit import planted_files
 from tests.unit.kinds.bandit.uploads import columns, upload, write_csv
-from worker.ingest.limits import Limits
 from worker.kinds.bandit import canonical
 from worker.kinds.bandit.ingest import ingest
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 
-SMALL = Limits(decoded_bytes=50_000_000, rows=1_000_000)
+SMALL = {"decoded_bytes": 50_000_000, "rows": 1_000_000}
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:

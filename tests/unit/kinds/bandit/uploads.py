@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tests.planted_bandit import planted
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.kinds.bandit import canonical
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.ingest import ingest
-from worker.contract.context import Context
-from worker.contract.errors import JobError
 
 
 def read(folder: Path, options: dict[str, Any] | None = None) -> tuple[BanditLog, dict[str, Any]]:

@@ -5,57 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from worker.kinds.bandit.upload.arrays import Arrays, check_length
-from worker.kinds.bandit.upload.features import ENCODED_BYTES
-from worker.kinds.bandit.upload.log_table import positions
-from worker.kinds.bandit.upload.options import IngestOptions
-from worker.kinds.bandit.upload.raw import RawLog, number_words
-from worker.kinds.bandit.upload.tables import ALIASES, Words
 from worker.contract.errors import JobError
+from worker.ingest.formats.arrays import Arrays, check_length
+from worker.ingest.table import Table, Words
+from worker.kinds.bandit.upload.features import ENCODED_BYTES
+from worker.kinds.bandit.upload.options import IngestOptions
+from worker.kinds.bandit.upload.raw import RawLog, number_words, positions
 
 DENSE_BYTES = 1_000_000_000  # of one dense table of probabilities or expected rewards, counted in float64
 _KEEP_EXACT = 64_000_000  # smaller tables stay float64
 
 
-def is_dictionary(arrays: Arrays) -> bool:
-    """Whether an npz is a log: it has actions and rewards."""
-    return bool(arrays.find(*ALIASES["action"], dimensions=(1,)) and arrays.find(*ALIASES["reward"], dimensions=(1,)))
-
-
-def chosen_arrays(arrays: Arrays, options: IngestOptions) -> dict[str, str]:
-    """Array by role, by the user's map, then by known names."""
-    found: dict[str, str] = {}
-    for role, names in (ALIASES | {"split": ()}).items():
-        asked = options.columns.get(role)
-        if asked is not None and asked != "" and str(asked) not in arrays.shapes:
-            raise JobError(
-                "unknown_column",
-                f"{arrays.source.name} has no array {str(asked)!r}. Arrays: {', '.join(list(arrays.shapes)[:30])}.",
-                pointer=f"/columns/{role}",
-            )
-        name = str(asked) if asked is not None else arrays.find(*names, dimensions=(1,))
-        if name:
-            found[role] = name
-    if options.split.startswith("column:"):
-        found["split"] = options.split.removeprefix("column:")
-        if found["split"] not in arrays.shapes:
-            raise JobError("unknown_column", f"There is no array {found['split']!r}.", pointer="/options/split")
-    return found
-
-
-def read_dictionary(arrays: Arrays, options: IngestOptions) -> RawLog:
+def read_dictionary(table: Table, options: IngestOptions) -> RawLog:
     """The log of an npz. `pi_b` (n, A) or (n, A, 1) is the logging policy, `action_context` the action embeddings."""
-    names = chosen_arrays(arrays, options)
-    for role in ("action", "reward"):
-        if role not in names:
-            raise JobError(
-                "unknown_column",
-                f"{arrays.source.name} has no array for the {role}. Arrays: {', '.join(list(arrays.shapes)[:30])}.",
-                hint=f'Name it, as in columns={{"{role}": "..."}}.',
-                pointer=f"/columns/{role}",
-            )
+    arrays: Arrays = table.detected.layout["arrays"]
+    names = {role: column.name for role, column in table.columns.items()}
     n = int(arrays.shapes[names["action"]][0])
     check_length(n, arrays.meter, arrays.source.name)
     n_actions = arrays.number("n_actions") if "n_actions" in arrays.shapes else options.n_actions
@@ -163,8 +130,6 @@ def _ids(arrays: Arrays, name: str) -> Words:
     """Whole numbers are numbered without becoming text a row."""
     if arrays.kinds[name] in "US":
         return number_words(arrays.words(name))
-    import pyarrow as pa
-
     values, codes = np.unique(arrays.read(name, np.int64), return_inverse=True)
     return Words(codes.astype(np.int32), pa.array(values).cast(pa.string()))
 

@@ -2,47 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatch
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from worker.ingest.columns import Column, plain_name
-from worker.ingest.detected import Detected
+from worker.contract.errors import JobError
+from worker.ingest.columns import Column, Content, Wanted, plain_name
+from worker.ingest.format import Detected
 from worker.ingest.limits import Meter
+from worker.ingest.table import NO_TIME, Columns, Table, as_table, read_columns
 from worker.kinds.bandit.upload.features import Feature
 from worker.kinds.bandit.upload.options import IngestOptions
-from worker.kinds.bandit.upload.raw import RawLog
-from worker.kinds.bandit.upload.tables import ALIASES, NO_TIME, Columns, Content, read_columns, roles_of
-from worker.contract.errors import JobError
+from worker.kinds.bandit.upload.raw import RawLog, positions
+from worker.kinds.bandit.upload.roles import LOG
 
 CONTEXT_PATTERNS = (
     "context", "context*", "user_feature*", "user_item_affinity*", "feature_*", "feat_*", "x_*", "x[0-9]*",
 )  # fmt: skip
-_CONTENTS: dict[str, Content] = {
-    "action": "id", "user": "id", "round": "id", "split": "category", "timestamp": "time", "reward": "number",
-    "propensity": "number", "position": "number", "weight": "number",
-}  # fmt: skip
-Tables = Sequence[tuple[Detected, Mapping[str, Column]]]
 
 
-def log_roles(detected: Detected, options: IngestOptions) -> dict[str, Column]:
+def asked_columns(options: IngestOptions) -> dict[str, str | int]:
+    """The user's column map, with the column of a published split."""
+    named = options.split.startswith("column:")
+    return options.columns | ({"split": options.split.removeprefix("column:")} if named else {})
+
+
+def log_table(detected: Detected, options: IngestOptions) -> Table:
     """The columns of a log table by role; those of the context are called `context:NAME`."""
-    asked = dict(options.columns)
-    names = ALIASES | {"split": ()}
-    if options.split.startswith("column:"):
-        asked["split"] = options.split.removeprefix("column:")
-    roles = roles_of(detected, asked, ("action", "reward"), names)
-    taken = {column.index for column in roles.values()}
-    roles |= {
-        f"context:{column.name}": column for column in context_columns(detected, options) if column.index not in taken
-    }
-    for role, column in roles.items():
-        column.role = role.partition(":")[0]
-    return roles
+    table = as_table(detected, asked_columns(options), LOG)
+    taken = {column.index for column in table.columns.values()}
+    context = [column for column in context_columns(detected, options) if column.index not in taken]
+    for column in context:
+        column.role = "context"
+    described = [described_by(column, "context", options) for column in context]
+    return Table(detected, (*table.wanted, *described))
+
+
+def described_by(column: Column, prefix: str, options: IngestOptions) -> Wanted:
+    """A column that describes a context or an action, as a number or a category; it is called `prefix:NAME`."""
+    content: Content = "category" if is_category(column, options) else "feature"
+    return Wanted(f"{prefix}:{column.name}", column, content)
 
 
 def context_columns(detected: Detected, options: IngestOptions) -> list[Column]:
@@ -75,15 +77,10 @@ def is_category(column: Column, options: IngestOptions) -> bool:
     )
 
 
-def read_log(tables: Tables, options: IngestOptions, meter: Meter, report: Callable[[], None]) -> RawLog:
+def read_log_table(tables: Sequence[Table], options: IngestOptions, meter: Meter) -> RawLog:
     """All rounds of the tables in the order of the upload."""
-    roles = tables[0][1]
-    contents: dict[str, Content] = {}
-    for role, column in roles.items():
-        category = is_category(column, options)
-        contents[role] = _CONTENTS.get(role) or ("category" if category else "feature")
-    columns = read_columns(tables, contents, meter, report)
-    names = {role: column.name for role, column in roles.items() if role.startswith("context:")}
+    columns = read_columns(tables, meter)
+    names = {role: column.name for role, column in tables[0].columns.items() if role.startswith("context:")}
     return RawLog(
         n=columns.n,
         action=columns.words["action"],
@@ -108,23 +105,6 @@ def as_feature(columns: Columns, role: str, name: str) -> Feature:
     used = np.bincount(found.codes, minlength=len(found.words)) > 0
     rank = np.cumsum(used, dtype=np.int32) - 1
     return Feature(name, None, rank[found.codes].astype(np.int32), found.words.filter(pa.array(used)))
-
-
-def positions(values: NDArray[Any] | None) -> NDArray[np.int32] | None:
-    """Positions as whole numbers; None where there are none."""
-    if values is None or not len(values):
-        return None
-    finite = np.isfinite(values)
-    whole = finite & (np.floor(np.where(finite, values, 0)) == values) & (np.abs(np.where(finite, values, 0)) < 2**31)
-    if not whole.all():
-        row = int(np.argmin(whole)) + 1
-        raise JobError(
-            "invalid_input",
-            f"The position in row {row:,} is {values[row - 1]}, not a whole number.",
-            hint='Correct it, or leave the column out with columns={"position": ""}.',
-            pointer="/columns/position",
-        )
-    return values.astype(np.int32)
 
 
 def _times(columns: Columns) -> NDArray[np.int64] | None:

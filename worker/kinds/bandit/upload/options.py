@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from worker.ingest.options import ColumnMap, ReadOptions, none_if_blank
+from worker.ingest.options import ColumnMap, ReadOptions, column_map, none_if_blank
+from worker.kinds.bandit.upload.roles import CLASSES, LOG, RATINGS
 
 
 def _listed(value: object) -> object:
@@ -22,12 +23,7 @@ MaybeInt = Annotated[int | None, BeforeValidator(none_if_blank)]
 class IngestOptions(ReadOptions):
     """How an uploaded log of decisions becomes a dataset version."""
 
-    columns: ColumnMap = Field(
-        default_factory=dict,
-        description="Which column is what: role (action, reward, propensity, position, user, timestamp, weight, "
-        "split, round; for simulations user, item, rating or label) to column name or, counted from 0, position. "
-        'An empty name means: do not use one. Example: {"action": "banner", "propensity": "prob"}.',
-    )
+    columns: ColumnMap = column_map(LOG, RATINGS, CLASSES, example='{"action": "banner", "propensity": "prob"}')
     context_columns: Names = Field(
         default_factory=list,
         max_length=1000,

@@ -11,31 +11,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.compute
 from numpy.typing import NDArray
 from scipy import sparse
 
-from worker.ingest.detected import Detected
+from worker.contract.errors import JobError
+from worker.ingest.arrow import pc
+from worker.ingest.format import Detected
+from worker.ingest.formats.arrays import Arrays, check_length
 from worker.ingest.limits import Meter
+from worker.ingest.table import Words, as_table, read_columns
 from worker.kinds.bandit.policies import DenseTable, Policy, ScorerTable, SparseTable, Table
 from worker.kinds.bandit.policy_files import compact, row_blocks
 from worker.kinds.bandit.upload.actions import Actions
-from worker.kinds.bandit.upload.arrays import Arrays, check_length
 from worker.kinds.bandit.upload.dictionary import matrix, read_dense
-from worker.kinds.bandit.upload.tables import Columns, Words, read_columns, roles_of
-from worker.contract.errors import JobError
-
-pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
+from worker.kinds.bandit.upload.raw import number_words
+from worker.kinds.bandit.upload.roles import PROBABILITY_NAMES, policy_schema
 
 SUM_TOLERANCE = 1e-4
-
-
-_NAMES = {
-    "round": ("round", "round_id", "row", "i"),
-    "action": ("action", "item_id", "a", "arm", "action_id"),
-    "probability": ("prob", "probability", "p", "pi", "propensity", "score", "value"),
-}
-
 
 _TABLE_NAMES = ("probabilities", "policy", "pi", "pi_b", "action_dist", "table", "values", "scores", "arr_0")
 
@@ -115,9 +107,7 @@ def _unfit(where: str) -> JobError:
 
 
 def _read_long_arrays(name: str, arrays: Arrays) -> RawPolicy:
-    from worker.kinds.bandit.upload.raw import number_words
-
-    column = arrays.find(*_NAMES["probability"], dimensions=(1,))
+    column = arrays.find(*PROBABILITY_NAMES, dimensions=(1,))
     lengths = {arrays.shapes[part] for part in ("round", "action", column) if part}
     if len(lengths) != 1:
         raise JobError("invalid_input", f"The arrays of {arrays.source.name} differ in length.", pointer="/files")
@@ -128,11 +118,8 @@ def _read_long_arrays(name: str, arrays: Arrays) -> RawPolicy:
 
 def read_table(name: str, detected: Detected, meter: Meter, *, round_ids: bool, support: bool = False) -> RawPolicy:
     """A policy from a long table; `round_ids`: rounds go by the ids of the log's round column, else by number."""
-    required = ("round", "action") if support else ("round", "action", "probability")
-    roles = roles_of(detected, {}, required, _NAMES)
-    roles = {role: column for role, column in roles.items() if role in required}
-    contents = {"round": "id" if round_ids else "number", "action": "id", "probability": "number"}
-    found: Columns = read_columns([(detected, roles)], {role: contents[role] for role in roles}, meter)  # type: ignore[misc]
+    schema = policy_schema(round_ids=round_ids, support=support)
+    found = read_columns([as_table(detected, {}, schema)], meter)
     parts = {"row": found.numbers["round"]} if "round" in found.numbers else {}
     if "probability" in found.numbers:
         parts["data"] = found.numbers["probability"]
@@ -140,7 +127,7 @@ def read_table(name: str, detected: Detected, meter: Meter, *, round_ids: bool, 
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ActionsAndContexts:
     """What an uploaded policy is read against: the log's rounds, their ids, actions, contexts and embeddings."""
 
     n: int
@@ -151,88 +138,88 @@ class Surroundings:
     embeddings: NDArray[np.float32] | None = None
 
 
-def pairs(raw: RawPolicy, around: Surroundings) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def pairs(raw: RawPolicy, known: ActionsAndContexts) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Row and action of every line of a long table, both in range."""
     assert raw.action is not None  # noqa: S101 - long tables have actions
-    action = around.actions.codes(raw.action, raw.name)
-    if raw.round is not None and around.rounds is not None:
-        known = np.full(len(around.rounds.words), -1, np.int64)
-        known[around.rounds.codes] = np.arange(around.n)
-        place = pc.fill_null(pc.index_in(raw.round.words, around.rounds.words), -1).to_numpy(zero_copy_only=False)
-        row = np.where(place >= 0, known[place], -1)[raw.round.codes]
+    action = known.actions.codes(raw.action, raw.name)
+    if raw.round is not None and known.rounds is not None:
+        last = np.full(len(known.rounds.words), -1, np.int64)
+        last[known.rounds.codes] = np.arange(known.n)
+        place = pc.fill_null(pc.index_in(raw.round.words, known.rounds.words), -1).to_numpy(zero_copy_only=False)
+        row = np.where(place >= 0, last[place], -1)[raw.round.codes]
     else:
         values = np.asarray(raw.arrays["row"])
         row = np.where(np.isfinite(values) & (np.floor(values) == values), values, -1).astype(np.int64)
-    if len(row) and (row.min() < 0 or row.max() >= around.n):
-        at = int(np.argmax((row < 0) | (row >= around.n))) + 1
+    if len(row) and (row.min() < 0 or row.max() >= known.n):
+        at = int(np.argmax((row < 0) | (row >= known.n))) + 1
         raise JobError(
             "invalid_input",
             f"Row {at:,} of {raw.name} names no round of the log.",
-            hint=f"Rounds are 0 to {around.n - 1:,} in the order of the log, or the ids of its column round.",
+            hint=f"Rounds are 0 to {known.n - 1:,} in the order of the log, or the ids of its column round.",
             pointer="/files",
         )
     return row, action
 
 
-def table_of(raw: RawPolicy, around: Surroundings) -> tuple[Table, NDArray[np.int32] | None]:
+def table_of(raw: RawPolicy, known: ActionsAndContexts) -> tuple[Table, NDArray[np.int32] | None]:
     """The numbers of an uploaded policy or score table as they are, and the row of every round."""
     if raw.form == "scorer":
-        return _scorer(raw, around)
+        return _scorer(raw, known)
     if raw.form == "long":
-        row, action = pairs(raw, around)
-        key = row * around.actions.n + action
+        row, action = pairs(raw, known)
+        key = row * known.actions.n + action
         order = slice(None) if (np.diff(key) > 0).all() else np.argsort(key, kind="stable")
         key = key[order]
         if (np.diff(key) == 0).any():
             raise JobError("invalid_input", f"{raw.name} has two lines for one round and action.", pointer="/files")
-        indptr = np.zeros(around.n + 1, np.int32)
-        np.cumsum(np.bincount(row, minlength=around.n), out=indptr[1:])
-        entries = sparse.csr_array((raw.arrays["data"][order], action[order], indptr), (around.n, around.actions.n))
+        indptr = np.zeros(known.n + 1, np.int32)
+        np.cumsum(np.bincount(row, minlength=known.n), out=indptr[1:])
+        entries = sparse.csr_array((raw.arrays["data"][order], action[order], indptr), (known.n, known.actions.n))
         return SparseTable(entries), None
     if raw.form == "csr":
         parts = (raw.arrays["data"], raw.arrays["indices"], raw.arrays["indptr"])
-        entries: Any = sparse.csr_array(parts, (len(raw.arrays["indptr"]) - 1, around.actions.n))
+        entries: Any = sparse.csr_array(parts, (len(raw.arrays["indptr"]) - 1, known.actions.n))
         entries.sort_indices()
         steps = np.diff(entries.indices)
         ends = entries.indptr[1:-1]
         steps[ends[(ends > 0) & (ends < len(entries.indices))] - 1] = 1
         if (steps == 0).any():
             raise JobError("invalid_input", f"{raw.name} names an action twice in one row.", pointer="/files")
-        return SparseTable(entries), _index(raw, entries.shape[0], around)
-    return DenseTable(raw.arrays["table"]), _index(raw, len(raw.arrays["table"]), around)
+        return SparseTable(entries), _index(raw, entries.shape[0], known)
+    return DenseTable(raw.arrays["table"]), _index(raw, len(raw.arrays["table"]), known)
 
 
-def _index(raw: RawPolicy, rows: int, around: Surroundings) -> NDArray[np.int32] | None:
+def _index(raw: RawPolicy, rows: int, known: ActionsAndContexts) -> NDArray[np.int32] | None:
     index = raw.arrays.get("index")
     if index is None:
-        if rows == around.n:
+        if rows == known.n:
             return None
         if rows == 1:
-            return np.zeros(around.n, np.int32)
+            return np.zeros(known.n, np.int32)
         raise JobError(
             "invalid_input",
-            f"{raw.name} has {rows:,} rows for {around.n:,} rounds.",
+            f"{raw.name} has {rows:,} rows for {known.n:,} rounds.",
             hint="Give one row a round, or an array `index` (n,) with the row of every round.",
             pointer="/files",
         )
-    if index.shape != (around.n,) or (len(index) and (index.min() < 0 or index.max() >= rows)):
+    if index.shape != (known.n,) or (len(index) and (index.min() < 0 or index.max() >= rows)):
         raise JobError(
             "invalid_input", f"The index of {raw.name} does not name a row for every round.", pointer="/files"
         )
     return index
 
 
-def _scorer(raw: RawPolicy, around: Surroundings) -> tuple[Table, NDArray[np.int32] | None]:
+def _scorer(raw: RawPolicy, known: ActionsAndContexts) -> tuple[Table, NDArray[np.int32] | None]:
     weights = raw.arrays["weights"]
-    embeddings = raw.arrays.get("embeddings", around.embeddings)
+    embeddings = raw.arrays.get("embeddings", known.embeddings)
     contexts, index = raw.arrays.get("contexts"), None
     if contexts is None:
-        contexts, index = around.contexts, around.context_index
+        contexts, index = known.contexts, known.context_index
     else:
-        index = _index(raw, len(contexts), around)
+        index = _index(raw, len(contexts), known)
     bias = raw.arrays.get("bias")
     fits = embeddings is not None and contexts is not None and weights.shape == (contexts.shape[1], embeddings.shape[1])
-    if not fits or (bias is not None and bias.shape != (around.actions.n,)):
+    if not fits or (bias is not None and bias.shape != (known.actions.n,)):
         raise JobError(
             "invalid_input",
             f"The scorer {raw.name} has weights {weights.shape}, which do not lead from its contexts "
@@ -243,12 +230,12 @@ def _scorer(raw: RawPolicy, around: Surroundings) -> tuple[Table, NDArray[np.int
     return ScorerTable(contexts, weights, embeddings, bias, raw.arrays.get("beta", 1.0)), index  # type: ignore[arg-type]
 
 
-def as_policy(raw: RawPolicy, around: Surroundings, *, renormalise: bool = False) -> tuple[Policy, bool]:
+def as_policy(raw: RawPolicy, known: ActionsAndContexts, *, renormalise: bool = False) -> tuple[Policy, bool]:
     """A checked policy with equal rows stored once, and whether rows were rescaled.
 
     Raises `policy_not_normalised` where a probability is outside [0, 1] or a row does not sum to one.
     """
-    table, index = table_of(raw, around)
+    table, index = table_of(raw, known)
     if isinstance(table, ScorerTable):
         return Policy(table, index), False
     values = table.values if isinstance(table, DenseTable) else table.entries.data  # type: ignore[union-attr]

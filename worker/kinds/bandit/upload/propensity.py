@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from worker.kinds.bandit.policies import DenseTable, Policy, ScorerTable
 from worker.contract.context import Context
 from worker.contract.errors import JobError
+from worker.kinds.bandit.policies import DenseTable, Policy, ScorerTable
 
 TOLERANCE = 1e-6  # relative difference of a propensity from the logging policy's probability
 _ABOVE = 1e-9

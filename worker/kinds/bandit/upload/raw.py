@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.contract.errors import JobError
+from worker.ingest.ids import IdMap
+from worker.ingest.table import Words
 from worker.kinds.bandit.upload.features import Arrow, Feature
-from worker.kinds.bandit.upload.tables import Words
 
 
 @dataclass
@@ -40,8 +43,23 @@ class RawLog:
 
 def number_words(ids: Arrow) -> Words:
     """Ids (n,) as strings, numbered in sorted order: numbers as numbers."""
-    from worker.ingest.ids import IdMap
-
     collected = IdMap()
     collected.add(ids.dictionary_encode())
     return Words(*collected.finish())
+
+
+def positions(values: NDArray[Any] | None) -> NDArray[np.int32] | None:
+    """Positions as whole numbers; None where there are none."""
+    if values is None or not len(values):
+        return None
+    finite = np.isfinite(values)
+    whole = finite & (np.floor(np.where(finite, values, 0)) == values) & (np.abs(np.where(finite, values, 0)) < 2**31)
+    if not whole.all():
+        row = int(np.argmin(whole)) + 1
+        raise JobError(
+            "invalid_input",
+            f"The position in row {row:,} is {values[row - 1]}, not a whole number.",
+            hint='Correct it, or leave the column out with columns={"position": ""}.',
+            pointer="/columns/position",
+        )
+    return values.astype(np.int32)

@@ -6,18 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from worker.contract.errors import JobError
 from worker.kinds.bandit.policies import DenseTable, Policy, ScorerTable, SparseTable, Table, epsilon_greedy
 from worker.kinds.bandit.policy_files import compact
-from worker.kinds.bandit.upload.policy import RawPolicy, Surroundings, table_of
-from worker.contract.errors import JobError
+from worker.kinds.bandit.upload.policy import ActionsAndContexts, RawPolicy, table_of
 
 
-def from_scores(raw: RawPolicy, around: Surroundings, how: str, temperature: float, epsilon: float) -> Policy:
+def from_scores(raw: RawPolicy, known: ActionsAndContexts, how: str, temperature: float, epsilon: float) -> Policy:
     """A policy from uploaded scores: softmax of scores standardised within a row, epsilon-greedy, or argmax.
 
     Of sparse scores only the stored actions can be chosen (and, with epsilon, any). Ties: the lower action.
     """
-    table, index = table_of(raw, around)
+    table, index = table_of(raw, known)
     stored = (
         table.values
         if isinstance(table, DenseTable)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.kinds.bandit.dataset import TEST, TRAIN, VALIDATION
-from worker.kinds.bandit.upload.tables import Words
 from worker.contract.errors import JobError
+from worker.ingest.table import Words
+from worker.kinds.bandit.dataset import TEST, TRAIN, VALIDATION
 
 SHARES = (0.7, 0.8)  # training ends, validation ends
 _NAMES = {

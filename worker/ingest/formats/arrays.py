@@ -1,4 +1,6 @@
-"""Arrays of any number of dimensions out of an untrusted npz, whole, under the budgets; never an object array."""
+"""npz of arrays of any number of dimensions, read whole under the budgets; never an object array. For kinds whose
+uploads hold matrices: the common format of npz (`worker.ingest.formats.npz`) reads tables.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
-from worker.ingest.limits import Meter, too_large
-from worker.ingest.readers.npz import open_array
-from worker.ingest.sources import DAMAGE, Source
-from worker.kinds.bandit.upload.features import Arrow
 from worker.contract.errors import JobError
+from worker.ingest.arrow import Arrow
+from worker.ingest.columns import Column
+from worker.ingest.format import Detected, Format
+from worker.ingest.formats import npz
+from worker.ingest.formats.npz import open_array
+from worker.ingest.limits import Meter, too_large
+from worker.ingest.sample import Sample
+from worker.ingest.sources import DAMAGE, Source
 
 _CHUNK = 1 << 20
 
@@ -101,8 +107,8 @@ def open_arrays(source: Source, meter: Meter) -> Arrays:
     except JobError as refused:
         if refused.code == "unsafe_format":
             refused.hint = (
-                "Leave out what is None when saving: `numpy.savez(path, **{k: v for k, v in log.items() if v is not "
-                "None})`, and save ids as fixed-width text: `array.astype('U')`."
+                "Leave out what is None when saving: `numpy.savez(path, **{k: v for k, v in arrays.items() if v "
+                "is not None})`, and save ids as fixed-width text: `array.astype('U')`."
             )
         raise
     except DAMAGE as broken:
@@ -126,3 +132,19 @@ def _check_whole(block: NDArray[Any], wanted: np.dtype[Any], name: str, where: s
         raise JobError("invalid_input", f"The array {name!r} of {where} holds fractions or NaN, not whole numbers.")
     if float(block.min()) < room.min or float(block.max()) > room.max:
         raise JobError("invalid_input", f"The array {name!r} of {where} holds numbers outside {wanted}.")
+
+
+_TYPES = {"i": "integer", "u": "integer", "b": "integer", "f": "number"}
+
+
+def describe(sample: Sample, meter: Meter) -> Detected:
+    """Every array as a column, those of more than one dimension as nested; `layout["arrays"]`: the `Arrays`."""
+    arrays = open_arrays(sample.source, meter)
+    columns = [
+        Column(name, place, _TYPES.get(arrays.kinds[name], "text") if len(shape) == 1 else "nested")
+        for place, (name, shape) in enumerate(arrays.shapes.items())
+    ]
+    return Detected(sample.source, ARRAYS, columns, layout={"arrays": arrays, "sparse": ""})
+
+
+ARRAYS = Format("npz", npz.recognise, describe, npz.read, alone=True)

@@ -1,9 +1,9 @@
-"""The tables beside the log, told by their file names: embeddings, hierarchy, policies, scores, support."""
+"""The tables beside the log, known by their file names: embeddings, hierarchy, policies, scores, support."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -11,20 +11,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from worker.ingest.detect import detect
-from worker.ingest.detected import Detected
+from worker.contract.errors import JobError
+from worker.ingest.columns import Wanted
+from worker.ingest.format import Detected
+from worker.ingest.formats.arrays import Arrays
 from worker.ingest.limits import Meter
-from worker.ingest.sources import ZIP, Source
-from worker.ingest.unsafe import refuse_unsafe
+from worker.ingest.sources import Source
+from worker.ingest.table import Table, as_table, read_columns
+from worker.ingest.upload import Upload
 from worker.kinds.bandit.upload.actions import Actions, place_rows
-from worker.kinds.bandit.upload.arrays import Arrays, open_arrays
 from worker.kinds.bandit.upload.dictionary import matrix
 from worker.kinds.bandit.upload.features import Arrow, Feature, encode, fill_missing
-from worker.kinds.bandit.upload.log_table import as_feature, is_category
+from worker.kinds.bandit.upload.log_table import as_feature, described_by
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.policy import RawPolicy, read_arrays, read_table
-from worker.kinds.bandit.upload.tables import ALIASES, Content, read_columns, roles_of
-from worker.contract.errors import JobError
+from worker.kinds.bandit.upload.roles import ACTIONS
 
 _EXTENSION = re.compile(r"(\.(csv|tsv|txt|parquet|pq|jsonl|json|npz|gz))+$", re.IGNORECASE)
 _ROLES = (
@@ -39,7 +40,7 @@ _FOLDERS = {"target_policies": "target", "target_scores": "scores"}
 
 
 @dataclass(frozen=True)
-class Side:
+class SideTable:
     """One file beside the log: its `role`, and the `name` of the policy in it."""
 
     role: str
@@ -47,18 +48,18 @@ class Side:
     source: Source
 
 
-def classify(source: Source) -> Side | None:
+def classify(source: Source) -> SideTable | None:
     """What a file is by its name; None: it may be the log."""
     path = PurePosixPath(source.name.replace("\\", "/"))
     stem = _EXTENSION.sub("", path.name)
     plain = stem.lower().replace(" ", "_")
     if path.parent.name.lower() in _FOLDERS:
-        return Side(_FOLDERS[path.parent.name.lower()], _clean(stem), source)
+        return SideTable(_FOLDERS[path.parent.name.lower()], _clean(stem), source)
     for role, pattern in _ROLES:
         match = pattern.match(plain)
         if match:
             named = match.groupdict().get("name")
-            return Side(role, _clean(named) if named else role, source)
+            return SideTable(role, _clean(named) if named else role, source)
     return None
 
 
@@ -66,12 +67,12 @@ def _clean(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:60] or "target"
 
 
-def nearest(sides: list[Side], log: str) -> list[Side]:
+def nearest(sides: list[SideTable], log: str) -> list[SideTable]:
     """Of several tables for one purpose the one that lies beside the log and shares its name's beginning."""
-    chosen: dict[tuple[str, str], Side] = {}
+    chosen: dict[tuple[str, str], SideTable] = {}
     folder, stem = PurePosixPath(log).parent, _EXTENSION.sub("", PurePosixPath(log).name)
 
-    def closeness(side: Side) -> tuple[bool, bool]:
+    def closeness(side: SideTable) -> tuple[bool, bool]:
         path = PurePosixPath(side.source.name)
         return path.parent == folder, path.name.startswith(stem)
 
@@ -123,71 +124,62 @@ class ActionTable:
         return levels
 
 
-def opened(source: Source, meter: Meter) -> Arrays | None:
-    """The arrays of a file that is an npz, None for any other; refuses what can carry code."""
-    head, whole = source.head(meter)
-    refuse_unsafe(source.name, head, whole)
-    return open_arrays(source, meter) if head.startswith(ZIP) else None
-
-
-def read_actions(side: Side, options: IngestOptions, meter: Meter) -> ActionTable:
+def read_actions(side: SideTable, upload: Upload, options: IngestOptions) -> ActionTable:
     """Embeddings or a hierarchy."""
-    what = side.source.name
-    arrays = opened(side.source, meter)
+    detected = upload.detect(side.source)
+    arrays = detected.layout.get("arrays")
     if arrays is not None:
-        name = arrays.find(
-            "embeddings", "action_embeddings", "action_context", "hierarchy", "E", "arr_0", dimensions=(2,)
-        )
-        name = name or next((found for found, shape in arrays.shapes.items() if len(shape) == 2), "")
-        if not name:
-            raise JobError("invalid_input", f"{what} holds no array of two dimensions.", pointer="/files")
-        values = matrix(arrays, name)
-        if side.role == "hierarchy":
-            values = np.ascontiguousarray(values.T)
-        ids = arrays.find("action", "actions", "action_id", "action_ids", "item_id", dimensions=(1,))
-        words = arrays.words(ids) if ids else None
-        if words is not None and len(words) != len(values):
-            raise JobError(
-                "invalid_input", f"{what} has {len(words):,} ids for {len(values):,} rows.", pointer="/files"
-            )
-        return ActionTable(words, len(values), values, what=what)
-    detected = detect_table(side.source, meter)
-    roles = roles_of(detected, {}, ("action",), {"action": ALIASES["action"]})
-    rest = [
-        c for c in detected.columns if c is not roles["action"] and c.name and c.type in {"integer", "number", "text"}
-    ]
+        return _action_arrays(arrays, side)
+    return _action_columns(detected, side, options, upload.meter)
+
+
+def _action_arrays(arrays: Arrays, side: SideTable) -> ActionTable:
+    what = side.source.name
+    name = arrays.find("embeddings", "action_embeddings", "action_context", "hierarchy", "E", "arr_0", dimensions=(2,))
+    name = name or next((found for found, shape in arrays.shapes.items() if len(shape) == 2), "")
+    if not name:
+        raise JobError("invalid_input", f"{what} holds no array of two dimensions.", pointer="/files")
+    values = matrix(arrays, name)
+    if side.role == "hierarchy":
+        values = np.ascontiguousarray(values.T)
+    ids = arrays.find("action", "actions", "action_id", "action_ids", "item_id", dimensions=(1,))
+    words = arrays.words(ids) if ids else None
+    if words is not None and len(words) != len(values):
+        raise JobError("invalid_input", f"{what} has {len(words):,} ids for {len(values):,} rows.", pointer="/files")
+    return ActionTable(words, len(values), values, what=what)
+
+
+def _action_columns(detected: Detected, side: SideTable, options: IngestOptions, meter: Meter) -> ActionTable:
+    what = side.source.name
+    table = as_table(detected, {}, ACTIONS)
+    action = table.columns["action"]
+    rest = [c for c in detected.columns if c is not action and c.name and c.type in {"integer", "number", "text"}]
     if not rest:
         raise JobError("invalid_input", f"{what} has no column besides the action's id.", pointer="/files")
-    roles |= {f"feature:{column.name}": column for column in rest}
-    contents: dict[str, Content] = {"action": "id"}
-    for column in rest:
-        named = side.role == "hierarchy" or is_category(column, options)
-        contents[f"feature:{column.name}"] = "category" if named else "feature"
-    columns = read_columns([(detected, roles)], contents, meter)
-    features = [as_feature(columns, f"feature:{column.name}", column.name) for column in rest]
+    described = [
+        Wanted(f"feature:{column.name}", column, "category")
+        if side.role == "hierarchy"
+        else described_by(column, "feature", options)
+        for column in rest
+    ]
+    columns = read_columns([Table(detected, (*table.wanted, *described))], meter)
+    features = [as_feature(columns, one.name, one.column.name) for one in described]
     ids_in_rows = columns.words["action"].words.take(pa.array(columns.words["action"].codes))
     return ActionTable(ids_in_rows, columns.n, None, features, what)
 
 
-def detect_table(source: Source, meter: Meter) -> Detected:
-    """A side table's format; it has a header."""
-    return detect(source, IngestOptions.model_validate({}), meter)
-
-
-def read_policies(
-    sides: list[Side], meter: Meter, *, round_ids: bool, report: Callable[[], None] = lambda: None
-) -> dict[tuple[str, str], RawPolicy]:
+def read_policies(sides: Sequence[SideTable], upload: Upload, *, round_ids: bool) -> dict[tuple[str, str], RawPolicy]:
     """All uploaded policies, scores and supports by (role, name)."""
     found: dict[tuple[str, str], RawPolicy] = {}
     for side in sides:
-        arrays = opened(side.source, meter)
+        detected, support = upload.detect(side.source), side.role == "support"
+        arrays = detected.layout.get("arrays")
         if arrays is not None:
             raw = read_arrays(side.source.name, arrays)
         else:
-            detected = detect_table(side.source, meter)
-            raw = read_table(side.source.name, detected, meter, round_ids=round_ids, support=side.role == "support")
+            raw = read_table(side.source.name, detected, upload.meter, round_ids=round_ids, support=support)
         found[side.role, side.name] = raw
-        report()
+        upload.meter.tick()
     return found
 
 

@@ -2,44 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet
 
-from worker.ingest.columns import Column
-from worker.ingest.limits import Meter
-from worker.ingest.readers.parquet_pages import extent
-from worker.ingest.sources import Source
 from worker.contract.errors import JobError
+from worker.ingest.arrow import Arrow
+from worker.ingest.columns import Column, Wanted
+from worker.ingest.format import Detected, Format
+from worker.ingest.limits import Meter
+from worker.ingest.parquet_pages import extent
+from worker.ingest.sample import Sample
+from worker.ingest.sources import Source
 
 _ROWS = 131_072
 _BATCH_BYTES = 16_000_000
 _FOOTER_BYTES = 64 << 20
 
 
-def columns(source: Source, meter: Meter) -> list[Column]:
-    """The top-level columns with types and a few examples."""
+def recognise(sample: Sample) -> bool:
+    """Whether the file has Parquet's mark."""
+    return sample.head.startswith(b"PAR1")
+
+
+def describe(sample: Sample, meter: Meter) -> Detected:
+    """The top-level columns with types, by the schema in the footer."""
+    source = sample.source
     with _opened(source, Meter(meter.limits)) as (file, _):
-        meter.columns(len(file.schema_arrow), source.name)
-        return [Column(field.name, place, _type(field.type)) for place, field in enumerate(file.schema_arrow)]
+        schema = file.schema_arrow
+        meter.columns(len(schema), source.name)
+        columns = [Column(field.name, place, _type(field.type)) for place, field in enumerate(schema)]
+    return Detected(source, PARQUET, columns)
 
 
-def read(detected: object, roles: Mapping[str, Column], meter: Meter) -> Iterator[pa.RecordBatch]:
-    """Batches of the chosen columns, named by role; text columns stay dictionary-encoded, so that a few bytes which
-    stand for a gigabyte of equal strings remain a few bytes.
+def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
+    """The columns as they are stored; text stays dictionary-encoded, so that a few bytes which stand for a gigabyte of
+    equal strings remain a few bytes.
     """
-    source: Source = detected.source  # type: ignore[attr-defined]
-    before, last_dictionary = meter.packed_done, {}
-    with _opened(source, meter, text=[c.name for c in roles.values() if c.type == "text"]) as (file, raw):
-        _check(file, roles, meter, source)
-        widest = extent(raw, file.metadata, {column.name for column in roles.values()}, meter, source.name).widest
+    source = detected.source
+    before, last_dictionary = meter.packed_done, dict[int, int]()
+    names = [one.column.name for one in wanted]
+    text = [one.column.name for one in wanted if one.content == "text" or one.column.type == "text"]
+    with _opened(source, meter, text) as (file, raw):
+        _check(file, wanted, meter, source)
+        widest = extent(raw, file.metadata, set(names), meter, source.name).widest
         rows_at_once = max(1, min(_ROWS, int(_BATCH_BYTES / widest)))
         rows = max(file.metadata.num_rows, 1)
         done = 0
-        for batch in file.iter_batches(rows_at_once, columns=list(dict.fromkeys(c.name for c in roles.values()))):
+        for batch in file.iter_batches(rows_at_once, columns=list(dict.fromkeys(names))):
             for place, column in enumerate(batch.columns):
                 size = column.nbytes
                 if pa.types.is_dictionary(column.type):
@@ -53,23 +66,23 @@ def read(detected: object, roles: Mapping[str, Column], meter: Meter) -> Iterato
                 meter.decoded(size, source.name)
             done += batch.num_rows
             meter.packed_done = before + source.packed_bytes * min(done / rows, 1)
-            yield pa.RecordBatch.from_arrays([batch.column(c.name) for c in roles.values()], names=list(roles))
+            yield pa.RecordBatch.from_arrays([batch.column(name) for name in names], names=[one.name for one in wanted])
 
 
-def _check(file: pa.parquet.ParquetFile, roles: Mapping[str, Column], meter: Meter, source: Source) -> None:
+def _check(file: Any, wanted: Sequence[Wanted], meter: Meter, source: Source) -> None:
     schema, width = file.schema_arrow, 0
-    for role, column in roles.items():
-        field = schema.field(column.index)
+    for one in wanted:
+        field = schema.field(one.column.index)
         if pa.types.is_nested(field.type):
             raise JobError(
                 "unsupported",
                 f"The column {field.name!r} of {source.name} is nested ({str(field.type)[:80]}).",
                 hint="Flatten it to one value a row, or choose another column.",
-                pointer=f"/columns/{role}",
+                pointer=f"/columns/{one.name}",
             )
         if schema.names.count(field.name) > 1:
             raise JobError(
-                "invalid_input", f"{source.name} has two columns {field.name!r}.", pointer=f"/columns/{role}"
+                "invalid_input", f"{source.name} has two columns {field.name!r}.", pointer=f"/columns/{one.name}"
             )
         width += _width(field.type)
     rows = file.metadata.num_rows
@@ -78,14 +91,14 @@ def _check(file: pa.parquet.ParquetFile, roles: Mapping[str, Column], meter: Met
     meter.promised(rows * width, source.name)
 
 
-def _width(kind: pa.DataType) -> int:
+def _width(kind: Arrow) -> int:
     try:
         return max(kind.bit_width // 8, 1)
     except ValueError:
         return 4  # text: the index into its dictionary
 
 
-def _type(kind: pa.DataType) -> str:
+def _type(kind: Arrow) -> str:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if pa.types.is_nested(kind):
@@ -98,9 +111,7 @@ def _type(kind: pa.DataType) -> str:
 
 
 @contextmanager
-def _opened(
-    source: Source, meter: Meter, text: list[str] | None = None
-) -> Iterator[tuple[pa.parquet.ParquetFile, IO[bytes]]]:
+def _opened(source: Source, meter: Meter, text: Sequence[str] = ()) -> Generator[tuple[Any, IO[bytes]]]:
     with source.seekable(meter) as raw:
         size = raw.seek(0, 2)
         raw.seek(max(size - 8, 0))
@@ -112,7 +123,7 @@ def _opened(
         try:
             file = pyarrow.parquet.ParquetFile(
                 raw,
-                read_dictionary=text,
+                read_dictionary=list(text),
                 thrift_string_size_limit=_FOOTER_BYTES,
                 thrift_container_size_limit=1_000_000,
                 page_checksum_verification=True,
@@ -122,3 +133,6 @@ def _opened(
             if isinstance(broken, MemoryError):
                 raise JobError("decoded_too_large", f"{source.name} decodes to more memory than there is.") from broken
             raise JobError("invalid_input", f"{source.name} is damaged: {str(broken)[:200]}.") from broken
+
+
+PARQUET = Format("parquet", recognise, describe, read)

@@ -3,86 +3,104 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.csv
 
-from worker.ingest.canonical import canonical
-from worker.ingest.columns import Column, number
-from worker.ingest.detected import Detected
-from worker.ingest.limits import Meter
-from worker.ingest.readers import native
 from worker.contract.errors import JobError
+from worker.ingest import native, table_shape
+from worker.ingest.arrow import Arrow
+from worker.ingest.columns import NUMERIC, Wanted, number
+from worker.ingest.format import Detected, Format
+from worker.ingest.limits import Meter
+from worker.ingest.sample import Sample
+from worker.ingest.values import convert
 
 _EXACT_FLOAT = 1 << 53
 
 
-def read(detected: Detected, roles: Mapping[str, Column], meter: Meter) -> Iterator[pa.RecordBatch]:
-    """Batches of the chosen columns, named by role: ids as text, ratings and times as float64 (dates as text).
+def recognise(sample: Sample) -> bool:
+    """Whether something separates columns, which the user may say."""
+    return bool(sample.first) and _shape(sample) is not None
+
+
+def describe(sample: Sample, meter: Meter) -> Detected:
+    """Delimiter, header and columns from the first lines."""
+    shape = _shape(sample)
+    if shape is None:
+        raise JobError("invalid_input", f"{sample.source.name} has no delimiter.", pointer="/options/delimiter")
+    blank = sample.text[: len(sample.text) - len(sample.text.lstrip("\r\n"))].count("\n")
+    layout = {"skip": blank + int(shape.header), "quoted": shape.delimiter not in {"::", " "}}
+    return Detected(
+        sample.source, DELIMITED, shape.columns, sample.encoding, shape.delimiter, shape.header, layout=layout
+    )
+
+
+def _shape(sample: Sample) -> table_shape.Shape | None:
+    hints = sample.hints
+    return table_shape.guess(sample.lines, sample.names, delimiter=hints.delimiter, header=hints.header)
+
+
+def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
+    """Ids, categories and dates as text, numbers and times that are numbers as float64.
 
     Raises `JobError` with the row number for ragged rows and cells of the wrong type.
     """
     try:
-        yield from _batches(detected, roles, meter)
+        yield from _batches(detected, wanted, meter)
     except (pa.ArrowInvalid, UnicodeDecodeError) as invalid:
-        raise _explained(detected, roles, meter, str(invalid)) from invalid
+        raise _explained(detected, wanted, meter, str(invalid)) from invalid
 
 
-def _batches(
-    detected: Detected, roles: Mapping[str, Column], meter: Meter, *, diagnose: bool = False
-) -> Iterator[pa.RecordBatch]:
+def _batches(detected: Detected, wanted: Sequence[Wanted], meter: Meter, *, diagnose: bool = False) -> Iterator[Arrow]:
     """With `diagnose`, one thread (then Arrow says row numbers) and every cell as text."""
     before = meter.packed_done
-    translated = detected.delimiter in {"::", " "}
+    translated, quoted = detected.delimiter in {"::", " "}, detected.layout["quoted"]
     with native.native(detected.source, meter, delimiter=detected.delimiter, encoding=detected.encoding) as file:
-        unquoted = translated or detected.format == "recbole"
         reader = pyarrow.csv.open_csv(
             file,
             read_options=pyarrow.csv.ReadOptions(
                 block_size=native.BLOCK_BYTES,
                 column_names=[str(column.index) for column in detected.columns],
-                skip_rows=detected.layout.get("skip", int(detected.header)),
+                skip_rows=detected.layout["skip"],
                 use_threads=not diagnose,
             ),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=native.SEPARATOR.decode() if translated else detected.delimiter,
-                quote_char=False if unquoted else '"',
-                newlines_in_values=not unquoted,
+                quote_char='"' if quoted else False,
+                newlines_in_values=quoted,
             ),
             convert_options=pyarrow.csv.ConvertOptions(
-                include_columns=[str(column.index) for column in roles.values()],
-                column_types={
-                    str(column.index): pa.string() if diagnose else _type(role, column)
-                    for role, column in roles.items()
-                },
+                include_columns=[str(one.column.index) for one in wanted],
+                column_types={str(one.column.index): pa.string() if diagnose else _type(one) for one in wanted},
                 strings_can_be_null=False,
             ),
         )
         for batch in reader:
             native.advance(meter, detected.source, before, file)
-            yield batch.rename_columns(list(roles))
+            yield batch.rename_columns([one.name for one in wanted])
 
 
-def _type(role: str, column: Column) -> pa.DataType:
-    if role == "rating" or column.numeric:
+def _type(wanted: Wanted) -> Arrow:
+    if wanted.content in NUMERIC:
         return pa.float64()
-    if role == "timestamp" and column.type in {"integer", "number"}:
-        large = any(abs(number(example)) > _EXACT_FLOAT for example in column.examples)
+    if wanted.content == "time" and wanted.column.type in {"integer", "number"}:
+        large = any(abs(number(example)) > _EXACT_FLOAT for example in wanted.column.examples)
         # float64 also takes the odd "881250949.0"; nanoseconds need all 64 bits
         return pa.int64() if large else pa.float64()
     return pa.string()
 
 
-def _explained(detected: Detected, roles: Mapping[str, Column], meter: Meter, said: str) -> JobError:
+def _explained(detected: Detected, wanted: Sequence[Wanted], meter: Meter, said: str) -> JobError:
     """Read again from the start, slowly, to say which row is at fault."""
     name = detected.source.name
     if "straddling" in said:
         return native.too_long(name)
-    rows, numeric = 0, {role for role, column in roles.items() if column.numeric}
+    rows = 0
     try:
-        for batch in _batches(detected, roles, Meter(meter.limits), diagnose=True):
-            canonical(batch, Meter(meter.limits), rows, name, numeric)
+        for batch in _batches(detected, wanted, Meter(meter.limits), diagnose=True):
+            convert(batch, wanted, Meter(meter.limits), rows, name)
             rows += batch.num_rows
     except JobError as located:
         return located
@@ -107,3 +125,6 @@ def _explained(detected: Detected, roles: Mapping[str, Column], meter: Meter, sa
             pointer="/options/delimiter",
         )
     return JobError("invalid_input", f"{name} cannot be read as a table: {said[:200]}.")
+
+
+DELIMITED = Format("delimited", recognise, describe, read)

@@ -1,23 +1,27 @@
-"""numpy archives: a scipy sparse matrix, or arrays user, item[, rating][, timestamp]. Headers are parsed here, never
-trusted, and objects (pickles) are never loaded.
+"""numpy archives: a scipy sparse matrix, or one array a column. Headers are parsed here, never trusted, and objects
+(pickles) are never loaded.
 """
 
 from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from worker.ingest.columns import Column
-from worker.ingest.limits import Meter
-from worker.ingest.sources import DAMAGE, Source
 from worker.contract.errors import JobError
+from worker.ingest.arrow import Arrow
+from worker.ingest.columns import Column, Wanted
+from worker.ingest.format import Detected, Format
+from worker.ingest.limits import Meter
+from worker.ingest.sample import Sample
+from worker.ingest.sources import DAMAGE, ZIP, Source
 
 _ROWS = 1 << 18
 _BATCH_BYTES = 16_000_000
@@ -30,13 +34,13 @@ class Array:
     """One array of the archive: an open stream at its first element; `column_major`: the first index runs fastest."""
 
     name: str
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]
     stream: IO[bytes]
     meter: Meter
     column_major: bool = False
 
-    def take(self, count: int) -> np.ndarray:
+    def take(self, count: int) -> NDArray[Any]:
         """The next `count` elements in native byte order."""
         wanted = count * self.dtype.itemsize
         try:
@@ -80,8 +84,14 @@ def open_array(archive: zipfile.ZipFile, name: str, meter: Meter, *, column_majo
     return Array(name, dtype, tuple(shape), stream, meter, flipped)
 
 
-def describe(source: Source, meter: Meter) -> tuple[list[Column], dict[str, Any]]:
-    """The arrays as columns, and the layout: {"sparse": "csr"|"csc"|"coo"|""}."""
+def recognise(sample: Sample) -> bool:
+    """Whether the file is a zip: others than those of arrays were unpacked before."""
+    return sample.head.startswith(ZIP)
+
+
+def describe(sample: Sample, meter: Meter) -> Detected:
+    """The arrays of one dimension as columns, or row, column and value of a sparse matrix."""
+    source = sample.source
     with zipfile.ZipFile(source.path) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
         meter.columns(len(names), source.name)
@@ -93,10 +103,10 @@ def describe(source: Source, meter: Meter) -> tuple[list[Column], dict[str, Any]
         if not flat:
             raise JobError("invalid_input", f"{source.name} holds no one-dimensional array.")
         columns = [_column(place, array) for place, array in enumerate(flat)]
-    return columns, {"sparse": ""}
+    return Detected(source, NPZ, columns, layout={"sparse": ""})
 
 
-def _describe_sparse(source: Source, arrays: dict[str, Array]) -> tuple[list[Column], dict[str, Any]]:
+def _describe_sparse(source: Source, arrays: dict[str, Array]) -> Detected:
     stored = arrays["format"]
     layout = ""
     if stored.dtype.kind in "SU" and stored.dtype.itemsize <= 16 and math.prod(stored.shape) == 1:
@@ -109,8 +119,9 @@ def _describe_sparse(source: Source, arrays: dict[str, Array]) -> tuple[list[Col
             hint="Save it as CSR: `scipy.sparse.save_npz('data.npz', matrix.tocsr())`.",
         )
     columns = [Column("row", 0, "integer"), Column("column", 1, "integer")]
-    columns.append(Column("data", 2, "number" if arrays["data"].dtype.kind in "iuf" else "text"))
-    return columns, {"sparse": layout}
+    numeric = arrays["data"].dtype.kind in "iuf"  # of a matrix of booleans only the places say something
+    columns.append(Column("data", 2, "number" if numeric else "text"))
+    return Detected(source, NPZ, columns, pairs=3 if numeric else 2, layout={"sparse": layout})
 
 
 def _column(place: int, array: Array) -> Column:
@@ -119,44 +130,39 @@ def _column(place: int, array: Array) -> Column:
     return Column(array.name, place, kind, [str(value)[:80] for value in sample])
 
 
-def read(detected: Any, roles: Mapping[str, Column], meter: Meter) -> Iterator[pa.RecordBatch]:
-    """Batches named by role; of a sparse matrix row = user, column = item, stored zeros are no interactions."""
-    source: Source = detected.source
+def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
+    """The arrays as they are stored; of a sparse matrix the stored entries that are not zero."""
+    source, sparse = detected.source, detected.layout["sparse"]
     before = meter.packed_done
     with zipfile.ZipFile(source.path) as archive:
-        sparse = detected.layout["sparse"]
-        triples = _sparse(archive, sparse, meter) if sparse else _arrays(archive, source, roles, meter)
-        for share, batch in triples:
+        parts = _sparse(archive, sparse, meter) if sparse else _arrays(archive, source, wanted, meter)
+        for share, batch in parts:
             meter.packed_done = before + share * source.packed_bytes
             if sparse:
-                batch = batch.select([column.index for column in roles.values()])
-            yield batch.rename_columns(list(roles))
+                batch = batch.select([one.column.index for one in wanted])
+            yield batch.rename_columns([one.name for one in wanted])
 
 
 def _arrays(
-    archive: zipfile.ZipFile, source: Source, roles: Mapping[str, Column], meter: Meter
-) -> Iterator[tuple[float, pa.RecordBatch]]:
-    arrays = [open_array(archive, column.name, meter) for column in roles.values()]
+    archive: zipfile.ZipFile, source: Source, wanted: Sequence[Wanted], meter: Meter
+) -> Iterator[tuple[float, Arrow]]:
+    arrays = [open_array(archive, one.column.name, meter) for one in wanted]
     lengths = {array.shape for array in arrays}
     if len(lengths) > 1:
         listed = ", ".join(f"{array.name} {array.shape[0]:,}" for array in arrays)
         raise JobError("invalid_input", f"The arrays of {source.name} differ in length: {listed}.")
     total = arrays[0].shape[0]
-    for role, array in zip(roles, arrays, strict=True):
-        if role in {"user", "item"}:
+    for one, array in zip(wanted, arrays, strict=True):
+        if one.content == "id":
             meter.id_length(array.dtype.itemsize // 4 if array.dtype.kind in "US" else 0, source.name)
     rows = max(1, min(_ROWS, _BATCH_BYTES // max(array.dtype.itemsize for array in arrays)))
     for start in range(0, total, rows):
         count = min(rows, total - start)
-        yield (
-            (start + count) / total,
-            pa.RecordBatch.from_arrays(
-                [_to_arrow(array.take(count)) for array in arrays], names=[array.name for array in arrays]
-            ),
-        )
+        columns = [_to_arrow(array.take(count)) for array in arrays]
+        yield (start + count) / total, pa.RecordBatch.from_arrays(columns, names=[array.name for array in arrays])
 
 
-def _to_arrow(values: np.ndarray) -> pa.Array:
+def _to_arrow(values: NDArray[Any]) -> Any:
     if values.dtype.kind == "f" and values.dtype.itemsize > 8:
         values = values.astype(np.float64)
     if values.dtype.kind == "S":
@@ -164,7 +170,7 @@ def _to_arrow(values: np.ndarray) -> pa.Array:
     return pa.array(values)
 
 
-def _sparse(archive: zipfile.ZipFile, layout: str, meter: Meter) -> Iterator[tuple[float, pa.RecordBatch]]:
+def _sparse(archive: zipfile.ZipFile, layout: str, meter: Meter) -> Iterator[tuple[float, Arrow]]:
     first, second, data = (open_array(archive, name, meter) for name in (*_INDEX[layout], "data"))
     shape = [int(size) for size in open_array(archive, "shape", meter).take(2)]
     total = math.prod(data.shape)
@@ -187,14 +193,14 @@ def _sparse(archive: zipfile.ZipFile, layout: str, meter: Meter) -> Iterator[tup
         )
 
 
-def _pieces(index: Array, total: int) -> Iterator[tuple[int, int, np.ndarray]]:
+def _pieces(index: Array, total: int) -> Iterator[tuple[int, int, NDArray[Any]]]:
     """Elements start..stop-1 and the index of each."""
     for start in range(0, total, _ROWS):
         stop = min(start + _ROWS, total)
         yield start, stop, index.take(stop - start)
 
 
-def _bounded(array: Array, majors: int, total: int) -> Iterator[tuple[int, int, np.ndarray]]:
+def _bounded(array: Array, majors: int, total: int) -> Iterator[tuple[int, int, NDArray[Any]]]:
     """As `_pieces` from the bounds of the rows (indptr), which are never held whole: empty rows compress to nothing."""
     unfit = JobError("invalid_input", "The sparse matrix's indptr does not fit its shape and data.")
     if math.prod(array.shape) != majors + 1 or array.take(1)[0] != 0:
@@ -212,9 +218,12 @@ def _bounded(array: Array, majors: int, total: int) -> Iterator[tuple[int, int, 
         raise unfit
 
 
-def _majors(bounds: np.ndarray, start: int, stop: int) -> np.ndarray:
+def _majors(bounds: NDArray[Any], start: int, stop: int) -> NDArray[Any]:
     """Row of each of the elements start..stop-1 of a CSR matrix."""
     low = int(np.searchsorted(bounds, start, side="right")) - 1
     high = int(np.searchsorted(bounds, stop, side="left"))
     lengths = np.diff(np.clip(bounds[low : high + 1], start, stop))
     return np.repeat(np.arange(low, high), lengths)
+
+
+NPZ = Format("npz", recognise, describe, read)

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.json
 
-from worker.ingest.columns import Column
-from worker.ingest.detected import Detected
-from worker.ingest.limits import Meter
-from worker.ingest.readers import native
-from worker.ingest.sources import Source
-from worker.ingest.table_shape import type_of
 from worker.contract.errors import JobError
+from worker.ingest import native
+from worker.ingest.arrow import Arrow
+from worker.ingest.columns import NUMERIC, Column, Wanted
+from worker.ingest.format import Detected, Format
+from worker.ingest.limits import Meter
+from worker.ingest.sample import Sample
+from worker.ingest.table_shape import type_of
 
-_SAMPLE = 200
 _SEARCHED = 500_000
 
 
-def columns(source: Source, text: str) -> list[Column]:
+def recognise(sample: Sample) -> bool:
+    """Whether the file begins as an object or a list does."""
+    return sample.first in {"{", "["}
+
+
+def describe(sample: Sample, meter: Meter) -> Detected:
     """The keys of the first objects, in order of appearance, with the type of their values."""
+    name = sample.source.name
+    if sample.encoding != "utf-8":
+        raise JobError("invalid_input", f"{name} is JSON but not in UTF-8.", hint="Save it as UTF-8.")
     values: dict[str, list[Any]] = {}
-    for number, line in enumerate(islice((line for line in text.splitlines() if line.strip()), _SAMPLE), 1):
-        record = _record(source.name, number, line)
-        for key, value in record.items():
+    for number, line in enumerate(sample.lines, 1):
+        for key, value in _record(name, number, line).items():
             values.setdefault(key, []).append(value)
-    return [_column(key, place, seen) for place, (key, seen) in enumerate(values.items())]
+    columns = [_column(key, place, seen) for place, (key, seen) in enumerate(values.items())]
+    return Detected(sample.source, JSONL, columns, sample.encoding)
 
 
 def _record(name: str, number: int, line: str) -> dict[str, Any]:
@@ -56,9 +64,9 @@ def _column(key: str, place: int, seen: list[Any]) -> Column:
     return Column(key, place, kind, [str(value)[:80] for value in present[:20]])
 
 
-def read(detected: Detected, roles: Mapping[str, Column], meter: Meter) -> Iterator[pa.RecordBatch]:
-    """Batches of the chosen keys, named by role; a key that is absent from an object is null there."""
-    schema = pa.schema([(column.name, _type(role, column)) for role, column in roles.items()])
+def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
+    """Numbers as float64 or int64, all else as text; a key that is absent from an object is null there."""
+    schema = pa.schema([(one.column.name, _type(one)) for one in wanted])
     before = meter.packed_done
     try:
         with native.native(detected.source, meter) as file:
@@ -71,24 +79,25 @@ def read(detected: Detected, roles: Mapping[str, Column], meter: Meter) -> Itera
             )
             for batch in reader:
                 native.advance(meter, detected.source, before, file)
-                yield batch.select(schema.names).rename_columns(list(roles))
+                yield batch.select(schema.names).rename_columns([one.name for one in wanted])
     except (pa.ArrowInvalid, UnicodeDecodeError) as invalid:
         raise _explained(detected, schema, meter, str(invalid)) from invalid
 
 
-def _type(role: str, column: Column) -> pa.DataType:
+def _type(wanted: Wanted) -> Arrow:
+    column = wanted.column
     if column.type == "nested":
-        raise JobError("invalid_input", f"The key {column.name!r} holds lists or objects.", pointer=f"/columns/{role}")
-    if column.numeric and column.type in {"integer", "number"}:
-        return pa.float64()
-    if role in {"rating", "timestamp"} and column.type in {"integer", "number"}:
-        return pa.float64() if role == "rating" or column.type == "number" else pa.int64()
-    return pa.int64() if column.type == "integer" else pa.float64() if column.type == "number" else pa.string()
+        raise JobError(
+            "invalid_input", f"The key {column.name!r} holds lists or objects.", pointer=f"/columns/{wanted.name}"
+        )
+    if wanted.content == "text" or column.type not in {"integer", "number"}:
+        return pa.string()
+    return pa.float64() if wanted.content in NUMERIC or column.type == "number" else pa.int64()
 
 
-def _explained(detected: Detected, schema: pa.Schema, meter: Meter, said: str) -> JobError:
+def _explained(detected: Detected, schema: Arrow, meter: Meter, said: str) -> JobError:
     """Look line by line for the object that cannot be read as the first ones were."""
-    name = detected.source.name
+    name, number = detected.source.name, 0
     if "straddling" in said:
         return native.too_long(name)
     try:
@@ -113,7 +122,7 @@ def _lines(detected: Detected, meter: Meter) -> Iterator[bytes]:
             yield line
 
 
-def _mismatch(field: pa.Field, value: object) -> str:
+def _mismatch(field: Arrow, value: object) -> str:
     if value is None:
         return ""
     if pa.types.is_string(field.type):
@@ -121,3 +130,6 @@ def _mismatch(field: pa.Field, value: object) -> str:
     whole = pa.types.is_integer(field.type)
     number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
     return "" if number else f"is not a {'whole ' if whole else ''}number as in the first lines"
+
+
+JSONL = Format("jsonl", recognise, describe, read)

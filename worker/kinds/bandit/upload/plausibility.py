@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from worker.contract.context import Context
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.policies import Policy
 from worker.kinds.bandit.upload.features import Feature, distinct_features
-from worker.contract.context import Context
 
 _UNLIKELY = 1e-6
 _HEAVY = 0.2

@@ -1,1 +1,0 @@
-"""One file per input format; each yields Arrow record batches."""

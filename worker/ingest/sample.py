@@ -1,0 +1,85 @@
+"""The beginning of an uploaded file, from which its format is guessed, and what its user says of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from worker.ingest.sources import Source
+
+_CONTROL = bytes(set(range(32)) - {9, 10, 11, 12, 13, 31})
+_LINES = 200
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What the user says of a file; blank or None: to be guessed."""
+
+    format: str = "auto"
+    delimiter: str = ""
+    encoding: str = ""
+    header: bool | None = None
+
+
+NO_HINTS = Hints()
+
+
+@dataclass
+class Sample:
+    """The first bytes of a file. `whole`: they are all of it; `names`: known names of columns, which show a header."""
+
+    source: Source
+    head: bytes
+    whole: bool
+    hints: Hints = NO_HINTS
+    names: frozenset[str] = frozenset()
+
+    @cached_property
+    def encoding(self) -> str:
+        """The encoding of the text, said or guessed."""
+        return self.hints.encoding or guess_encoding(self.head, self.whole)
+
+    @cached_property
+    def binary(self) -> bool:
+        """Whether this is no text."""
+        if self.encoding == "utf-16":
+            return False
+        controls = len(self.head) - len(self.head.translate(None, _CONTROL))
+        return b"\x00" in self.head or controls > len(self.head) // 100
+
+    @cached_property
+    def text(self) -> str:
+        """The whole lines of a text, "" of a binary file."""
+        if self.binary:
+            return ""
+        text = self.head.decode(self.encoding, errors="replace").removeprefix("\ufeff")
+        if self.whole:
+            return text
+        cut = max(text.rfind("\n"), text.rfind("\r"))
+        # a first line longer than the sample is judged by what there is of it
+        return text[: cut + 1] if cut > 0 else text
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The first lines that are not blank, 200 at most."""
+        return [line for line in self.text.splitlines() if line.strip()][:_LINES]
+
+    @property
+    def first(self) -> str:
+        """The first character that is no blank, or ""."""
+        return self.text.lstrip("\ufeff \t\r\n")[:1]
+
+
+def guess_encoding(head: bytes, whole: bool) -> str:
+    """utf-8, utf-16 (by its mark) or cp1252/latin-1, from a sample that may end inside a character."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if not whole and error.start >= len(head) - 3 and error.reason == "unexpected end of data":
+            return "utf-8"
+        # 0x80-0x9f are letters and quotes in cp1252, control characters in latin-1
+        return "cp1252" if re.search(rb"[\x80\x82-\x8c\x8e\x91-\x9c\x9e\x9f]", head) else "latin-1"
+    return "utf-8"

@@ -1,0 +1,229 @@
+"""Tables as a kind asks for them: which roles its columns have, and their rows as batches or as whole columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from worker.contract.errors import JobError
+from worker.ingest.arrow import Arrow, pc
+from worker.ingest.columns import Column, Content, Wanted, find, not_found, plain_name
+from worker.ingest.format import Detected, Format
+from worker.ingest.ids import IdMap
+from worker.ingest.limits import Meter
+from worker.ingest.values import convert
+
+NO_TIME = int(np.iinfo(np.int64).min)
+"""A missing time among whole columns of int64."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a column may be for a kind. `names`: what it is customarily called, as `plain_name` writes it; `read`: False
+    for what is only pointed out to the user.
+    """
+
+    name: str
+    content: Content
+    names: tuple[str, ...] = ()
+    required: bool = False
+    read: bool = True
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The table that a kind reads.
+
+    `what`: its name in sentences ("a log of decisions"). `pairs`: roles of row, column and value where a file is a
+    matrix; empty: a matrix is not read. `by_position`: the roles of a table without a header. `formats`: formats of
+    this kind alone, tried before the common ones.
+    """
+
+    what: str
+    roles: tuple[Role, ...]
+    pairs: tuple[str, ...] = ()
+    by_position: Callable[[Sequence[Column]], dict[str, Column]] | None = None
+    formats: tuple[Format, ...] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All known names: a first line with one of them is a header."""
+        return frozenset(name for role in self.roles for name in role.names)
+
+    def without(self, *names: str) -> Schema:
+        """The same without these roles."""
+        return replace(self, roles=tuple(role for role in self.roles if role.name not in names))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file taken for a table, and the columns to be read from it."""
+
+    detected: Detected
+    wanted: tuple[Wanted, ...]
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.detected.source.name
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """Column by role."""
+        return {one.name: one.column for one in self.wanted}
+
+    @property
+    def signature(self) -> tuple[Any, ...]:
+        """Files alike in this are parts of one table."""
+        names = tuple((role, column.name) for role, column in sorted(self.columns.items()))
+        return self.detected.format.name, self.detected.delimiter, self.detected.header, names
+
+
+def as_table(detected: Detected, asked: Mapping[str, str | int], schema: Schema) -> Table:
+    """A file as the schema's table: its columns by the user's map `asked` (role to name or position, "" for none), then
+    by known names or, without a header, by position.
+
+    Raises `JobError` `unknown_column` with the columns seen and the nearest match; `pointer` is /columns/<role>.
+    """
+    roles = _matrix_roles(detected, asked, schema) if detected.pairs else _named_roles(detected, asked, schema)
+    _refuse_two_roles(detected, roles)
+    for column in detected.columns:
+        column.role = next((role for role, chosen in roles.items() if chosen is column), "")
+    read = (role for role in schema.roles if role.read and role.name in roles)
+    return Table(detected, tuple(Wanted(role.name, roles[role.name], role.content) for role in read))
+
+
+def _matrix_roles(detected: Detected, asked: Mapping[str, str | int], schema: Schema) -> dict[str, Column]:
+    if not schema.pairs:
+        raise JobError(
+            "unsupported",
+            f"{detected.source.name} is {detected.format.name}, which {schema.what} is not read from.",
+            hint="Upload CSV, Parquet, JSON lines or npz.",
+        )
+    known = {role.name for role in schema.roles}
+    paired = zip(schema.pairs, detected.columns[: detected.pairs], strict=False)
+    return {role: column for role, column in paired if role in known and asked.get(role) != ""}
+
+
+def _named_roles(detected: Detected, asked: Mapping[str, str | int], schema: Schema) -> dict[str, Column]:
+    columns, where = detected.columns, detected.source.name
+    roles: dict[str, Column] = {}
+    for role in schema.roles:
+        wanted = asked.get(role.name, "")
+        if wanted != "":
+            found = find(columns, wanted)
+            if found is None:
+                raise not_found(columns, role.name, where, role.names, wanted)
+            roles[role.name] = found
+    for role, column in _guess(detected, schema).items():
+        if role not in asked and not any(column is other for other in roles.values()):
+            roles[role] = column
+    for role in schema.roles:
+        if role.required and role.name not in roles:
+            raise not_found(columns, role.name, where, role.names)
+    return roles
+
+
+def _guess(detected: Detected, schema: Schema) -> dict[str, Column]:
+    if not detected.header:
+        return schema.by_position(detected.columns) if schema.by_position is not None else {}
+    by_name = {plain_name(column.name): column for column in reversed(detected.columns) if column.type != "nested"}
+    found: dict[str, Column] = {}
+    for role in schema.roles:
+        match = next((by_name[name] for name in role.names if name in by_name), None)
+        if match is not None:
+            found[role.name] = match
+    return found
+
+
+def _refuse_two_roles(detected: Detected, roles: Mapping[str, Column]) -> None:
+    seen: dict[int, str] = {}
+    for role, column in roles.items():
+        other = seen.setdefault(column.index, role)
+        if other != role:
+            raise JobError(
+                "invalid_input",
+                f"The column {column.name!r} of {detected.source.name} is both {other} and {role}.",
+                hint=f'Map one of them elsewhere, or leave it out with columns={{"{role}": ""}}.',
+                pointer=f"/columns/{role}",
+            )
+
+
+def read_batches(tables: Sequence[Table], meter: Meter) -> Iterator[Arrow]:
+    """The rows of the tables, one table below the other, in the canonical types of `worker.ingest.values`.
+
+    What a column holds is decided by the first table. Progress goes to `meter.tick`. Raises `JobError` while iterating.
+    """
+    contents = {one.name: one.content for one in tables[0].wanted}
+    for table in tables:
+        wanted = [replace(one, content=contents[one.name]) for one in table.wanted]
+        rows = 0
+        for raw in table.detected.format.read(table.detected, wanted, meter):
+            batch = convert(raw, wanted, meter, rows, table.name)
+            rows += batch.num_rows
+            meter.tick()
+            yield batch
+        if not rows:
+            raise JobError(
+                "invalid_input", f"{table.name} holds no rows.", hint="Upload a table with at least one row."
+            )
+
+
+@dataclass
+class Words:
+    """A column of ids or categories: `codes` (n,) int32 into the distinct `words`, which are sorted: as numbers where
+    all are whole numbers.
+    """
+
+    codes: NDArray[np.int32]
+    words: Arrow
+
+
+@dataclass
+class Columns:
+    """Whole columns by role, all of length `n`: ids and categories as `words`, all else as `numbers`."""
+
+    n: int = 0
+    words: dict[str, Words] = field(default_factory=dict[str, Words])
+    numbers: dict[str, NDArray[Any]] = field(default_factory=dict[str, NDArray[Any]])
+
+
+def read_columns(tables: Sequence[Table], meter: Meter) -> Columns:
+    """All rows of the tables as whole columns. Ids, categories and parts of a split are numbered, a missing part as "";
+    numbers are float64, features and labels float32, times int64 with `NO_TIME` where missing. Text is not kept whole.
+    """
+    contents: dict[str, Content] = {one.name: one.content for one in tables[0].wanted}
+    maps = {role: IdMap() for role, content in contents.items() if content in {"id", "category", "split"}}
+    parts: dict[str, list[NDArray[Any]]] = {role: [] for role in contents if role not in maps}
+    found = Columns()
+    for batch in read_batches(tables, meter):
+        for role, column in zip(batch.schema.names, batch.columns, strict=True):
+            if role in maps:
+                maps[role].add(_with_blank(column) if contents[role] == "split" else column)
+            else:
+                parts[role].append(_array(column, contents[role]))
+        found.n += batch.num_rows
+    for role, collected in maps.items():
+        found.words[role] = Words(*collected.finish())
+    for role in list(parts):
+        found.numbers[role] = np.concatenate(parts.pop(role))
+    return found
+
+
+def _with_blank(column: Arrow) -> Arrow:
+    words = pa.concat_arrays([pc.fill_null(column.dictionary, ""), pa.array([""], pa.string())])
+    indices = pc.fill_null(column.indices, pa.scalar(len(words) - 1, pa.int32()))
+    return pa.DictionaryArray.from_arrays(indices, words)
+
+
+def _array(column: Arrow, content: Content) -> NDArray[Any]:
+    if content == "time":
+        return pc.fill_null(column, NO_TIME).to_numpy(zero_copy_only=False)
+    values = column.to_numpy(zero_copy_only=False)
+    with np.errstate(over="ignore"):  # a float64 above float32's range becomes infinite, and is refused later
+        return values.astype(np.float32) if content in {"feature", "label"} else values

@@ -1,0 +1,81 @@
+"""The tables of an uploaded log, by the names that people give their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from worker.ingest.columns import Column, number
+from worker.ingest.formats.arrays import ARRAYS
+from worker.ingest.table import Role, Schema
+from worker.kinds.bandit.upload.vw import VW
+
+_ACTION = Role("action", "id", ("action", "item_id", "a", "arm", "action_id", "arm_id", "chosen_action", "item"), True)
+_USER = Role("user", "id", ("user_id", "user", "uid"))
+_TIME = Role("timestamp", "time", ("timestamp", "time", "ts", "datetime", "date"))
+LOG = Schema(
+    "a log of decisions",
+    (
+        _ACTION,
+        Role("reward", "number", ("reward", "click", "r", "label", "clicked", "conversion", "y"), True),
+        Role("propensity", "number", (
+            "propensity", "propensity_score", "pscore", "action_prob", "p", "prob", "probability", "logging_prob",
+            "action_probability",
+        )),
+        Role("position", "number", ("position", "slot")),
+        _USER,
+        _TIME,
+        Role("weight", "number", ("round_weight", "omega")),
+        Role("round", "id", ("round", "round_id")),
+        Role("split", "category"),
+    ),
+    formats=(VW, ARRAYS),
+)  # fmt: skip
+"""A row a round."""
+
+ACTIONS = Schema("a table of actions", (_ACTION,))
+"""A row an action; whatever else it has describes the action."""
+
+_POLICY_ROUND = Role("round", "number", ("round", "round_id", "row", "i"), True)
+_POLICY_ACTION = Role("action", "id", ("action", "item_id", "a", "arm", "action_id"), True)
+PROBABILITY_NAMES = ("prob", "probability", "p", "pi", "propensity", "score", "value")
+
+
+def policy_schema(*, round_ids: bool, support: bool) -> Schema:
+    """A long table of a policy, a row a round and action with its probability or score; of a support, without.
+
+    `round_ids`: rounds go by the ids in the log's round column, else by number.
+    """
+    rounds = replace(_POLICY_ROUND, content="id") if round_ids else _POLICY_ROUND
+    probability = () if support else (Role("probability", "number", PROBABILITY_NAMES, True),)
+    return Schema("a policy", (rounds, _POLICY_ACTION, *probability))
+
+
+def _by_position(columns: Sequence[Column]) -> dict[str, Column]:
+    """user, item[, rating]; what looks like seconds since 1970 is no rating."""
+    if len(columns) < 2:
+        return {}
+    numeric = (column for column in columns[2:4] if column.type in {"integer", "number"})
+    rating = next((c for c in numeric if any(number(example) < 1e8 for example in c.examples)), None)
+    return {"user": columns[0], "item": columns[1]} | ({"rating": rating} if rating is not None else {})
+
+
+RATINGS = Schema(
+    "a table of ratings",
+    (
+        Role("user", "id", (*_USER.names, "userid", "reviewerid", "reviewer_id", "customer_id", "visitorid"), True),
+        Role("item", "id", ("item", "item_id", "itemid", "movieid", "movie_id", "asin", "product_id"), True),
+        Role("rating", "label", ("rating", "overall", "stars", "score")),
+        replace(_TIME, read=False),
+    ),
+    pairs=("user", "item", "rating"),
+    by_position=_by_position,
+)  # fmt: skip
+"""What a log is simulated from: users, items and ratings."""
+
+CLASSES = Schema(
+    "a classified table",
+    (Role("label", "id", ("label", "class", "target", "y", "letter", "category"), True),),
+    formats=(ARRAYS,),
+)
+"""What a log is simulated from: a row a case with its class, which becomes the action."""
