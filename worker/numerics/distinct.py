@@ -9,7 +9,7 @@ _BLOCK = 1 << 22  # numbers of a temporary array
 
 
 def distinct_rows(matrix: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """First of every distinct row of a matrix (n, d), (U,) in order of appearance, and the distinct row of each (n,)."""
+    """First of each distinct row (U,) of a matrix (n, d), in order of appearance, and the distinct row of each (n,)."""
     n, width = matrix.shape
     factors = np.random.default_rng(0).integers(1, 2**63, width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     kind = np.uint32 if matrix.dtype.itemsize == 4 else np.uint64

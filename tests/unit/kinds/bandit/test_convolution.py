@@ -8,19 +8,18 @@ import pytest
 import torch
 from scipy import sparse
 
+from worker.contract.errors import JobError
 from worker.kinds.bandit.convolution import FAMILIES, Convolution, Family, convolution, logged
 from worker.kinds.bandit.convolution import smoothing as smoothing_module
 from worker.kinds.bandit.convolution.neighbours import action_points, nearest
 from worker.kinds.bandit.convolution.tree import TreePath, _halved, tree
 from worker.kinds.bandit.convolution.weights import path_weights
 from worker.kinds.bandit.dataset import BanditLog
-from worker.kinds.bandit.estimators.doubly_robust import dr, sndr
+from worker.kinds.bandit.estimators.doubly_robust import dr, offcem, sndr
 from worker.kinds.bandit.estimators.group_ips import group_weight
 from worker.kinds.bandit.estimators.importance import ips, snips
-from worker.kinds.bandit.estimators.doubly_robust import offcem
 from worker.kinds.bandit.estimators.per_round import Terms
 from worker.kinds.bandit.policies import Policy, ScorerTable, SparseTable, dense, epsilon_greedy, uniform
-from worker.contract.errors import JobError
 
 MU = np.array([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6], [0.1, 0.8, 0.1], [0.25, 0.25, 0.5]])
 PI = np.array([[0.1, 0.1, 0.8], [0.6, 0.3, 0.1], [0.3, 0.3, 0.4], [0, 0.5, 0.5]])

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from worker.contract.context import Context
 from worker.kinds.bandit import policies
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimation.embedding import dimensions_of
@@ -18,7 +19,6 @@ from worker.kinds.bandit.estimators.marginalized import marginal_weight
 from worker.kinds.bandit.estimators.per_round import Terms
 from worker.kinds.bandit.methods.policy_convolution import policy_convolution
 from worker.kinds.bandit.truth import Truth
-from worker.contract.context import Context
 
 
 def rows_of(log: BanditLog, *estimators: str, **params: typing.Any) -> dict[str, typing.Any]:

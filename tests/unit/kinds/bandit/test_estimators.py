@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 
 from worker.kinds.bandit.estimators import ESTIMATORS
-from worker.kinds.bandit.estimators.doubly_robust import direct_method
-from worker.kinds.bandit.estimators.doubly_robust import dr, dr_os, sndr, switch_dr
+from worker.kinds.bandit.estimators.doubly_robust import direct_method, dr, dr_os, offcem, sndr, switch_dr
 from worker.kinds.bandit.estimators.group_ips import group_mass, group_weight
 from worker.kinds.bandit.estimators.importance import clipped_ips, ips, snips
-from worker.kinds.bandit.estimators.doubly_robust import offcem
 from worker.kinds.bandit.estimators.per_round import Terms
 from worker.kinds.bandit.estimators.subgaussian import power_mean, sg_dr, sg_ips
 from worker.kinds.bandit.policies import dense, epsilon_greedy, uniform

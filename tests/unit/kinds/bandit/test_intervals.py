@@ -9,6 +9,7 @@ from time import perf_counter, process_time
 import numpy as np
 import pytest
 
+from worker.contract.errors import JobError
 from worker.kinds.bandit.bootstrap import replicates
 from worker.kinds.bandit.estimators.doubly_robust import dr, sndr
 from worker.kinds.bandit.estimators.importance import ips, snips
@@ -26,7 +27,6 @@ from worker.kinds.bandit.intervals import (
     per_round_bounds,
     student,
 )
-from worker.contract.errors import JobError
 
 WORKED = Terms(np.array([1, 0, 1, 0.5]), np.array([0.2, 1 / 6, 0.375, 1.0]))
 

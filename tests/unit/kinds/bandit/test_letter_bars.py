@@ -7,9 +7,9 @@ import pytest
 
 from benchmarks.off_policy.letter import BARS, FRESH, judged, letters, logged, logging_policy
 from tests.shared_data import shared
+from worker.contract.context import Context
 from worker.kinds.bandit.learning.params import PolicyGradientParams
 from worker.kinds.bandit.methods.policy_gradient import policy_gradient
-from worker.contract.context import Context
 
 
 @pytest.mark.slow

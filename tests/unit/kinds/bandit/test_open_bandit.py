@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.shared_data import shared
+from worker.contract.context import Context
 from worker.kinds.bandit import canonical
 from worker.kinds.bandit.ingest import ingest
-from worker.contract.context import Context
 
 
 @pytest.mark.parametrize(

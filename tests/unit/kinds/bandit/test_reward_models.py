@@ -7,6 +7,8 @@ import pytest
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimators.balanced import balanced_weight, draw, estimated_propensity
 from worker.kinds.bandit.estimators.group_ips import outcome_embeddings
@@ -16,8 +18,6 @@ from worker.kinds.bandit.policies import Policy, SparseTable, dense, epsilon_gre
 from worker.kinds.bandit.reward_models import gbdt, logistic, mlp, none, ridge
 from worker.kinds.bandit.reward_models.crossfit import assign_folds, crossfit, mean_under
 from worker.kinds.bandit.reward_models.pairwise import TwoStep, pairs_within
-from worker.contract.context import Context
-from worker.contract.errors import JobError
 
 N_ACTIONS = 9
 

@@ -10,12 +10,12 @@ from scipy import sparse
 from tests.planted import planted_csv
 from tests.shared_data import shared
 from tests.unit.kinds.bandit.uploads import refusal, upload, write_csv
+from worker.contract.context import Context
 from worker.kinds.bandit import canonical
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.ingest import ingest
 from worker.kinds.bandit.policies import Policy, SparseTable, dense
 from worker.kinds.bandit.simulate import cut, draw, factorise, softmax
-from worker.contract.context import Context
 
 
 def simulated(path: Path, out: Path, options: dict[str, Any]) -> tuple[BanditLog, dict[str, Any]]:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.deficiency import bounds, detect, support_of_log
 from worker.kinds.bandit.estimators.per_round import Terms
 from worker.kinds.bandit.policies import Policy, ScorerTable, SparseTable, dense, epsilon_greedy, uniform
 from worker.kinds.bandit.remedies import extrapolate_reward, missing_reward, restrict_actions, restrict_policy
 from worker.kinds.bandit.support import Support, support_from_pairs, support_of, unsupported_mass
-from worker.contract.errors import JobError
 
 MU = np.array([[0.5, 0.5, 0], [0, 0.4, 0.6], [1, 0, 0], [0.25, 0.25, 0.5]])
 PI = np.array([[0.1, 0.1, 0.8], [0.6, 0.3, 0.1], [0.3, 0.3, 0.4], [0, 0.5, 0.5]])

@@ -10,12 +10,12 @@ import pytest
 from pydantic import ValidationError
 
 from tests.planted_bandit import tiny_bandit
+from worker.contract.context import Context
 from worker.kinds.bandit import canonical
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimators import ESTIMATORS, Terms
 from worker.kinds.bandit.methods.policy_convolution import policy_convolution
 from worker.kinds.bandit.selection.slope import tuned
-from worker.contract.context import Context
 
 WITH_GRID = ["cips", "switch", "dros", "sgips", "sgdr"]
 
