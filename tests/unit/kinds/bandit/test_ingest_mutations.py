@@ -14,10 +14,10 @@ from scipy import sparse
 
 from tests.planted_bandit import planted_files
 from tests.unit.kinds.bandit.uploads import columns, upload, write_csv
-from worker.kinds.bandit import canonical
-from worker.kinds.bandit.ingest import ingest
 from worker.contract.context import Context
 from worker.contract.errors import JobError
+from worker.kinds.bandit import canonical
+from worker.kinds.bandit.ingest import ingest
 
 SMALL = {"decoded_bytes": 50_000_000, "rows": 1_000_000}
 
