@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.official_splits import official
-from tests.unit.kinds.interactions.made_up import two_tastes
+from tests.kinds.interactions.made_up import two_tastes
 from worker.kinds.interactions.dataset import Interactions, Queries
 from worker.kinds.interactions.learners import infinite_ae, tuning
 from worker.kinds.interactions.learners.ease import Ease
