@@ -48,7 +48,7 @@ class Plan:
     `validator(trainable)`: how models of it are validated, None without validation data: then the middle one of a
     learner's settings is taken. `measure`: how models are tested. `params`: the kind's `evaluate` params, which
     learners see. `digest(rows)`: a hash of what is trained on. `basis`: JSON of everything else that one figure depends
-    on (the metric tuned for, which units are tested), and `code` a hash of the code that does.
+    on (the metric tuned for, what is validated and tested on), and `code`: a hash of the code that does it.
     """
 
     learners: Sequence[Learner]
@@ -128,41 +128,38 @@ def _steps(plan: Plan) -> Iterator[_Step]:
 
 def _one(plan: Plan, step: _Step, ctx: Context) -> TrainedResult | None:
     """The result of a step: of an earlier attempt or job, or trained now; None when it cannot be trained."""
-    if (point := ctx.restore()) is not None and point.done:
+    key = _key(plan, step, ctx)
+    if (point := ctx.restore()) is not None and point.done and point.state["key"] == key:
         if "diverged" in point.state:
             ctx.warn(point.state["diverged"])
             return None
         return unpack(point.arrays, point.state, point.state["job"])
-    key = _key(plan, step, ctx)
     if (known := ctx.recall(key)) is not None:
-        same = replace(unpack(known.arrays, known.state, known.job), set=step.contender.record.name, draw=step.draw)
-        _finish(ctx, same)
-        return same
-    try:
-        result = _train(plan, step, ctx)
-    except JobError as failure:
-        if failure.code != "diverged":
-            raise
-        reason = f"{step.learner.label} could not be trained on {step.contender.record.label}: {failure.detail}"
-        ctx.warn(reason)
-        ctx.finish({}, {"diverged": reason})
-        return None
-    arrays, state = _finish(ctx, result)
-    ctx.remember(key, arrays, state)
+        earlier = unpack(known.arrays, known.state, known.job)
+        result = replace(earlier, set=step.contender.record.name, draw=step.draw, seed=step.seed)
+    else:
+        try:
+            result = _train(plan, step, ctx)
+        except JobError as failure:
+            if failure.code != "diverged":
+                raise
+            reason = f"{step.learner.label} could not be trained on {step.contender.record.label}: {failure.detail}"
+            ctx.warn(reason)
+            ctx.finish({}, {"key": key, "diverged": reason})
+            return None
+    arrays, state = pack(result)
+    ctx.finish(arrays, state | {"key": key, "job": result.job})
+    if known is None:
+        ctx.remember(key, arrays, state)
     return result
 
 
-def _finish(ctx: Context, result: TrainedResult) -> tuple[dict[str, Any], dict[str, Any]]:
-    arrays, state = pack(result)
-    ctx.finish(arrays, state | {"job": result.job})
-    return arrays, state
-
-
 def _key(plan: Plan, step: _Step, ctx: Context) -> str:
+    """A hash of all that a result depends on."""
     learner = step.learner
     parts = [
         plan.code, ctx.content, dict(plan.basis), learner.name, learner.version, ctx.seed, ctx.device,
-        plan.digest(step.contender.draws[step.draw]),
+        [dict(settings) for settings in learner.settings], plan.digest(step.contender.draws[step.draw]),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -202,7 +202,11 @@ def plan_of(data: Interactions, held: Held, sets: Sequence[Any], params: Evaluat
         validator=(lambda trainable: _validator(trainable, validation, params.metric)) if len(held.validation) else None,
         measure=measure,
         digest=_digest,
-        basis=params.model_dump(exclude={"learners", "baselines", "draws", "bootstrap"}) | {"seed": ctx.seed},
+        basis=params.model_dump(exclude={"learners", "baselines", "draws", "bootstrap"})
+        | {
+            "seed": ctx.seed,
+            "held out": [_digest(rows) for one in (held.validation, held.test) for rows in (one.inputs, one.targets)],
+        },
         code=_code(),
     )
 
