@@ -43,6 +43,7 @@ def installation() -> Iterator[Installation]:
     home.chmod(0o711)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DISTILLERY_")}
     environment |= {"DISTILLERY_HOME": str(home), "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    environment["DISTILLERY_THREADS"] = "1"  # other tests run on the other cores
     installed = Installation(home, environment)
     try:
         installed.run("up", "--detach", "--port", "0")

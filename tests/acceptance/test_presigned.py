@@ -24,7 +24,7 @@ def test_service_when_it_presigns_then_bytes_bypass_it_and_arrive_whole(
     s3 = S3Server()
     try:
         s3.start()
-        with Service(**s3.settings("files"), blob_presigned=True, presigned_download_bytes=0) as service:
+        with Service(**s3.settings("files"), blob_presigned=True, presigned_download_bytes=0, threads=1) as service:
             with service.client as client:
                 dataset = client.datasets.upload(clicks, kind="interactions")
                 assert dataset.versions()[0]["sources"][0]["sha256"] == hashlib.sha256(clicks.read_bytes()).hexdigest()

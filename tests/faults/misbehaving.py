@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 FOLDERS = (HERE / "plugin", HERE / "plugins")
 QUICK = {
     "lease_s": 4, "heartbeat_s": 0.5, "reap_every_s": 0.5, "reap_grace_s": 0.5, "republish_s": 2, "threads": 1,
-    "retry_pause_s": 0.2, "warm_spare": False,
+    "retry_pause_s": 0.2,
 }  # fmt: skip
 # Python runs a file of this name at the start of every process that has its folder on PYTHONPATH.
 _SITECUSTOMIZE = """

@@ -63,7 +63,7 @@ def test_trace_when_a_job_runs_then_spans_api_dispatcher_and_worker(
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
     clicks = planted_csv(tmp_path / "clicks.csv")
-    with Collector().listening() as collector, Service(otlp_endpoint=collector.url, warm_spare="false") as service:
+    with Collector().listening() as collector, Service(otlp_endpoint=collector.url, threads=1) as service:
         dataset = service.client.datasets.upload(clicks, kind="interactions")
         body = {"method": "head-users", "dataset": dataset.reference, "params": {"budget": 20}, "evaluate": QUICK}
         with service.http as http:

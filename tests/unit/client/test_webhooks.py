@@ -41,6 +41,7 @@ def test_message_when_signed_then_its_document() -> None:
         (BODY, lambda: {**headers(), "webhook-id": "msg_2"}, SECRET),
         (BODY, lambda: headers(), "whsec_%%"),
     ],
+    ids=["body", "secret", "too old", "too new", "no headers", "timestamp", "signature", "id", "no secret"],
 )
 def test_message_when_anything_is_wrong_then_unverified(
     body: bytes, sent: Callable[[], dict[str, str]], secret: str
