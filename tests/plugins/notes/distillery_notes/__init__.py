@@ -1,4 +1,4 @@
-"""A plug-in whose methods say what they were given: a device, credentials."""
+"""A plug-in as others may install one: a kind of data, and methods that do nothing or say what they were given."""
 
 from __future__ import annotations
 
