@@ -30,7 +30,8 @@ BOOTSTRAP = (
     "minlength=n) is the weight of every test unit. Draws of a training set: id i has the numbers "
     "numpy.random.default_rng([seed, 2, crc32(name of the set), i]).random((ids, resamples)); in every row and "
     "resample the id with the lowest number is picked. Learner seeds: the same with default_rng([seed, 1, i]). A "
-    "result weighs the picks of its draw times the picks of its seed. Intervals are the percentiles 2.5 and 97.5."
+    "result weighs the picks of its draw times the picks of its seed. Intervals are the "
+    "percentiles 2.5 and 97.5, everything in double precision."
 )
 
 

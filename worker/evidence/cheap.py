@@ -19,6 +19,11 @@ class Rival:
     share: Estimate
     ahead: Estimate
 
+    @property
+    def repeats(self) -> bool:
+        """Whether it scores as the summary does on every unit: a pick that is the same each time."""
+        return self.ahead.value == self.ahead.low == self.ahead.high == 0
+
     def to_json(self) -> dict[str, Any]:
         """JSON fields; shares and their differences are ratios (0.964 is 96.4 %)."""
         return {

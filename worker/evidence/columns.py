@@ -31,8 +31,8 @@ def counted(units: str) -> tuple[Column, ...]:
     """Columns for what an estimate is over. `units`: of the test set."""
     return (
         Column("n", "n", unit=f"test {units}", decimals=0),
-        Column("draws", "Draws", unit="draws", decimals=0),
-        Column("seeds", "Seeds", unit="runs", decimals=0),
+        Column("draws", "Draws", unit="per set", decimals=0),
+        Column("seeds", "Seeds", unit="per learner", decimals=0),
     )
 
 

@@ -24,8 +24,9 @@ def conclude(measurements: Measurements, job: Mapping[str, Any]) -> Findings:
     comparison = Comparison(m)
     judged = [judge(comparison, summary) for summary in m.summaries]
     known, verdict = judged[0]
-    cost = costs.cost_table(m, costs.making(m, job))
-    spent = costs.cost_json(cost, costs.making(m, job))
+    made = costs.making(m, job)
+    cost = costs.cost_table(m, made)
+    spent = costs.cost_json(cost, made)
     return Findings(
         kind=m.kind,
         unit=m.unit,
@@ -75,6 +76,9 @@ def warnings(c: Comparison, known: Judged) -> list[str]:
     """What every kind warns of: a summary that saves no bytes, or that a floor on the full data beats."""
     m = c.measurements
     said = _saves_nothing(m)
+    for form in (one for one in m.sets if one.role == "form" and one.bytes > m.full.bytes):
+        sizes = f"{wording.size(form.bytes)} against {wording.size(m.full.bytes)}"
+        said.append(f"One of its forms, {form.label}, is larger than the source: {sizes}.")
     learner = known.learner
     for floor in (one for one in m.learners if one.floor and learner is not None):
         lead = c.lead(learner.name, floor.name, trained_on=m.summary.name) if learner else None
@@ -103,13 +107,14 @@ def _saves_nothing(m: Measurements) -> list[str]:
 
 
 def _headline(known: Judged, verdict: Verdict) -> str:
-    text = "Undetermined"
+    text = "Undetermined, and it" if verdict.caveat else "Undetermined"
     if verdict.status != "undetermined" and known.share is not None:
         text = f"{_percent(known.share.value)} of full\u2011data {known.measurements.metric.label}"
         text = f"A cheap pick that keeps {text}" if known.is_cheap_pick else f"Keeps {text}"
-        if known.same is not None:
-            text += f"; {known.same.set.label} keep {_percent(known.same.share.value)}"
-    return f"{text}, but {verdict.caveat}" if verdict.caveat else text
+        if known.same is not None and not known.same.repeats:
+            text += f"; other draws of {known.same.set.label}: {_percent(known.same.share.value)}"
+        text += ", but" if verdict.caveat else ""
+    return f"{text} {verdict.caveat}".rstrip()
 
 
 def _because(m: Measurements, known: Judged) -> str:

@@ -124,8 +124,8 @@ def ranked(c: Comparison, found: Ordering) -> Plot:
         "Does the summary rank configurations as the full data does?",
         f"Validation {m.metric.label} of {count} configurations trained on the full data and on the summary.{said}",
         "scatter",
-        _with_unit(f"{m.metric.label}, trained on full data", m.metric.unit),
-        _with_unit(f"{m.metric.label}, trained on summary", m.metric.unit),
+        _with_unit(f"validation {m.metric.label}, full data", m.metric.unit),
+        _with_unit(f"validation {m.metric.label}, summary", m.metric.unit),
         tuple(series) if count > 1 else (),
     )
 

@@ -74,7 +74,7 @@ def build(evidence: Measurements | Findings, job: Mapping[str, Any]) -> Report:
     drawings = {drawing.file_name(plot.name): drawing.draw(plot) for plot in found.plots}
     prints = {drawing.file_name(plot.name, "png"): drawing.draw_png(plot) for plot in found.plots}
     pictures = {drawing.file_name(one.name, "png"): one.png for one in found.pictures}
-    content = _content(found, job)
+    content = document(found, job)
     figures = [
         page.Figure(p.name, p.title, drawing.inline(drawings[drawing.file_name(p.name)], p.name)) for p in found.plots
     ]
@@ -82,8 +82,8 @@ def build(evidence: Measurements | Findings, job: Mapping[str, Any]) -> Report:
     return Report(content, page_text, text, found.tables, drawings, prints, pictures, found.files)
 
 
-def _content(found: Findings, job: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON document."""
+def document(found: Findings, job: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON of a report, on its own: nothing is drawn for it."""
     measured = {
         "verdict": found.verdict.to_json(),
         "tables": [table.to_json() for table in found.tables],

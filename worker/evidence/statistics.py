@@ -77,12 +77,13 @@ def value_of(scores: Scores) -> float:
     """The metric itself: the mean over units, the ratio of sums, the pooled statistic, or the bare number."""
     match scores:
         case Ratio():
-            return float(scores.numerator.sum() / scores.denominator.sum()) if scores.denominator.sum() else np.nan
+            top, bottom = (column.sum(dtype=np.float64) for column in (scores.numerator, scores.denominator))
+            return float(top / bottom) if bottom else np.nan
         case Pooled():
             units = len(next(iter(scores.columns.values())))
-            return float(evaluator(scores)(np.ones((1, units)))[0]) if units else np.nan
+            return float(evaluator(scores)(np.ones((units, 1)))[0]) if units else np.nan
         case np.ndarray():
-            return float(scores.mean()) if scores.size else np.nan
+            return float(scores.mean(dtype=np.float64)) if scores.size else np.nan
         case _:
             return float(scores)
 
@@ -102,7 +103,7 @@ def resample(scores: Sequence[Scores], *, resamples: int = 1000, seed: int = 0) 
     for block, weights in _unit_weights(units, resamples, seed):
         for start in range(0, len(sums), _COLUMNS_AT_ONCE):
             part = slice(start, start + _COLUMNS_AT_ONCE)
-            totals[block, part] = weights @ np.stack(sums[part], axis=1).astype(np.float64, copy=False)
+            totals[block, part] = weights.T @ np.stack(sums[part], axis=1).astype(np.float64, copy=False)
         for at, evaluate in pooled:
             out[block, at] = evaluate(weights)
     column = 0
@@ -137,14 +138,14 @@ def _plan(scores: Sequence[Scores]) -> tuple[list[np.ndarray], list[tuple[int, E
 
 
 def _unit_weights(units: int, resamples: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """How often each unit was drawn, in blocks of resamples: (which resamples, counts (B, units))."""
+    """How often each unit was drawn, in blocks of resamples: (which resamples, counts (units, B))."""
     rng = np.random.default_rng([seed, _UNITS])
     at_once = max(1, _WEIGHTS_AT_ONCE // units)
     for start in range(0, resamples, at_once):
         count = min(at_once, resamples - start)
         drawn = rng.integers(0, units, (count, units)) + units * np.arange(count)[:, None]
         weights = np.bincount(drawn.ravel(), minlength=count * units).reshape(count, units)
-        yield slice(start, start + count), weights.astype(np.float64)
+        yield slice(start, start + count), np.ascontiguousarray(weights.T, dtype=np.float64)
 
 
 def average(

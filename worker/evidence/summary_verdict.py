@@ -43,7 +43,8 @@ _NOBODY_HAS = 1e9
 class Judged:
     """What is known of one summary: everything its verdict, sentence and key figures are made of.
 
-    `best`: the best cheap alternative of another method; `same`: that of the summary's own method, for a cheap pick.
+    `is_cheap_pick`: a method made it that also makes baselines. `same`: the best of that method's baselines, None where
+    none was measured; `best`: the best cheap alternative of another method.
     """
 
     measurements: Measurements
@@ -51,17 +52,13 @@ class Judged:
     learner: Learner | None
     because: str
     share: Estimate | None
-    best: Rival | None
+    is_cheap_pick: bool
     same: Rival | None
+    best: Rival | None
     best_against_best: BestAgainstBest | None
     ordering: Ordering
     reasons: tuple[str, ...]
     settled_by: tuple[str, ...]
-
-    @property
-    def is_cheap_pick(self) -> bool:
-        """Whether a method made it that also makes baselines."""
-        return self.same is not None
 
     @property
     def rows_share(self) -> float:
@@ -109,7 +106,8 @@ def _known(c: Comparison, summary: TrainingSet) -> Judged:
     found = rivals(c, learner.name, summary) if learner else []
     share = c.share(learner.name, summary.name) if learner else None
     kept = share.estimate if share else None
-    same = of_method(found, m.origins[summary.name].method) if summary.name in m.origins else []
+    method = m.origins[summary.name].method if summary.name in m.origins else ""
+    same = of_method(found, method)
     others = [rival for rival in found if rival not in same]
     best = others[0] if others else None
     if learner is None or kept is None:
@@ -122,8 +120,9 @@ def _known(c: Comparison, summary: TrainingSet) -> Judged:
         learner=learner,
         because=because,
         share=kept,
-        best=best,
+        is_cheap_pick=any(one.role == "baseline" and method and one.method == method for one in m.sets),
         same=same[0] if same else None,
+        best=best,
         best_against_best=best_against_best(c, summary.name),
         ordering=ordering(m, summary.name),
         reasons=reasons,
@@ -180,10 +179,9 @@ def _neither_is_known(share: Estimate, useless: float, best: Rival | None) -> st
     if math.isnan(share.width):
         text = "this metric has no value per unit, so the share has no interval"
     else:
-        text = (
-            f"the interval of the share, {wording.ends(share.low, share.high, 100)}\u202f%, reaches from what is "
-            f"useless ({wording.number(100 * useless, 1)}\u202f%) to all of it"
-        )
+        floor = "half" if useless == _USELESS else f"what a floor has ({wording.number(100 * useless, 1)}\u202f%)"
+        ends = wording.ends(share.low, share.high, 100)
+        text = f"the interval of the share, {ends}\u202f%, reaches from {floor} to all of it"
     if best is None:
         return text
     if math.isnan(best.ahead.width):
@@ -207,7 +205,7 @@ def _more_units(m: Measurements, share: Estimate, useless: float, best: Rival | 
 
 def _sentence(j: Judged) -> str:
     parts = [_doubt(j) if j.reasons else _claim(j)]
-    if j.same is not None:
+    if j.is_cheap_pick:
         parts.append(_same(j.same))
     if j.best is not None:
         parts.append(_beside(j, j.best))
@@ -241,8 +239,10 @@ def _kept(j: Judged) -> str:
     return f"{share} of full-data {j.measurements.metric.label} ({j.learner.label if j.learner else ''})"
 
 
-def _same(same: Rival) -> str:
-    if same.ahead.value == same.ahead.low == same.ahead.high == 0:
+def _same(same: Rival | None) -> str:
+    if same is None:
+        return "It is itself a cheap pick, of which no other draw was measured."
+    if same.repeats:
         return f"It is itself a cheap pick, {same.set.label}: picked again it is the same."
     number = same.share.draws
     return (

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.ingest.arrow import Arrow
 from worker.ingest.columns import Column, Wanted
 from worker.ingest.limits import Meter
 from worker.ingest.sample import Sample
 from worker.ingest.sources import Source
-
-Batch = Any  # a pyarrow.RecordBatch: pyarrow ships no types
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Format:
     name: str
     recognise: Callable[[Sample], bool]
     describe: Callable[[Sample, Meter], Detected]
-    read: Callable[[Detected, Sequence[Wanted], Meter], Iterator[Batch]]
+    read: Callable[[Detected, Sequence[Wanted], Meter], Iterator[Arrow]]
     alone: bool = False
 
 

@@ -1,10 +1,14 @@
-"""Ids of users and items to contiguous numbers, batch by batch, with one hash table and no Python object per row."""
+"""Ids to contiguous numbers, batch by batch, with one hash table and no Python object per row."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from worker.ingest.arrow import Arrow, pc
 
 _MERGE_AT = 500_000
 _WHOLE = r"^(0|-?[1-9]\d{0,17})$"
@@ -18,12 +22,12 @@ class IdMap:
     """
 
     def __init__(self) -> None:
-        self._words: pa.Array = pa.array([], pa.string())
-        self._codes: list[np.ndarray] = []
-        self._waiting: list[tuple[int, pa.Array]] = []
+        self._words: Arrow = pa.array([], pa.string())
+        self._codes: list[NDArray[Any]] = []
+        self._waiting: list[tuple[int, Arrow]] = []
         self._waiting_words = 0
 
-    def add(self, encoded: pa.DictionaryArray) -> None:
+    def add(self, encoded: Arrow) -> None:
         """Take in the ids of a batch (no nulls)."""
         self._waiting.append((len(self._codes), encoded.dictionary))
         self._codes.append(encoded.indices.to_numpy(zero_copy_only=False))
@@ -31,7 +35,7 @@ class IdMap:
         if self._waiting_words > max(_MERGE_AT, len(self._words)):
             self._merge()
 
-    def finish(self) -> tuple[np.ndarray, pa.Array]:
+    def finish(self) -> tuple[NDArray[Any], Arrow]:
         """Codes of all rows, int32 (rows,), and the distinct ids, sorted: as numbers when all are whole numbers, else
         by their bytes. So neither the order of rows nor the format of the file decides who is number 0.
         """
@@ -57,11 +61,11 @@ class IdMap:
         self._waiting_words = 0
 
 
-def _identity(words: pa.Array) -> pa.DictionaryArray:
+def _identity(words: Arrow) -> Arrow:
     return pa.DictionaryArray.from_arrays(pa.array(np.arange(len(words), dtype=np.int32)), words)
 
 
-def _sorted(words: pa.Array) -> np.ndarray:
+def _sorted(words: Arrow) -> NDArray[Any]:
     if len(words) and pc.all(pc.match_substring_regex(words, _WHOLE)).as_py():
         return np.argsort(words.cast(pa.int64()).to_numpy(), kind="stable")
     return pc.sort_indices(words).to_numpy()

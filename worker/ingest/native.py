@@ -10,9 +10,9 @@ from __future__ import annotations
 import codecs
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -75,7 +75,7 @@ def too_long(name: str) -> JobError:
 
 
 @contextmanager
-def native(source: Source, meter: Meter, *, delimiter: str = "", encoding: str = "utf-8") -> Iterator[pa.NativeFile]:
+def native(source: Source, meter: Meter, *, delimiter: str = "", encoding: str = "utf-8") -> Generator[Any]:
     """The decoded lines of a file, counted, in UTF-8, for Arrow; packed or translated ones in a temporary file."""
     if not source.compression and encoding == "utf-8" and delimiter not in {"::", " "}:
         meter.decoded(source.packed_bytes, source.name)
@@ -93,7 +93,7 @@ def native(source: Source, meter: Meter, *, delimiter: str = "", encoding: str =
             yield file
 
 
-def advance(meter: Meter, source: Source, before: float, file: pa.NativeFile) -> None:
+def advance(meter: Meter, source: Source, before: float, file: Any) -> None:
     """Note how far Arrow has come in a file at whose start `meter.packed_done` was `before`."""
     position = source.packed_bytes if file.closed else file.tell()
     meter.packed_done = max(meter.packed_done, before + min(position, source.packed_bytes))

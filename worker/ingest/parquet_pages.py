@@ -65,11 +65,15 @@ def _pages(raw: IO[bytes], chunk: Any, where: str) -> Iterator[tuple[int, int]]:
         data = fields.get(5) or fields.get(8)
         # a dictionary is held whole whatever the size of a batch, so it says nothing about the width of a row
         values = data.get(1) if isinstance(data, dict) else fields.get(2)
-        unpacked, packed = fields.get(2), fields.get(3)
-        if not all(type(number) is int and number >= 0 for number in (packed, unpacked, values)):
-            raise _broken(where)
-        yield unpacked, values
+        unpacked, packed = (_size(fields.get(number), where) for number in (2, 3))
+        yield unpacked, _size(values, where)
         start += header.at + packed
+
+
+def _size(value: object, where: str) -> int:
+    if type(value) is not int or value < 0:
+        raise _broken(where)
+    return value
 
 
 class _Compact:

@@ -80,7 +80,7 @@ class Source:
 class Decoded(io.RawIOBase):
     """A read-only stream that counts what comes out of a decoder and turns its failures into `JobError`."""
 
-    def __init__(self, raw: IO[bytes], source: Source, meter: Meter, packed: IO[bytes] | None = None) -> None:
+    def __init__(self, raw: Any, source: Source, meter: Meter, packed: IO[bytes] | None = None) -> None:
         super().__init__()
         self._raw, self._source, self._meter, self._packed = raw, source, meter, packed
         self._before = meter.packed_done
@@ -99,7 +99,7 @@ class Decoded(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` decoded bytes (-1: a megabyte at most, so that nothing is ever read whole)."""
-        wanted = _COPY if size is None or size < 0 else size
+        wanted = _COPY if size < 0 else size
         try:
             data = self._raw.read(wanted)
         except DAMAGE as broken:

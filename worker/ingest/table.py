@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pyarrow.compute
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from worker.contract.errors import JobError
+from worker.ingest.arrow import Arrow, pc
 from worker.ingest.columns import Column, Content, Wanted, find, not_found, plain_name
-from worker.ingest.format import Batch, Detected, Format
+from worker.ingest.format import Detected, Format
 from worker.ingest.ids import IdMap
 from worker.ingest.limits import Meter
-from worker.ingest.values import Arrow, convert
+from worker.ingest.values import convert
 
-pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
 NO_TIME = int(np.iinfo(np.int64).min)
 """A missing time among whole columns of int64."""
 
@@ -154,7 +154,7 @@ def _refuse_two_roles(detected: Detected, roles: Mapping[str, Column]) -> None:
             )
 
 
-def read_batches(tables: Sequence[Table], meter: Meter) -> Iterator[Batch]:
+def read_batches(tables: Sequence[Table], meter: Meter) -> Iterator[Arrow]:
     """The rows of the tables, one table below the other, in the canonical types of `worker.ingest.values`.
 
     What a column holds is decided by the first table. Progress goes to `meter.tick`. Raises `JobError` while iterating.
@@ -197,7 +197,7 @@ def read_columns(tables: Sequence[Table], meter: Meter) -> Columns:
     """All rows of the tables as whole columns. Ids, categories and parts of a split are numbered, a missing part as "";
     numbers are float64, features and labels float32, times int64 with `NO_TIME` where missing. Text is not kept whole.
     """
-    contents = {one.name: one.content for one in tables[0].wanted}
+    contents: dict[str, Content] = {one.name: one.content for one in tables[0].wanted}
     maps = {role: IdMap() for role, content in contents.items() if content in {"id", "category", "split"}}
     parts: dict[str, list[NDArray[Any]]] = {role: [] for role in contents if role not in maps}
     found = Columns()
@@ -216,9 +216,9 @@ def read_columns(tables: Sequence[Table], meter: Meter) -> Columns:
 
 
 def _with_blank(column: Arrow) -> Arrow:
-    words = pyarrow.concat_arrays([pc.fill_null(column.dictionary, ""), pyarrow.array([""], pyarrow.string())])
-    indices = pc.fill_null(column.indices, pyarrow.scalar(len(words) - 1, pyarrow.int32()))
-    return pyarrow.DictionaryArray.from_arrays(indices, words)
+    words = pa.concat_arrays([pc.fill_null(column.dictionary, ""), pa.array([""], pa.string())])
+    indices = pc.fill_null(column.indices, pa.scalar(len(words) - 1, pa.int32()))
+    return pa.DictionaryArray.from_arrays(indices, words)
 
 
 def _array(column: Arrow, content: Content) -> NDArray[Any]:

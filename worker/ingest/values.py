@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute
 
 from worker.contract.errors import JobError
+from worker.ingest.arrow import Arrow, pc
 from worker.ingest.columns import Wanted
 from worker.ingest.limits import Meter
-
-pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
-Arrow = Any  # a pyarrow array: pyarrow ships no types
 
 _MISSING = pa.array(["", "nan", "null", "none", "<na>", "nat"])
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
@@ -100,7 +96,7 @@ def _encoded(column: Arrow, role: str, meter: Meter, where: str) -> Arrow:
     return pa.DictionaryArray.from_arrays(encoded.indices.cast(pa.int32()), words)
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def _is_text(kind: Arrow) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 

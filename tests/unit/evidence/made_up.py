@@ -66,8 +66,8 @@ def per_user(level: float, users: int, *, noise: float = 0.03, seed: int = 0) ->
 def tried(level: float) -> tuple[Tried, ...]:
     """A search over lambda with its best at 5, on the same validation users for every set."""
     return tuple(
-        Tried({"lambda": value}, per_user(level - fall, VALIDATION_USERS))
-        for value, fall in zip(GRID, (0.1, 0.0, 0.05), strict=True)
+        Tried({"lambda": value}, per_user(part * level, VALIDATION_USERS))
+        for value, part in zip(GRID, (0.7, 1.0, 0.9), strict=True)
     )
 
 

@@ -49,7 +49,7 @@ def test_order_of_units_does_not_matter() -> None:
 
 def test_auc_without_a_negative_unit_is_undefined_under_those_weights_only() -> None:
     found = evaluator(Pooled("auc", {"label": np.array([1, 0]), "score": np.array([2.0, 1.0])}))
-    values = found(np.array([[1.0, 1.0], [2.0, 0.0]]))
+    values = found(np.array([[1.0, 2.0], [1.0, 0.0]]))
     assert values[0] == 1.0
     assert np.isnan(values[1])
 

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shlex
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import jsonschema
 import pytest
 
-from tests.unit.evidence.made_up import JOB, LEVELS, SETS, measurements
-from worker.evidence import plots
-from worker.evidence.measurements import Learner, Plot, Series
-from worker.evidence.report import Report, build
+from tests.unit.evidence.made_up import JOB, LEVELS, PROTOCOL, SETS, changed, measurements, with_level
+from worker.contract.learner import Learner
+from worker.contract.product import Origin
+from worker.evidence import drawing
+from worker.evidence.conclude import conclude
+from worker.evidence.measurements import Measurements
+from worker.evidence.plot import Picture, Plot, Series
+from worker.evidence.report import Report, build, document, plain
 from worker.evidence.reproduce import command_line
 from worker.evidence.reproduce import python as python_lines
 
+PNG = b"\x89PNG\r\n\x1a\n and more"
 HOSTILE = "<script>alert(1)</script>\"'&{{7*7}} $\\frac{x ]]> \x00‮"
 NUMBER = {"type": ["number", "null"]}
 QUANTITY = {"type": "object", "required": ["value", "unit"]}
@@ -27,17 +34,31 @@ SCHEMA = {
     "type": "object",
     "required": [
         "schema_version", "kind", "unit", "units", "metric", "verdict",
-        "tables", "plots", "warnings", "cost", "reproduce",
+        "tables", "plots", "pictures", "files", "warnings", "cost", "reproduce", "headline", "protocol", "tests",
+        "bootstrap", "origin", "summaries", "reused_from", "unfinished", "test_units",
     ],
     "properties": {
-        "schema_version": {"const": 1},
+        "schema_version": {"const": 2},
+        "protocol": {
+            "type": "object",
+            "required": ["hash", "text", "fields"],
+            "properties": {"hash": {"type": "string", "pattern": "^[0-9a-f]{16}$"}, "fields": {"type": "object"}},
+        },
         "verdict": {
             "type": "object",
-            "required": ["status", "sentence", "learner", "metric", "fidelity", "low", "high", "unit", "n", "baseline"],
+            "required": [
+                "status", "label", "tone", "sentence", "value", "low", "high", "unit", "reasons", "settled_by",
+                "caveat", "learner", "metric", "n", "rows_share", "bytes_share", "baseline", "own_method",
+                "best_against_best", "ordering",
+            ],
             "properties": {
-                "status": {"enum": ["keeps", "cheap_would_do", "undetermined"]},
+                "status": {
+                    "enum": [
+                        "ahead", "cheap_would_do", "cheap_is_better", "cheap_pick", "measured", "undetermined"
+                    ]
+                },
                 "sentence": {"type": "string", "minLength": 20},
-                "fidelity": NUMBER,
+                "value": NUMBER,
                 "low": NUMBER,
                 "high": NUMBER,
                 "n": {"type": "integer"},
@@ -89,6 +110,12 @@ class Page(HTMLParser):
         self.text += data
 
 
+def told(m: Measurements, **job: object) -> dict[str, Any]:
+    """The JSON of the report, without drawings."""
+    described = {**JOB, **job}
+    return document(conclude(m, described), described)
+
+
 @pytest.fixture(scope="module")
 def report() -> Report:
     return build(measurements(), JOB)
@@ -106,14 +133,15 @@ def test_report_json_fits_its_schema_and_has_no_nan(report: Report) -> None:
 @pytest.mark.parametrize("level", [0.32, 0.05])
 def test_report_of_undetermined_or_poor_summaries_fits_the_schema_too(level: float) -> None:
     levels = LEVELS | {"ae": LEVELS["ae"] | {"summary": level}}
-    jsonschema.validate(build(measurements(levels, users=30, noise=0.2), JOB).json, SCHEMA)
+    jsonschema.validate(told(measurements(levels, users=30, noise=0.2)), SCHEMA)
 
 
 def test_report_written_twice_has_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         build(measurements(), JOB).write(tmp_path / name)
     files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
-    assert {"report.json", "report.html", "plots/fidelity.svg", "tables/fidelity.csv"} <= {str(f) for f in files}
+    expected = {"report.json", "report.html", "plots/fidelity.svg", "tables/fidelity.csv", "files/measurements.npz"}
+    assert expected <= {str(f) for f in files}
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
 
@@ -121,7 +149,7 @@ def test_report_written_twice_has_the_same_bytes(tmp_path: Path) -> None:
 def test_page_is_self_contained_without_scripts_and_with_described_tables(report: Report) -> None:
     page = Page(report.html)
     assert "script" not in page.tags
-    assert not {"link", "iframe", "object", "embed", "img", "form"} & set(page.tags)
+    assert not {"link", "iframe", "object", "embed", "img", "form"} & set(page.tags), "without pictures no img either"
     assert not [a for a in page.attributes if a[1].startswith("on")]
     assert not [a for a in page.attributes if a[1] in ("src", "href") and not (a[2] or "").startswith("#")]
     assert page.tags.count("caption") == page.tags.count("table")
@@ -142,13 +170,23 @@ def test_page_escapes_hostile_strings_everywhere() -> None:
         "x/../" + HOSTILE, HOSTILE, HOSTILE, "bar", HOSTILE, HOSTILE, (Series(HOSTILE, (HOSTILE, "b"), (1.0, 2.0)),)
     )
     job = JOB | {"method": HOSTILE, "dataset": HOSTILE, "params": {HOSTILE: HOSTILE}, "environment": {HOSTILE: HOSTILE}}
-    m = measurements(sets=sets, learners=learners, warnings=(HOSTILE,), protocol=HOSTILE, plots=(plot,))
+    m = measurements(
+        sets=sets,
+        learners=learners,
+        warnings=(HOSTILE,),
+        protocol=replace(PROTOCOL, text=HOSTILE),
+        unfinished=HOSTILE,
+        plots=(plot,),
+        pictures=(Picture(HOSTILE, HOSTILE, HOSTILE, PNG),),
+        origin=Origin("distill-cf", reason=HOSTILE),
+    )
     report = build(m, job)
     page = Page(report.html)
     assert "script" not in page.tags
     assert not [a for a in page.attributes if a[1].startswith("on")]
     assert "{{7*7}}" in page.text
     assert "<script>alert(1)</script>" in page.text
+    assert all(re.fullmatch(r"[a-z0-9-]+\.png", name) for name in report.pictures)
     for name, svg in report.drawings.items():
         assert re.fullmatch(r"[a-z0-9-]+\.svg", name)
         root = ElementTree.fromstring(svg)
@@ -166,7 +204,7 @@ def test_drawing_is_the_same_every_time_and_carries_title_and_description() -> N
         (Series("s", (0.0, 1.0, 10.0), (1.0, 2.0, 3.0)),),
         log_x=True,
     )
-    first, second = plots.draw(plot), plots.draw(plot)
+    first, second = drawing.draw(plot), drawing.draw(plot)
     assert first == second
     root = ElementTree.fromstring(first)
     assert root.get("role") == "img"
@@ -177,38 +215,49 @@ def test_drawing_is_the_same_every_time_and_carries_title_and_description() -> N
     assert "mathdefault" not in first
 
 
-@pytest.mark.parametrize("kind", ["line", "bar", "histogram", "interval"])
+@pytest.mark.parametrize("kind", ["line", "scatter", "bar", "histogram", "interval", "heatmap"])
 def test_drawing_of_every_kind_is_well_formed_and_takes_the_page_colours(kind: str) -> None:
     x = (
         (0.0, 1.0, 2.0, 4.0)
         if kind == "histogram"
         else ("a", "b", "c")
-        if kind in ("bar", "interval")
+        if kind in ("bar", "interval", "heatmap")
         else (1.0, 2.0, 3.0)
     )
     series = tuple(Series(name, x, (3.0, 1.0, 2.0), (2.0, 0.5, 1.0), (4.0, 1.5, 3.0)) for name in ("one", "two"))
-    svg = plots.draw(Plot("p", "t", "d", kind, "x", "y", series))
+    svg = drawing.draw(Plot("p", "t", "d", kind, "x", "y", series))
     ElementTree.fromstring(svg)
-    inlined = plots.inline(svg, "p")
+    assert "<image" not in svg, "everything is drawn, nothing is a bitmap"
+    inlined = drawing.inline(svg, "p")
     assert "var(--c1)" in inlined or "var(--quiet)" in inlined
     assert "#0072b2" not in inlined
     assert 'id="p-title"' in inlined
 
 
 def test_warning_when_the_summary_is_larger_than_its_source() -> None:
-    sets = tuple(replace(s, bytes=90_000) if s.name == "summary" else s for s in SETS)
-    assert any("larger than its source" in w for w in build(measurements(sets=sets), JOB).json["warnings"])
+    found = told(measurements(sets=changed("summary", bytes=90_000)))["warnings"]
+    assert any("larger than its source" in w and "saves users, not bytes" in w for w in found)
 
 
 def test_warning_when_popularity_on_full_data_beats_the_learner_on_the_summary() -> None:
-    levels = LEVELS | {"ae": LEVELS["ae"] | {"summary": 0.12}}
-    assert any("does not beat popularity" in w for w in build(measurements(levels), JOB).json["warnings"])
+    found = told(measurements(with_level("ae", "summary", 0.12)))["warnings"]
+    assert any("does not beat popularity" in w for w in found)
 
 
-def test_warning_when_a_cheap_pick_of_equal_bytes_keeps_as_much() -> None:
-    sets = tuple(replace(s, equal="bytes") if s.name == "head-users" else s for s in SETS)
-    levels = LEVELS | {"ae": LEVELS["ae"] | {"head-users": 0.33}}
-    assert any("Byte for byte" in w for w in build(measurements(levels, sets=sets), JOB).json["warnings"])
+def test_warning_when_the_summary_saves_nothing_over_compression_of_its_source() -> None:
+    sets = (replace(SETS[0], compressed=8_000), replace(SETS[1], compressed=8_500), *SETS[2:])
+    found = told(measurements(sets=sets))["warnings"]
+    assert any("saves nothing over lossless compression" in w and "compresses to 8.00" in w for w in found)
+    sets = (replace(SETS[0], compressed=8_000), replace(SETS[1], compressed=7_000), *SETS[2:])
+    assert not any("lossless" in w for w in told(measurements(sets=sets))["warnings"])
+
+
+def test_verdict_names_the_cheap_pick_of_equal_bytes_that_keeps_as_much() -> None:
+    m = measurements(with_level("ae", "head-users", 0.33), sets=changed("head-users", equal="bytes", rows=180))
+    verdict = told(m)["verdict"]
+    assert verdict["baseline"]["name"] == "head-users"
+    assert verdict["baseline"]["equal"] == "bytes"
+    assert "head users (as many bytes), keeps 100.0" in verdict["sentence"]
 
 
 def test_reproduce_lines_hold_the_request_quoted(report: Report) -> None:
@@ -236,14 +285,81 @@ def test_cost_measured_by_the_runtime_goes_first(report: Report) -> None:
 
 
 def test_cost_of_judging_an_existing_summary_is_not_taken_for_that_of_making_it() -> None:
-    cost = build(measurements(), JOB | {"task": "evaluate", "method": "fidelity"}).json["cost"]
+    cost = told(measurements(), task="evaluate", method="fidelity", cost=None)["cost"]
     assert cost["distilling"]["seconds"]["value"] is None
     assert cost["learners"][0]["break_even"]["said"] == "unknown"
 
 
 def test_learner_without_results_does_not_break_the_report() -> None:
     m = measurements()
-    build(replace(m, learners=(*m.learners, Learner("x", "X"))), JOB)
+    found = told(replace(m, learners=(*m.learners, Learner("x", "X"))))
+    assert found["verdict"] == told(m)["verdict"]
+
+
+def test_learner_without_a_result_on_the_full_data_has_its_metric_and_no_share() -> None:
+    m = measurements()
+    m = replace(m, results=tuple(r for r in m.results if (r.learner, r.set) != ("ease", "full")))
+    rows = next(t for t in told(m)["tables"] if t["name"] == "fidelity")["rows"]
+    row = next(r for r in rows if r["learner"] == "EASE" and r["set"] == "this summary")
+    assert row["metric"] == pytest.approx(30.0)
+    assert row["kept"] is None
+
+
+def test_protocol_stands_in_the_json_and_on_the_page_with_its_hash(report: Report) -> None:
+    assert report.json["protocol"] == {
+        "hash": PROTOCOL.hash,
+        "text": PROTOCOL.text,
+        "fields": plain(PROTOCOL.fields),
+    }
+    assert f"Protocol {PROTOCOL.hash}." in Page(report.html).text
+    assert PROTOCOL.text in Page(report.html).text
+
+
+def test_picture_is_written_listed_and_embedded_with_a_description(tmp_path: Path) -> None:
+    report = build(measurements(plots=(), pictures=(Picture("Contact sheet", "Sheet", "Ten digits.", PNG),)), JOB)
+    report.write(tmp_path)
+    assert (tmp_path / "pictures" / "contact-sheet.png").read_bytes() == PNG
+    assert report.json["pictures"] == [
+        {"name": "Contact sheet", "title": "Sheet", "description": "Ten digits.", "file": "pictures/contact-sheet.png"}
+    ]
+    page = Page(report.html)
+    assert ("img", "alt", "Ten digits.") in page.attributes
+    (source,) = [value for tag, name, value in page.attributes if (tag, name) == ("img", "src")]
+    assert base64.b64decode((source or "").removeprefix("data:image/png;base64,")) == PNG
+
+
+def test_reused_figures_are_told_with_the_job_they_come_from() -> None:
+    m = measurements()
+    m = replace(m, results=tuple(replace(r, job="job_77") if r.set in ("full", "head-users") else r for r in m.results))
+    found = told(m)
+    assert found["reused_from"] == [
+        {"job": "job_77", "sets": ["full", "head-users"], "learners": ["popularity", "ease", "ae"]}
+    ]
+    cost = next(t for t in found["tables"] if t["name"] == "cost")
+    assert "Figures of the full data and of 1 baseline come from job job_77" in cost["note"]
+    assert {row["timed_in"] for row in cost["rows"]} == {"full data: job job_77"}
+    assert told(measurements())["reused_from"] == []
+
+
+def test_making_is_told_beside_the_cost_of_training(report: Report) -> None:
+    assert "Making the summary took 95.0" in next(t for t in report.json["tables"] if t["name"] == "cost")["note"]
+    note = next(t for t in told(measurements(), cost=None)["tables"] if t["name"] == "cost")["note"]
+    assert "What making the summary cost is not known here." in note
+
+
+def test_reason_of_a_chosen_method_is_told_beside_the_verdict() -> None:
+    found = conclude(measurements(origin=Origin("head-users", reason="rows are short.")), JOB)
+    assert found.because.endswith("The method was chosen so: rows are short.")
+    assert found.more["origin"]["method"] == "head-users"
+
+
+def test_numbers_of_the_json_have_ten_digits_and_requests_all_of_theirs() -> None:
+    exact = 0.12345678901234567
+    found = told(measurements(), params={"lr": exact})
+    assert found["reproduce"]["params"]["lr"] == exact
+    assert plain({"a": exact}, digits=10) == {"a": 0.123456789}
+    value = found["verdict"]["value"]
+    assert value == float(f"{value:.10g}")
 
 
 def test_reproduce_command_line_keeps_text_that_looks_like_a_number_text() -> None:

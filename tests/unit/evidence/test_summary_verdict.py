@@ -24,6 +24,7 @@ from worker.contract.learner import Learner
 from worker.contract.product import Origin
 from worker.evidence.cheap import rivals
 from worker.evidence.comparison import Comparison
+from worker.evidence.conclude import conclude
 from worker.evidence.learners import named
 from worker.evidence.measurements import (
     Measurements,
@@ -34,13 +35,18 @@ from worker.evidence.measurements import (
     TrainedResult,
     TrainingSet,
 )
-from worker.evidence.report import build
+from worker.evidence.report import build, document
 from worker.evidence.summary_verdict import judge
 from worker.evidence.verdict import Verdict
 
 
 def judged(m: Measurements) -> Verdict:
     return judge(Comparison(m), m.summary)[1]
+
+
+def told(m: Measurements) -> dict[str, Any]:
+    """The JSON of the report."""
+    return document(conclude(m, JOB), JOB)
 
 
 def with_results(m: Measurements, *results: TrainedResult) -> Measurements:
@@ -189,9 +195,8 @@ def test_random_users_are_called_a_cheap_pick_beside_other_draws_of_the_same() -
     assert "It is itself a cheap pick: 3 other draws of random users keep 81.5" in found.sentence
     assert "The best other cheap baseline, head users (as many users), keeps 81.0" in found.sentence
     assert found.details["own_method"]["draws"] == 3
-    report = build(picked(0.815), JOB)
-    assert report.json["headline"] == (
-        "A cheap pick that keeps 83.8\u202f% of full\u2011data nDCG@10; random users keep 81.5\u202f%"
+    assert told(picked(0.815))["headline"] == (
+        "A cheap pick that keeps 83.8\u202f% of full\u2011data nDCG@10; other draws of random users: 81.5\u202f%"
     )
 
 
@@ -226,16 +231,16 @@ def test_form_larger_than_its_source_is_said_in_the_headline_and_is_no_good_news
     assert found.status == "ahead"
     assert found.tone == "even"
     assert "with 5\u202f% of the users but 307\u202f% of the bytes: it is larger than its source." in found.sentence
-    report = build(m, JOB)
-    assert report.json["headline"].endswith(", but is larger than its source")
-    assert '<header class="even">' in report.html
-    assert report.verdict["larger_than_source"] is True
+    findings = conclude(m, JOB)
+    assert findings.title.endswith(", but is larger than its source")
+    assert findings.tone == "even"
+    assert told(m)["verdict"]["larger_than_source"] is True
 
 
 def test_undetermined_summary_larger_than_its_source_says_both() -> None:
     levels = LEVELS | {"popularity": LEVELS["popularity"] | {"full": 0.3299}}
     m = measurements(levels, sets=changed("summary", bytes=224_000))
-    assert build(m, JOB).json["headline"] == "Undetermined, but is larger than its source"
+    assert told(m)["headline"] == "Undetermined, and it is larger than its source"
     assert "It is larger than its source." in judged(m).sentence
 
 
@@ -258,7 +263,7 @@ def test_neither_share_nor_difference_known_is_undetermined_and_says_how_many_un
     assert found.status == "undetermined"
     assert found.low < 0.28 / 0.33
     assert found.high > 1
-    assert any("reaches from what is useless (84.8\u202f%) to all of it" in reason for reason in found.reasons)
+    assert any("reaches from what a floor has (84.8\u202f%) to all of it" in reason for reason in found.reasons)
     assert any("holds 0" in reason for reason in found.reasons)
     assert any("test users instead of 40" in cure for cure in found.settled_by)
     assert "Measured: 93.9" in found.sentence
@@ -300,7 +305,7 @@ def test_learner_that_scores_nothing_is_undetermined() -> None:
     found = judged(replace(m, results=tuple(results)))
     assert found.status == "undetermined"
     assert "scores nothing on the full data" in found.sentence
-    assert build(replace(m, results=tuple(results)), JOB).verdict["value"] is None
+    assert told(replace(m, results=tuple(results)))["verdict"]["value"] is None
 
 
 @pytest.mark.parametrize("missing", ["summary", "full"])
@@ -312,7 +317,7 @@ def test_summary_without_results_on_both_sides_is_undetermined(missing: str) -> 
     assert found.details["learner"] == ""
     assert found.value is None
     assert found.reasons == ("no learner was measured both on the full data and on the summary",)
-    assert build(m, JOB).json["verdict"]["status"] == "undetermined"
+    assert told(m)["verdict"]["status"] == "undetermined"
 
 
 def test_nothing_measured_at_all_is_undetermined_and_makes_a_report() -> None:
@@ -372,7 +377,8 @@ def test_best_against_best_is_in_the_figures_but_not_in_the_sentence_when_it_is_
     found = judged(measurements(with_level("ease", "full", 0.331)))
     assert abs(found.details["best_against_best"]["value"] - found.value) < 0.02
     assert "Best against best" not in found.sentence
-    assert "best against best: ∞-AE over EASE" in build(measurements(with_level("ease", "full", 0.331)), JOB).html
+    figures = conclude(measurements(with_level("ease", "full", 0.331)), JOB).key_figures
+    assert "best against best: ∞-AE over EASE" in [one.label for one in figures]
 
 
 def test_best_against_best_is_chosen_on_validation_never_on_test() -> None:
@@ -466,7 +472,7 @@ def test_second_test_set_has_units_of_its_own_and_the_first_one_decides() -> Non
     c = Comparison(both)
     assert c.mean("ae", "summary", test="far").value == pytest.approx(0.16)
     assert c.mean("ae", "summary", test="far").n == 70
-    rows = next(t for t in build(both, JOB).json["tables"] if t["name"] == "metrics")["rows"]
+    rows = next(t for t in told(both)["tables"] if t["name"] == "metrics")["rows"]
     far = next(
         r for r in rows if r["test"] == "users of another year" and r["learner"] == "∞-AE" and r["set"] == "full data"
     )
@@ -502,7 +508,7 @@ def test_order_in_which_results_come_changes_no_interval(seed: int) -> None:
     first, second = seeded(), seeded(np.random.default_rng(seed))
     assert [(r.set, r.draw, r.seed) for r in first.results] != [(r.set, r.draw, r.seed) for r in second.results]
     assert judged(first).to_json() == judged(second).to_json()
-    assert build(first, JOB).json["tables"] == build(second, JOB).json["tables"]
+    assert told(first)["tables"] == told(second)["tables"]
 
 
 def test_results_that_are_missing_leave_a_verdict_from_the_rest() -> None:
@@ -517,17 +523,17 @@ def test_every_summary_of_several_has_its_own_verdict() -> None:
     second = TrainingSet("second", "another summary", "summary", 40, 1_500, 8_500)
     more = [result("ae", "second", per_user(0.20, 2000)), result("ease", "second", per_user(0.19, 2000))]
     m = replace(m, sets=(*m.sets, second), results=(*m.results, *more), origins={"summary": ORIGIN, "second": ORIGIN})
-    report = build(m, JOB)
-    assert [one["verdict"]["status"] for one in report.json["summaries"]] == ["ahead", "cheap_is_better"]
-    assert report.verdict == report.json["summaries"][0]["verdict"]
-    table = next(t for t in report.json["tables"] if t["name"] == "summaries")
+    report = told(m)
+    assert [one["verdict"]["status"] for one in report["summaries"]] == ["ahead", "cheap_is_better"]
+    assert report["verdict"] == report["summaries"][0]["verdict"]
+    table = next(t for t in report["tables"] if t["name"] == "summaries")
     assert [row["summary"] for row in table["rows"]] == ["this summary", "another summary"]
     assert table["rows"][1]["kept"] == pytest.approx(100 * 0.20 / 0.33)
     assert table["rows"][1]["ahead_high"] < 0
 
 
 def test_verdict_as_json_holds_only_plain_finite_values() -> None:
-    fields = build(measurements(), JOB).verdict
+    fields = told(measurements())["verdict"]
     assert fields["unit"] == "ratio"
     assert fields["n"] == 2000
     assert isinstance(fields["baseline"], dict)
@@ -538,9 +544,22 @@ def test_verdict_as_json_holds_only_plain_finite_values() -> None:
 
 def test_no_sentence_says_rows_where_the_kind_has_its_own_word() -> None:
     m = measurements(unit="image", units="images", event="pixels", tests=(TestSet("test", "test", "images", 2000),))
-    report = build(m, JOB)
-    said = [report.verdict["sentence"], report.json["headline"], *report.json["warnings"]]
-    said += [column["label"] for table in report.json["tables"] for column in table["columns"]]
-    said += [table["note"] + table["caption"] for table in report.json["tables"]]
+    report = told(m)
+    said = [report["verdict"]["sentence"], report["headline"], *report["warnings"]]
+    said += [column["label"] for table in report["tables"] for column in table["columns"]]
+    said += [table["note"] + table["caption"] for table in report["tables"]]
     assert not [text for text in said if "rows" in text.lower()]
-    assert "of the images" in report.verdict["sentence"]
+    assert "of the images" in report["verdict"]["sentence"]
+
+
+def test_cheap_pick_without_another_draw_of_its_method_is_still_called_one() -> None:
+    m = picked(0.815, head=0.5)
+    found = judged(replace(m, results=tuple(r for r in m.results if r.set != "random-users")))
+    assert found.status == "cheap_pick"
+    assert "It is itself a cheap pick, of which no other draw was measured." in found.sentence
+
+
+def test_another_form_larger_than_its_source_is_a_warning() -> None:
+    form = TrainingSet("soft", "as soft rows", "form", 50, 2_000, 99_000, of="summary")
+    warnings = told(measurements(sets=(*SETS, form)))["warnings"]
+    assert any("One of its forms, as soft rows, is larger than the source: 99.0" in text for text in warnings)

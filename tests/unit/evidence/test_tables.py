@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from tests.unit.evidence.made_up import measurements
-from worker.evidence import tables
+from tests.unit.evidence.made_up import JOB, SETS, measurements, result
+from worker.contract.product import Origin
+from worker.evidence import costs, tables
 from worker.evidence.comparison import Comparison
-from worker.evidence.measurements import DistilCost
+from worker.evidence.conclude import conclude
+from worker.evidence.figures import carried_over
+from worker.evidence.measurements import MakingCost, Measurements, PrivacyRow, Tried
+from worker.evidence.searches import searches, tuning
 from worker.evidence.table import Column, Table
 
 
@@ -29,11 +35,11 @@ from worker.evidence.table import Column, Table
 def test_break_even_counts_the_trainings_that_repay_distilling(
     distil: float | None, full: float, summary: float, after: object
 ) -> None:
-    assert tables.break_even(distil, full, summary) == after
+    assert costs.break_even(distil, full, summary) == after
 
 
 def test_break_even_is_the_first_count_at_which_the_summary_is_not_dearer() -> None:
-    after = tables.break_even(37.0, 3.1, 0.4)
+    after = costs.break_even(37.0, 3.1, 0.4)
     assert 37.0 + after * 0.4 <= after * 3.1
     assert 37.0 + (after - 1) * 0.4 > (after - 1) * 3.1
 
@@ -51,9 +57,9 @@ def test_fidelity_table_has_a_row_per_learner_and_set_with_mean_interval_and_n()
 
 
 def test_cost_table_without_a_known_cost_says_unknown() -> None:
-    row = tables.cost(measurements(), DistilCost()).rows[0]
+    row = costs.cost_table(measurements(), MakingCost()).rows[0]
     assert row["pays"] == "unknown"
-    assert tables.cost(measurements(), DistilCost(23.0)).rows[0]["break_even"] == 2
+    assert costs.cost_table(measurements(), MakingCost(23.0)).rows[0]["break_even"] == 2
 
 
 def test_cross_learner_table_leaves_out_the_full_data_and_marks_the_learner_aimed_at() -> None:
@@ -62,20 +68,19 @@ def test_cross_learner_table_leaves_out_the_full_data_and_marks_the_learner_aime
     assert any("made for it" in column.label for column in table.columns)
 
 
-def test_pooled_metric_stands_without_an_interval() -> None:
+def test_metric_known_as_one_number_stands_without_an_interval() -> None:
     table = tables.metrics(Comparison(measurements()))
-    row = next(r for r in table.rows if r["metric"] == "AUC, pooled")
+    row = next(r for r in table.rows if r["metric"] == "coverage")
     assert row["value"] == pytest.approx(90.0)
     assert table.to_json()["rows"][table.rows.index(row)]["value_low"] is None
 
 
 def test_every_number_column_of_every_table_has_a_unit_or_a_unit_column() -> None:
-    c = Comparison(measurements())
-    for table in tables.all_tables(c, DistilCost(1.0)):
+    for table in conclude(measurements(), JOB | {"uploaded_bytes": 1}).tables:
         named = {column.key for column in table.columns}
         for column in table.columns:
             if column.kind == "number":
-                excused = column.key in ("seed", "value") or "unit" in named
+                excused = column.key in ("draw", "seed", "value") or "unit" in named
                 assert column.unit or excused, (table.name, column.key)
 
 
@@ -90,3 +95,80 @@ def test_csv_header_is_formula_safe_and_missing_values_are_empty() -> None:
     table = Table("t", "t", (Column("a", "=HYPERLINK()", "text"), Column("b", "B", unit="s")), ({"b": float("nan")},))
     rows = list(csv.reader(io.StringIO(table.to_csv())))
     assert rows == [["'=HYPERLINK()", "B (s)"], ["", ""]]
+
+
+def test_sizes_name_the_units_of_the_kind_and_tell_what_was_uploaded_and_what_compresses() -> None:
+    sets = (replace(SETS[0], compressed=20_000), *SETS[1:])
+    table = tables.sizes(measurements(sets=sets, unit="node", units="nodes", event="edges"), 123_456)
+    labels = {column.key: column.label for column in table.columns}
+    assert (labels["rows"], labels["rows_share"], labels["events"]) == ("Nodes", "Of all nodes", "Edges")
+    assert table.rows[0]["compressed"] == 20_000
+    assert table.rows[1]["bytes_share"] == pytest.approx(100 * 9_000 / 44_000)
+    assert (table.rows[-1]["set"], table.rows[-1]["bytes"]) == ("as uploaded", 123_456)
+    assert len(tables.sizes(measurements()).rows) == len(SETS)
+
+
+def test_privacy_table_holds_the_interval_of_an_attack() -> None:
+    attack = PrivacyRow("Membership attack", 0.52, "AUC", 400, "an attack, no guarantee", 0.48, 0.56)
+    (row,) = tables.privacy(measurements(privacy=(attack,))).rows
+    assert (row["value"], row["low"], row["high"]) == (0.52, 0.48, 0.56)
+
+
+def test_heat_map_of_what_carries_over_has_a_row_per_set_and_a_column_per_learner_that_is_no_floor() -> None:
+    plot = carried_over(Comparison(measurements()))
+    assert plot.kind == "heatmap"
+    assert [series.label for series in plot.series] == ["this summary", "random users", "head users"]
+    assert plot.series[0].x == ("EASE", "∞-AE")
+    assert plot.series[0].y == pytest.approx((100 * 0.30 / 0.34, 100 * 0.32 / 0.33))
+    assert carried_over(Comparison(measurements({"ae": {"full": 0.3, "summary": 0.2}}))).series == ()
+
+
+def tuned(*settings: dict[str, float | int | str]) -> Measurements:
+    """EASE tuned over these settings, on the full data and on the summary; the last one is best."""
+    tries = tuple(Tried(one, 0.1 + 0.01 * i) for i, one in enumerate(settings))
+    results = tuple(
+        result("ease", name, np.ones(2000), tried=tries, chosen=settings[-1]) for name in ("full", "summary")
+    )
+    return measurements({}, results=results)
+
+
+def test_search_over_one_hyper_parameter_is_a_curve_per_set() -> None:
+    (plot,) = searches(tuned({"lambda": 5.0}, {"lambda": 1.0}, {"lambda": 20.0}))
+    assert (plot.kind, plot.name, plot.log_x) == ("line", "search-ease", True)
+    assert plot.series[0].x == (1.0, 5.0, 20.0)
+    assert plot.series[0].y == pytest.approx((11.0, 10.0, 12.0))
+    assert "full data at 20" in plot.description
+
+
+def test_search_over_two_hyper_parameters_is_a_heat_map_per_set() -> None:
+    grid = [{"depth": d, "rate": r, "steps": 100} for d in (1, 2) for r in (0.1, 0.01, 1.0)]
+    first, second = searches(tuned(*grid[:-1]))
+    assert (first.kind, first.name, second.name) == ("heatmap", "search-ease-full", "search-ease-summary")
+    assert [series.label for series in first.series] == ["1", "2"]
+    assert first.series[0].x == ("0.01", "0.1", "1")
+    assert first.series[0].y == pytest.approx((11.0, 10.0, 12.0))
+    assert np.isnan(first.series[1].y[2]), "what was not tried has no value"
+
+
+def test_search_over_more_or_over_words_is_a_cloud_in_the_order_of_trying() -> None:
+    three = [{"a": i, "b": -i, "c": i * i} for i in range(4)]
+    for settings in (three, [{"kernel": "relu"}, {"kernel": "erf"}]):
+        (plot,) = searches(tuned(*settings))
+        assert plot.kind == "scatter"
+        assert plot.series[0].x == tuple(float(i + 1) for i in range(len(settings)))
+    assert searches(tuned({"lambda": 1.0})) == []
+
+
+def test_tuning_table_lists_every_configuration_and_marks_the_chosen_one() -> None:
+    table = tuning(tuned({"depth": 1, "rate": 0.1}, {"depth": 2, "rate": 0.5}))
+    assert [row["settings"] for row in table.rows] == ["depth 1, rate 0.1", "depth 2, rate 0.5"] * 2
+    assert [row["chosen"] for row in table.rows] == ["", "yes"] * 2
+    assert table.rows[1]["metric"] == pytest.approx(11.0)
+
+
+def test_note_says_how_often_the_summary_was_made() -> None:
+    assert "The summary was made once" in tables.fidelity(Comparison(measurements())).note
+    m = measurements()
+    twice = (*m.results, result("ae", "summary", np.ones(2000), draw=1))
+    assert "made 2 times" in tables.fidelity(Comparison(replace(m, results=twice))).note
+    assert m.origin == Origin("distill-cf", optimised_for="ae")

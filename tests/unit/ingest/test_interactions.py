@@ -343,6 +343,13 @@ def test_ingest_when_web_areas_then_warned_about_little_validation(tmp_path: Pat
     assert any("validation events" in warning for warning in result["warnings"])
 
 
+def test_ingest_when_two_files_are_one_table_then_warned(tmp_path: Path) -> None:
+    lines = grid()
+    result, _ = run([table(tmp_path, lines[:30]), table(tmp_path, lines[30:])])
+    assert result["statistics"]["rows"] == len(lines)
+    assert "2 files of one form were read as one table." in result["warnings"]
+
+
 def copied(source: Path, folder: Path) -> Path:
     (folder / source.name).write_bytes(source.read_bytes())
     return folder / source.name

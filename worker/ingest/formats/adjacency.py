@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute
 
 from worker.contract.errors import JobError
+from worker.ingest.arrow import Arrow, pc
 from worker.ingest.columns import Column, Wanted
-from worker.ingest.format import Batch, Detected, Format
+from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Meter
 from worker.ingest.sample import Sample
-
-pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
 
 _BLOCK_BYTES = 4 << 20
 _LINE_BYTES = 64 << 20
@@ -48,7 +45,7 @@ def describe(sample: Sample, meter: Meter) -> Detected:
     return Detected(sample.source, ADJACENCY, columns, sample.encoding, " ", header=False, pairs=2)
 
 
-def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Batch]:
+def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
     """A row a pair, in the order of the lines; a line of one token gives no row."""
     rest = b""
     with detected.source.open(meter) as stream:
@@ -63,7 +60,7 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
         yield from _pairs(rest, detected, wanted)
 
 
-def _pairs(block: bytes, detected: Detected, wanted: Sequence[Wanted]) -> Iterator[Batch]:
+def _pairs(block: bytes, detected: Detected, wanted: Sequence[Wanted]) -> Iterator[Arrow]:
     try:
         text = block.decode(detected.encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as invalid:

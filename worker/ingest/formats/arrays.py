@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
 from worker.contract.errors import JobError
+from worker.ingest.arrow import Arrow
 from worker.ingest.columns import Column
 from worker.ingest.format import Detected, Format
 from worker.ingest.formats import npz
@@ -22,7 +23,6 @@ from worker.ingest.limits import Meter, too_large
 from worker.ingest.sample import Sample
 from worker.ingest.sources import DAMAGE, Source
 
-Arrow = Any  # a pyarrow array: pyarrow ships no types
 _CHUNK = 1 << 20
 
 

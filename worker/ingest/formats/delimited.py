@@ -10,8 +10,9 @@ import pyarrow.csv
 
 from worker.contract.errors import JobError
 from worker.ingest import native, table_shape
+from worker.ingest.arrow import Arrow
 from worker.ingest.columns import NUMERIC, Wanted, number
-from worker.ingest.format import Batch, Detected, Format
+from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Meter
 from worker.ingest.sample import Sample
 from worker.ingest.values import convert
@@ -41,7 +42,7 @@ def _shape(sample: Sample) -> table_shape.Shape | None:
     return table_shape.guess(sample.lines, sample.names, delimiter=hints.delimiter, header=hints.header)
 
 
-def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Batch]:
+def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
     """Ids, categories and dates as text, numbers and times that are numbers as float64.
 
     Raises `JobError` with the row number for ragged rows and cells of the wrong type.
@@ -52,7 +53,7 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
         raise _explained(detected, wanted, meter, str(invalid)) from invalid
 
 
-def _batches(detected: Detected, wanted: Sequence[Wanted], meter: Meter, *, diagnose: bool = False) -> Iterator[Batch]:
+def _batches(detected: Detected, wanted: Sequence[Wanted], meter: Meter, *, diagnose: bool = False) -> Iterator[Arrow]:
     """With `diagnose`, one thread (then Arrow says row numbers) and every cell as text."""
     before = meter.packed_done
     translated, quoted = detected.delimiter in {"::", " "}, detected.layout["quoted"]
@@ -81,7 +82,7 @@ def _batches(detected: Detected, wanted: Sequence[Wanted], meter: Meter, *, diag
             yield batch.rename_columns([one.name for one in wanted])
 
 
-def _type(wanted: Wanted) -> pa.DataType:
+def _type(wanted: Wanted) -> Arrow:
     if wanted.content in NUMERIC:
         return pa.float64()
     if wanted.content == "time" and wanted.column.type in {"integer", "number"}:

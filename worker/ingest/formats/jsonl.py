@@ -12,8 +12,9 @@ import pyarrow.json
 
 from worker.contract.errors import JobError
 from worker.ingest import native
+from worker.ingest.arrow import Arrow
 from worker.ingest.columns import NUMERIC, Column, Wanted
-from worker.ingest.format import Batch, Detected, Format
+from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Meter
 from worker.ingest.sample import Sample
 from worker.ingest.table_shape import type_of
@@ -63,7 +64,7 @@ def _column(key: str, place: int, seen: list[Any]) -> Column:
     return Column(key, place, kind, [str(value)[:80] for value in present[:20]])
 
 
-def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Batch]:
+def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
     """Numbers as float64 or int64, all else as text; a key that is absent from an object is null there."""
     schema = pa.schema([(one.column.name, _type(one)) for one in wanted])
     before = meter.packed_done
@@ -83,7 +84,7 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
         raise _explained(detected, schema, meter, str(invalid)) from invalid
 
 
-def _type(wanted: Wanted) -> pa.DataType:
+def _type(wanted: Wanted) -> Arrow:
     column = wanted.column
     if column.type == "nested":
         raise JobError(
@@ -94,9 +95,9 @@ def _type(wanted: Wanted) -> pa.DataType:
     return pa.float64() if wanted.content in NUMERIC or column.type == "number" else pa.int64()
 
 
-def _explained(detected: Detected, schema: pa.Schema, meter: Meter, said: str) -> JobError:
+def _explained(detected: Detected, schema: Arrow, meter: Meter, said: str) -> JobError:
     """Look line by line for the object that cannot be read as the first ones were."""
-    name = detected.source.name
+    name, number = detected.source.name, 0
     if "straddling" in said:
         return native.too_long(name)
     try:
@@ -121,7 +122,7 @@ def _lines(detected: Detected, meter: Meter) -> Iterator[bytes]:
             yield line
 
 
-def _mismatch(field: pa.Field, value: object) -> str:
+def _mismatch(field: Arrow, value: object) -> str:
     if value is None:
         return ""
     if pa.types.is_string(field.type):

@@ -16,8 +16,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from worker.contract.errors import JobError
+from worker.ingest.arrow import Arrow
 from worker.ingest.columns import Column, Wanted
-from worker.ingest.format import Batch, Detected, Format
+from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Meter
 from worker.ingest.sample import Sample
 from worker.ingest.sources import DAMAGE, ZIP, Source
@@ -129,7 +130,7 @@ def _column(place: int, array: Array) -> Column:
     return Column(array.name, place, kind, [str(value)[:80] for value in sample])
 
 
-def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Batch]:
+def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
     """The arrays as they are stored; of a sparse matrix the stored entries that are not zero."""
     source, sparse = detected.source, detected.layout["sparse"]
     before = meter.packed_done
@@ -144,7 +145,7 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
 
 def _arrays(
     archive: zipfile.ZipFile, source: Source, wanted: Sequence[Wanted], meter: Meter
-) -> Iterator[tuple[float, Batch]]:
+) -> Iterator[tuple[float, Arrow]]:
     arrays = [open_array(archive, one.column.name, meter) for one in wanted]
     lengths = {array.shape for array in arrays}
     if len(lengths) > 1:
@@ -169,7 +170,7 @@ def _to_arrow(values: NDArray[Any]) -> Any:
     return pa.array(values)
 
 
-def _sparse(archive: zipfile.ZipFile, layout: str, meter: Meter) -> Iterator[tuple[float, Batch]]:
+def _sparse(archive: zipfile.ZipFile, layout: str, meter: Meter) -> Iterator[tuple[float, Arrow]]:
     first, second, data = (open_array(archive, name, meter) for name in (*_INDEX[layout], "data"))
     shape = [int(size) for size in open_array(archive, "shape", meter).take(2)]
     total = math.prod(data.shape)

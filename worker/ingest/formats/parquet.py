@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from worker.contract.errors import JobError
+from worker.ingest.arrow import Arrow
 from worker.ingest.columns import Column, Wanted
-from worker.ingest.format import Batch, Detected, Format
+from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Meter
 from worker.ingest.parquet_pages import extent
 from worker.ingest.sample import Sample
@@ -37,7 +38,7 @@ def describe(sample: Sample, meter: Meter) -> Detected:
     return Detected(source, PARQUET, columns)
 
 
-def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Batch]:
+def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
     """The columns as they are stored; text stays dictionary-encoded, so that a few bytes which stand for a gigabyte of
     equal strings remain a few bytes.
     """
@@ -90,14 +91,14 @@ def _check(file: Any, wanted: Sequence[Wanted], meter: Meter, source: Source) ->
     meter.promised(rows * width, source.name)
 
 
-def _width(kind: pa.DataType) -> int:
+def _width(kind: Arrow) -> int:
     try:
         return max(kind.bit_width // 8, 1)
     except ValueError:
         return 4  # text: the index into its dictionary
 
 
-def _type(kind: pa.DataType) -> str:
+def _type(kind: Arrow) -> str:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if pa.types.is_nested(kind):
@@ -110,7 +111,7 @@ def _type(kind: pa.DataType) -> str:
 
 
 @contextmanager
-def _opened(source: Source, meter: Meter, text: Sequence[str] = ()) -> Iterator[tuple[Any, IO[bytes]]]:
+def _opened(source: Source, meter: Meter, text: Sequence[str] = ()) -> Generator[tuple[Any, IO[bytes]]]:
     with source.seekable(meter) as raw:
         size = raw.seek(0, 2)
         raw.seek(max(size - 8, 0))

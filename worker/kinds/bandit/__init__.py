@@ -1,4 +1,4 @@
-"""Logged decisions: context, action, reward, propensity. Estimating, learning and summarising without trying out."""
+"""Logged decisions (context, action, reward, propensity): off-policy estimation and learning, rounds as summaries."""
 
 from __future__ import annotations
 

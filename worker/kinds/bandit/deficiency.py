@@ -1,4 +1,4 @@
-"""Deficient support: what the actions that the logging policy never takes hide.
+"""Deficient support: how much of a target policy lies on actions that the logging policy never takes.
 
 U(x) = {a : mu(a|x) = 0}. Importance weighting sees nothing of the target's mass there, so its bias is minus the missed
 reward, E_x sum_{a in U(x)} pi(a|x) q(x,a), and E[w] = 1 - m with m the unsupported mass (arXiv:2006.09438). What can be
@@ -71,7 +71,7 @@ def detect(log: BanditLog, target: Policy, ratio: Floats | None = None) -> Defic
 
 @dataclass(frozen=True)
 class Bounds:
-    """The interval every value of which fits the log: E[IPS] + r_min m to E[IPS] + r_max m, with its rounds."""
+    """All values that agree with the log: from E[IPS] + r_min m to E[IPS] + r_max m, both with their rounds."""
 
     low: PerRound
     high: PerRound

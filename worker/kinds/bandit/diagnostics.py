@@ -32,7 +32,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class LoggingCheck:
-    """mean(1/p), which estimates the mean number of supported actions, and how much it hangs on few rounds.
+    """mean(1/p), which estimates the mean number of supported actions, and how much it depends on a few rounds.
 
     `robust`: the mean after capping 1/p at its 99.9 percent quantile. `largest_share`: share of the sum that one
     round holds; `heavy_tailed` above 20 percent: the plain mean is then not to be read. `deterministic`: mean(1/p) is
@@ -165,7 +165,7 @@ def hill(weight: Floats, share: float = 0.05) -> float | None:
 
 
 def check_logging(propensity: Floats, n_actions: int | None = None, rounds: Floats | None = None) -> LoggingCheck:
-    """The check of the logging side alone; see `LoggingCheck`."""
+    """Check the propensities alone; see `LoggingCheck`."""
     count = np.ones(len(propensity)) if rounds is None else rounds
     inverse = 1.0 / propensity
     size = count.sum()
@@ -265,7 +265,7 @@ def _warnings(
     if logging.heavy_tailed:
         found.append(
             f"One round holds {logging.largest_share:.0%} of the sum of 1/propensity (smallest propensity "
-            f"{logging.smallest_propensity:.2g}): means of 1/propensity hang on it."
+            f"{logging.smallest_propensity:.2g}): means of 1/propensity depend on it."
         )
     if logging.deterministic:
         found.append("Every logged action had propensity 1: a deterministic log cannot judge another policy.")

@@ -23,7 +23,7 @@ from worker.evidence.findings import Findings
 from worker.kinds.bandit.convolution.tree import tree
 from worker.kinds.bandit.dataset import BanditLog, split_rounds, training_part
 from worker.kinds.bandit.estimation.estimate import TargetEstimate, earned, estimate_target, floored_difference
-from worker.kinds.bandit.estimation.params import EstimateParams, EstimatorName
+from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import Prepared
 from worker.kinds.bandit.learning import evidence as policy_evidence
 from worker.kinds.bandit.learning.evidence import CONSTANT, LEARNT, UNIFORM
@@ -145,14 +145,14 @@ def _prepared(log: BanditLog, targets: dict[str, Policy], params: EvaluateParams
         labels=None,
         model=name,
         reward=reward,
-        judge=None,
+        path_model=None,
         reward_range=log.reward_range or ((0.0, 1.0) if binary else None),
     )
 
 
 def _estimated(prepared: Prepared, name: str, target: Policy, params: EvaluateParams, ctx: Context) -> TargetEstimate:
-    names: list[EstimatorName] = list(dict.fromkeys(("snips", params.estimator, "ips")))
-    options = EstimateParams(estimators=names, alpha=params.alpha)
+    names = [*dict.fromkeys(("snips", params.estimator, "ips"))]
+    options = EstimateParams.model_validate({"estimators": names, "alpha": params.alpha})
     found = estimate_target(prepared, name, target, options, ctx)
     headline = next(row for row in found.rows if row.name == params.estimator)
     difference = floored_difference(headline, earned(prepared), prepared, params.alpha)

@@ -240,7 +240,7 @@ def _most_popular(
 
 
 def from_classes(upload: Upload, given: IngestOptions, ctx: Context) -> Built:
-    """A log from classified data: for every row the logging policy guesses a class, and being right pays 1."""
+    """A log from classified data: the logging policy guesses the class of every row; a right guess has reward 1."""
     inputs, label, detection, names = read_classes(upload, given)
     n, n_actions = len(inputs), len(label.words)
     if n_actions < 2 or n < 100:

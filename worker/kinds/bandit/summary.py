@@ -204,7 +204,7 @@ def _read_about(path: Path, form: str) -> dict[str, Any]:
     return about
 
 
-def _table(log: BanditLog) -> pa.Table:
+def _table(log: BanditLog) -> Any:  # pyarrow ships no types
     ids = log.action if log.action_ids is None else log.action_ids[log.action]
     columns: dict[str, Any] = {
         "action": pa.array(ids.tolist()),

@@ -9,19 +9,17 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 from pydantic import BeforeValidator, Field
 
 from worker.contract.context import Context
 from worker.contract.errors import JobError
+from worker.ingest.arrow import pc
 from worker.ingest.limits import Limits, too_large
 from worker.ingest.options import ColumnMap, ReadOptions, column_map, none_if_blank, parse_options
 from worker.ingest.table import NO_TIME, Table, as_table, read_columns
 from worker.ingest.upload import Files, Upload, choose_tables, detection
 from worker.kinds.interactions import dataset, splits
 from worker.kinds.interactions.roles import SCHEMA, find_titles, plausibility, read_titles
-
-pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
 
 MIN_USERS, MIN_ITEMS = 10, 5
 _FEW_VALIDATION_EVENTS = 500
@@ -286,15 +284,15 @@ def _split(events: Events, options: IngestOptions) -> np.ndarray:
         return events.part
     if not len(events):
         return np.empty(0, np.int8)
-    by_time = options.split in {"leave_2", "strong"} and events.timestamp is not None
-    order = np.lexsort((events.row, events.timestamp)) if by_time else slice(None)
+    times = events.timestamp if options.split in {"leave_2", "strong"} else None
+    order = slice(None) if times is None else np.lexsort((events.row, times))
     codes = np.empty(len(events), np.int8)
     codes[order] = splits.split_events(
         options.split,
         events.user[order],
         events.item[order],
         seed=options.seed,
-        timestamp=events.timestamp[order] if by_time else None,
+        timestamp=None if times is None else times[order],
         min_events=options.min_user_events,
     )
     return codes
@@ -348,8 +346,8 @@ def _save(
 ) -> None:  # fmt: skip
     kept = ("binarize_threshold", "min_user_events", "min_item_events", "dedup", "split", "seed", "rows_in_time_order")
     table = dataset.Events(events.user, events.item, codes, events.rating, events.timestamp)
-    ids = (words.to_numpy(zero_copy_only=False) for words in (users, items))
-    data = dataset.Interactions(table, *ids, titles, {name: getattr(options, name) for name in kept})
+    user_ids, item_ids = (words.to_numpy(zero_copy_only=False) for words in (users, items))
+    data = dataset.Interactions(table, user_ids, item_ids, titles, {name: getattr(options, name) for name in kept})
     dataset.save(data, out)
 
 
@@ -363,7 +361,7 @@ def _warn(detected: dict[str, Any], counts: dict[str, int], codes: np.ndarray, c
     if held < _FEW_VALIDATION_EVENTS:
         ctx.warn(f"Only {held:,} validation events: what is chosen on them (lambda, stopping) is unreliable.")
     if len(detected["files"]) > 1:
-        ctx.warn(f"{len(detection['files'])} files of one form were read as one table.")
+        ctx.warn(f"{len(detected['files'])} files of one form were read as one table.")
     unread = [entry["file"] for entry in detected["ignored"] if entry["why"] != "documentation"]
     if unread:
         more = f" and {len(unread) - 10} more" if len(unread) > 10 else ""

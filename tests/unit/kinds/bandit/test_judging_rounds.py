@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -18,13 +18,22 @@ from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimators import PerRound
 from worker.kinds.bandit.intervals import normal
 from worker.kinds.bandit.judge import EvaluateParams, judge_rounds
+from worker.kinds.bandit.learning.params import PolicyGradientParams
 from worker.kinds.bandit.methods.random_rounds import RandomRoundsParams, random_rounds
-from worker.kinds.bandit.rounds import evidence
+from worker.kinds.bandit.rounds import evidence, learning
 from worker.kinds.bandit.rounds.comparison import FULL, SUMMARY, PolicyComparison
 from worker.kinds.bandit.rounds.coresets import RANDOM
 from worker.kinds.bandit.rounds.estimates import Kept
 
 PARAMS = EvaluateParams(seeds=2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_trainings() -> Iterator[None]:
+    """Five epochs a training: what is tried here is which trainings run, not how well they do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learning, "DEFAULTS", PolicyGradientParams(epochs=5))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +50,14 @@ class Ending(Context):
     """Stops, or runs out of time, at the first report of progress on `label`; counts reports of trainings."""
 
     def __init__(
-        self, label: str = "", *, time_over: bool = False, points: Mapping[str, Checkpoint] | None = None
+        self,
+        label: str = "",
+        *,
+        time_over: bool = False,
+        points: Mapping[str, Checkpoint] | None = None,
+        content: str = "",
     ) -> None:
-        super().__init__(seed=1, _points=dict(points or {}))
+        super().__init__(seed=1, content=content, _points=dict(points or {}))
         self.label, self.time_over = label, time_over
         self.reports = 0
         self.saved: dict[str, Checkpoint] = {}
@@ -81,6 +95,30 @@ def test_judging_when_killed_while_policies_are_learnt_then_goes_on_with_the_one
     assert (again.tables, again.plots, again.verdict) == (whole.tables, whole.plots, whole.verdict)
     assert again.warnings == whole.warnings
     assert killed.reports + resumed.reports == ctx.reports, "no training is repeated"
+
+
+def test_judging_when_another_job_has_learnt_on_the_same_version_then_learns_on_the_summary_alone(log, kept):
+    first = Ending(content="abc")
+    whole = judged(log, kept, first)
+    figures = {key: replace(one, job="7f") for key, one in first._figures.items()}
+    second = Ending(content="abc")
+    second._figures = figures
+    again = judged(log, kept, second)
+    assert again.tables == whole.tables
+    assert 0 < second.reports < first.reports / 2
+    assert f"Learnt in the earlier job 7f: all rounds, random rounds {kept.n}, " in again.protocol
+    assert "this summary" not in again.protocol
+    larger = random_rounds(log, RandomRoundsParams(budget="25%"), Context(seed=1)).log
+    third = Ending(content="abc")
+    third._figures = figures
+    assert judged(log, larger, third).plots == judged(log, larger, Ending()).plots, (
+        "other rounds are drawn beside others"
+    )
+    elsewhere = Ending(f"learn on random rounds {kept.n}", content="abd")
+    elsewhere._figures = figures
+    with pytest.raises(Cancelled):
+        judged(log, kept, elsewhere)
+    assert elsewhere.reports > second.reports, "figures of another version are not taken"
 
 
 def test_judging_when_time_ends_after_the_policies_compared_then_only_the_curve_is_shorter(log, kept, undisturbed):

@@ -1,4 +1,4 @@
-"""One target policy estimated: the selected value with its interval, every asked-for estimator beside it."""
+"""The estimate of one target policy: the selected value with its interval, and every requested estimator."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def floored_difference(first: Estimated, second: Estimated, prepared: Prepared, 
 
 
 def earned(prepared: Prepared) -> Estimated:
-    """What the logging policy earned on these rounds: a plain mean, as sure as its number of rounds."""
+    """What the logging policy earned on these rounds: a plain mean."""
     log = prepared.log
     mean = PerRound(np.zeros(log.n), log.reward, rounds=log.weight)
     return Estimated("logging", "Logging policy", mean, intervals.normal(mean, 0.05), mean.size, mean.size)
@@ -156,8 +156,8 @@ def _select(
 ) -> Selected | None:
     if weights is None or not prepared.smooths:
         return None
-    judge = prepared.judge or prepared.reward
-    terms = replace(plain, q_logged=judge.q_logged, dm=judge.dm[name])
+    model = prepared.path_model or prepared.reward
+    terms = replace(plain, q_logged=model.q_logged, dm=model.dm[name])
     rule = params.selection
     level = len(weights.taus) - 1
     if params.select_on == "half" and rule in ("slope", "slope_pp", "mse"):
@@ -187,7 +187,7 @@ def _rows(
     params: EstimateParams,
     ctx: Context,
 ) -> tuple[list[Estimated], dict[str, str]]:
-    """Every asked-for estimator that can be had, and why the others cannot."""
+    """Every requested estimator that this log allows, and why the others are left out."""
     rows: list[Estimated] = []
     left_out: dict[str, str] = {}
     for number, name in enumerate(dict.fromkeys(params.estimators)):

@@ -34,9 +34,11 @@ FITS: dict[str, Fit] = {
 
 @dataclass(frozen=True)
 class Prepared:
-    """`path`: the smoothing path, of the identity alone where nothing says which actions are near; None without a
-    logging policy. `smooths`: whether it really smooths. `labels` (A,): groups of actions for MIPS and OffCEM.
-    `reward`: the chosen model, cross-fitted; `judge`: the evidence-chosen one that the default selector listens to;
+    """What every target's estimate starts from.
+
+    `path`: the smoothing path, of the identity alone where nothing says which actions are near; None without a logging
+    policy. `smooths`: whether it really smooths. `labels` (A,): groups of actions for MIPS and OffCEM. `reward`: the
+    chosen reward model, cross-fitted; `path_model`: the one of largest evidence, which the default selector uses;
     `clusters`: the two-step model of OffCEM, where it was asked for.
     """
 
@@ -47,7 +49,7 @@ class Prepared:
     labels: NDArray[np.int32] | None
     model: str
     reward: CrossFitted
-    judge: CrossFitted | None
+    path_model: CrossFitted | None
     reward_range: tuple[float, float] | None
     clusters: CrossFitted | None = None
 
@@ -91,14 +93,14 @@ def prepare(log: BanditLog, targets: Mapping[str, Policy], params: EstimateParam
     if wanted and labels is not None and log.logging is not None:
         with ctx.part("cluster model", 1, 3, label="reward model", seed=ctx.seed) as part:
             clusters = crossfit(log, TwoStep(labels), targets, params.folds, ctx.seed, part)
-    judge = None
+    path_model = None
     if smooths and params.selection == "policy_ess" and (log.contexts.shape[1] or log.embeddings is not None):
         with ctx.part("reward model of the smoothing path", 2, 3, label="reward model", seed=ctx.seed) as part:
-            judge = evidence_ridge.crossfit(log, targets, params.folds, ctx.seed, part)
+            path_model = evidence_ridge.crossfit(log, targets, params.folds, ctx.seed, part)
     if reward.in_sample:
         ctx.warn("With folds = 1 the reward model predicts the rounds it was fitted to, which flatters DM and DR.")
     bounds = _declared(log, params)
-    return Prepared(log, path, smooths, family, labels, model, reward, judge, bounds, clusters)
+    return Prepared(log, path, smooths, family, labels, model, reward, path_model, bounds, clusters)
 
 
 def groups_of(log: BanditLog) -> NDArray[np.int32] | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from worker.evidence.wording import decimals_of, number
 
 
 def with_interval(value: float, low: float, high: float) -> str:
-    """0.979 [0.858, 1.101]."""
+    """0.979 [0.858, 1.101]; the value alone where no interval is known."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return number(value, decimals_of(0.0, value))
     decimals = decimals_of((high - low) / 2, value)
     return f"{number(value, decimals)} [{number(low, decimals)}, {number(high, decimals)}]"
 

@@ -168,7 +168,7 @@ def tried(learnt: SoftmaxPolicy) -> Table:
         ),
         tuple(rows),
         note="On validation rounds. MinSup counts every unsupported action like the rarest supported ones; SNIPS does "
-        "not see them at all, so it may favour a policy that fled there.",
+        "not see them at all, so it may favour a policy that moved its mass there.",
         heading="Choice",
     )
 
@@ -192,7 +192,7 @@ def _beside(found: list[TargetEstimate], logging: Estimated, n: int) -> Plot:
 
 
 def _over_k(learnt: SoftmaxPolicy) -> Plot:
-    """Unsupported mass and the deciding score against k: where policies begin to flee."""
+    """Unsupported mass and the deciding score against k: where policies begin to prefer what was never tried."""
     selector = learnt.choice.selector
     by_k = {one.k: one for one in reversed(learnt.choice.tried)}
     drawn = [(one, score) for _, one in sorted(by_k.items()) if (score := one.scores.get(selector)) is not None]
@@ -203,7 +203,7 @@ def _over_k(learnt: SoftmaxPolicy) -> Plot:
         series = Series(f"score ({selector})", ks, tuple(score for _, score in drawn)), Series("mass", ks, missing)
     return Plot(
         "k",
-        "What the reward of an unsupported action does",
+        "Effect of the reward k that training gives to unsupported actions",
         "Selection score and mass on unsupported actions on validation rounds against the constant k of training.",
         "line",
         "k",

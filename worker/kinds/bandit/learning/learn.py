@@ -309,4 +309,4 @@ def _warn_of(job: Job, chosen: Candidate) -> None:
     if job.params.support == "extrapolate":
         job.warn("Reward extrapolation is as good as its reward model, which no round can check on unseen actions.")
     if job.params.support == "none" and job.data.reward[job.rounds.train].min() < 0:
-        job.warn("With negative rewards and nothing done about support, training runs to actions never tried.")
+        job.warn("With negative rewards and nothing done about support, training moves mass to actions never tried.")

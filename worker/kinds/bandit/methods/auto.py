@@ -1,4 +1,4 @@
-"""The method a user gets who names none: an estimate whose convolution fits what is known about the actions.
+"""The default estimate, for users who name no method: its convolution fits what is known about the actions.
 
 A hierarchy makes a tree, embeddings nearest neighbours, neither leaves the plain estimators; the amount of smoothing
 follows from policy ESS. The report says what was chosen and why.

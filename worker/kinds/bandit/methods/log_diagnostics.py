@@ -1,4 +1,4 @@
-"""Can these logs answer the question at all? Diagnostics of the log alone, and of every target policy on it.
+"""Can these logs tell what a policy would earn? Diagnostics of the log alone, and of every target policy on it.
 
 The checks are those every estimate carries (`worker.kinds.bandit.diagnostics`), without any estimate: mean weight,
 effective sample sizes, tails, support, and what the propensities say about the logging policy.
@@ -25,7 +25,7 @@ from worker.kinds.bandit.targets import LEARNT, POLICY, default_names, learnt_po
 
 _HEADLINES: dict[Status, str] = {
     "sound": "The logs can answer",
-    "thin": "The logs answer with little",
+    "thin": "The logs allow rough estimates only",
     "blind": "The logs cannot answer",
     "doubtful": "The propensities look wrong",
 }

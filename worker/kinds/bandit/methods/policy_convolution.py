@@ -1,10 +1,10 @@
-"""What would another policy have earned? Estimated from logs by policy convolution, plain estimators beside it.
+"""What would another policy have earned? Estimated from logs by policy convolution and by plain estimators.
 
 Policy convolution smooths the logging and the target policy over similar actions and weighs rounds by their ratio
 (Sachdeva, Wang, Liang, Kallus, McAuley, "Off-policy evaluation for large action spaces via policy convolution", WWW
 2024, arXiv:2310.15433): more smoothing, less variance, more bias. How much is decided by policy ESS, a quantity of the
 two policies alone, so that the choice looks at no reward (`selection.default`). Without a whole logging policy or
-any likeness of actions nothing can be smoothed; the plain estimators remain, and the report says what is missing.
+any similarity of actions nothing can be smoothed; the plain estimators remain, and the report says what is missing.
 
 Cost: one pass over each policy's stored probabilities a target; nothing forms rounds x actions for sparse policies.
 """

@@ -1,8 +1,8 @@
-"""Learn a better policy from logged decisions, without trying it out, and without fleeing into the unknown.
+"""Learn a better policy from logged decisions without deploying it, and without exploiting what was never tried.
 
 A softmax policy is trained to maximise an off-policy estimate of its own value (IPS, SNIPS, doubly robust, BanditNet,
 POEM, shrunk weights). Where the logging policy never takes some actions, such estimates are blind there, and training
-finds it out: with rewards shifted to -1..0 all mass runs to actions never tried. The default therefore trains with a
+exploits that: with rewards shifted to -1..0 all mass moves to actions never tried. The default therefore trains with a
 reward k for every unsupported action (arXiv:2006.09438, policy restriction), for several k, and takes the policy that
 held-out rounds prefer if unsupported actions are worth what the rarest supported ones are (MinSup).
 
@@ -30,7 +30,7 @@ from worker.kinds.bandit.summary import LearntPolicy
     memory_mb=3072,
 )
 def policy_gradient(data: BanditLog, params: PolicyGradientParams, ctx: Context) -> LearntPolicy:
-    """A policy trained on logged decisions, kept away from what the logs cannot vouch for."""
+    """A policy trained on logged decisions that does not exploit actions the logs say nothing of."""
     learnt = learn(data, params, ctx)
     for text in learnt.warnings:
         ctx.warn(text)

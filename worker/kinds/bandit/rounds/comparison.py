@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from worker.evidence.plot import Plot, Series
@@ -21,7 +22,7 @@ FULL, SUMMARY = "all rounds", "this summary"
 class PolicyComparison:
     """Values of policies on n held-out rounds. `curve`: value by number of random rounds learnt from.
 
-    `unfinished`: what time left out, "" when nothing.
+    `jobs`: by set, the earlier job in which its policy was learnt. `unfinished`: what time left out, "" when nothing.
     """
 
     n: int
@@ -32,6 +33,7 @@ class PolicyComparison:
     alpha: float
     curve: tuple[tuple[int, intervals.Interval], ...]
     estimator: str
+    jobs: Mapping[str, str] = field(default_factory=dict[str, str])
     unfinished: str = ""
 
     @property
@@ -67,8 +69,8 @@ class PolicyComparison:
     def headline(self) -> str:
         """The status in a line."""
         words = {
-            "equivalent": "A policy learnt on it earns as much",
-            "short": "A policy learnt on it earns less",
+            "equivalent": "A policy learnt on these rounds earns as much",
+            "short": "A policy learnt on these rounds earns less",
             "undetermined": "Undetermined",
         }
         return words[self.status]
@@ -84,10 +86,10 @@ class PolicyComparison:
         }
         random = self.over_random
         return (
-            f"A policy learnt on it earns {with_interval(ours.value, ours.low, ours.high)} a round on held-out rounds, "
-            f"one learnt on all rounds {with_interval(full.value, full.low, full.high)}: a difference of "
-            f"{signed(self.delta.value, self.delta.low, self.delta.high)}{ends[self.status]}. Over a policy learnt on "
-            f"random rounds of the same number the difference is {signed(random.value, random.low, random.high)}."
+            f"A policy learnt on the kept rounds earns {with_interval(ours.value, ours.low, ours.high)} a round on "
+            f"held-out rounds, one learnt on all rounds {with_interval(full.value, full.low, full.high)}: a difference "
+            f"of {signed(self.delta.value, self.delta.low, self.delta.high)}{ends[self.status]}. Over a policy learnt "
+            f"on random rounds of the same number the difference is {signed(random.value, random.low, random.high)}."
         )
 
     @property
@@ -96,7 +98,11 @@ class PolicyComparison:
         return (
             f"Policies were learnt by policy-gradient with its defaults and judged by {self.estimator.upper()} on "
             f"{number(self.n)} held-out rounds; differences are paired."
+            + "".join(f" Learnt in the earlier job {job}: {', '.join(names)}." for job, names in self._by_job().items())
         )
+
+    def _by_job(self) -> dict[str, list[str]]:
+        return {job: [name for name, of in self.jobs.items() if of == job] for job in dict.fromkeys(self.jobs.values())}
 
     def to_json(self) -> dict[str, Any]:
         """What the verdict has beside the difference to all rounds."""

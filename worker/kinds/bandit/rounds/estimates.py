@@ -1,4 +1,4 @@
-"""How far estimates of several policies move when only the kept rounds are used, with cheap picks of as many beside.
+"""How far estimates of several policies move when only the kept rounds are used, and with cheap picks of equal size.
 
 For every target its SNIPS value on the kept rounds is compared with that on all training rounds.
 """

@@ -96,7 +96,7 @@ def _of_estimates(kept: list[Kept], train: BanditLog, summary: BanditLog) -> tup
         reasons=(f"only {len(drawn)} draws of every cheap pick were made",) if few else (),
         settled_by=(f"`seeds` of {FEWEST_DRAWS} or more",) if few else (),
         details=_details(kept, train, summary),
-    ), f"Errs by {number(ours, 4)}, {label} by {number(float(drawn.mean()), 4)}"
+    ), f"Estimates are off by {number(ours, 4)}, with {label} by {number(float(drawn.mean()), 4)}"
 
 
 def _errors_in_words(kept: list[Kept], train: BanditLog, summary: BanditLog) -> str:

@@ -1,11 +1,14 @@
 """Learning a policy on each set of rounds to compare: all training rounds, the summary, random rounds of several sizes.
 
 Every policy is a part of judging with its arrays as resume point, so that a killed judge learns none of them again.
+Those that do not depend on the summary are remembered for later jobs on the same version.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +31,8 @@ from worker.kinds.bandit.rounds.coresets import RANDOM
 FOLDS = 3
 VALIDATION_SHARE = 0.15
 SIZES = (0.25, 1.0, 4.0)  # random rounds, as multiples of the summary's number
+DEFAULTS = PolicyGradientParams()
+VERSION = 1  # raised when the same rounds and seed would give another policy
 
 
 def compare_policies(
@@ -47,7 +52,7 @@ def compare_policies(
     random = {f"{RANDOM} {size}": _weighted(train, coresets.uniform_rounds(train.n, size, rng)) for size in sizes}
     equal = f"{RANDOM} {m}"
     sets = {FULL: train, SUMMARY: kept, equal: random[equal], **random}
-    learnt = _learn_each(sets, needed=3, ctx=ctx)
+    learnt, jobs = _learn_each(sets, needed=3, ctx=ctx)
     complete = len(learnt) == len(sets)
     _warn_of(learnt, ctx)
     found = _values(held, learnt, estimator, ctx)
@@ -61,39 +66,77 @@ def compare_policies(
         alpha=alpha,
         curve=tuple((size, intervals.normal(value, alpha)) for size, value in curve if value is not None),
         estimator=estimator,
+        jobs=jobs,
         unfinished="" if complete else "policies on random rounds of other sizes were not learnt.",
     )
 
 
-def _learn_each(sets: dict[str, BanditLog], *, needed: int, ctx: Context) -> dict[str, SoftmaxPolicy]:
-    """A policy for each set, in order; when time ends after the first `needed`, those that there are."""
+def _learn_each(
+    sets: dict[str, BanditLog], *, needed: int, ctx: Context
+) -> tuple[dict[str, SoftmaxPolicy], dict[str, str]]:
+    """A policy for each set, in order, and the earlier job it comes from, where one was recalled.
+
+    When time ends after the first `needed`, those that there are.
+    """
     learnt: dict[str, SoftmaxPolicy] = {}
+    jobs: dict[str, str] = {}
     try:
         for step, (name, log) in enumerate(sets.items()):
             with ctx.part(name, step, len(sets) + 1, label=f"learn on {name}", seed=ctx.seed) as part:
+                key = _key(name, sets[SUMMARY].n, ctx)
+                if key and (known := ctx.recall(key)) is not None:
+                    learnt[name] = _policy(known.arrays, known.state)
+                    jobs[name] = known.job
+                    continue
                 learnt[name] = _learn(log, part)
+                if key:
+                    ctx.remember(key, learnt[name].weights, _state(learnt[name]))
     except TimeOver:
         if len(learnt) < needed:
             raise
-    return learnt
+    return learnt, {name: job for name, job in jobs.items() if job}
+
+
+def _key(name: str, m: int, ctx: Context) -> str:
+    """What a policy is remembered under; "" for that of the summary, and where the version is not known.
+
+    Which random rounds are drawn depends on the number of kept ones, m.
+    """
+    if name == SUMMARY or not ctx.content:
+        return ""
+    rounds = name if name == FULL else f"{name} beside {m}"
+    return f"bandit/policy/{VERSION}/{ctx.content}/{ctx.seed}/{rounds}"
 
 
 def _learn(log: BanditLog, ctx: Context) -> SoftmaxPolicy:
     """Learn with the defaults on these rounds alone: a share of them chooses, as for someone who has no others."""
     if (point := ctx.restore()) is not None and point.done:
-        state = point.state
-        relu, warnings = tuple(state["relu"]), tuple(state["warnings"])
-        return SoftmaxPolicy(relu, point.arrays, state["candidates"], state["restrict"], warnings=warnings)
+        return _policy(point.arrays, point.state)
     split = np.full(log.n, TRAIN, np.int8)
     split[np.random.default_rng([ctx.seed, 3]).random(log.n) < VALIDATION_SHARE] = VALIDATION
     # A split that lacks a part would have it drawn from the training rounds; no test part is needed, so one round does.
     split[-1] = TEST
-    made = learn(replace(log, split=split), PolicyGradientParams(), ctx)
+    learnt = learn(replace(log, split=split), DEFAULTS, ctx)
     if ctx.out_of_time():
         raise TimeOver  # a training that ended early must not be compared with one that did not
-    state = {"relu": made.relu, "candidates": made.candidates, "restrict": made.restrict, "warnings": made.warnings}
-    ctx.finish(made.weights, state)
-    return made
+    ctx.finish(learnt.weights, _state(learnt))
+    return learnt
+
+
+def _state(learnt: SoftmaxPolicy) -> dict[str, Any]:
+    """What a policy is beside its weights, JSON."""
+    return {
+        "relu": list(learnt.relu),
+        "candidates": learnt.candidates,
+        "restrict": learnt.restrict,
+        "warnings": list(learnt.warnings),
+    }
+
+
+def _policy(weights: dict[str, np.ndarray], state: Mapping[str, Any]) -> SoftmaxPolicy:
+    return SoftmaxPolicy(
+        tuple(state["relu"]), weights, state["candidates"], state["restrict"], warnings=tuple(state["warnings"])
+    )
 
 
 def _warn_of(learnt: dict[str, SoftmaxPolicy], ctx: Context) -> None:

@@ -1,4 +1,4 @@
-"""How much to smooth, decided: three estimates and their median by default, the classical rules for comparison.
+"""How much to smooth: by default the median of three estimates; the classical rules for comparison.
 
 The default never lets rewards choose among widths it cannot trust. PC-SNIPS at the least smoothing with policy ESS 5,
 PC-SNDR at the least with 10 and the value of the whole path (`selection.evidence_path`) vote; the median wins. Where

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 from numpy.typing import NDArray
 
 from worker.contract.errors import JobError
+from worker.ingest.arrow import Arrow, pc
 from worker.ingest.ids import IdMap
 from worker.ingest.table import Words
-from worker.kinds.bandit.upload.features import Arrow
 from worker.kinds.bandit.upload.raw import RawLog
-
-pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
 
 _WHOLE = r"^\d{1,9}$"
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.contract.errors import JobError
+from worker.ingest.arrow import Arrow
 from worker.numerics.distinct import first_of_each
 
-Arrow = Any  # a pyarrow array: pyarrow ships no types
 ENCODED_BYTES = 1_000_000_000  # of one table of descriptions
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.compute
 from numpy.typing import NDArray
 from scipy import sparse
 
 from worker.contract.errors import JobError
+from worker.ingest.arrow import pc
 from worker.ingest.format import Detected
 from worker.ingest.formats.arrays import Arrays, check_length
 from worker.ingest.limits import Meter
@@ -26,8 +26,6 @@ from worker.kinds.bandit.upload.actions import Actions
 from worker.kinds.bandit.upload.dictionary import matrix, read_dense
 from worker.kinds.bandit.upload.raw import number_words
 from worker.kinds.bandit.upload.roles import PROBABILITY_NAMES, policy_schema
-
-pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
 
 SUM_TOLERANCE = 1e-4
 

@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from worker.contract.errors import JobError
+from worker.ingest.arrow import Arrow
 from worker.ingest.columns import Column, Wanted
-from worker.ingest.format import Batch, Detected, Format
+from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Meter
 from worker.ingest.native import Lines
 from worker.ingest.sample import Sample
@@ -38,7 +39,7 @@ def describe(sample: Sample, meter: Meter) -> Detected:
     return Detected(sample.source, VW, columns, sample.encoding, header=False)
 
 
-def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Batch]:
+def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
     """One round a line; features are a map from name, with its namespace, to float32."""
     name, row = detected.source.name, 0
     with detected.source.open(meter) as stream:
