@@ -117,7 +117,7 @@ def _checked_after_each_test(request: pytest.FixtureRequest) -> Iterator[None]:
 def misbehaving_service() -> Iterator[Misbehaving]:
     """A service with methods that misbehave, for tests that stop none of its parts."""
     with misbehaving(slots=2) as running:
-        assert running.labels
+        assert running.notes
         yield running
 
 

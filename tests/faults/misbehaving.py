@@ -1,8 +1,7 @@
-"""A running service whose workers have the methods of `plugins/` and `plugin/`, and small data to start them on."""
+"""A running service with the plug-ins `notes` and `misbehave`, and small data to start their methods on."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.plugins import python_path
 from tests.service import Service
 
-HERE = Path(__file__).parent
-FOLDERS = (HERE / "plugin", HERE / "plugins")
 QUICK = {
     "lease_s": 4, "heartbeat_s": 0.5, "reap_every_s": 0.5, "reap_grace_s": 0.5, "republish_s": 2, "threads": 1,
     "retry_pause_s": 0.2,
@@ -41,9 +39,8 @@ def misbehaving(*more_paths: Path, before: Any = None, **settings: object) -> It
 
     `before(service)` is called before it starts.
     """
-    paths = [*more_paths, *FOLDERS, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("PYTHONPATH", os.pathsep.join(map(str, paths)))
+        patched.setenv("PYTHONPATH", python_path("notes", "misbehave", before=more_paths))
         service = Service(**{**QUICK, **settings})
     if before is not None:
         before(service)
@@ -57,21 +54,21 @@ class Misbehaving:
     def __init__(self, service: Service, http: httpx.Client) -> None:
         self.service = service
         self.http = http
-        self._labels = ""
+        self._notes = ""
 
     @property
-    def labels(self) -> str:
+    def notes(self) -> str:
         """A dataset version of the kind that nothing is done with."""
-        if not self._labels:
-            file = self.service.home / "labels.txt"
+        if not self._notes:
+            file = self.service.home / "notes.txt"
             file.write_text("a\nb\n")
             with self.service.client as client:
-                self._labels = client.datasets.upload(str(file), kind="labels").reference
-        return self._labels
+                self._notes = client.datasets.upload(str(file), kind="notes").reference
+        return self._notes
 
     def start(self, method: str, params: dict[str, Any] | None = None, **more: Any) -> str:
         """The id of a new job."""
-        body = {"method": method, "dataset": self.labels, "params": params or {}, "force": True, **more}
+        body = {"method": method, "dataset": self.notes, "params": params or {}, "force": True, **more}
         return self.http.post("/v1/jobs", json=body).raise_for_status().json()["id"]
 
     def job(self, job_id: str) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def test_zip_when_a_byte_was_flipped_after_it_was_made_then_it_never_arrives_who
 
 
 def test_large_file_when_a_byte_is_flipped_then_the_answer_is_cut_off(at: Misbehaving):
-    dataset = at.http.post("/v1/datasets", json={"name": "large", "kind": "labels"}).json()["id"]
+    dataset = at.http.post("/v1/datasets", json={"name": "large", "kind": "notes"}).json()["id"]
     address = f"/v1/datasets/{dataset}/files/large.bin"
     at.http.put(address, content=bytes(LARGE)).raise_for_status()
     file = stored(at, dataset, "large.bin")

@@ -86,7 +86,7 @@ def test_disk_when_a_job_fills_it_then_disk_full_and_the_others_succeed(small_di
         Service.wait(lambda: staged(at) == [], 5, "the staging folder to be empty")
         assert at.service.pid("worker") == worker
 
-        dataset = at.http.post("/v1/datasets", json={"name": "large", "kind": "labels"}).json()["id"]
+        dataset = at.http.post("/v1/datasets", json={"name": "large", "kind": "notes"}).json()["id"]
         answer = at.http.put(f"/v1/datasets/{dataset}/files/large.bin", content=bytes(100 * MB))
         assert (answer.status_code, answer.json()["code"]) == (507, "insufficient_storage")
         assert staged(at) == []
@@ -106,7 +106,7 @@ def at(told: Path) -> Iterator[Misbehaving]:
         told / "path", f"from tests.faults.failing_disk import fail_when_told; fail_when_told({str(told)!r})"
     )
     with misbehaving(failing, checkpoint_every_s=0, slots=2) as running:
-        assert running.labels
+        assert running.notes
         yield running
 
 

@@ -20,10 +20,10 @@ from tests.faults.injections import away, empty_redis_files, redis_client
 from tests.faults.invariants import database
 from tests.faults.result_table import Measured
 from tests.planted import planted_csv
+from tests.plugins import python_path
 from tests.service import Service
 
 pytestmark = pytest.mark.faults
-PLUGIN = Path(__file__).parent / "plugin"
 QUEUED, LATER = 200, 40
 REAL_EVERY = 10
 
@@ -39,7 +39,7 @@ def test_job_when_redis_is_killed_and_comes_back_empty_then_does_not_notice(grou
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """Two slots, the default times, and a plug-in whose method does nothing."""
-    monkeypatch.setenv("PYTHONPATH", str(PLUGIN))
+    monkeypatch.setenv("PYTHONPATH", python_path("notes"))
     with Service(slots=2, threads=1, queue_limit=QUEUED) as running:
         yield running
 
@@ -48,7 +48,7 @@ def requests(service: Service, folder: Path) -> Iterator[dict[str, Any]]:
     """Bodies of jobs, every tenth a real one and the others doing nothing."""
     (folder / "rows.txt").write_text("nothing\n")
     real = service.client.datasets.upload(str(planted_csv(folder / "planted.csv")), kind="interactions").reference
-    idle = service.client.datasets.upload(str(folder / "rows.txt"), kind="labels").reference
+    idle = service.client.datasets.upload(str(folder / "rows.txt"), kind="notes").reference
     real_job = {"method": "random-users", "dataset": real, "params": {"budget": 20}, "evaluate": QUICK, "force": True}
     idle_job = {"method": "no-op", "dataset": idle, "force": True}
     return ({**(idle_job if seed % REAL_EVERY else real_job), "seed": seed} for seed in itertools.count())

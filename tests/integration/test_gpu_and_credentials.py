@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.plugins import python_path
 from tests.service import Service
 
-PLUGIN = Path(__file__).parent / "plugin"
 SECRET = "hush-6c1f0e-nobody-else-may-know"
 
 
@@ -38,9 +37,8 @@ class Witness:
 
 
 def started(**settings: object) -> Service:
-    paths = [str(PLUGIN), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("PYTHONPATH", os.pathsep.join(paths))
+        patched.setenv("PYTHONPATH", python_path("notes"))
         return Service(threads=1, **settings)
 
 

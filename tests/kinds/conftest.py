@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-Tiny = Callable[[str], Path]
+from tests.kinds.tiny import tiny_of
+from worker.contract.context import Context
+from worker.runtime.registry import load_kind
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """`tiny(kind)` is the folder of the canonical files of that kind's tiny dataset, which must not be changed.
 
-    `tests.kinds.<kind>.tiny.build(folder)` writes them for the first test of a process that asks.
+    They are written for the first test of a process that asks.
     """
 
     @cache
     def canonical(kind: str) -> Path:
-        return import_module(f"tests.kinds.{kind}.tiny").build(tmp_path_factory.mktemp(kind))
+        folder = tmp_path_factory.mktemp(kind)
+        (folder / "upload").mkdir()
+        (folder / "canonical").mkdir()
+        given = tiny_of(kind)
+        load_kind(kind).ingest.run(given.upload(folder / "upload"), given.options, folder / "canonical", Context(), {})
+        return folder / "canonical"
 
     return canonical

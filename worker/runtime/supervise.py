@@ -173,14 +173,17 @@ class Attempt:
         """A file of `ctx.keep`. One that cannot be stored is a gap, so none that comes after it is stored either."""
         if self._keep_broken:
             return
-        folder = self._settings.staging_dir / self.row["id"] / str(self.row["fence"]) / "keep"
+        folder = self._settings.staging_dir / self.row["id"] / str(self.row["fence"])
+        name = path.relative_to(folder / "keep").as_posix()
+        link = folder / "kept" / name  # storing moves a file away, and the child still reads this one
         try:
-            stored = self._blobs.put_file(path)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.hardlink_to(path)
+            stored = self._blobs.put_file(link)
         except FILE_TROUBLE as trouble:
             self._log.warning("file_not_kept", error=str(trouble))
             self._keep_broken = True
             return
-        name = path.relative_to(folder).as_posix()
         self._keep_broken = not self._try(lambda conn: save_kept(conn, self.row, stored, name))
 
     def _watch(self) -> None:

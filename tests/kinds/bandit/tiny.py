@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from tests.planted_bandit import tiny_bandit
+import numpy as np
+
+from tests.kinds.tiny import Tiny
+from tests.planted_bandit import planted_files
 
 
-def build(folder: Path) -> Path:
-    """Write the canonical files below `folder` and return where they lie."""
-    return tiny_bandit(folder)
+def _upload(folder: Path) -> list[tuple[str, Path]]:
+    return planted_files(folder)
+
+
+def _loaded(product: Any) -> tuple[str, float]:
+    if product.type == "policy":
+        context = np.linspace(-1, 1, product.d, dtype=np.float32)[None, :]
+        best = product.scorer(context).dense(np.array([0])).max()
+        return f"import numpy, predict; print(predict.predict(numpy.array({context.tolist()})).max())", float(best)
+    return "import load; print(load.rounds['round_weight'].sum())", float(product.log.round_weight.sum())
+
+
+TINY = Tiny(_upload, _loaded, options={"r_min": 0.0, "r_max": 1.0}, evaluate={"seeds": 2})

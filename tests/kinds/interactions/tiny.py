@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from worker.runtime.context import Context
-
+from tests.kinds.tiny import Tiny
 from tests.planted import planted_csv
-from worker.runtime.registry import load_kind
 
 
-def build(folder: Path) -> Path:
-    """Write the canonical files below `folder` and return where they lie."""
-    source = planted_csv(folder / "planted.csv", users=700, items=60)
-    canonical = folder / "canonical"
-    canonical.mkdir()
-    load_kind("interactions").ingest([(source.name, source)], {}, canonical, Context(), {})
-    return canonical
+def _upload(folder: Path) -> list[tuple[str, Path]]:
+    return [("planted.csv", planted_csv(folder / "planted.csv", users=700, items=60))]
+
+
+def _loaded(summary: Any) -> tuple[str, float]:
+    return "import load; print(load.rows.sum())", float(summary.rows.sum())
+
+
+TINY = Tiny(_upload, _loaded, evaluate={"learners": ["popularity", "ease"], "draws": 2, "bootstrap": 100})

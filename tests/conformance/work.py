@@ -1,0 +1,89 @@
+"""The work that is tried: running a method, judging a product. Picklable, so that another process can do it."""
+
+from __future__ import annotations
+
+import hashlib
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tests.kinds.tiny import tiny_of
+from worker.contract.context import Context
+from worker.contract.method import Method
+from worker.contract.product import Product
+from worker.evidence.measurements import Measurements
+from worker.evidence.report import build
+from worker.runtime.registry import discover, load_kind
+
+
+def product_of(method: Method) -> type[Product] | None:
+    """What a method says it delivers; None for findings."""
+    made = typing.get_type_hints(method.run)["return"]
+    return made if issubclass(made, Product) else None
+
+
+@dataclass(frozen=True)
+class RunMethod:
+    """Run a method with its defaults on the data below `canonical`; what it delivers is written to `out`."""
+
+    kind: str
+    name: str
+    canonical: Path
+    out: Path
+
+    def __call__(self, ctx: Context) -> str:
+        """A hash of the files that are delivered, or of the report of what was found."""
+        kind, method = load_kind(self.kind), discover()[self.kind, self.name]
+        data = kind.load(self.canonical)
+        ctx.evaluate = kind.judging.params()(**tiny_of(self.kind).evaluate)
+        if any(one.required for one in method.inputs):  # the dataset itself is the summary that needs no other method
+            assert kind.adopt is not None
+            given = kind.adopt(data, data)
+            ctx.inputs = {one.name: [given] if one.many else given for one in method.inputs if one.required}
+        made = method.run(data, method.params(), ctx)
+        if not isinstance(made, Product):
+            return hash_of_report(made, method)
+        assert type(made) is product_of(method)
+        out = self.out / str(ctx.restore() is not None)
+        out.mkdir(parents=True, exist_ok=True)
+        made.write(out, data)
+        return hash_of_files(out)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judge the product whose files lie in `files`."""
+
+    kind: str
+    type: str
+    canonical: Path
+    files: Path
+
+    def __call__(self, ctx: Context) -> str:
+        """A hash of the report."""
+        kind = load_kind(self.kind)
+        product = kind.product(self.type).read(self.files)
+        params = kind.judging.params()(**tiny_of(self.kind).evaluate)
+        return hash_of_report(product.judge(kind.load(self.canonical), params, ctx), None)
+
+
+def hash_of_report(evidence: Any, method: Method | None) -> str:
+    """A hash of all that a report says but the times, which differ."""
+    if isinstance(evidence, Measurements):
+        untimed = (replace(r, fit_s=0.0, tune_s=0.0, predict_s=0.0, peak_mb=None) for r in evidence.results)
+        evidence = replace(evidence, results=tuple(untimed))
+    job = {} if method is None else {"method": method.name, "task": method.task, "kind": method.kind}
+    report = build(evidence, job)
+    return _hash([("report.json", report.json_text().encode()), *report.files.items()])
+
+
+def hash_of_files(folder: Path) -> str:
+    """A hash of the names and contents of all files below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return _hash((path.relative_to(folder).as_posix(), path.read_bytes()) for path in files)
+
+
+def _hash(files: Iterable[tuple[str, bytes]]) -> str:
+    return hashlib.sha256(repr(sorted(files)).encode()).hexdigest()
