@@ -5,10 +5,14 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from worker.contract.kind import Ingest, Judging, Kind
+from worker.contract.method import Cost, Term
 from worker.kinds.points import dataset
 from worker.kinds.points.dataset import Points
 from worker.kinds.points.ingest import IngestOptions, ingest
 from worker.kinds.points.summary import PointsSummary, adopt
+
+# Seconds, measured: each draw is a training, and each resample of the intervals looks at every point.
+JUDGING = Cost(seconds=(Term(0.5), Term(1e-7, {"points": 1, "evaluate.draws": 1, "evaluate.bootstrap": 1})))
 
 
 def _evaluate_params() -> type[BaseModel]:
@@ -26,5 +30,5 @@ KIND: Kind[Points] = Kind(
     describe=dataset.describe,
     products=(PointsSummary,),
     adopt=adopt,
-    judging=Judging(_evaluate_params),
+    judging=Judging(_evaluate_params, cost=JUDGING),
 )
