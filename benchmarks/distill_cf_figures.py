@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import sparse
-from worker.kinds.interactions.learners.tuning import GRIDS, fit_tuned
 
 from benchmarks.record import machine
 from tests.official_splits import official
 from worker.contract.context import Context
 from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.learners.tuning import GRIDS, fit_tuned
 from worker.kinds.interactions.methods.distill_cf import DistillCFParams, distill_cf
 from worker.kinds.interactions.metrics import evaluate
 

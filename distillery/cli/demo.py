@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from distillery._client import Client
     from distillery._resources import Dataset, Job
 
-METHOD = "distill-cf"
-BUDGET_ROWS = 300
-PARAMS = {"batch_users": 1024}  # a random part of the users a step: minutes become one, for a demo on two cores
-EVALUATE = {"learners": ["popularity", "ease", "infinite-ae"], "max_users": 4000}
+METHOD = "auto"
+BUDGET = "20%"
 
 
 @failing_well
@@ -43,10 +41,8 @@ def demo(
     began = time.monotonic()
     with _service(place(home), keep=keep) as service, Client(service.url, service.api_key()) as client:
         dataset = _dataset(client)
-        _say(f"Distilling {dataset.reference} ({dataset.name}) to {BUDGET_ROWS} rows with {METHOD}.")
-        job = client.distil(
-            dataset, METHOD, budget=BUDGET_ROWS, params=PARAMS, evaluate=EVALUATE, labels={"from": "demo"}
-        )
+        _say(f"Distilling {dataset.reference} ({dataset.name}) to {BUDGET} of its users with {METHOD}.")
+        job = client.distil(dataset, METHOD, budget=BUDGET, labels={"from": "demo"})
         job.wait(progress=True)
         if job.cached_from:
             _say(f"The same was done before ({job.cached_from}); this is its result.")

@@ -298,7 +298,7 @@ def test_answer_when_dribbled_then_cut_off_at_the_total_time(beginning: bytes) -
     begun = time.monotonic()
     with serving(beginning, dribble=b"y") as port, pytest.raises(OutboundError, match="timeout"):
         post(f"http://127.0.0.1:{port}/", b"{}", {}, CLOSED, total_s=0.5)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 5
 
 
 def test_body_when_it_breaks_off_then_an_import_is_told_and_a_webhook_has_its_status() -> None:

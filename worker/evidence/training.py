@@ -48,7 +48,7 @@ class Plan:
     `validator(trainable)`: how models of it are validated, None without validation data: then the middle one of a
     learner's settings is taken. `measure`: how models are tested. `params`: the kind's `evaluate` params, which
     learners see. `digest(rows)`: a hash of what is trained on. `basis`: JSON of everything else that one figure depends
-    on (the metric tuned for, which units are tested), and `code` a hash of the code that does.
+    on (the metric tuned for, what is validated and tested on), and `code`: a hash of the code that does it.
     """
 
     learners: Sequence[Learner]
@@ -89,6 +89,9 @@ def train_all(plan: Plan, ctx: Context) -> Trained:
     """
     steps = sorted(_steps(plan), key=lambda step: _FIRST[step.contender.record.role])
     results: list[TrainedResult] = []
+    for learner in plan.learners if plan.validator is None else ():
+        if len(learner.settings) > 1:
+            ctx.warn(f"There is no validation data: {learner.label} was trained at a default, not at tuned settings.")
     for number, step in enumerate(steps):
         label = f"judge: {step.learner.label} on {step.contender.record.label}"
         try:
@@ -125,38 +128,38 @@ def _steps(plan: Plan) -> Iterator[_Step]:
 
 def _one(plan: Plan, step: _Step, ctx: Context) -> TrainedResult | None:
     """The result of a step: of an earlier attempt or job, or trained now; None when it cannot be trained."""
-    if (point := ctx.restore()) is not None and point.done:
-        return unpack(point.arrays, point.state, point.state["job"]) if point.state else None
     key = _key(plan, step, ctx)
+    if (point := ctx.restore()) is not None and point.done and point.state["key"] == key:
+        if "diverged" in point.state:
+            ctx.warn(point.state["diverged"])
+            return None
+        return unpack(point.arrays, point.state, point.state["job"])
     if (known := ctx.recall(key)) is not None:
-        same = replace(unpack(known.arrays, known.state, known.job), set=step.contender.record.name, draw=step.draw)
-        _finish(ctx, same)
-        return same
-    try:
-        result = _train(plan, step, ctx)
-    except JobError as failure:
-        if failure.code != "diverged":
-            raise
-        record = step.contender.record
-        ctx.warn(f"{step.learner.label} could not be trained on {record.label}: {failure.detail}")
-        ctx.finish({}, {})
-        return None
-    arrays, state = _finish(ctx, result)
-    ctx.remember(key, arrays, state)
+        earlier = unpack(known.arrays, known.state, known.job)
+        result = replace(earlier, set=step.contender.record.name, draw=step.draw, seed=step.seed)
+    else:
+        try:
+            result = _train(plan, step, ctx)
+        except JobError as failure:
+            if failure.code != "diverged":
+                raise
+            reason = f"{step.learner.label} could not be trained on {step.contender.record.label}: {failure.detail}"
+            ctx.warn(reason)
+            ctx.finish({}, {"key": key, "diverged": reason})
+            return None
+    arrays, state = pack(result)
+    ctx.finish(arrays, state | {"key": key, "job": result.job})
+    if known is None:
+        ctx.remember(key, arrays, state)
     return result
 
 
-def _finish(ctx: Context, result: TrainedResult) -> tuple[dict[str, Any], dict[str, Any]]:
-    arrays, state = pack(result)
-    ctx.finish(arrays, state | {"job": result.job})
-    return arrays, state
-
-
 def _key(plan: Plan, step: _Step, ctx: Context) -> str:
+    """A hash of all that a result depends on."""
     learner = step.learner
     parts = [
         plan.code, ctx.content, dict(plan.basis), learner.name, learner.version, ctx.seed, ctx.device,
-        plan.digest(step.contender.draws[step.draw]),
+        [dict(settings) for settings in learner.settings], plan.digest(step.contender.draws[step.draw]),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -198,36 +201,37 @@ class _Best:
 
 
 def _tune(plan: Plan, learner: Learner, trainable: Trainable, shared_s: float, ctx: Context) -> _Best:
-    """Fit at every setting and keep the one that is best on validation data; equal ones go to the earlier."""
+    """Fit at every setting and keep the one that is best on validation data; equal ones go to the earlier.
+
+    A setting at which the learner diverges is left out; without validation data the middle one is taken.
+    """
     if plan.validator is None:
-        settings = learner.settings[len(learner.settings) // 2]
-        if len(learner.settings) > 1:
-            ctx.warn(f"There is no validation data: {learner.label} was trained at a default, not at tuned settings.")
         started = time.perf_counter()
+        settings = learner.settings[len(learner.settings) // 2]
         model = trainable.fit(settings, ctx)
         return _Best(model, settings, None, shared_s + time.perf_counter() - started, [])
     validate = plan.validator(trainable)
     sign = 1.0 if plan.metric.higher_is_better else -1.0
     best: _Best | None = None
     tried: list[Tried] = []
-    values: list[tuple[Settings, float]] = []
-    for settings in _settings(learner, values):
-        ctx.progress(len(values), len(learner.settings) + 1)
+    worths: list[tuple[Settings, float]] = []
+    for settings in _settings(learner, worths):
+        ctx.progress(len(worths), len(learner.settings) + 1)
         started = time.perf_counter()
         try:
             model = trainable.fit(settings, ctx)
+            fit_s = shared_s + time.perf_counter() - started
+            score = validate(model)
+            value = _finite(value_of(score))
         except JobError as failure:
             if failure.code != "diverged":
                 raise
-            values.append((settings, -math.inf))
+            worths.append((settings, -math.inf))
             continue
-        fit_s = shared_s + time.perf_counter() - started
-        score = validate(model)
-        value = value_of(score)
-        tried.append(Tried(settings, score))
-        values.append((settings, sign * value if math.isfinite(value) else -math.inf))
-        if best is None or best.validation is None or sign * value > sign * best.validation:
+        if sign * value > max((worth for _, worth in worths), default=-math.inf):
             best = _Best(model, settings, value, fit_s, tried)
+        tried.append(Tried(settings, score))
+        worths.append((settings, sign * value))
     if best is None:
         raise JobError(
             "diverged",
@@ -237,8 +241,14 @@ def _tune(plan: Plan, learner: Learner, trainable: Trainable, shared_s: float, c
     return best
 
 
-def _settings(learner: Learner, values: Sequence[tuple[Settings, float]]) -> Iterator[Settings]:
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise JobError("diverged", "The learner's validation metric is not a number.")
+    return value
+
+
+def _settings(learner: Learner, worths: Sequence[tuple[Settings, float]]) -> Iterator[Settings]:
     """The learner's own settings, then what it wants to try beyond them, given what was found until then."""
     yield from learner.settings
-    while learner.further is not None and (more := learner.further(values)) is not None:
+    while learner.further is not None and (more := learner.further(worths)) is not None:
         yield more

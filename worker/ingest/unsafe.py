@@ -1,4 +1,4 @@
-"""Formats that are never opened: those that can carry code, and those we do not read, told by their content."""
+"""Formats that are never opened: those that can carry code, and those we do not read, recognised by content."""
 
 from __future__ import annotations
 

@@ -60,12 +60,16 @@ class Upload:
         return known
 
     def named(self, pattern: str) -> list[Source]:
-        """The files whose name, or last part of it, matches; all for the pattern ""."""
-        return [
+        """The files whose name, or last part of it, matches; all for the pattern "". Raises `JobError` if none does."""
+        found = [
             source
             for source in self.sources
             if not pattern or fnmatch(source.name, pattern) or fnmatch(Path(source.name).name, pattern)
         ]
+        if not found:
+            names = ", ".join(source.name for source in self.sources[:20])
+            raise JobError("invalid_input", f"No file matches {pattern!r}. Files: {names}.", pointer="/options/file")
+        return found
 
 
 def choose_tables(

@@ -110,7 +110,14 @@ class ChildContext(Context):
         partial = path.with_suffix(".partial")
         spent = {**self._spent, self._stage: self._spent.get(self._stage, 0.0) + time.monotonic() - self._entered}
         write_points(
-            partial, points, {"input_hash": self._assignment.job["input_hash"], "spent": spent, "saved": self._saved}
+            partial,
+            points,
+            {
+                "input_hash": self._assignment.job["input_hash"],
+                "spent": spent,
+                "saved": self._saved,
+                "warnings": self.warnings,
+            },
         )
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -128,6 +135,7 @@ class ChildContext(Context):
         points, about = read_points(Path(self._assignment.checkpoint))
         if about["input_hash"] == self._assignment.job["input_hash"]:  # else of other work, or another method version
             self._points, self._spent, self._saved = points, about["spent"], about["saved"]
+            self.warnings.extend(about["warnings"])  # of parts that are finished, too, which will not say them again
 
     def open_keep(self, path: str) -> Keep:
         """Files of earlier attempts and of this one; the supervisor moves each new one into the store."""

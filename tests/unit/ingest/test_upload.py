@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -88,6 +89,18 @@ def test_schema_when_a_matrix_means_nothing_to_it_then_refused(tmp_path: Path) -
     assert detected.pairs == 2
     with pytest.raises(JobError, match="a table of plants is not read from"):
         as_table(detected, {}, PLANTS)
+
+
+@pytest.mark.parametrize(
+    ("ingest", "options"),
+    [(ingest_interactions, {}), (ingest_log, {}), (ingest_log, {"simulate": "popularity"})],
+)
+def test_files_when_none_matches_then_all_are_named(tmp_path: Path, ingest: Any, options: dict[str, str]) -> None:
+    (tmp_path / "ratings.csv").write_text(csv_text(rows()))
+    with pytest.raises(JobError) as refused:
+        ingest([tmp_path / "ratings.csv"], options | {"file": "x*"}, tmp_path, Context())
+    assert (refused.value.code, refused.value.pointer) == ("invalid_input", "/options/file")
+    assert "ratings.csv" in refused.value.detail
 
 
 def test_columns_when_one_is_asked_for_in_two_roles_then_refused(tmp_path: Path) -> None:

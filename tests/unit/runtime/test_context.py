@@ -79,7 +79,9 @@ def test_part_when_it_warns_then_the_job_hears_it_once(tmp_path: Path):
     ctx = child(tmp_path, pipe)
     with ctx.part("a") as part, part.part("b") as inner:
         inner.warn("careful")
+        inner.finish({}, {})
     assert ctx.warnings == part.warnings == ["careful"]
+    assert child(tmp_path, checkpoint=heard(pipe, "checkpoint")[-1]["path"]).warnings == ["careful"]
     assert [message["text"] for message in heard(pipe, "warning")] == ["careful"]
 
 

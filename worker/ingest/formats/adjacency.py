@@ -74,8 +74,8 @@ def _pairs(block: bytes, detected: Detected, wanted: Sequence[Wanted]) -> Iterat
     parents, flat = pc.list_parent_indices(tokens), pc.list_flatten(tokens)
     starts = pc.cast(tokens.offsets.slice(0, len(tokens)), pa.int64())
     others = pc.invert(pc.is_in(pa.array(range(len(flat)), pa.int64()), starts))
-    sides = (firsts.take(parents.filter(others)), flat.filter(others))
-    yield pa.RecordBatch.from_arrays([sides[one.column.index] for one in wanted], names=[one.name for one in wanted])
+    columns = (firsts.take(parents.filter(others)), flat.filter(others))
+    yield pa.RecordBatch.from_arrays([columns[one.column.index] for one in wanted], names=[one.name for one in wanted])
 
 
 ADJACENCY = Format("adjacency", recognise, describe, read)

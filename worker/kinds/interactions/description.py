@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -13,6 +12,7 @@ from worker.evidence.table import Cell, Column, Table
 from worker.evidence.training import Contender
 from worker.evidence.wording import number
 from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.distinct import distinct
 from worker.kinds.interactions.summary import InteractionsSummary
 
 Rows = sparse.csr_array
@@ -147,9 +147,9 @@ def warnings(data: Interactions, summary: InteractionsSummary) -> list[str]:
             f"Users have {mean:.1f} training events on average. For rows this short learned rows save rows, not "
             "bytes: consider head-users."
         )
-    distinct = distinct_rows(rows)
-    if rows.shape[0] and distinct < 0.5 * rows.shape[0]:
-        share = 100 * (1 - distinct / rows.shape[0])
+    different = distinct_rows(rows)
+    if different < 0.5 * rows.shape[0]:
+        share = 100 * (1 - different / rows.shape[0])
         said.append(f"{share:.0f} % of the training rows repeat another user's row exactly.")
     test = data.queries("test")
     overlap = int(test.inputs.multiply(test.targets).nnz)
@@ -166,8 +166,7 @@ def warnings(data: Interactions, summary: InteractionsSummary) -> list[str]:
 
 def distinct_rows(rows: Rows) -> int:
     """How many different rows there are among 0/1 rows (n, I)."""
-    rows.sort_indices()
-    return len({rows.indices[a:b].tobytes() for a, b in pairwise(rows.indptr)})
+    return len(distinct(rows)[0])
 
 
 def leaks(data: Interactions, summary: InteractionsSummary) -> int:

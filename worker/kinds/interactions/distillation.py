@@ -20,6 +20,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from worker.kinds.interactions.distinct import distinct
 from worker.numerics.gumbel import relaxed_mean
 from worker.numerics.ntk import full_precision, ntk_from_gram
 from worker.numerics.ridge import NotPositiveDefinite, ridge_solve, solve
@@ -40,21 +41,11 @@ class Targets:
 
 
 def merge_equal_rows(rows: Rows, dim: int | None = None) -> Targets:
-    """Distinct rows in order of first appearance, weighted by how often they occur: same loss, fewer rows.
-
-    Rows are compared by two sums of random 64-bit numbers, one per item: equal rows always meet, and
-    different ones collide with probability 2^-128.
-    """
-    keys = np.random.default_rng(0).integers(0, 1 << 63, size=(2, rows.shape[1]), dtype=np.uint64)
-    sums = np.zeros((rows.shape[0], 2), dtype=np.uint64)
-    owner = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
-    for column in range(2):
-        np.add.at(sums[:, column], owner, keys[column, rows.indices])
-    _, first, counts = np.unique(sums, axis=0, return_index=True, return_counts=True)
-    order = np.argsort(first)
+    """Distinct rows in order of first appearance, weighted by how often they occur: same loss, fewer rows."""
+    first, pattern = distinct(rows)
     return Targets(
-        rows=Rows(rows[first[order]]),
-        weights=counts[order].astype(np.int64),
+        rows=Rows(rows[first]),
+        weights=np.bincount(pattern, minlength=len(first)),
         mean_events=rows.nnz / max(1, rows.shape[0]),
         dim=dim or rows.shape[1],
     )

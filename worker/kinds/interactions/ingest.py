@@ -130,9 +130,6 @@ def choose(upload: Upload, given: IngestOptions) -> tuple[list[Table], Table | N
     if given.split.startswith("column:"):
         asked["split"], schema = given.split.removeprefix("column:"), SCHEMA
     found = upload.named(given.file)
-    if not found:
-        names = ", ".join(source.name for source in upload.sources[:20])
-        raise JobError("invalid_input", f"No file matches {given.file!r}. Files: {names}.", pointer="/options/file")
     tables, ignored = choose_tables(
         found, lambda source: as_table(upload.detect(source, given.hints()), asked, schema), plausibility
     )

@@ -12,7 +12,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,12 @@ from worker.kinds.interactions import description, privacy
 from worker.kinds.interactions.baselines import PICKS, contenders
 from worker.kinds.interactions.dataset import Interactions, Queries
 from worker.kinds.interactions.learners.infinite_ae import LANDMARKS, MAX_USERS
-from worker.kinds.interactions.metrics import Model, evaluate
+from worker.kinds.interactions.metrics import Model, Ranking
 from worker.kinds.interactions.summary import InteractionsSummary
 
 Rows = sparse.csr_array
 KIND = "interactions"
-_BLOCK = 16_384  # test users are scored in blocks this large, so that equal histories are scored once a block
+_BLOCK = 16_384  # test users are scored in blocks this large: equal histories are scored once a block
 _CROSS_BYTES = 400 * 10**6
 _FEW_EVENTS = 500
 
@@ -187,8 +186,12 @@ def plan_of(data: Interactions, held: Held, sets: Sequence[Any], params: Evaluat
     known = learners_of(KIND)
     metric = next(one for one in _metrics(params) if one.name == params.metric)
 
+    tuned_for = (int(params.metric.rpartition("@")[2]),)
+    validation = Ranking.of(held.validation, held.counts, tuned_for, auc=False, share=True)
+    test = Ranking.of(held.test, held.counts, tuple(params.k), seed=ctx.seed, block=_BLOCK, share=True)
+
     def measure(model: Model) -> Mapping[str, Mapping[str, Scores]]:
-        found = evaluate(_Distinct(model), held.test, held.counts, tuple(params.k), seed=ctx.seed, block=_BLOCK)
+        found = test.measure(model)
         return {"test": {name: _scores(values) for name, values in found.items() if np.isfinite(values).any()}}
 
     return Plan(
@@ -196,10 +199,14 @@ def plan_of(data: Interactions, held: Held, sets: Sequence[Any], params: Evaluat
         contenders=sets,
         metric=metric,
         params=params,
-        validator=(lambda trainable: _validator(trainable, held, params)) if len(held.validation) else None,
+        validator=None if not len(held.validation) else lambda one: _validator(one, validation, params.metric),
         measure=measure,
         digest=_digest,
-        basis=params.model_dump(exclude={"learners", "baselines", "draws", "bootstrap"}) | {"seed": ctx.seed},
+        basis=params.model_dump(exclude={"learners", "baselines", "draws", "bootstrap"})
+        | {
+            "seed": ctx.seed,
+            "held out": [_digest(rows) for one in (held.validation, held.test) for rows in (one.inputs, one.targets)],
+        },
         code=_code(),
     )
 
@@ -209,23 +216,20 @@ def _scores(values: np.ndarray) -> Scores:
     return values if values.ndim and np.isfinite(values).all() else float(np.nanmean(values))
 
 
-def _validator(trainable: Trainable, held: Held, params: EvaluateParams) -> Validate:
+def _validator(trainable: Trainable, users: Ranking, metric: str) -> Validate:
     """The metric of every validation user; what all models of a training need of them is computed once."""
-    queries = held.validation
-    cross = getattr(trainable, "cross", lambda *_: None)(queries.inputs, _CROSS_BYTES)
+    cross = getattr(trainable, "cross", None)
+    room = _CROSS_BYTES // max(1, len(users.inputs))
+    prepared = [None if cross is None else cross(inputs, room) for inputs in users.inputs]
 
     def validate(model: Any) -> Scores:
-        done = 0
+        parts = iter(prepared)  # `measure` asks for the inputs in order, each once
 
-        def from_cross(inputs: Rows) -> np.ndarray:
-            nonlocal done  # `evaluate` asks in blocks, in order, each once
-            part = cross[done : done + inputs.shape[0]]
-            done += inputs.shape[0]
-            return model.scores(inputs, part)
+        def score(inputs: Rows) -> np.ndarray:
+            part = next(parts)
+            return model.scores(inputs) if part is None else model.scores(inputs, part)
 
-        score = model.scores if cross is None else from_cross
-        ks = (int(params.metric.rpartition("@")[2]),)
-        return evaluate(score, queries, held.counts, ks, auc=False)[params.metric]
+        return users.measure(score)[metric]
 
     return validate
 
@@ -241,29 +245,6 @@ def _digest(rows: Rows) -> str:
 def _code() -> str:
     here = Path(__file__).parent
     return code_hash(here, Path(worker.numerics.__path__[0]))
-
-
-@dataclass(frozen=True)
-class _Distinct:
-    """A model that scores equal histories once: on data with short rows most test users share theirs."""
-
-    model: Model
-
-    def scores(self, inputs: Rows) -> np.ndarray:
-        """Scores (q, I) of inputs (q, I)."""
-        inputs = Rows(inputs)
-        inputs.sort_indices()
-        if not (inputs.data == 1).all():
-            return self.model.scores(inputs)
-        index: dict[bytes, int] = {}
-        place = np.array(
-            [index.setdefault(inputs.indices[a:b].tobytes(), len(index)) for a, b in pairwise(inputs.indptr)],
-            dtype=np.int64,
-        )
-        if len(index) > 0.8 * inputs.shape[0]:
-            return self.model.scores(inputs)
-        first = np.unique(place, return_index=True)[1]
-        return self.model.scores(Rows(inputs[first]))[place]
 
 
 def _metrics(params: EvaluateParams) -> tuple[Metric, ...]:
@@ -321,10 +302,10 @@ def _warnings(
         said.append("EASE is above ∞-AE on the full data: consider EASE as your model.")
     if len(held.test) < 100:
         said.append(f"Only {len(held.test)} test users: every interval here is wide.")
-    distinct = description.distinct_rows(data.training_rows())
-    if "infinite-ae" in full and distinct > params.max_users:
+    different = description.distinct_rows(data.training_rows())
+    if "infinite-ae" in full and different > params.max_users:
         said.append(
-            f"On the full data ∞-AE learned through {number(params.landmarks)} landmarks, as {number(distinct)} "
+            f"On the full data ∞-AE learned through {number(params.landmarks)} landmarks, as {number(different)} "
             "distinct rows are more than max_users: its full-data figure may be a little low."
         )
     return said + description.warnings(data, summary)

@@ -9,6 +9,7 @@ scores; ours counts a tie as half.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,10 +18,12 @@ from scipy import sparse
 
 from worker.contract.errors import JobError
 from worker.kinds.interactions.dataset import Queries
+from worker.kinds.interactions.distinct import distinct
 
 BLOCK = 4096
 _ELEMENTS = 1 << 27  # scores alive at once: 512 MB
 NEGATIVES = 50
+_FEW_PATTERNS = 0.8  # up to this share of distinct histories it pays to score each once
 
 
 class Model(Protocol):
@@ -61,6 +64,97 @@ def top_items(scores: np.ndarray, k: int) -> np.ndarray:
     return np.take_along_axis(items, best, 1)
 
 
+@dataclass(frozen=True)
+class _Block:
+    """Users that are measured together. `inputs`: the histories a model is asked for (d, I), each once where many are
+    equal; `pattern`: which of them each user (b,) has, None for one each; `best`: see `_best_weights`."""
+
+    users: Queries
+    inputs: sparse.csr_array
+    pattern: np.ndarray | None
+    best: dict[int, np.ndarray]
+
+    @classmethod
+    def of(cls, users: Queries, weights: np.ndarray, ks: tuple[int, ...], *, share: bool) -> _Block:
+        best = _best_weights(users.targets, weights, ks)
+        if share and (users.inputs.data == 1).all():
+            first, pattern = distinct(users.inputs)
+            if len(first) <= _FEW_PATTERNS * len(users):
+                return cls(users, sparse.csr_array(users.inputs[first]), pattern, best)
+        return cls(users, users.inputs, None, best)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A measurement of how models rank items for the same users; what all models share is computed once.
+
+    `drawn` (q, negatives): the items that targets compete with in the AUC, None without it.
+    """
+
+    queries: Queries
+    ks: tuple[int, ...]
+    weights: np.ndarray
+    drawn: np.ndarray | None
+    blocks: tuple[_Block, ...]
+
+    @classmethod
+    def of(
+        cls,
+        queries: Queries,
+        train_counts: np.ndarray,
+        ks: tuple[int, ...] = (10, 100),
+        *,
+        auc: bool = True,
+        seed: int = 0,
+        negatives: int = NEGATIVES,
+        block: int = BLOCK,
+        share: bool = False,
+    ) -> Ranking:
+        """For the queries with a target; users are scored `block` at a time, with `share` those of equal histories as
+        one: on data with short rows most users share theirs.
+
+        `train_counts` (I,): events of each item in the full training part, whatever the learner was trained on.
+        Negatives are drawn with `seed` and with replacement from the items that are neither inputs nor targets (the
+        official code leaves validation items in).
+        """
+        queries = queries.with_targets()
+        weights = propensity_weights(train_counts)
+        size = max(1, min(block, _ELEMENTS // max(1, queries.inputs.shape[1])))
+        starts = range(0, len(queries), size)
+        parts = (queries.take(np.arange(start, min(start + size, len(queries)))) for start in starts)
+        blocks = tuple(_Block.of(part, weights, ks, share=share) for part in parts)
+        return cls(queries, ks, weights, draw_negatives(queries, negatives, seed) if auc else None, blocks)
+
+    @property
+    def inputs(self) -> list[sparse.csr_array]:
+        """The histories (d, I) that `measure` asks a model for, in this order."""
+        return [block.inputs for block in self.blocks]
+
+    def measure(self, model: Model | Callable[[sparse.csr_array], np.ndarray]) -> dict[str, np.ndarray]:
+        """Metrics in [0, 1] of each query: `hr@k`, `ndcg@k`, `psp@k`, `psp_paper@k`, each (q,) float64.
+
+        With AUC: `auc_user` (q,), NaN for a user who has used every item, and `auc_pooled` (), in which the positives
+        of all users compete with the negatives of all users. Raises `JobError` `diverged` for scores that are NaN.
+        """
+        score = model if callable(model) else model.scores
+        parts, positive, negative = [], [], []
+        start = 0
+        for block in self.blocks:
+            asked = score(block.inputs)
+            scores = np.require(asked if block.pattern is None else asked[block.pattern], np.float32, ["C", "W"])
+            if self.drawn is not None:
+                targets = block.users.targets
+                rows = np.repeat(np.arange(len(block.users)), np.diff(targets.indptr))
+                positive.append(scores[rows, targets.indices])
+                negative.append(np.take_along_axis(scores, self.drawn[start : start + len(block.users)], 1))
+            parts.append(_ranked(scores, block, self.weights, self.ks))
+            start += len(block.users)
+        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+        if self.drawn is not None and parts:
+            found |= _auc(np.concatenate(positive), np.concatenate(negative), self.queries)
+        return found
+
+
 def evaluate(
     model: Model | Callable[[sparse.csr_array], np.ndarray],
     queries: Queries,
@@ -72,38 +166,14 @@ def evaluate(
     negatives: int = NEGATIVES,
     block: int = BLOCK,
 ) -> dict[str, np.ndarray]:
-    """Metrics in [0, 1] of each query with a target: `hr@k`, `ndcg@k`, `psp@k`, `psp_paper@k`, each (q,)
-    float64.
-
-    With `auc`: `auc_user` (q,), NaN for a user who has used every item, and `auc_pooled` (), in which the
-    positives of all users compete with the negatives of all users. Negatives are drawn with replacement
-    from the items that are neither inputs nor targets (the official code leaves validation items in).
-    `train_counts` (I,): events of each item in the full training part, whatever the learner was trained on.
-    Rows follow `queries.with_targets()`.
-    """
-    score = model if callable(model) else model.scores
-    queries = queries.with_targets()
-    weights = propensity_weights(train_counts)
-    drawn = draw_negatives(queries, negatives, seed) if auc else None
-    size = max(1, min(block, _ELEMENTS // max(1, queries.inputs.shape[1])))
-    parts, positive, negative = [], [], []
-    for start in range(0, len(queries), size):
-        part = queries.take(np.arange(start, min(start + size, len(queries))))
-        scores = np.require(score(part.inputs), np.float32, ["C", "W"])
-        if drawn is not None:
-            rows = np.repeat(np.arange(len(part)), np.diff(part.targets.indptr))
-            positive.append(scores[rows, part.targets.indices])
-            negative.append(np.take_along_axis(scores, drawn[start : start + size], 1))
-        parts.append(_ranked(scores, part, weights, ks))
-    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-    if drawn is not None and parts:
-        found |= _auc(np.concatenate(positive), np.concatenate(negative), queries)
-    return found
+    """The metrics of one model, see `Ranking`; rows follow `queries.with_targets()`."""
+    return Ranking.of(queries, train_counts, ks, auc=auc, seed=seed, negatives=negatives, block=block).measure(model)
 
 
-def _ranked(scores: np.ndarray, part: Queries, weights: np.ndarray, ks: tuple[int, ...]) -> dict[str, np.ndarray]:
+def _ranked(scores: np.ndarray, block: _Block, weights: np.ndarray, ks: tuple[int, ...]) -> dict[str, np.ndarray]:
     if np.isnan(scores).any():
         raise JobError("diverged", "The learner gave scores that are not numbers.")
+    part = block.users
     rows = np.repeat(np.arange(len(part)), np.diff(part.inputs.indptr))
     scores[rows, part.inputs.indices] = -np.inf
     top = top_items(scores, max(ks))
@@ -112,13 +182,12 @@ def _ranked(scores: np.ndarray, part: Queries, weights: np.ndarray, ks: tuple[in
     discount = 1 / np.log2(np.arange(2, max(ks) + 2))
     ideal = np.concatenate(([0.0], np.cumsum(discount)))
     gained = np.where(hits, weights[top], 0.0)
-    best = _best_weights(part.targets, weights, ks)
     found = {}
     for k in ks:
         m = np.minimum(sizes, k)
         found[f"hr@{k}"] = hits[:, :k].sum(axis=1) / m
         found[f"ndcg@{k}"] = hits[:, :k] @ discount[: min(k, top.shape[1])] / ideal[m]
-        found[f"psp@{k}"] = gained[:, :k].sum(axis=1) / best[k]
+        found[f"psp@{k}"] = gained[:, :k].sum(axis=1) / block.best[k]
         found[f"psp_paper@{k}"] = found[f"psp@{k}"] / m
     return found
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.kinds.bandit.digits_log import digits
 from worker.contract.context import Context
+from worker.contract.errors import TimeOver
 from worker.evidence.report import plain
 from worker.kinds.bandit.dataset import split_rounds
 from worker.kinds.bandit.judge import EvaluateParams, best_action, judge_policy
@@ -65,6 +66,19 @@ def test_evidence_when_only_propensities_are_known_then_still_judges(rescued):
     found = judge_policy(log, rescued, EvaluateParams(), Context(seed=0))
     assert found.verdict.status == "better"
     assert found.tables[0].rows[0]["unsupported"] is None
+
+
+def test_evidence_when_time_ends_before_the_anchors_are_estimated_then_says_which_are_missing(rescued):
+    class Short(Context):
+        def report_progress(self, step, total, phase, metrics, fraction):
+            if phase == "estimate: uniform policy":
+                raise TimeOver
+
+    found = judge_policy(digits().log, rescued, EvaluateParams(), Short(seed=0))
+    assert found.unfinished == "the uniform policy and best single action could not be estimated."
+    assert [row["policy"] for row in found.tables[0].rows] == ["Learnt policy", "Logging policy"]
+    assert found.verdict.status == "better"
+    assert found.verdict.sentence.startswith("The learnt policy would have earned")
 
 
 def test_best_single_action_when_rewards_are_negative_then_is_not_the_one_never_tried():

@@ -21,8 +21,8 @@ def read(folder: Path, options: dict[str, Any] | None = None) -> tuple[BanditLog
     sources = [(path.relative_to(folder).as_posix(), path) for path in sorted(folder.rglob("*")) if path.is_file()]
     out = folder.parent / f"{folder.name}-canonical"
     out.mkdir()
-    told = ingest(sources, options or {}, out, Context())
-    return canonical.load(out), told
+    result = ingest(sources, options or {}, out, Context())
+    return canonical.load(out), result
 
 
 def refusal(folder: Path, options: dict[str, Any] | None = None) -> JobError:

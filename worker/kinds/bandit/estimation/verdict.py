@@ -139,8 +139,9 @@ def _sentence(found: TargetEstimate, logging: Estimated, status: Status, reasons
     if status == "cannot_tell":
         shown = "" if found.reliability != "red" else ", which is not reliable"
         return (
-            f"The logs cannot tell whether {found.name} is better or worse than the logging policy: "
-            f"{'; '.join(reasons)}. It is estimated at {estimate} a round{shown}; the logging policy earned {earned}."
+            f"{found.name}: the logs cannot tell whether it is better or worse than the logging policy, since "
+            f"{' and '.join(reasons)}. It is estimated at {estimate} a round{shown}; the logging policy earned "
+            f"{earned}."
         )
     difference = signed(found.over_logging.value, found.over_logging.low, found.over_logging.high)
     text = f"{found.name} would have earned {estimate} a round, where the logging policy earned {earned}: {status} by "
@@ -148,8 +149,8 @@ def _sentence(found: TargetEstimate, logging: Estimated, status: Status, reasons
         low, high = found.bounds.widened()
         ends = with_interval((low + high) / 2, low, high).partition(" ")[2]
         return (
-            f"{share(found.deficiency.mean)} of {found.name}'s decisions were never possible in the log; whatever they "
-            f"earn, it would have earned within {ends} a round, where the logging policy earned {earned}: {status}."
+            f"{found.name} would have earned within {ends} a round, whatever the {share(found.deficiency.mean)} of its "
+            f"decisions earn that were never possible in the log; the logging policy earned {earned}: {status}."
         )
     flag = " Few rounds carry this: smoothing may have biased it." if found.reliability == "orange" else ""
     return f"{text}{difference}.{flag}"

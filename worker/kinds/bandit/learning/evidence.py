@@ -5,6 +5,7 @@ The verdict is the one of every estimate (`estimation.verdict`): better, worse, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from worker.evidence.findings import Findings, KeyFigure
@@ -35,7 +36,7 @@ def findings(
 ) -> Findings:
     """What the report lays out; `found`: the learnt policy first, then the anchors that were estimated."""
     logging, mine = earned(prepared), found[0]
-    judged, headline = verdict.of_targets([mine], logging)
+    judged, headline = verdict.of_targets([replace(mine, name="The learnt policy")], logging)
     return Findings(
         kind="bandit",
         unit="round",

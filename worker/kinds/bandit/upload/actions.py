@@ -61,10 +61,10 @@ def resolve(log: RawLog, widths: Mapping[str, int], named: Mapping[str, Sequence
     """
     counts = dict(widths) | ({"n_actions": log.n_actions} if log.n_actions else {})
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+        listed = ", ".join(f"{name} {count:,}" for name, count in counts.items())
         raise JobError(
             "action_out_of_range",
-            f"The parts of the upload do not have one number of actions: {told}.",
+            f"The parts of the upload do not have one number of actions: {listed}.",
             hint="Policies, embeddings and n_actions must all cover the same actions.",
             pointer="/files",
         )

@@ -37,7 +37,7 @@ class Feature:
 
     @property
     def bits(self) -> NDArray[np.uint32]:
-        """What tells rows apart (n,): equal numbers or equal categories have equal bits."""
+        """What distinguishes rows (n,): equal numbers or equal categories have equal bits."""
         if self.numbers is not None:
             return (self.numbers + np.float32(0)).view(np.uint32)  # -0.0 is 0.0
         assert self.codes is not None  # noqa: S101 - one of the two is always there

@@ -38,9 +38,9 @@ def warn(log: BanditLog, ctx: Context) -> None:
 
 
 def _duplicates(log: BanditLog, ctx: Context) -> None:
-    """Rounds alike in everything; where nothing tells rounds apart (few contexts, no times), that is no news."""
-    telling = log.timestamp is not None or len(log.contexts) > 0.9 * log.n
-    if not telling or log.weight is not None:
+    """Rounds alike in every column; expected where there are few contexts and no times."""
+    distinguishable = log.timestamp is not None or len(log.contexts) > 0.9 * log.n
+    if not distinguishable or log.weight is not None:
         return
     columns = [
         log.action, log.rows, *(part for part in (log.user, log.position) if part is not None),

@@ -12,7 +12,6 @@ drawn at random: (C^T C + lambda tr/n W) beta = C^T X, C = K(X, L), W = K(L, L),
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from worker.contract.context import Context
 from worker.contract.learner import learner
+from worker.kinds.interactions.distinct import distinct
 from worker.kinds.interactions.learners.ridge import RidgeTraining, beyond, grid
 from worker.numerics.gram import gram, sparse_times_dense, squared_norms
 from worker.numerics.ntk import full_precision, ntk_diagonal, ntk_from_gram
@@ -74,12 +74,9 @@ def merge_equal(rows: sparse.csr_array) -> tuple[sparse.csr_array, np.ndarray]:
     """Distinct rows (d, I) in order of first appearance, and how often (d,) each occurs; fractional rows stay apart."""
     if not (rows.data == 1).all():
         return rows, np.ones(rows.shape[0])
-    rows.sort_indices()
-    index: dict[bytes, int] = {}
-    place = [index.setdefault(rows.indices[a:b].tobytes(), len(index)) for a, b in pairwise(rows.indptr)]
-    _, first, counts = np.unique(place, return_index=True, return_counts=True)
-    distinct = rows if len(first) == rows.shape[0] else sparse.csr_array(rows[first])
-    return distinct, counts.astype(np.float64)
+    first, pattern = distinct(rows)
+    merged = rows if len(first) == rows.shape[0] else sparse.csr_array(rows[first])
+    return merged, np.bincount(pattern, minlength=len(first)).astype(np.float64)
 
 
 @dataclass(frozen=True)

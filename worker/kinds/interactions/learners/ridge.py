@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -60,6 +61,8 @@ def beyond(parameter: str, values: Sequence[float]) -> Further:
     def further(tried: Sequence[tuple[Settings, float]]) -> Settings | None:
         scores = {float(settings[parameter]): score for settings, score in reversed(tried)}
         best = max(sorted(scores), key=lambda value: scores[value])
+        if scores[best] == -math.inf:  # no ridge was possible
+            return None
         if best == max(scores) and best < values[-1] * 2**_BEYOND:
             return {parameter: 2 * best}
         if best == min(scores) and best > max(_LEAST, values[0] / 2**_BEYOND):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from tests.unit.kinds.interactions.made_up import two_tastes
+from tests.kinds.interactions.made_up import two_tastes
 from worker.kinds.interactions.learners.ease import Ease, EaseGram, EaseModel, EaseOnRows
 from worker.kinds.interactions.learners.infinite_ae import InfiniteAE, OnLandmarks, Rows
 from worker.kinds.interactions.learners.popularity import Popularity

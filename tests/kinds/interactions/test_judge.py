@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from scipy import sparse
-from worker.kinds.interactions.fidelity import EvaluateParams, _Distinct, judge
-from worker.kinds.interactions.learners.tuning import fit_tuned
 
 from worker.contract.context import Context
 from worker.contract.errors import Cancelled, JobError
@@ -19,6 +17,8 @@ from worker.evidence.report import build
 from worker.kinds.interactions import portrait
 from worker.kinds.interactions.baselines import contenders
 from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.fidelity import EvaluateParams, _Distinct, judge
+from worker.kinds.interactions.learners.tuning import fit_tuned
 from worker.kinds.interactions.methods.evaluate import NoParams, evaluate
 from worker.kinds.interactions.splits import clean
 from worker.kinds.interactions.summary import InteractionsSummary

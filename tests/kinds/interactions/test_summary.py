@@ -12,6 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+
+from worker.contract.context import Context
+from worker.kinds.interactions import bundle, dataset
 from worker.kinds.interactions.export import (
     LEVELS,
     Delivery,
@@ -23,9 +26,6 @@ from worker.kinds.interactions.export import (
     size_bytes,
     sparse_soft,
 )
-
-from worker.contract.context import Context
-from worker.kinds.interactions import bundle, dataset
 from worker.kinds.interactions.methods.random_users import RandomUsersParams, random_users
 from worker.kinds.interactions.summary import InteractionsSummary
 
