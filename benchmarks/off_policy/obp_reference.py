@@ -4,7 +4,7 @@ obp pins old versions of its dependencies and cannot be one of ours. In an envir
     python -m venv peers/obp
     peers/obp/bin/pip install numpy scipy scikit-learn pandas seaborn torch tqdm pyyaml mypy-extensions
     peers/obp/bin/pip install --no-deps --ignore-requires-python obp==0.5.7 pyieoe
-    peers/obp/bin/python benchmarks/off_policy/obp_reference.py tests/unit/kinds/bandit/obp_reference.json
+    peers/obp/bin/python benchmarks/off_policy/obp_reference.py tests/kinds/bandit/obp_reference.json
 The file holds the inputs as small integers (policies and p(e|a) are rows of integers divided by their sum, rewards and
 predictions are tenths), obp's value of every estimator at every hyper-parameter, and the versions.
 """

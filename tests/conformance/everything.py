@@ -2,7 +2,7 @@
 
 import torch
 
-from worker.runtime.registry import discover
+from worker.runtime.catalogue import catalogue
 
 torch.set_num_threads(1)
-list(discover())
+catalogue()  # imports every method, and for the schema of its params every judge

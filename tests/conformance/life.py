@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -24,8 +23,16 @@ from worker.runtime import limits
 from worker.runtime.stored_points import read_points, write_points
 
 CPU_LIMIT_S, CANCEL_WITHIN_S = 20.0, 2.0
-Work = Callable[[Context], str]
-"""Work under a context; returns a hash of all that came of it."""
+
+
+class Work(Protocol):
+    """Work that can be tried, also in another process."""
+
+    def do(self, ctx: Context) -> Any:
+        """Do it."""
+
+    def outcome(self, made: Any) -> str:
+        """A hash of all that came of it."""
 
 
 class Attempt(Context):
@@ -78,9 +85,9 @@ def live(work: Work, memory_mb: int, folder: Path) -> None:
     stopped = Attempt(folder / "two", stop_at=max(1, whole.reports // 2))
     (folder / "two").mkdir(parents=True)
     with pytest.raises(Cancelled):
-        work(stopped)
+        work.do(stopped)
     stopped.leave()
-    assert work(Attempt(folder / "two")) == whole.outcome
+    assert work.outcome(work.do(Attempt(folder / "two"))) == whole.outcome
 
 
 def run_apart(work: Work, memory_mb: int, folder: Path) -> Undisturbed:
@@ -94,7 +101,7 @@ def run_apart(work: Work, memory_mb: int, folder: Path) -> Undisturbed:
 def _run(work: Work, memory_mb: int, folder: Path) -> Undisturbed:
     limits.apply(memory_mb, cuda=False)
     started = time.process_time()
-    ctx: Any = Attempt(folder)
-    outcome = work(ctx)
+    ctx = Attempt(folder)
+    made = work.do(ctx)
     ctx.heard()
-    return Undisturbed(outcome, time.process_time() - started, ctx.reports, ctx.silence_s)
+    return Undisturbed(work.outcome(made), time.process_time() - started, ctx.reports, ctx.silence_s)

@@ -13,6 +13,7 @@ from tests.kinds.tiny import tiny_of
 from worker.contract.context import Context
 from worker.contract.method import Method
 from worker.contract.product import Product
+from worker.evidence.findings import Findings
 from worker.evidence.measurements import Measurements
 from worker.evidence.report import build
 from worker.runtime.registry import discover, load_kind
@@ -33,22 +34,30 @@ class RunMethod:
     canonical: Path
     out: Path
 
-    def __call__(self, ctx: Context) -> str:
-        """A hash of the files that are delivered, or of the report of what was found."""
-        kind, method = load_kind(self.kind), discover()[self.kind, self.name]
+    @property
+    def method(self) -> Method:
+        return discover()[self.kind, self.name]
+
+    def do(self, ctx: Context) -> Any:
+        """What the method returns."""
+        kind, method = load_kind(self.kind), self.method
         data = kind.load(self.canonical)
         ctx.evaluate = kind.judging.params()(**tiny_of(self.kind).evaluate)
         if any(one.required for one in method.inputs):  # the dataset itself is the summary that needs no other method
             assert kind.adopt is not None
             given = kind.adopt(data, data)
             ctx.inputs = {one.name: [given] if one.many else given for one in method.inputs if one.required}
-        made = method.run(data, method.params(), ctx)
+        return method.run(data, method.params(), ctx)
+
+    def outcome(self, made: Any) -> str:
+        """A hash of the files that are delivered, or of the report of what was found."""
+        assert isinstance(made, product_of(self.method) or Findings | Measurements)
         if not isinstance(made, Product):
-            return hash_of_report(made, method)
-        assert type(made) is product_of(method)
-        out = self.out / str(ctx.restore() is not None)
-        out.mkdir(parents=True, exist_ok=True)
-        made.write(out, data)
+            return hash_of_report(made, self.method)
+        self.out.mkdir(exist_ok=True)
+        out = self.out / str(len(list(self.out.iterdir())))
+        out.mkdir()
+        made.write(out, load_kind(self.kind).load(self.canonical))
         return hash_of_files(out)
 
 
@@ -61,12 +70,16 @@ class Judge:
     canonical: Path
     files: Path
 
-    def __call__(self, ctx: Context) -> str:
-        """A hash of the report."""
+    def do(self, ctx: Context) -> Any:
+        """The evidence."""
         kind = load_kind(self.kind)
         product = kind.product(self.type).read(self.files)
         params = kind.judging.params()(**tiny_of(self.kind).evaluate)
-        return hash_of_report(product.judge(kind.load(self.canonical), params, ctx), None)
+        return product.judge(kind.load(self.canonical), params, ctx)
+
+    def outcome(self, made: Any) -> str:
+        """A hash of the report."""
+        return hash_of_report(made, None)
 
 
 def hash_of_report(evidence: Any, method: Method | None) -> str:

@@ -17,6 +17,10 @@ class JobError(Exception):
         self.hint = hint
         self.pointer = pointer
 
+    def __reduce__(self) -> tuple[type[JobError], tuple[str, str], dict[str, str]]:
+        """It may be raised in another process."""
+        return type(self), (self.code, self.detail), {"hint": self.hint, "pointer": self.pointer}
+
 
 class Cancelled(Exception):
     """The job was asked to stop (by its user, or because its worker goes away); raised by `Context.progress`."""

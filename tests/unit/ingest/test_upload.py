@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.kinds.bandit.uploads import columns, write_csv
 from tests.unit.ingest.tables import csv_text, rows
-from tests.unit.kinds.bandit.uploads import columns, write_csv
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.ingest.columns import Column, Wanted

@@ -104,6 +104,10 @@ def judge_rounds(
             unfinished = learnt.unfinished
         except TimeOver:
             unfinished = "no policies were learnt and compared, only estimates."
+        except JobError as refusal:
+            if refusal.code != "too_few_rounds":
+                raise
+            ctx.warn(f"No policies were learnt and compared, only estimates. {refusal.detail}")
     return rounds_evidence.findings(
         train,
         kept,

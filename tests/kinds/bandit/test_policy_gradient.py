@@ -17,7 +17,7 @@ import torch
 from pydantic import ValidationError
 from scipy import sparse
 
-from tests.unit.kinds.bandit.digits_log import digits
+from tests.kinds.bandit.digits_log import digits
 from worker.contract.context import Checkpoint, Context
 from worker.contract.errors import Cancelled, JobError
 from worker.kinds.bandit.dataset import TEST, TRAIN, VALIDATION, BanditLog, Standard, split_rounds

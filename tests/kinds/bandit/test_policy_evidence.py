@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.unit.kinds.bandit.digits_log import digits
+from tests.kinds.bandit.digits_log import digits
 from worker.contract.context import Context
 from worker.contract.errors import TimeOver
 from worker.evidence.report import plain

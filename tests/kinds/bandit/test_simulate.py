@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from tests.kinds.bandit.uploads import refusal, upload, write_csv
 from tests.planted import planted_csv
 from tests.shared_data import shared
-from tests.unit.kinds.bandit.uploads import refusal, upload, write_csv
 from worker.contract.context import Context
 from worker.kinds.bandit import canonical
 from worker.kinds.bandit.dataset import BanditLog

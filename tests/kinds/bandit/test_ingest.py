@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from tests.kinds.bandit.uploads import columns, read, upload, write_csv
 from tests.planted_bandit import planted, tiny_bandit
-from tests.unit.kinds.bandit.uploads import columns, read, upload, write_csv
 from worker.kinds.bandit import canonical
 from worker.kinds.bandit.dataset import BanditLog
 

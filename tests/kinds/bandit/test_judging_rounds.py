@@ -221,3 +221,11 @@ def test_verdict_when_only_estimates_are_compared_then_the_draws_of_the_best_che
     assert verdict.value == pytest.approx(error)
     assert "the best cheap pick, random rounds" in verdict.sentence
     assert bool(verdict.reasons) == (status == "undetermined")
+
+
+def test_judging_when_too_few_rounds_were_kept_to_learn_from_then_compares_estimates_and_says_so(log):
+    few = random_rounds(log, RandomRoundsParams(budget=10), Context(seed=1)).log
+    found = judged(log, few, Context(seed=1))
+    assert any("No policies were learnt" in text and "30 is the fewest" in text for text in found.warnings)
+    assert "policies" not in {table.name for table in found.tables}
+    assert found.verdict.sentence

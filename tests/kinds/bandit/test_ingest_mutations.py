@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from tests.kinds.bandit.uploads import columns, upload, write_csv
 from tests.planted_bandit import planted_files
-from tests.unit.kinds.bandit.uploads import columns, upload, write_csv
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.bandit import canonical

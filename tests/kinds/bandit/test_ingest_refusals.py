@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.api.problem_codes import CODES
-from tests.unit.kinds.bandit.uploads import columns, read, refusal, upload, write_csv
+from tests.kinds.bandit.uploads import columns, read, refusal, upload, write_csv
 from worker.contract.errors import JobError
 
 

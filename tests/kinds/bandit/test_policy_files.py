@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from tests.kinds.bandit.uploads import columns, read, upload, write_csv
 from tests.planted_bandit import planted
-from tests.unit.kinds.bandit.uploads import columns, read, upload, write_csv
 from worker.kinds.bandit.policies import DenseTable, Policy, ScorerTable, SparseTable, dense, epsilon_greedy, uniform
 from worker.kinds.bandit.policy_files import compact, read_policy, write_policy
 
@@ -81,7 +81,7 @@ def test_policy_when_in_any_form_then_the_same_probabilities(tmp_path: Path, for
 
 
 def test_policy_when_scipy_matrix_is_not_csr_then_refused(tmp_path: Path) -> None:
-    from tests.unit.kinds.bandit.uploads import refusal
+    from tests.kinds.bandit.uploads import refusal
 
     square = sparse.csc_matrix(np.eye(12))
     sparse.save_npz(upload(tmp_path) / "target_policy.npz", square)
