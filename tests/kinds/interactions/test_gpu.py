@@ -8,12 +8,12 @@ import torch
 from scipy import sparse
 
 from tests.kinds.interactions.made_up import two_tastes
+from worker.contract.context import Context
 from worker.kinds.interactions.learners.ease import Ease
 from worker.kinds.interactions.learners.infinite_ae import InfiniteAE
 from worker.kinds.interactions.methods.distill_cf import DistillCFParams, distill_cf
 from worker.numerics.gumbel import relaxed_mean
 from worker.numerics.ntk import ntk
-from worker.contract.context import Context
 
 pytestmark = [
     pytest.mark.gpu,

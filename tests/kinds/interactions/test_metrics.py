@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from worker.contract.errors import JobError
 from worker.kinds.interactions.dataset import Queries
 from worker.kinds.interactions.metrics import (
     draw_negatives,
@@ -18,7 +19,6 @@ from worker.kinds.interactions.metrics import (
     rank_auc,
     top_items,
 )
-from worker.contract.errors import JobError
 
 
 def rows(*lists: list[int], width: int) -> sparse.csr_array:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worker.contract.errors import JobError
 from worker.kinds.interactions.splits import (
     DROPPED,
     TEST,
@@ -19,7 +20,6 @@ from worker.kinds.interactions.splits import (
     split_events,
     strong_generalisation,
 )
-from worker.contract.errors import JobError
 
 SIZES = st.lists(st.integers(1, 60), min_size=1, max_size=15)
 

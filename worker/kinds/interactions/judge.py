@@ -185,10 +185,12 @@ def plan_of(data: Interactions, held: Held, sets: Sequence[Any], params: Evaluat
     """What is trained on what, and how it is measured."""
     known = learners_of(KIND)
     metric = next(one for one in _metrics(params) if one.name == params.metric)
-
     tuned_for = (int(params.metric.rpartition("@")[2]),)
     validation = Ranking.of(held.validation, held.counts, tuned_for, auc=False, share=True)
     test = Ranking.of(held.test, held.counts, tuple(params.k), seed=ctx.seed, block=_BLOCK, share=True)
+
+    def validator(trainable: Trainable) -> Validate:
+        return _validator(trainable, validation, params.metric)
 
     def measure(model: Model) -> Mapping[str, Mapping[str, Scores]]:
         found = test.measure(model)
@@ -199,7 +201,7 @@ def plan_of(data: Interactions, held: Held, sets: Sequence[Any], params: Evaluat
         contenders=sets,
         metric=metric,
         params=params,
-        validator=(lambda trainable: _validator(trainable, validation, params.metric)) if len(held.validation) else None,
+        validator=validator if len(held.validation) else None,
         measure=measure,
         digest=_digest,
         basis=params.model_dump(exclude={"learners", "baselines", "draws", "bootstrap"})
