@@ -48,9 +48,9 @@ def ideal(data: Interactions) -> Measurements:
 
 def test_full_data_as_its_own_summary_keeps_exactly_everything(data: Interactions) -> None:
     verdict = build(judged(data, full_as_summary(data)), JOB).verdict
-    assert verdict["value"] == pytest.approx(100.0)
-    assert verdict["low"] == pytest.approx(100.0, abs=1e-6)
-    assert verdict["high"] == pytest.approx(100.0, abs=1e-6)
+    assert verdict["value"] == pytest.approx(1.0)
+    assert verdict["low"] == pytest.approx(1.0, abs=1e-6)
+    assert verdict["high"] == pytest.approx(1.0, abs=1e-6)
     assert verdict["rows_share"] == 1.0
     assert verdict["bytes_share"] == 1.0
 
@@ -58,8 +58,10 @@ def test_full_data_as_its_own_summary_keeps_exactly_everything(data: Interaction
 def test_ideal_rows_beat_random_users_of_the_same_number(ideal: Measurements) -> None:
     verdict = build(ideal, JOB).verdict
     assert verdict["learner"] == "infinite-ae"
-    assert verdict["fidelity"] > 0.9
+    assert verdict["status"] == "ahead"
+    assert verdict["value"] > 0.9
     assert verdict["baseline"]["high"] < verdict["low"]
+    assert verdict["baseline"]["ahead_low"] > 0
     assert verdict["rows_share"] == pytest.approx(GROUPS / USERS)
 
 
