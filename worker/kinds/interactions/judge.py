@@ -24,6 +24,7 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.learner import Learner, Trainable, learners_of
 from worker.evidence.measurements import Measurements, Metric, Protocol, Scores, TestSet, TrainedResult
+from worker.evidence.statistics import value_of
 from worker.evidence.training import Contender, Plan, Validate, code_hash, train_all
 from worker.evidence.wording import number
 from worker.kinds.interactions import description, privacy
@@ -244,7 +245,7 @@ def _validator(trainable: Trainable, users: Ranking, metric: str) -> Validate:
 def _digest(rows: Rows) -> str:
     digest = hashlib.sha256(repr(rows.shape).encode())
     for array in (rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data):
-        digest.update(np.ascontiguousarray(array))
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 
@@ -275,9 +276,9 @@ def _protocol(data: Interactions, held: Held, plan: Plan, params: EvaluateParams
     tuned_on, tested_on = number(len(held.validation)), number(len(held.test))
     text = (
         "Every learner is trained on each set alone and then recommends to real users; the ranking is over all items, "
-        "equal scores going to the earlier row of items.parquet. At test time it is fed a user's training and validation "
-        "events (with whole users held out, their fold-in events instead), and what it is fed is not recommended "
-        f"again. Settings are chosen for every set anew on {tuned_on} validation users, who are fed their training "
+        "equal scores going to the earlier row of items.parquet. At test time it is fed a user's training and "
+        "validation events (with whole users held out, their fold-in events instead), and what it is fed is not "
+        f"recommended again. Settings are chosen for every set anew on {tuned_on} validation users, who are fed their training "
         f"events; figures are means over {tested_on} test users. With T a user's test items and r the ranks from 1: "
         "HR@k is |T in the top k| / min(|T|, k); nDCG@k is the sum of 1/log2(r + 1) over the test items in the top k, "
         "over the largest that sum can be; PSP@k weighs hits by 1 + C (n + 1.5)^-0.55, n the item's training events, "
@@ -299,7 +300,7 @@ def _warnings(
     results: Sequence[TrainedResult],
 ) -> list[str]:
     known: Mapping[str, Learner] = learners_of(KIND)
-    full = {r.learner: float(np.mean(r.scores["test"][params.metric])) for r in results if r.set == "full"}
+    full = {r.learner: value_of(r.scores["test"][params.metric]) for r in results if r.set == "full"}
     said = []
     others = {name: value for name, value in full.items() if not known[name].floor}
     if others and "popularity" in full and full["popularity"] > 0.95 * max(others.values()):
