@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 from worker.contract.errors import JobError
 from worker.ingest.formats import FORMATS
@@ -46,10 +46,12 @@ Delimiter = Annotated[
 def column_map(*schemas: Schema, example: str) -> Any:
     """The field `columns` of a kind's options, which names the roles of the tables that it reads."""
     roles = dict.fromkeys(role.name for schema in schemas for role in schema.roles if role.read)
+    every: list[JsonValue] = [*dict.fromkeys(role.name for schema in schemas for role in schema.roles)]
     return Field(
         default_factory=dict,
         description=f"Which column is what: role ({', '.join(roles)}) to column name or, counted from 0, position. An "
         f"empty name means: do not use one. Example: {example}.",
+        json_schema_extra={"propertyNames": {"enum": every}},
     )
 
 
@@ -70,6 +72,15 @@ class ReadOptions(BaseModel):
     )
     header: MaybeBool = Field(None, description="Whether the first line names the columns; null: guessed.")
     file: str = Field("", description="Which of the uploaded files to read (name or pattern such as `*.csv`).")
+
+    @field_validator("columns")
+    @classmethod
+    def _known_roles(cls, columns: dict[str, str | int]) -> dict[str, str | int]:
+        schema: Any = cls.model_fields["columns"].json_schema_extra or {}
+        roles: list[str] = schema.get("propertyNames", {}).get("enum", list(columns))
+        if unknown := [role for role in columns if role not in roles]:
+            raise ValueError(f"there is no role {unknown[0]!r}; the roles are {', '.join(roles)}")
+        return columns
 
     def hints(self) -> Hints:
         """What these say of one file."""

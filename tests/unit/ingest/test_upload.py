@@ -165,3 +165,14 @@ def test_file_when_the_user_says_more_of_it_then_looked_at_anew_but_read_once(
     assert (guessed.header, said.header) == (False, True)
     assert files.detect(files.sources[0]) is guessed
     assert looked_at == {"plants.csv": 1}
+
+
+@pytest.mark.parametrize(("ingest", "role"), [(ingest_interactions, "usr"), (ingest_log, "propensities")])
+def test_columns_when_a_role_is_not_known_then_refused_with_those_that_are(
+    tmp_path: Path, ingest: Any, role: str
+) -> None:
+    with pytest.raises(JobError) as caught:
+        ingest([("a.csv", tmp_path / "a.csv")], {"columns": {role: "x"}}, tmp_path, Context())
+    assert caught.value.pointer == "/columns"
+    assert repr(role) in caught.value.detail
+    assert "timestamp" in caught.value.detail
