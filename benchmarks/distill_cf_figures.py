@@ -18,17 +18,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from scipy import sparse
 
 from benchmarks.record import machine
 from tests.official_splits import official
 from worker.contract.context import Context
+from worker.evidence.measurements import TrainingSet
+from worker.evidence.statistics import value_of
+from worker.evidence.training import Contender, train_all
 from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.learners.tuning import GRIDS, fit_tuned
+from worker.kinds.interactions.forms import delivered_bytes
+from worker.kinds.interactions.judge import evaluate_params, hold_out, plan_of
 from worker.kinds.interactions.methods.distill_cf import DistillCFParams, distill_cf
-from worker.kinds.interactions.metrics import evaluate
 
 RESULTS = Path(__file__).parent / "results" / "distill_cf_figures.json"
 METRICS = ("hr@10", "ndcg@10", "hr@100", "ndcg@100")
@@ -58,11 +60,11 @@ GOALS: dict[str, list[tuple[str, str, float]]] = {
 
 def judged(data: Interactions, rows: sparse.csr_array, learner: str) -> dict[str, float]:
     """Test metrics in percent of a learner trained on rows, tuned on validation; and the value chosen."""
-    tuned = fit_tuned(learner, rows, data.queries("validation"), grid=GRIDS[learner]["few"])
-    counts = np.asarray(data.train.sum(axis=0)).ravel()
-    found = evaluate(tuned.model, data.queries("test"), counts, auc=False)
-    chosen = {name: value for name, value in tuned.chosen.items() if isinstance(value, int | float)}
-    return {name: round(100 * float(found[name].mean()), 2) for name in METRICS} | chosen
+    ctx, params = Context(), evaluate_params()(learners=[learner], tune_users=0)
+    one = Contender(TrainingSet("full", "rows", "full", rows.shape[0], float(rows.sum()), 0), (rows,))
+    (result,) = train_all(plan_of(data, hold_out(data, params, ctx), [one], params, ctx), ctx).results
+    means = {name: round(100 * value_of(result.scores["test"][name]), 2) for name in METRICS}
+    return means | {name: float(value) for name, value in result.chosen.items()}
 
 
 def one_run(data: Interactions, params: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -73,9 +75,9 @@ def one_run(data: Interactions, params: dict[str, Any], seed: int) -> dict[str, 
     found: dict[str, Any] = {
         "seed": seed,
         "seconds": round(seconds, 1),
-        "best_step": summary.settings["best_step"],
-        "steps": summary.settings["steps_done"],
-        "bytes": summary.settings["bytes"],
+        "best_step": summary.origin.best_step,
+        "steps": summary.origin.settings["steps_done"],
+        "bytes": {form: delivered_bytes(rows, form) for form, rows in summary.delivered().items()},
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
     for form, rows in summary.delivered().items():

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from distillery._client import Client
     from distillery._resources import Dataset, Job
 
-METHOD = "auto"
-BUDGET = "20%"
+METHOD = "random-users"
+BUDGET = "7%"
 
 
 @failing_well

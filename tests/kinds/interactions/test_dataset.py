@@ -9,6 +9,7 @@ from scipy import sparse
 
 from tests.official_splits import official
 from worker.contract.errors import JobError
+from worker.contract.product import Origin
 from worker.kinds.interactions.dataset import Interactions, load, preview, save, statistics
 from worker.kinds.interactions.summary import InteractionsSummary
 
@@ -134,7 +135,9 @@ def test_preview_shows_the_users_own_ids(small: Interactions, tmp_path: Path) ->
 
 def test_summary_of_users_is_hard_and_delivered_as_such() -> None:
     rows = sparse.csr_array(np.array([[1, 0, 1], [0, 1, 0]], np.float32))
-    summary = InteractionsSummary.of_users(rows, np.array(["x", "y", "z"]))
+    summary = InteractionsSummary.of_users(
+        rows, np.array(["x", "y", "z"]), origin=Origin("random-users"), row_ids=np.array(["a", "b"])
+    )
     assert (summary.n_rows, summary.n_events, summary.form, summary.real_rows) == (2, 3, "hard", True)
     assert list(summary.delivered()) == ["hard"]
 
@@ -158,7 +161,7 @@ def test_summary_with_values_outside_the_unit_interval_is_refused(value: float) 
 def test_summary_on_other_items_is_refused() -> None:
     rows = sparse.csr_array(np.ones((1, 3), np.float32))
     with pytest.raises(ValueError, match="rows x items"):
-        InteractionsSummary.of_users(rows, np.array(["x", "y"]))
+        InteractionsSummary.of_users(rows, np.array(["x", "y"]), origin=Origin(), row_ids=np.array(["a"]))
 
 
 def test_official_movielens_split_has_the_published_sizes() -> None:

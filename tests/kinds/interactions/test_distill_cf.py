@@ -17,6 +17,7 @@ from worker.kinds.interactions import distil_loop
 from worker.kinds.interactions import distillation as cf
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.methods.distill_cf import (
+    DELIVERY_RIDGES,
     DENSE_LIMIT,
     DistillCFParams,
     choose_recipe,
@@ -46,7 +47,7 @@ def fingerprint(summary: InteractionsSummary) -> tuple[bytes, ...]:
     parts: list[bytes] = []
     for rows in (*summary.delivered().values(), summary.hard):
         parts += [rows.data.tobytes(), rows.indices.tobytes(), rows.indptr.tobytes()]
-    return (*parts, repr(sorted(summary.settings.items())).encode())
+    return (*parts, repr((summary.origin, sorted(summary.ridges.items()))).encode())
 
 
 class StoppedAt(Context):
@@ -174,8 +175,7 @@ def test_run_stopped_at_any_step_and_resumed_gives_the_bytes_of_an_undisturbed_o
     ctx = StoppedAt(stop, seed=2)
     with pytest.raises(Cancelled):
         distill_cf(data, params, ctx)
-    resumed = Context(seed=2)
-    resumed.save_checkpoint(ctx.restore())
+    resumed = Context(seed=2, _points=dict(ctx._points))
     assert resumed.restore().step == stop
     assert fingerprint(distill_cf(data, params, resumed)) == fingerprint(undisturbed)
 
@@ -196,7 +196,7 @@ def test_stop_is_obeyed_within_one_step() -> None:
 def test_time_limit_delivers_the_best_so_far_with_a_warning() -> None:
     ctx = Context(deadline=time.monotonic() - 1)
     summary = distill_cf(two_clusters(), DistillCFParams(**QUICK), ctx)
-    assert summary.settings["steps_done"] == 1
+    assert summary.origin.settings["steps_done"] == 1
     assert summary.rows.shape == (6, 20)
     assert any("time limit" in warning for warning in summary.warnings)
 
@@ -204,17 +204,18 @@ def test_time_limit_delivers_the_best_so_far_with_a_warning() -> None:
 def test_patience_ends_a_run_that_no_longer_improves() -> None:
     params = DistillCFParams(**{**QUICK, "steps": 200, "patience": 4, "lr": 0.2})
     summary = distill_cf(two_clusters(), params, Context())
-    assert summary.settings["steps_done"] - summary.settings["best_step"] == 4
-    assert summary.settings["steps_done"] < 200
+    assert summary.origin.settings["steps_done"] - summary.origin.best_step == 4
+    assert summary.origin.settings["steps_done"] < 200
 
 
 def test_delivered_checkpoint_and_ridge_are_the_best_of_validation() -> None:
     summary = distill_cf(two_clusters(), DistillCFParams(**{**QUICK, "steps": 40}), Context())
-    curve = summary.settings["curve"]
+    curve = summary.origin.curve
     best = max(curve, key=lambda entry: entry["score"])
-    assert summary.settings["best_step"] == best["step"]
+    assert summary.origin.best_step == best["step"]
     assert [entry["step"] for entry in curve] == sorted(entry["step"] for entry in curve)
-    assert summary.settings["lambda"] == summary.settings["lambdas"][summary.form]
+    assert set(summary.ridges) == set(summary.delivered())
+    assert set(summary.ridges.values()) <= set(DELIVERY_RIDGES)
 
 
 def test_test_events_change_nothing_in_the_summary() -> None:
@@ -242,7 +243,7 @@ def test_hard_training_delivers_hard_rows_of_the_asked_length() -> None:
     summary = distill_cf(two_clusters(), params, Context())
     assert summary.form == "hard"
     assert np.diff(summary.rows.indptr).tolist() == [5] * 6
-    assert summary.settings["best_step"] > 6
+    assert summary.origin.best_step > 6
 
 
 def test_straight_through_is_hard_forward_and_soft_backward() -> None:

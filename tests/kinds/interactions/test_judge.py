@@ -10,53 +10,30 @@ import pytest
 from pydantic import ValidationError
 from scipy import sparse
 
+from tests.kinds.interactions.planted import GROUPS, USERS, full_as_summary, of_users, one_row_a_group, planted
 from worker.contract.context import Context
-from worker.contract.errors import Cancelled, JobError
+from worker.contract.errors import Cancelled, JobError, TimeOver
+from worker.contract.kind import NoParams
+from worker.contract.product import Origin
 from worker.evidence.measurements import Measurements
 from worker.evidence.report import build
-from worker.kinds.interactions import portrait
+from worker.evidence.statistics import value_of
+from worker.kinds.interactions import description, privacy
 from worker.kinds.interactions.baselines import contenders
 from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.fidelity import EvaluateParams, _Distinct, judge
-from worker.kinds.interactions.learners.tuning import fit_tuned
-from worker.kinds.interactions.methods.evaluate import NoParams, evaluate
+from worker.kinds.interactions.forms import delivered_bytes
+from worker.kinds.interactions.judge import evaluate_params, judge
+from worker.kinds.interactions.learners.ease import Ease
+from worker.kinds.interactions.methods.evaluate import evaluate
+from worker.kinds.interactions.metrics import Ranking
 from worker.kinds.interactions.splits import clean
 from worker.kinds.interactions.summary import InteractionsSummary
 
-GROUPS, USERS, ITEMS = 6, 360, 60
 JOB = {"method": "distill-cf", "dataset": "ds_1@1", "seed": 0, "params": {}}
 
 
-def planted(seed: int = 0, events: int = 9) -> Interactions:
-    rng = np.random.default_rng(seed)
-    own = ITEMS // GROUPS
-    user, item = [], []
-    for u in range(USERS):
-        inside = (u % GROUPS) * own + rng.choice(own, min(events - 2, own), replace=False)
-        outside = rng.choice(ITEMS, 2, replace=False)
-        chosen = np.unique(np.concatenate((inside, outside)))
-        user += [u] * len(chosen)
-        item += chosen.tolist()
-    users, items = np.array(user), np.array(item)
-    return Interactions.from_columns(users, items, clean(users, seed=seed))
-
-
-def one_row_a_group(data: Interactions, value: float = 1.0) -> InteractionsSummary:
-    """Six ideal rows: everything a learner needs to know about the planted data."""
-    rows = np.kron(np.eye(GROUPS), np.ones(ITEMS // GROUPS)).astype(np.float32) * value
-    hard = sparse.csr_array((rows > 0).astype(np.float32))
-    return InteractionsSummary(
-        sparse.csr_array(rows), hard, data.item_ids, "soft" if value < 1 else "hard", settings={"inner_lambda": 0.1}
-    )
-
-
-def full_as_summary(data: Interactions) -> InteractionsSummary:
-    users = np.flatnonzero(np.diff(data.train.indptr))
-    return InteractionsSummary.of_users(data.training_rows(), data.item_ids, row_ids=data.user_ids[users])
-
-
-def judged(data: Interactions, summary: InteractionsSummary, **params: Any) -> Measurements:
-    return judge(data, summary, EvaluateParams(bootstrap=200, **params), Context(seed=3))
+def judged(data: Interactions, *summaries: InteractionsSummary, **params: Any) -> Measurements:
+    return judge(data, summaries, evaluate_params()(bootstrap=200, **params), Context(seed=3))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +48,7 @@ def ideal(data: Interactions) -> Measurements:
 
 def test_full_data_as_its_own_summary_keeps_exactly_everything(data: Interactions) -> None:
     verdict = build(judged(data, full_as_summary(data)), JOB).verdict
-    assert verdict["fidelity"] == 1.0
+    assert verdict["value"] == pytest.approx(1.0)
     assert verdict["low"] == pytest.approx(1.0, abs=1e-6)
     assert verdict["high"] == pytest.approx(1.0, abs=1e-6)
     assert verdict["rows_share"] == 1.0
@@ -81,8 +58,10 @@ def test_full_data_as_its_own_summary_keeps_exactly_everything(data: Interaction
 def test_ideal_rows_beat_random_users_of_the_same_number(ideal: Measurements) -> None:
     verdict = build(ideal, JOB).verdict
     assert verdict["learner"] == "infinite-ae"
-    assert verdict["fidelity"] > 0.9
+    assert verdict["status"] == "ahead"
+    assert verdict["value"] > 0.9
     assert verdict["baseline"]["high"] < verdict["low"]
+    assert verdict["baseline"]["ahead_low"] > 0
     assert verdict["rows_share"] == pytest.approx(GROUPS / USERS)
 
 
@@ -90,8 +69,8 @@ def test_judge_is_deterministic(data: Interactions, ideal: Measurements) -> None
     again = judged(data, one_row_a_group(data))
     for first, second in zip(ideal.results, again.results, strict=True):
         assert first.chosen == second.chosen
-        for name, values in first.per_unit.items():
-            assert np.array_equal(values, second.per_unit[name]), (first.learner, first.set, name)
+        for name, scores in first.scores["test"].items():
+            assert np.array_equal(scores, second.scores["test"][name]), (first.learner, first.set, name)
 
 
 def test_judge_trains_every_learner_on_every_set_and_draw(ideal: Measurements) -> None:
@@ -99,33 +78,80 @@ def test_judge_trains_every_learner_on_every_set_and_draw(ideal: Measurements) -
         "full": "full",
         "summary": "summary",
         "random-users": "baseline",
+        "random-users-bytes": "baseline",
         "head-users": "baseline",
+        "head-users-bytes": "baseline",
     }
     for learner in ("popularity", "ease", "infinite-ae"):
         for one in ideal.sets:
-            assert len(ideal.of(learner, one.name)) == (3 if one.name == "random-users" else 1)
-    assert {"ndcg@10", "hr@100", "psp@10", "psp_paper@100", "auc_user"} <= set(ideal.results[0].per_unit)
-    assert set(ideal.results[0].pooled) == {"auc_pooled"}
-    assert ideal.results[0].per_unit["ndcg@10"].shape == (ideal.n_test,)
+            assert len(ideal.of(learner, one.name)) == (3 if one.method == "random-users" else 1)
+    scores = ideal.results[0].scores["test"]
+    assert {"ndcg@10", "hr@100", "psp@10", "psp_paper@100", "auc_user"} <= set(scores)
+    assert isinstance(scores["auc_pooled"], float)
+    assert scores["ndcg@10"].shape == (ideal.test.n,)
+    assert ideal.test.ids.tolist() == planted().user_ids[planted().queries("test").users].tolist()
 
 
 def test_learners_are_tuned_on_validation_for_every_set(ideal: Measurements) -> None:
     for learner in ("ease", "infinite-ae"):
         for one in ideal.sets:
             result = ideal.of(learner, one.name)[0]
-            values = dict(result.curve.points)
-            assert values[result.chosen[result.curve.parameter]] == pytest.approx(result.validation)
-            assert result.validation == max(values.values())
+            values = [(dict(tried.settings), value_of(tried.validation)) for tried in result.tried]
+            assert len(values) >= 12
+            assert (dict(result.chosen), result.validation) in values
+            assert result.validation == max(value for _, value in values)
 
 
-def test_baselines_have_as_many_rows_as_the_summary_and_comparable_bytes(data: Interactions) -> None:
-    sets = {
-        s.record.name: s.record
-        for s in contenders(data, one_row_a_group(data), ["random-users", "head-users"], draws=2, seed=0)
-    }
+def test_baselines_have_as_many_rows_as_the_summary_and_sizes_are_bytes_of_files(data: Interactions) -> None:
+    found = contenders(data, [one_row_a_group(data)], ["random-users", "head-users"], draws=2, seed=0)
+    sets = {s.record.name: s.record for s in found}
     assert sets["random-users"].rows == sets["head-users"].rows == sets["summary"].rows == GROUPS
-    assert sets["full"].bytes == 2 * data.train.nnz + 4 * (USERS + 1)
+    assert sets["full"].bytes == delivered_bytes(data.training_rows(), "hard")
     assert sets["head-users"].events >= sets["random-users"].events
+
+
+def test_equal_rows_and_equal_bytes_are_measured_for_every_form_smaller_than_the_source(data: Interactions) -> None:
+    summary = one_row_a_group(data, 0.5)
+    summary = replace(summary, forms={"hard": summary.hard, "soft4": summary.rows})
+    found = {s.record.name: s.record for s in contenders(data, [summary], ["random-users"], draws=2, seed=0)}
+    assert {name for name, record in found.items() if record.role == "baseline"} == {
+        "random-users", "random-users-bytes", "random-users-bytes-summary-hard", "random-users-bytes-summary-soft4",
+    }  # fmt: skip
+    assert found["random-users"].equal == "rows"
+    assert {found[name].equal for name in found if "bytes" in name} == {"bytes"}
+    labels = [record.label for record in found.values()]
+    assert len(set(labels)) == len(labels)
+
+
+def test_form_larger_than_the_source_is_not_compared_at_equal_bytes(data: Interactions) -> None:
+    rng = np.random.default_rng(0)
+    rows = sparse.csr_array(rng.random((USERS, data.n_items), dtype=np.float32) * 0.9 + 0.05)
+    large = InteractionsSummary(rows, sparse.csr_array(rows > 0, dtype=np.float32), data.item_ids, "soft")
+    found = contenders(data, [large], ["random-users", "head-users"], draws=1, seed=0)
+    sizes = {s.record.name: s.record.bytes for s in found}
+    assert sizes["summary"] > sizes["full"]
+    assert [name for name in sizes if "bytes" in name] == []
+
+
+@pytest.mark.parametrize("value", [1.0, 0.5])
+@pytest.mark.parametrize("method", ["random-users", "head-users"])
+def test_picks_of_equal_bytes_never_exceed_the_form_and_one_more_user_would(
+    data: Interactions, value: float, method: str
+) -> None:
+    summary = replace(one_row_a_group(data, value), forms={"soft8": one_row_a_group(data, 0.5).rows})
+    found = {s.record.name: s for s in contenders(data, [summary], [method], draws=3, seed=9)}
+    order_of = {"head-users": lambda draw: np.lexsort((data.user_ids, -np.diff(data.train.indptr)))}
+    order_of["random-users"] = lambda draw: np.random.default_rng([9, draw]).permutation(USERS)
+    for form in ("summary", "summary-soft8"):
+        picks = found[f"{method}-bytes" + ("" if form == "summary" else f"-{form}")]
+        limit = found[form].record.bytes
+        assert picks.record.bytes <= limit
+        for draw, rows in enumerate(picks.draws):
+            order = order_of[method](draw)
+            n = rows.shape[0]
+            assert np.array_equal(rows.toarray(), data.train[np.sort(order[:n])].toarray())
+            assert delivered_bytes(rows, "hard") <= limit
+            assert delivered_bytes(sparse.csr_array(data.train[np.sort(order[: n + 1])]), "hard") > limit
 
 
 def test_summary_of_thinned_rows_is_compared_at_equal_events(data: Interactions) -> None:
@@ -134,16 +160,11 @@ def test_summary_of_thinned_rows_is_compared_at_equal_events(data: Interactions)
     keep[rows.indptr[:-1]] = True
     owner = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))[keep]
     thin = sparse.csr_array((np.ones(keep.sum(), np.float32), (owner, rows.indices[keep])), shape=rows.shape)
-    found = contenders(data, InteractionsSummary.of_users(thin, data.item_ids), ["random-users"], draws=1, seed=0)
-    assert found[-1].record.equal == "events"
-    assert thin.nnz <= found[-1].record.events <= thin.nnz + 12
-
-
-def test_dense_summary_is_compared_with_head_users_of_equal_bytes(data: Interactions) -> None:
-    found = contenders(data, one_row_a_group(data, 0.5), ["head-users"], draws=1, seed=0)
-    sets = {s.record.name: s.record for s in found}
-    assert sets["head-users-bytes"].equal == "bytes"
-    assert 0.8 * sets["summary"].bytes <= sets["head-users-bytes"].bytes <= sets["summary"].bytes + 8
+    ids = data.user_ids[np.flatnonzero(np.diff(data.train.indptr))]
+    summary = InteractionsSummary.of_users(thin, data.item_ids, origin=Origin("random-interactions"), row_ids=ids)
+    found = contenders(data, [summary], ["random-users"], draws=1, seed=0)
+    equal = next(one.record for one in found if one.record.equal == "events")
+    assert thin.nnz <= equal.events <= thin.nnz + 12
 
 
 def test_other_delivered_forms_are_judged_beside_the_primary_one(data: Interactions) -> None:
@@ -158,22 +179,22 @@ def test_judge_when_asked_to_stop_raises_cancelled(data: Interactions) -> None:
     ctx = Context()
     ctx.stop()
     with pytest.raises(Cancelled):
-        judge(data, one_row_a_group(data), EvaluateParams(), ctx)
+        judge(data, [one_row_a_group(data)], evaluate_params()(), ctx)
 
 
 def test_judge_without_test_events_is_refused() -> None:
     data = Interactions.from_columns(np.arange(20), np.arange(20) % 7, np.zeros(20))
     with pytest.raises(JobError) as refused:
-        judge(data, full_as_summary(data), EvaluateParams(), Context())
+        judge(data, [full_as_summary(data)], evaluate_params()(), Context())
     assert refused.value.code == "too_few_rows"
 
 
 def test_params_refuse_a_metric_whose_length_is_not_measured() -> None:
     with pytest.raises(ValidationError, match="needs its list length in k"):
-        EvaluateParams(metric="ndcg@20")
+        evaluate_params()(metric="ndcg@20")
     with pytest.raises(ValidationError):
-        EvaluateParams(learners=["svd"])
-    assert EvaluateParams(metric="hr@20", k=[20]).metric == "hr@20"
+        evaluate_params()(learners=["svd"])
+    assert evaluate_params()(metric="hr@20", k=[20]).metric == "hr@20"
 
 
 def test_warning_when_popularity_nearly_does() -> None:
@@ -191,25 +212,32 @@ def test_warning_when_validation_events_are_few(data: Interactions, ideal: Measu
     assert any("validation events" in warning for warning in ideal.warnings)
 
 
-def test_warning_when_infinite_ae_saw_a_part_of_the_full_data(data: Interactions) -> None:
-    found = judged(data, one_row_a_group(data), learners=["infinite-ae"], max_users=50)
-    assert any("50 of 360 users" in warning for warning in found.warnings)
+def test_warning_when_infinite_ae_learned_through_landmarks(data: Interactions) -> None:
+    few = {"learners": ["infinite-ae"], "baselines": []}
+    found = judged(data, one_row_a_group(data), max_users=50, landmarks=40, **few)
+    assert any("through 40 landmarks" in warning for warning in found.warnings)
+    exact = judged(data, one_row_a_group(data), max_users=1000, **few)
+    assert not any("landmarks" in warning for warning in exact.warnings)
+    through, all_rows = (value_of(m.of("infinite-ae", "full")[0].scores["test"]["ndcg@10"]) for m in (found, exact))
+    assert through == pytest.approx(all_rows, rel=0.15)
 
 
 def test_warning_when_a_subset_holds_test_events(data: Interactions) -> None:
     users = np.arange(data.n_users)
     everything = data.part(0, 1, 2)
-    leaking = InteractionsSummary.of_users(everything, data.item_ids, row_ids=data.user_ids[users])
-    assert portrait.leaks(data, leaking) == data.queries("test").targets.nnz
-    assert any("seen the answers" in warning for warning in portrait.warnings(data, leaking))
-    assert portrait.leaks(data, full_as_summary(data)) == 0
+    leaking = InteractionsSummary.of_users(
+        everything, data.item_ids, origin=Origin("uploaded subset"), row_ids=data.user_ids[users]
+    )
+    assert description.leaks(data, leaking) == data.queries("test").targets.nnz
+    assert any("seen the answers" in warning for warning in description.warnings(data, leaking))
+    assert description.leaks(data, full_as_summary(data)) == 0
 
 
 def test_nearest_rows_are_those_of_brute_force() -> None:
     rng = np.random.default_rng(0)
     real = sparse.csr_array((rng.random((40, 12)) < 0.4).astype(np.float32))
     rows = sparse.csr_array(rng.random((150, 12)).astype(np.float32) * (rng.random((150, 12)) < 0.5))
-    cosine, jaccard, equal = portrait.nearest(rows, real)
+    cosine, jaccard, equal = privacy.nearest(rows, real)
     a, b = rows.toarray(), real.toarray()
     norms = np.maximum(np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(b, axis=1), 1e-12)
     shared = (a > 0).astype(float) @ b.T
@@ -221,37 +249,135 @@ def test_nearest_rows_are_those_of_brute_force() -> None:
 
 def test_nearest_of_real_rows_leaves_out_the_row_itself() -> None:
     real = sparse.csr_array(np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 1]], np.float32))
-    cosine, _, equal = portrait.nearest(real, real, own=np.arange(3))
+    cosine, _, equal = privacy.nearest(real, real, own=np.arange(3))
     assert cosine == pytest.approx([np.sqrt(0.5), np.sqrt(0.5), 0.0])
     assert equal.tolist() == [0, 0, 0]
 
 
 def test_summary_of_copied_rows_is_reported_as_identical_to_real_ones(data: Interactions) -> None:
-    found = portrait.privacy(data, full_as_summary(data), seed=0)
+    found = privacy.nearest_rows(data, full_as_summary(data), seed=0)
     identical = next(row for row in found if row.label == "Rows identical to a real row")
     assert identical.value == 100.0
     assert identical.n == data.training_rows().shape[0]
 
 
-def test_distinct_histories_give_the_same_scores(data: Interactions) -> None:
-    model = fit_tuned("ease", data.training_rows(), data.queries("validation"), grid=[5.0]).model
-    inputs = sparse.csr_array(data.training_rows()[np.repeat(np.arange(5), 4)])
-    # The order of additions in a matrix product follows its shape, so the last digit may differ.
-    np.testing.assert_allclose(_Distinct(model).scores(inputs), model.scores(inputs), rtol=1e-4, atol=1e-6)
+def test_users_of_equal_histories_are_scored_once_with_the_same_metrics(data: Interactions) -> None:
+    model = Ease(5.0).fit(data.training_rows())
+    queries = data.queries("test").take(np.repeat(np.arange(5), 4))
+    counts = np.asarray(data.train.sum(axis=0)).ravel()
+    shared, each = (Ranking.of(queries, counts, (5,), share=share) for share in (True, False))
+    assert [rows.shape[0] for rows in shared.inputs] == [5]
+    assert [rows.shape[0] for rows in each.inputs] == [20]
+    for name, values in each.measure(model).items():
+        np.testing.assert_allclose(shared.measure(model)[name], values, atol=1e-9)
 
 
-def test_fidelity_method_hands_the_given_summary_on_unchanged(data: Interactions) -> None:
-    summary = one_row_a_group(data)
-    ctx = Context()
-    ctx.inputs["summary"] = summary
-    assert evaluate(data, NoParams(), ctx) is summary
+def test_several_summaries_are_judged_in_one_set_of_measurements(data: Interactions) -> None:
+    random = of_users(data, np.arange(0, USERS, 30))
+    found = judged(data, one_row_a_group(data), random, learners=["ease"], draws=1)
+    assert [one.name for one in found.summaries] == ["summary", "summary-2"]
+    assert {name: origin.method for name, origin in found.origins.items()} == {
+        "summary": "distill-cf", "summary-2": "uploaded subset",
+    }  # fmt: skip
+    for name in ("summary", "summary-2"):
+        assert found.of("ease", name)
+    equal = {one.name: one.rows for one in found.sets if one.equal == "rows" and one.method == "random-users"}
+    assert sorted(equal.values()) == [GROUPS, 12]
+    assert len({one.label for one in found.sets}) == len(found.sets)
+    report = build(found, JOB)
+    assert {row["set"] for t in report.json["tables"] if t["name"] == "fidelity" for row in t["rows"]} >= {
+        one.label for one in found.summaries
+    }
 
 
-def test_fidelity_method_refuses_a_missing_or_foreign_summary(data: Interactions) -> None:
-    with pytest.raises(JobError, match="No summary"):
-        evaluate(data, NoParams(), Context())
+def test_evaluate_judges_the_summaries_it_is_given(data: Interactions) -> None:
+    ctx = Context(seed=3)
+    ctx.inputs["summary"] = [one_row_a_group(data), of_users(data, np.arange(12))]
+    ctx.evaluate = evaluate_params()(learners=["ease"], baselines=[], bootstrap=100)
+    found = evaluate(data, NoParams(), ctx)
+    assert [one.rows for one in found.summaries] == [GROUPS, 12]
+    direct = judged(data, one_row_a_group(data), learners=["ease"], baselines=[])
+    np.testing.assert_array_equal(
+        found.of("ease", "summary")[0].scores["test"]["ndcg@10"],
+        direct.of("ease", "summary")[0].scores["test"]["ndcg@10"],
+    )
+
+
+def test_evaluate_refuses_a_summary_over_other_items_or_of_another_kind(data: Interactions) -> None:
     rows = sparse.csr_array(np.eye(3, dtype=np.float32))
-    ctx = Context()
-    ctx.inputs["summary"] = InteractionsSummary.of_users(rows, np.array(["a", "b", "c"]))
-    with pytest.raises(JobError, match="3 items"):
-        evaluate(data, NoParams(), ctx)
+    foreign = InteractionsSummary.of_users(
+        rows, np.array(["a", "b", "c"]), origin=Origin(), row_ids=np.array(["x", "y", "z"])
+    )
+    for wrong in (foreign, data):
+        ctx = Context(evaluate=evaluate_params()())
+        ctx.inputs["summary"] = [one_row_a_group(data), wrong]
+        with pytest.raises(JobError, match="60 items") as refused:
+            evaluate(data, NoParams(), ctx)
+        assert refused.value.pointer == "/inputs/summary"
+
+
+def attack(data: Interactions, summary: InteractionsSummary) -> Any:
+    return privacy.membership_attack(data, summary, seed=1)[0]
+
+
+def test_membership_attack_finds_users_whose_exact_rows_are_in_the_summary(data: Interactions) -> None:
+    leaky = attack(data, of_users(data, np.arange(0, USERS, 2)))
+    assert leaky.low > 0.55
+    everyone = attack(data, full_as_summary(data))
+    assert everyone.value > leaky.value > attack(data, one_row_a_group(data)).value
+    assert everyone.n == USERS
+    assert leaky.low < leaky.value < leaky.high
+
+
+def test_membership_attack_on_a_summary_that_knows_no_user_is_guessing(data: Interactions) -> None:
+    synthetic = attack(data, one_row_a_group(data))
+    assert synthetic.low < 0.5 < synthetic.high
+    strangers = of_users(planted(seed=77), np.arange(60))
+    unrelated = attack(data, strangers)
+    assert unrelated.low < 0.5 < unrelated.high
+    assert "no guarantee" in unrelated.note
+
+
+def test_membership_attack_without_held_out_events_says_nothing() -> None:
+    data = Interactions.from_columns(np.arange(20) // 4, np.arange(20) % 7, np.zeros(20))
+    assert privacy.membership_attack(data, full_as_summary(data), seed=0) == ()
+
+
+def test_protocol_says_what_was_done(ideal: Measurements, data: Interactions) -> None:
+    fields = ideal.protocol.fields
+    assert fields["metric"] == "ndcg@10"
+    assert set(fields["learners"]) == {"popularity", "ease", "infinite-ae"}
+    assert len(fields["tuning"]["settings"]["ease"]) >= 12
+    assert fields["tests"]["users"] == ideal.test.n
+    assert fields["seeds"] == {"job": 3, "draws": 3}
+    for said in ("HR@k", "nDCG@k", "PSP@k", "AUC", "1/log2(r + 1)", f"{ideal.test.n} test users", "default_rng"):
+        assert said in ideal.protocol.text, said
+    other = judged(data, one_row_a_group(data), learners=["ease"], metric="hr@10", draws=1)
+    assert other.protocol.hash != ideal.protocol.hash
+
+
+def test_draws_follow_from_their_seeds_by_the_rule_in_the_protocol(ideal: Measurements, data: Interactions) -> None:
+    found = {s.record.name: s for s in contenders(data, [one_row_a_group(data)], ["random-users"], draws=3, seed=3)}
+    users = np.flatnonzero(np.diff(data.train.indptr))
+    for name in ("random-users", "random-users-bytes"):
+        seeds = ideal.arrays[f"draw_seeds/{name}"]
+        assert seeds.tolist() == [[3, 0], [3, 1], [3, 2]]
+        for seed, rows in zip(seeds, found[name].draws, strict=True):
+            picked = np.random.default_rng(list(seed)).permutation(users)[: rows.shape[0]]
+            assert np.array_equal(data.train[np.sort(picked)].toarray(), rows.toarray())
+
+
+def test_judge_whose_time_ends_gives_what_it_measured(data: Interactions) -> None:
+    class Late(Context):
+        left = 60
+
+        def report_progress(self, *_: Any) -> None:
+            self.left -= 1
+            if self.left < 0:
+                raise TimeOver
+
+    found = judge(data, [one_row_a_group(data)], evaluate_params()(bootstrap=100), Late())
+    assert "time limit" in found.unfinished
+    assert found.of("ease", "full")
+    assert found.of("ease", "summary")
+    assert build(found, JOB).json["unfinished"] == found.unfinished

@@ -8,11 +8,13 @@ import torch
 from scipy import sparse
 
 from tests.kinds.interactions.made_up import two_tastes
+from worker.contract.context import Context
+from worker.kinds.interactions.learners import infinite_ae
 from worker.kinds.interactions.learners.ease import Ease, EaseGram, EaseModel, EaseOnRows
-from worker.kinds.interactions.learners.infinite_ae import InfiniteAE, OnLandmarks, Rows
+from worker.kinds.interactions.learners.infinite_ae import InfiniteAE, OnLandmarks, Rows, merge_equal
 from worker.kinds.interactions.learners.popularity import Popularity
 from worker.numerics.ntk import ntk
-from worker.numerics.ridge import solve
+from worker.numerics.ridge import NotPositiveDefinite, solve
 
 
 def random_rows(n: int, width: int, share: float = 0.3, seed: int = 0, *, soft: bool = False) -> sparse.csr_array:
@@ -70,7 +72,7 @@ def test_ease_without_a_ridge_is_refused() -> None:
 
 def test_popularity_scores_are_event_counts() -> None:
     rows = random_rows(20, 6, soft=True)
-    scores = Popularity().fit(rows).scores(random_rows(3, 6))
+    scores = Popularity(rows).fit({}, Context()).scores(random_rows(3, 6))
     np.testing.assert_allclose(scores, np.tile(rows.toarray().sum(0), (3, 1)), rtol=1e-6)
     scores[0] = 0  # its caller may mask them
     assert (scores[1] > 0).all()
@@ -107,31 +109,77 @@ def test_infinite_ae_ranks_for_a_user_without_events_much_like_popularity() -> N
     chance = np.linspace(0.05, 0.6, 30)
     rows = sparse.csr_array((np.random.default_rng(0).random((300, 30)) < chance).astype(np.float32))
     cold = InfiniteAE(lam=5.0).fit(rows).scores(sparse.csr_array((1, 30), dtype=np.float32))[0]
-    assert np.corrcoef(cold, Popularity().fit(rows).counts)[0, 1] > 0.9
+    assert np.corrcoef(cold, Popularity(rows).fit({}, Context()).counts)[0, 1] > 0.9
 
 
-def test_infinite_ae_above_max_users_learns_from_a_seeded_subset() -> None:
+def test_infinite_ae_above_max_users_learns_through_seeded_landmarks() -> None:
     rows, inputs = random_rows(80, 15), random_rows(5, 15, seed=1)
-    small = InfiniteAE(max_users=20, seed=3).fit(rows)
-    assert small.support.rows.shape == (20, 15)
-    np.testing.assert_array_equal(small.scores(inputs), InfiniteAE(max_users=20, seed=3).fit(rows).scores(inputs))
-    assert (small.scores(inputs) != InfiniteAE(max_users=20, seed=4).fit(rows).scores(inputs)).any()
+    small = InfiniteAE(max_users=20, landmarks=30, seed=3).fit(rows)
+    assert small.support.rows.shape == (30, 15)
+    again, other = (InfiniteAE(max_users=20, landmarks=30, seed=seed).fit(rows).scores(inputs) for seed in (3, 4))
+    np.testing.assert_array_equal(small.scores(inputs), again)
+    assert (small.scores(inputs) != other).any()
+    exact = InfiniteAE(max_users=80, landmarks=30).fit(rows)
+    assert exact.support.rows.shape == merge_equal(rows)[0].shape == (78, 15)
 
 
-def test_nystrom_with_every_user_as_landmark_is_exact() -> None:
+@pytest.mark.parametrize("landmarks", [40, 1000])
+def test_infinite_ae_with_every_user_as_landmark_is_exact(landmarks: int) -> None:
     rows, inputs = random_rows(40, 20, 0.4), random_rows(6, 20, seed=1)
-    nystrom = OnLandmarks.of(InfiniteAE(max_users=40), rows).fit(2.0)
+    through = InfiniteAE(lam=2.0, max_users=10, landmarks=landmarks).prepare(rows)
+    assert isinstance(through, OnLandmarks)
     expected = InfiniteAE(lam=2.0).fit(rows).scores(inputs)
-    np.testing.assert_allclose(nystrom.scores(inputs), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(through.fit(2.0).scores(inputs), expected, rtol=0, atol=1e-5)
 
 
-def test_nystrom_is_nearer_to_the_full_model_than_a_subset_of_the_same_size() -> None:
+def test_landmarks_are_nearer_to_the_full_model_than_a_subset_of_the_same_size() -> None:
     rows = two_tastes(600).training_rows()
     inputs = random_rows(50, 30, 0.2, 5)
     full = InfiniteAE(lam=1.0).fit(rows).scores(inputs)
-    subset = InfiniteAE(lam=1.0, max_users=60).fit(rows).scores(inputs)
-    nystrom = InfiniteAE(lam=1.0, max_users=60, nystrom=True).fit(rows).scores(inputs)
-    assert np.abs(nystrom - full).mean() < 0.7 * np.abs(subset - full).mean()
+    chosen = np.sort(np.random.default_rng(0).choice(rows.shape[0], 60, replace=False))
+    subset = InfiniteAE(lam=1.0).fit(sparse.csr_array(rows[chosen])).scores(inputs)
+    through = InfiniteAE(lam=1.0, max_users=60, landmarks=60).fit(rows).scores(inputs)
+    assert np.abs(through - full).mean() < 0.7 * np.abs(subset - full).mean()
+
+
+def repeated(seed: int = 0) -> sparse.csr_array:
+    """Rows of which many are equal."""
+    rows = random_rows(25, 12, 0.4, seed)
+    return sparse.csr_array(rows[np.random.default_rng(seed).integers(0, 25, 90)])
+
+
+@pytest.mark.parametrize("landmarks", [0, 60])
+def test_infinite_ae_on_equal_rows_merged_is_the_one_on_all_of_them(landmarks: int) -> None:
+    rows, inputs = repeated(), random_rows(6, 12, seed=1)
+    filled = rows[np.flatnonzero(np.diff(rows.indptr))]
+    x, q = (torch.from_numpy(part.toarray()).double() for part in (filled, inputs))
+    expected = ntk(q, x) @ solve(ntk(x), x, 2.0)
+    learner = InfiniteAE(lam=2.0, max_users=5, landmarks=landmarks) if landmarks else InfiniteAE(lam=2.0)
+    model = learner.fit(rows)
+    assert model.support.rows.shape[0] <= 25
+    np.testing.assert_allclose(model.scores(inputs), expected.numpy(), rtol=0, atol=1e-5)
+
+
+def test_equal_rows_are_counted_in_the_order_in_which_they_first_appear() -> None:
+    table = np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1], [0, 1, 0], [0, 1, 0], [1, 1, 1]], np.float32)
+    rows, counts = merge_equal(sparse.csr_array(table))
+    assert rows.toarray().tolist() == [[1, 0, 1], [0, 1, 0], [1, 1, 1]]
+    assert counts.tolist() == [2, 3, 1]
+
+
+def test_rows_of_fractions_are_not_merged() -> None:
+    table = np.array([[0.5, 0, 1], [1, 0, 0.5]], np.float32)
+    rows, counts = merge_equal(sparse.csr_array(table))
+    assert rows.toarray().tolist() == table.tolist()
+    assert counts.tolist() == [1, 1]
+
+
+def test_infinite_ae_refuses_a_ridge_too_small_for_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(infinite_ae, "DOUBLE_UP_TO", 10)
+    training = InfiniteAE().prepare(random_rows(30, 12))
+    with pytest.raises(NotPositiveDefinite):
+        training.fit(1e-4)
+    assert training.fit(1e-3).alpha.shape == (28, 12)  # two of the 30 rows are equal to others
 
 
 def test_infinite_ae_scores_when_only_the_solve_was_in_double() -> None:
@@ -141,7 +189,7 @@ def test_infinite_ae_scores_when_only_the_solve_was_in_double() -> None:
     np.testing.assert_allclose(single.scores(inputs), model.scores(inputs), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("learner", [InfiniteAE(), InfiniteAE(max_users=20, nystrom=True)])
+@pytest.mark.parametrize("learner", [InfiniteAE(), InfiniteAE(max_users=20, landmarks=25)])
 def test_infinite_ae_scores_from_a_kernel_made_before_are_the_same(learner: InfiniteAE) -> None:
     inputs = random_rows(5, 12, seed=1)
     training = learner.prepare(random_rows(30, 12))

@@ -52,7 +52,9 @@ def test_random_users_are_whole_training_rows_of_users_who_have_some() -> None:
     assert len(set(summary.row_ids)) == 12
     assert np.array_equal(summary.rows.toarray(), rows_of(data, summary.row_ids))
     assert (np.diff(summary.rows.indptr) > 0).all()
-    assert summary.settings["events"] == summary.rows.nnz
+    assert summary.n_events == summary.rows.nnz == np.diff(summary.rows.indptr).sum()
+    assert summary.origin.method == "random-users"
+    assert summary.origin.settings == {"budget": 12, "seed": 1}
 
 
 @pytest.mark.parametrize(
@@ -135,21 +137,24 @@ def test_budget_of_all_users_or_more_is_refused(budget: int | str) -> None:
 
 def test_budget_in_bytes_is_met_by_average_rows() -> None:
     summary = random_users(dataset(users=400), RandomUsersParams(budget="1kB"), Context())
-    assert 600 < summary.settings["bytes"]["hard"] < 1400
+    plain = 4 * summary.n_rows + 2 * summary.n_events
+    assert 600 < plain < 1400
 
 
 def test_auto_on_short_rows_takes_head_users_and_says_why() -> None:
     data = dataset(longest=4)
     summary = auto(data, AutoParams(budget=6), Context())
     assert summary.real_rows
-    assert summary.settings["method"] == "head-users"
-    assert "head-users" in summary.settings["reason"]
-    assert summary.settings["reason"] in summary.warnings
+    assert summary.origin.method == "head-users"
+    assert "head-users" in summary.origin.reason
+    assert summary.warnings == (), "a reason is no warning"
 
 
 def test_auto_on_long_rows_takes_distill_cf_and_says_why() -> None:
     data = dataset(longest=28)
     summary = auto(data, AutoParams(budget=6), Context())
     assert not summary.real_rows
-    assert summary.settings["method"] == "distill-cf"
-    assert summary.settings["reason"] in summary.warnings
+    assert summary.origin.method == "distill-cf"
+    assert summary.origin.optimised_for == "infinite-ae"
+    assert "distill-cf" in summary.origin.reason
+    assert summary.origin.reason not in summary.warnings

@@ -1,11 +1,14 @@
-"""Bundles: what is read is what was written, the bytes are repeatable, and the loader needs numpy and scipy only."""
+"""Summaries as files: what is read is what was written, bytes repeat, the loader needs numpy and scipy only."""
 
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,20 +17,22 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from worker.contract.context import Context
-from worker.kinds.interactions import bundle, dataset
-from worker.kinds.interactions.export import (
+from worker.contract.errors import JobError
+from worker.contract.product import Origin
+from worker.kinds.interactions import dataset
+from worker.kinds.interactions.delivery import Delivery, deliver
+from worker.kinds.interactions.forms import (
     LEVELS,
-    Delivery,
+    arrays,
     codes,
     decode,
-    deliver,
+    delivered_bytes,
     hard_rows,
     quantised,
-    size_bytes,
     sparse_soft,
 )
 from worker.kinds.interactions.methods.random_users import RandomUsersParams, random_users
-from worker.kinds.interactions.summary import InteractionsSummary
+from worker.kinds.interactions.summary import InteractionsSummary, adopt, escape_formula, unescape_formula
 
 ODD_IDS = ["=1+1", "plain", "@cmd", "'quoted", "with,comma", "with\ttab", 'with"quote', "+7", "é", "-3"]
 
@@ -51,7 +56,9 @@ def learned(
         item_ids=ids,
         columns=columns,
         choose_ridge=lambda rows: 0.5,
-        settings={"steps": 3, "curve": [{"step": 1.0, "loss": 2.5}]},
+        origin=Origin(
+            "distill-cf", optimised_for="infinite-ae", settings={"steps": 3}, curve=({"step": 1.0, "loss": 2.5},)
+        ),
         ctx=Context(),
     )
 
@@ -65,7 +72,8 @@ def assert_equal(first: InteractionsSummary, second: InteractionsSummary) -> Non
         assert other.dtype == np.float32
         assert np.array_equal(one.toarray(), other.toarray())
     assert first.item_ids.tolist() == second.item_ids.tolist()
-    assert first.settings == second.settings
+    assert first.origin == second.origin
+    assert first.ridges == second.ridges
     assert first.warnings == second.warnings
     assert first.real_rows == second.real_rows
 
@@ -77,8 +85,8 @@ FORMS = [Delivery(*form) for form in (("both", "8"), ("both", "4"), ("both", "no
 @pytest.mark.parametrize("fill", [1.0, 0.2])
 def test_summary_written_and_read_is_the_same_bit_for_bit(form: Delivery, fill: float, tmp_path: Path) -> None:
     summary = learned(form, fill=fill)
-    bundle.write(summary, tmp_path)
-    assert_equal(summary, bundle.read(tmp_path))
+    summary.write(tmp_path)
+    assert_equal(summary, InteractionsSummary.read(tmp_path))
 
 
 def test_selection_of_real_rows_written_and_read_keeps_its_users(tmp_path: Path) -> None:
@@ -89,8 +97,8 @@ def test_selection_of_real_rows_written_and_read_keeps_its_users(tmp_path: Path)
         table[:, 0], table[:, 1], np.zeros(len(table)), user_ids=names, item_ids=np.array([*ODD_IDS, "last"])
     )
     summary = random_users(data, RandomUsersParams(budget=6), Context())
-    bundle.write(summary, tmp_path, data)
-    back = bundle.read(tmp_path)
+    summary.write(tmp_path, data)
+    back = InteractionsSummary.read(tmp_path)
     assert_equal(summary, back)
     assert back.row_ids.tolist() == summary.row_ids.tolist()
     assert not (tmp_path / "summary_soft.npz").exists()
@@ -104,7 +112,7 @@ def test_selection_of_real_rows_written_and_read_keeps_its_users(tmp_path: Path)
 @pytest.mark.parametrize("form", FORMS)
 def test_writing_twice_gives_the_same_bytes(form: Delivery, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        bundle.write(learned(form), tmp_path / name)
+        learned(form).write(tmp_path / name)
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
     assert len(files) >= 7
     for file in files:
@@ -117,26 +125,30 @@ def test_shipped_loader_in_a_fresh_interpreter_gives_the_measured_rows(
     form: Delivery, fill: float, tmp_path: Path
 ) -> None:
     summary = learned(form, fill=fill)
-    bundle.write(summary, tmp_path)
+    summary.write(tmp_path)
     script = """
 import sys
 from load import items, load, rows
 import numpy as np
-hard = load("summary.inter").toarray()
-np.savez("seen.npz", rows=rows.toarray(), hard=hard, items=np.array(items))
+import json
+about = json.load(open("summary.json"))
+forms = {form: load(file).toarray() for form, file in about["forms"]}
+np.savez("seen.npz", rows=rows.toarray(), items=np.array(items), **{f"form {name}": one for name, one in forms.items()})
 assert not {"torch", "worker", "pyarrow"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, env={"PYTHONPATH": str(tmp_path)})
     with np.load(tmp_path / "seen.npz") as seen:
         assert seen["rows"].dtype == np.float32
         assert np.array_equal(seen["rows"], summary.rows.toarray())
-        assert np.array_equal(seen["hard"], summary.hard.toarray())
+        assert {name for name in seen if name.startswith("form ")} == {f"form {name}" for name in summary.delivered()}
+        for name, rows in summary.delivered().items():
+            assert np.array_equal(seen[f"form {name}"], rows.toarray()), name
         assert seen["items"].tolist() == summary.item_ids.tolist()
 
 
 def test_events_file_has_a_typed_header_and_synthetic_user_names(tmp_path: Path) -> None:
     summary = learned()
-    bundle.write(summary, tmp_path)
+    summary.write(tmp_path)
     with (tmp_path / "summary.inter").open(newline="") as lines:
         header, *rows = csv.reader(lines, delimiter="\t")
     assert header == ["user_id:token", "item_id:token", "rating:float"]
@@ -147,7 +159,7 @@ def test_events_file_has_a_typed_header_and_synthetic_user_names(tmp_path: Path)
 
 
 def test_item_map_has_no_cell_that_a_spreadsheet_would_run(tmp_path: Path) -> None:
-    bundle.write(learned(), tmp_path)
+    learned().write(tmp_path)
     with (tmp_path / "item_map.csv").open(newline="") as lines:
         cells = [line["item_id"] for line in csv.DictReader(lines)]
     assert not [cell for cell in cells if cell[0] in "=+-@\t\r"]
@@ -155,12 +167,12 @@ def test_item_map_has_no_cell_that_a_spreadsheet_would_run(tmp_path: Path) -> No
 
 @given(st.text(min_size=0, max_size=6))
 def test_escaped_cell_comes_back(text: str) -> None:
-    assert bundle.unescape_formula(bundle.escape_formula(text)) == text
+    assert unescape_formula(escape_formula(text)) == text
 
 
 def test_hard_rows_are_a_dataset_version_of_training_events(tmp_path: Path) -> None:
     summary = learned()
-    bundle.write(summary, tmp_path)
+    summary.write(tmp_path)
     version = dataset.load(tmp_path / "dataset")
     assert np.array_equal(version.train.toarray(), summary.hard.toarray())
     assert set(version.events.split.tolist()) == {0}
@@ -174,19 +186,19 @@ def test_titles_of_items_are_kept(tmp_path: Path) -> None:
     source = dataset.Interactions.from_columns(
         np.array([0]), np.array([0]), np.array([0]), item_ids=summary.item_ids, titles=titles
     )
-    bundle.write(summary, tmp_path, source)
+    summary.write(tmp_path, source)
     assert dataset.load(tmp_path / "dataset").titles.tolist() == titles.tolist()
     with (tmp_path / "item_map.csv").open(newline="") as lines:
         assert next(csv.DictReader(lines))["title"] == "'=title 0"
-    assert_equal(summary, bundle.read(tmp_path))
+    assert_equal(summary, InteractionsSummary.read(tmp_path))
 
 
 def test_files_of_another_format_are_refused(tmp_path: Path) -> None:
-    bundle.write(learned(), tmp_path)
+    learned().write(tmp_path)
     text = (tmp_path / "summary.json").read_text()
-    (tmp_path / "summary.json").write_text(text.replace('"version": 1', '"version": 99'))
+    (tmp_path / "summary.json").write_text(text.replace('"version": 2', '"version": 99'))
     with pytest.raises(ValueError, match="version"):
-        bundle.read(tmp_path)
+        InteractionsSummary.read(tmp_path)
 
 
 def test_summary_over_some_columns_is_delivered_over_all_items() -> None:
@@ -226,7 +238,7 @@ def test_soft_values_below_eps_are_dropped_and_a_large_loss_is_told() -> None:
         item_ids=np.arange(30).astype(str),
         columns=None,
         choose_ridge=lambda rows: 1.0,
-        settings={},
+        origin=Origin(),
         ctx=ctx,
     )
     assert not ctx.warnings
@@ -239,15 +251,92 @@ def test_soft_values_below_eps_are_dropped_and_a_large_loss_is_told() -> None:
         item_ids=np.arange(10).astype(str),
         columns=None,
         choose_ridge=lambda rows: 1.0,
-        settings={},
+        origin=Origin(),
         ctx=ctx,
     )
     assert any("soft values below" in warning for warning in ctx.warnings)
 
 
-def test_size_of_a_dense_8_bit_form_is_a_byte_a_number_and_less_than_the_float_form() -> None:
-    rows = sparse.csr_array(np.full((10, 100), 0.5, np.float32))
-    assert size_bytes(rows, "soft8") == 10 * 100 + 4 * 10
-    assert size_bytes(rows, "soft4") == 10 * 50 + 4 * 10
-    assert size_bytes(rows, "soft") == 1000 * 6 + 4 * 11
-    assert size_bytes(rows, "hard") == 1000 * 2 + 4 * 11
+def test_bytes_of_a_form_are_those_of_its_file(tmp_path: Path) -> None:
+    for form in FORMS:
+        summary = learned(form, users=40, items=90, fill=0.3)
+        folder = tmp_path / f"{form.export}{form.quantize}"
+        summary.write(folder)
+        about = json.loads((folder / "summary.json").read_text())
+        assert [name for name, _ in about["forms"]] == list(summary.delivered())
+        for name, file in about["forms"]:
+            assert delivered_bytes(summary.delivered()[name], name) == (folder / file).stat().st_size
+
+
+def test_dense_quantised_forms_are_tables_of_codes_and_sparse_ones_lists_of_items() -> None:
+    dense = sparse.csr_array(np.full((10, 101), 0.5, np.float32))
+    assert arrays(dense, "soft8")["codes"].shape == (10, 101)
+    assert arrays(dense, "soft4")["codes"].shape == (10, 51)
+    thin = sparse.csr_array(np.eye(10, 101, dtype=np.float32))
+    assert arrays(thin, "soft8")["indices"].dtype == np.uint16
+    assert arrays(thin, "hard").keys() == {"indices", "indptr", "shape"}
+    wide = sparse.csr_array((np.ones(1, np.float32), ([0], [70_000])), shape=(1, 70_001))
+    assert arrays(wide, "hard")["indices"].dtype == np.uint32
+
+
+def test_fewer_bits_take_fewer_bytes() -> None:
+    values = np.random.default_rng(0).random((50, 100)).astype(np.float32)
+    sizes = [delivered_bytes(quantised(values, form), form) for form in ("soft8", "soft4")]
+    assert delivered_bytes(sparse_soft(values, 0.01), "soft") > 2 * sizes[0] > 3 * sizes[1]
+
+
+def test_summary_json_says_where_the_summary_comes_from(tmp_path: Path) -> None:
+    summary = learned()
+    summary.write(tmp_path)
+    about = json.loads((tmp_path / "summary.json").read_text())
+    assert about["origin"]["method"] == "distill-cf"
+    assert about["origin"]["optimised_for"] == "infinite-ae"
+    assert about["lambda"] == 0.5
+    assert about["lambdas"] == dict.fromkeys(summary.delivered(), 0.5)
+    assert (about["rows"], about["items"], about["events"]) == (7, 33, summary.rows.nnz)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"form": "soft2"}, "forms of a summary are"),
+        ({"hard": sparse.csr_array(np.eye(7, 12, dtype=np.float32))}, "not rows x items"),
+        ({"rows": sparse.csr_array(np.full((7, 33), 1.5, np.float32))}, "outside"),
+        ({"rows": sparse.csr_array(np.full((7, 33), -0.5, np.float32))}, "outside"),
+    ],
+)
+def test_summary_whose_forms_do_not_fit_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        replace(learned(), **changes)
+
+
+def subset(item_ids: list[str]) -> dataset.Interactions:
+    """A version of another upload: three users, one of them without a known item; all kinds of split codes."""
+    user, item = np.array([0, 0, 1, 1, 2]), np.array([0, 1, 1, 2, 2])
+    ids = np.array(item_ids)
+    return dataset.Interactions.from_columns(
+        user, item, np.array([0, 1, 2, 0, 0]), user_ids=np.array(["x", "y", "z"]), item_ids=ids
+    )
+
+
+def test_version_is_adopted_as_a_summary_matched_by_item_id_whatever_its_split() -> None:
+    data = dataset.Interactions.from_columns(
+        np.zeros(4), np.arange(4), np.zeros(4), item_ids=np.array(["a", "b", "c", "d"])
+    )
+    summary = adopt(data, subset(["d", "b", "unknown"]))
+    assert summary.rows.toarray().tolist() == [[0, 1, 0, 1], [0, 1, 0, 0]]
+    assert summary.row_ids.tolist() == ["x", "y"]
+    assert summary.real_rows
+    assert summary.form == "hard"
+    assert summary.origin.method == "uploaded subset"
+    assert summary.warnings == (
+        "2 events of the subset are on items that the dataset does not have; they were left out.",
+    )
+    assert adopt(data, subset(["a", "b", "c"])).warnings == ()
+
+
+def test_version_without_a_common_item_is_refused() -> None:
+    data = dataset.Interactions.from_columns(np.zeros(1), np.zeros(1), np.zeros(1), item_ids=np.array(["a"]))
+    with pytest.raises(JobError, match="no item in common") as refused:
+        adopt(data, subset(["p", "q", "r"]))
+    assert refused.value.pointer == "/inputs/summary"

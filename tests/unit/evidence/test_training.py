@@ -1,4 +1,4 @@
-"""Training of learners on sets goes on where it was stopped, remembers what it measured, and ends when its time does."""
+"""Training learners on sets goes on where it was stopped, remembers what it measured, ends when its time does."""
 
 from __future__ import annotations
 
@@ -277,9 +277,9 @@ def test_time_that_ends_before_anything_was_measured_raises() -> None:
 
 
 def test_stop_is_obeyed_at_the_next_progress() -> None:
+    ctx = Context()
+    ctx.stop()
     with pytest.raises(Cancelled):
-        ctx = Context()
-        ctx.stop()
         train_all(plan(), ctx)
     assert not FITS
 

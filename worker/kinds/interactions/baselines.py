@@ -80,14 +80,10 @@ def contenders(
             repeats = draws if method == "random-users" else 1
             equal = _of_equal_rows(pool, summary, full, method, repeats, seed, name)
             found.append(equal)
-            taken = {equal.draws[0].shape[0]}
             for form in forms:
                 if form.record.bytes < whole.record.bytes:
                     more = repeats if form.record.role == "summary" else 1
-                    pick = _of_equal_bytes(pool, form.record, method, more, seed)
-                    if pick.draws[0].shape[0] not in taken:
-                        taken.add(pick.draws[0].shape[0])
-                        found.append(pick)
+                    found.append(_of_equal_bytes(pool, form.record, method, more, seed))
     return found
 
 

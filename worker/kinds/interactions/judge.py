@@ -24,7 +24,8 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.learner import Learner, Trainable, learners_of
 from worker.evidence.measurements import Measurements, Metric, Protocol, Scores, TestSet, TrainedResult
-from worker.evidence.training import Plan, Validate, code_hash, train_all
+from worker.evidence.statistics import value_of
+from worker.evidence.training import Contender, Plan, Validate, code_hash, train_all
 from worker.evidence.wording import number
 from worker.kinds.interactions import description, privacy
 from worker.kinds.interactions.baselines import PICKS, contenders
@@ -119,7 +120,6 @@ def judge(
         trained = train_all(plan, part)
     summary = summaries[0]
     names = [one.record.name for one in sets if one.record.role == "summary"]
-    draws = [one for one in sets if one.record.role == "baseline"]
     return Measurements(
         kind=KIND,
         unit="user",
@@ -149,14 +149,20 @@ def judge(
             )
         ),
         unfinished=trained.unfinished,
-        arrays={
-            f"draw_seeds/{one.record.name}": np.array([[ctx.seed, draw] for draw in range(len(one.draws))])
-            for one in draws
-            if one.record.method == "random-users"
-        },
+        arrays=_draws(sets, ctx.seed),
         bootstrap=params.bootstrap,
         seed=ctx.seed,
     )
+
+
+def _draws(sets: Sequence[Contender], seed: int) -> dict[str, np.ndarray]:
+    """How to draw every random pick again: the seeds of each draw, and how many users it has."""
+    found: dict[str, np.ndarray] = {}
+    for one in sets:
+        if one.record.role == "baseline" and one.record.method == "random-users":
+            found[f"draw_seeds/{one.record.name}"] = np.array([[seed, draw] for draw in range(len(one.draws))])
+            found[f"draw_users/{one.record.name}"] = np.array([rows.shape[0] for rows in one.draws])
+    return found
 
 
 def hold_out(data: Interactions, params: EvaluateParams, ctx: Context) -> Held:
@@ -181,14 +187,16 @@ def _sample(queries: Queries, most: int, seed: int) -> Queries:
     return queries.take(np.sort(chosen))
 
 
-def plan_of(data: Interactions, held: Held, sets: Sequence[Any], params: EvaluateParams, ctx: Context) -> Plan:
+def plan_of(data: Interactions, held: Held, sets: Sequence[Contender], params: EvaluateParams, ctx: Context) -> Plan:
     """What is trained on what, and how it is measured."""
     known = learners_of(KIND)
     metric = next(one for one in _metrics(params) if one.name == params.metric)
-
     tuned_for = (int(params.metric.rpartition("@")[2]),)
     validation = Ranking.of(held.validation, held.counts, tuned_for, auc=False, share=True)
     test = Ranking.of(held.test, held.counts, tuple(params.k), seed=ctx.seed, block=_BLOCK, share=True)
+
+    def validator(trainable: Trainable) -> Validate:
+        return _validator(trainable, validation, params.metric)
 
     def measure(model: Model) -> Mapping[str, Mapping[str, Scores]]:
         found = test.measure(model)
@@ -199,7 +207,7 @@ def plan_of(data: Interactions, held: Held, sets: Sequence[Any], params: Evaluat
         contenders=sets,
         metric=metric,
         params=params,
-        validator=None if not len(held.validation) else lambda one: _validator(one, validation, params.metric),
+        validator=validator if len(held.validation) else None,
         measure=measure,
         digest=_digest,
         basis=params.model_dump(exclude={"learners", "baselines", "draws", "bootstrap"})
@@ -237,7 +245,7 @@ def _validator(trainable: Trainable, users: Ranking, metric: str) -> Validate:
 def _digest(rows: Rows) -> str:
     digest = hashlib.sha256(repr(rows.shape).encode())
     for array in (rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data):
-        digest.update(np.ascontiguousarray(array))
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 
@@ -268,16 +276,18 @@ def _protocol(data: Interactions, held: Held, plan: Plan, params: EvaluateParams
     tuned_on, tested_on = number(len(held.validation)), number(len(held.test))
     text = (
         "Every learner is trained on each set alone and then recommends to real users; the ranking is over all items, "
-        "equal scores going to the item whose id comes first. At test time it is fed a user's training and validation "
-        "events (with whole users held out, their fold-in events instead), and what it is fed is not recommended "
-        f"again. Settings are chosen for every set anew on {tuned_on} validation users, who are fed their training "
+        "equal scores going to the earlier row of items.parquet. At test time it is fed a user's training and "
+        "validation events (with whole users held out, their fold-in events instead), and what it is fed is not "
+        f"recommended again. Settings are chosen for every set anew on {tuned_on} validation users, who are fed their training "
         f"events; figures are means over {tested_on} test users. With T a user's test items and r the ranks from 1: "
         "HR@k is |T in the top k| / min(|T|, k); nDCG@k is the sum of 1/log2(r + 1) over the test items in the top k, "
         "over the largest that sum can be; PSP@k weighs hits by 1 + C (n + 1.5)^-0.55, n the item's training events, "
         "C = (ln N - 1) 2.5^0.55, N all training events, over the largest that sum can be; AUC is the share of pairs "
-        "of a test item and an item drawn from those the user never used that are in the right order, ties as half. "
-        "Draw d of random users takes the first users of numpy.random.default_rng([seed, d]).permutation(users with "
-        "training events, in the order of their ids)."
+        "of a test item and an item drawn from those the user never used that are in the right order, ties as half: "
+        "the numbers u of row q of numpy.random.default_rng(seed).random((test users, 50)) draw items floor(u n) of "
+        "the n that test user q never used, in the order of items.parquet. Draw d of random users takes the first "
+        "users of numpy.random.default_rng([seed, d]).permutation(users with training events, in the order of "
+        "users.parquet): how many is in draw_users of measurements.npz, the seeds are in draw_seeds."
     )
     return Protocol(fields, text)
 
@@ -290,7 +300,7 @@ def _warnings(
     results: Sequence[TrainedResult],
 ) -> list[str]:
     known: Mapping[str, Learner] = learners_of(KIND)
-    full = {r.learner: float(np.mean(r.scores["test"][params.metric])) for r in results if r.set == "full"}
+    full = {r.learner: value_of(r.scores["test"][params.metric]) for r in results if r.set == "full"}
     said = []
     others = {name: value for name, value in full.items() if not known[name].floor}
     if others and "popularity" in full and full["popularity"] > 0.95 * max(others.values()):

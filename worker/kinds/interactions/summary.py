@@ -99,7 +99,7 @@ class InteractionsSummary(Product):
         """ValueError when a form does not fit the items, has values outside (0, 1], or an unknown name."""
         if self.form not in forms.LABELS or not set(self.forms) <= set(forms.LABELS):
             raise ValueError(f"the forms of a summary are {', '.join(forms.LABELS)}")
-        for name, rows in {self.form: self.rows, "hard": self.hard, **self.forms}.items():
+        for name, rows in [*self.delivered().items(), ("hard", self.hard)]:
             if rows.shape != (self.n_rows, len(self.item_ids)):
                 raise ValueError(f"form {name}: {rows.shape} is not rows x items {self.n_rows, len(self.item_ids)}")
             if not ((rows.data > 0) & (rows.data <= 1)).all():
