@@ -158,8 +158,8 @@ def make_validator(data: Interactions, columns: np.ndarray | None, *, depth: int
     return cf.Validator(cf.Rows(inputs[usable]), cf.Rows(wanted[usable]), RIDGES, data.n_items, depth)
 
 
-# Fitted by hand to the twelve runs of benchmarks/results/distill_cf_figures.json (50 to 500 rows of Magazine and ML-1M, so
-# both presets), within a factor of 2.5. Seconds are for the default number of steps.
+# Fitted by hand to the twelve runs of benchmarks/results/distill_cf_figures.json (50 to 500 rows of Magazine and ML-1M,
+# so both presets), within a factor of 2.5. Seconds are for the default number of steps.
 COST = Cost(
     seconds=(Term(4.0), Term(4e-4, {"budget": 1, "items": 1, "users": 0.4, "events": -0.4})),
     memory_mb=(Term(450.0), Term(1e-4, {"events": 1}), Term(2e-4, {"budget": 1, "items": 1})),
