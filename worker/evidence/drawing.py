@@ -25,7 +25,7 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from worker.evidence.plot import Plot, Series
 from worker.evidence.wording import decimals_of
@@ -297,7 +297,7 @@ def _plain_ticks(axis: Axis, values: list[float]) -> None:
     ticks = [s * 10.0**e for e in range(first, last + 2) for s in steps if (e - first) % stride == 0]
     axis.set_major_locator(FixedLocator(([0.0] if min(values, default=1) <= 0 else []) + ticks))
     axis.set_major_formatter(FuncFormatter(lambda value, _: _compact(value)))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())  # they have no length, and take a third of the time
 
 
 def _compact(value: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 from scipy import sparse
 
+from app.jobs.estimate import estimate
 from tests.kinds.interactions.planted import GROUPS, USERS, full_as_summary, of_users, one_row_a_group, planted
 from worker.contract.context import Context
 from worker.contract.errors import Cancelled, JobError, TimeOver
@@ -18,7 +19,7 @@ from worker.contract.product import Origin
 from worker.evidence.measurements import Measurements
 from worker.evidence.report import build
 from worker.evidence.statistics import value_of
-from worker.kinds.interactions import description, privacy
+from worker.kinds.interactions import KIND, description, privacy
 from worker.kinds.interactions.baselines import contenders
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.forms import delivered_bytes
@@ -381,3 +382,16 @@ def test_judge_whose_time_ends_gives_what_it_measured(data: Interactions) -> Non
     assert found.of("ease", "full")
     assert found.of("ease", "summary")
     assert build(found, JOB).json["unfinished"] == found.unfinished
+
+
+def test_cost_of_judging_follows_from_the_statistics_of_a_version_and_the_learners() -> None:
+    statistics = {"users": 943, "items": 1682, "events": 100_000, "users_with_test": 943}
+    found = {}
+    for learners in (["popularity"], ["ease"], ["popularity", "ease", "infinite-ae"]):
+        evaluate_json = evaluate_params()(learners=learners).model_dump(mode="json")
+        found[len(learners), learners[0]] = estimate(
+            {"judging": asdict(KIND.judging.cost)}, statistics, {}, evaluate_json
+        )["judging"]
+    floor, ease_alone, everything = (one["seconds"] for one in found.values())
+    assert 5 < floor < ease_alone < everything < 60
+    assert all(400 < one["memory_mb"] < 1000 for one in found.values())

@@ -120,7 +120,8 @@ def test_infinite_ae_above_max_users_learns_through_seeded_landmarks() -> None:
     np.testing.assert_array_equal(small.scores(inputs), again)
     assert (small.scores(inputs) != other).any()
     exact = InfiniteAE(max_users=80, landmarks=30).fit(rows)
-    assert exact.support.rows.shape == merge_equal(rows)[0].shape == (78, 15)
+    filled = {row.tobytes() for row in rows.toarray() if row.any()}
+    assert exact.support.rows.shape == (len(filled), 15)
 
 
 @pytest.mark.parametrize("landmarks", [40, 1000])

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from worker.contract.budget import Budget, resolve
 from worker.contract.context import Context
 from worker.contract.errors import JobError
-from worker.contract.method import method
+from worker.contract.method import Cost, Term, method
 from worker.contract.product import Origin
 from worker.kinds.interactions import distillation as cf
 from worker.kinds.interactions.dataset import Interactions
@@ -158,6 +158,14 @@ def make_validator(data: Interactions, columns: np.ndarray | None, *, depth: int
     return cf.Validator(cf.Rows(inputs[usable]), cf.Rows(wanted[usable]), RIDGES, data.n_items, depth)
 
 
+# Fitted by hand to the twelve runs of benchmarks/results/distill_cf_figures.json (50 to 500 rows of Magazine and ML-1M,
+# so both presets), within a factor of 2.5. Seconds are for the default number of steps.
+COST = Cost(
+    seconds=(Term(4.0), Term(4e-4, {"budget": 1, "items": 1, "users": 0.4, "events": -0.4})),
+    memory_mb=(Term(450.0), Term(1e-4, {"events": 1}), Term(2e-4, {"budget": 1, "items": 1})),
+)
+
+
 @method(
     kind="interactions",
     task="distil",
@@ -166,6 +174,7 @@ def make_validator(data: Interactions, columns: np.ndarray | None, *, depth: int
     paper="arXiv:2206.02626",
     device="any",
     memory_mb=3072,
+    cost=COST,
 )
 def distill_cf(data: Interactions, params: DistillCFParams, ctx: Context) -> InteractionsSummary:
     """Synthetic users, learned so that a recommender trained on them serves the real ones."""
