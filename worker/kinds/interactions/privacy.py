@@ -88,13 +88,15 @@ def membership_attack(data: Interactions, summary: InteractionsSummary, *, seed:
     rng = np.random.default_rng([seed, 4])
     users = np.sort(rng.choice(able, min(_ATTACKED, len(able)), replace=False))
     hidden, other = (_one_event(part, users, rng) for part in (train, held))
+    by_item = sparse.csc_array(summary.rows)
+    norms = np.sqrt(np.asarray(summary.rows.multiply(summary.rows).sum(axis=1)).ravel())
     won = np.empty(len(users))
     for start in range(0, len(users), _ROWS_AT_ONCE):
         at = slice(start, start + _ROWS_AT_ONCE)
         rest = train[users[at]].tolil()
         rest[np.arange(rest.shape[0]), hidden[at]] = 0
-        near = _cosine(Rows(rest.tocsr()), summary.rows)
-        mine, theirs = (_best(near, summary.rows, items[at]) for items in (hidden, other))
+        near = _cosine(Rows(rest.tocsr()), by_item, norms)
+        mine, theirs = (_best(near, by_item, items[at]) for items in (hidden, other))
         won[at] = (mine > theirs) + 0.5 * (mine == theirs)
     mean, error = float(won.mean()), float(won.std() / np.sqrt(len(won)))
     return (
@@ -116,15 +118,13 @@ def _one_event(rows: Rows, users: np.ndarray, rng: np.random.Generator) -> np.nd
     return rows.indices[starts + (rng.random(len(users)) * lengths).astype(np.int64)]
 
 
-def _cosine(rows: Rows, summary: Rows) -> np.ndarray:
-    """Cosine (b, n) of rows (b, I) with summary rows (n, I), 0 where one is empty."""
-    shared = (rows @ sparse.csc_array(summary.T)).toarray()
-    norms = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())[:, None]
-    norms = norms * np.sqrt(np.asarray(summary.multiply(summary).sum(axis=1)).ravel())
-    return np.divide(shared, norms, out=np.zeros_like(shared, dtype=np.float64), where=norms > 0)
+def _cosine(rows: Rows, summary: sparse.csc_array, norms: np.ndarray) -> np.ndarray:
+    """Cosine (b, n) of rows (b, I) with summary rows (n, I) of these norms (n,), 0 where one is empty."""
+    shared = (rows @ summary.T).toarray()
+    both = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())[:, None] * norms
+    return np.divide(shared, both, out=np.zeros_like(shared, dtype=np.float64), where=both > 0)
 
 
-def _best(near: np.ndarray, summary: Rows, items: np.ndarray) -> np.ndarray:
+def _best(near: np.ndarray, summary: sparse.csc_array, items: np.ndarray) -> np.ndarray:
     """Largest cosine times weight (b,) over the summary rows that have each item (b,)."""
-    weight = sparse.csc_array(summary)[:, items].toarray().T
-    return (near * weight).max(axis=1)
+    return (near * summary[:, items].toarray().T).max(axis=1)
