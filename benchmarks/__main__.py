@@ -12,6 +12,7 @@ ALL = (
     "claims",
     "job_layer",
     "ingest",
+    "judging",
     "infinite_ae",
     "distill_step",
     "distill_cf_figures",

@@ -1,1 +1,1 @@
-"""HTTP: routes, the documents they speak, and how requests are limited, told apart and answered."""
+"""HTTP: routes, the documents they speak, and how requests are limited, distinguished and answered."""

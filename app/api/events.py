@@ -153,8 +153,8 @@ async def stream_many(
                 for event in one.events:
                     after[job_id] = live[job_id] = event["seq"]
                     position = ".".join(map(str, after.values()))
-                    told = json.dumps({"job": job_id, **item_of(event)})
-                    yield format_sse_event(id=position, event=event["type"], data_str=told)
+                    data = json.dumps({"job": job_id, **item_of(event)})
+                    yield format_sse_event(id=position, event=event["type"], data_str=data)
                 if one.state in TERMINAL and not one.more:
                     del live[job_id]
             if not live:

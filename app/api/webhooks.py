@@ -1,4 +1,4 @@
-"""Webhook endpoints as requests name them: addresses checked, numbers limited, jobs told whom to tell."""
+"""Webhook endpoints as requests name them: addresses checked, numbers limited, which of them hear of a job."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ _SILENCE = text("interval '60 seconds'")
 
 def unavailable_kinds(conn: Connection) -> dict[str, str]:
     """Kinds that some live worker has but cannot run, each with the package that it lacks."""
-    told = conn.scalars(select(worker.c.capabilities["unavailable"]).where(_alive()))
-    return {kind: package for one in told for kind, package in (one or {}).items()}
+    reports = conn.scalars(select(worker.c.capabilities["unavailable"]).where(_alive()))
+    return {kind: package for one in reports for kind, package in (one or {}).items()}
 
 
 def has_device(conn: Connection, queue: str, method: str, device: str) -> bool:

@@ -35,10 +35,10 @@ def job_data(job: Mapping[Any, Any]) -> dict[str, Any]:
 
 def message(event: str, at: datetime, data: Mapping[str, Any]) -> str:
     """The body, below 20 kB: what is too long is shortened, and what is not needed then left out."""
-    told = dict(data)
+    content = dict(data)
     for shorten in (_keep, _shorten_error, _drop_labels, _only_id):
-        told = shorten(told)
-        document = {"type": event, "timestamp": at.isoformat(), "data": told}
+        content = shorten(content)
+        document = {"type": event, "timestamp": at.isoformat(), "data": content}
         body = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
         if len(body.encode()) < BODY_BYTES:
             break

@@ -24,12 +24,12 @@ _ARRAYS = ".safetensors"
 
 
 class Keep:
-    """The entries below `folder`, in the order in which they were appended; `told` hears of every new file."""
+    """The entries below `folder`, in the order in which they were appended; `appended` is called with every new file."""
 
-    def __init__(self, folder: Path, told: Callable[[Path], None] = lambda _: None) -> None:
+    def __init__(self, folder: Path, appended: Callable[[Path], None] = lambda _: None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._told = told
+        self._appended = appended
 
     def __len__(self) -> int:
         """How many entries there are."""
@@ -62,7 +62,7 @@ class Keep:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.rename(path)
-        self._told(path)
+        self._appended(path)
 
 
 def to_numpy(value: Any) -> np.ndarray:

@@ -7,7 +7,7 @@
     two shares decides, whatever their own intervals do: above 0 `ahead`, below 0 `cheap_is_better`, holding 0
     `cheap_would_do`.
 (3) A summary that a baseline's own method made is a cheap pick. It is called so, the baselines of its own method are
-    told as further draws of the same, and it is never `ahead`: `cheap_is_better` when another cheap one is, else
+    reported as further draws of the same, and it is never `ahead`: `cheap_is_better` when another cheap one is, else
     `cheap_pick`.
 (4) `undetermined` is said when the learner on the full data does not beat its floor (the interval of the paired lead is
     not above 0), or when NEITHER the share nor the difference is known. The difference is unknown when its interval
@@ -113,7 +113,7 @@ def _known(c: Comparison, summary: TrainingSet) -> Judged:
     if learner is None or kept is None:
         reasons, cures = (because,), ("a learner that is measured on both",)
     else:
-        reasons, cures = _doubts(c, learner, kept, best)
+        reasons, cures = _reasons(c, learner, kept, best)
     return Judged(
         measurements=m,
         summary=summary,
@@ -130,7 +130,7 @@ def _known(c: Comparison, summary: TrainingSet) -> Judged:
     )
 
 
-def _doubts(c: Comparison, learner: Learner, share: Estimate, best: Rival | None) -> tuple[tuple[str, ...], ...]:
+def _reasons(c: Comparison, learner: Learner, share: Estimate, best: Rival | None) -> tuple[tuple[str, ...], ...]:
     """Why nothing can be said, and what would settle it; both empty when the figures can be trusted."""
     m = c.measurements
     if not math.isfinite(share.value):

@@ -1,4 +1,4 @@
-"""What can go wrong with the files of an attempt, told as the error that its job ends with (or is tried again for)."""
+"""What can go wrong with the files of an attempt, as the error that its job ends with or is tried again for."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Attempt:
         self._over = threading.Event()
         self._woken = threading.Event()
         self._end_by: float | None = None  # when the child must be gone
-        self._why = ""  # why it was told to go: cancel, release, lost, memory, time
+        self._why = ""  # why it was reported to go: cancel, release, lost, memory, time
         self._keep_broken = False
         self._peak_memory = 0
         self._cpu_s = 0.0
@@ -314,12 +314,12 @@ class Attempt:
         return {path.relative_to(folder).as_posix(): self._blobs.put_file(path) for path in paths}
 
     def _attempt_end(self, exit_code: int, answer: dict[str, Any]) -> AttemptEnd:
-        told: dict[str, Any] = answer.get("cost", {})
-        peak_mb = float(told.get("peak_rss_mb", self._peak_memory / 1e6))
-        cpu_s = float(told.get("cpu_s", self._cpu_s))
+        reported: dict[str, Any] = answer.get("cost", {})
+        peak_mb = float(reported.get("peak_rss_mb", self._peak_memory / 1e6))
+        cpu_s = float(reported.get("cpu_s", self._cpu_s))
         held_s = time.monotonic() - self._device_since if self._device_since else 0.0
-        gpu_s = float(told.get("gpu_s", round(held_s, 3)))
-        cost = {"cpu_s": cpu_s, "gpu_s": gpu_s, "peak_rss_mb": peak_mb, **told}
+        gpu_s = float(reported.get("gpu_s", round(held_s, 3)))
+        cost = {"cpu_s": cpu_s, "gpu_s": gpu_s, "peak_rss_mb": peak_mb, **reported}
         return AttemptEnd(exit_code, str(self.row["progress"].get("phase", "")), peak_mb, cpu_s, gpu_s, cost)
 
     def _error(self, exit_code: int, answer: dict[str, Any]) -> dict[str, Any]:

@@ -105,12 +105,12 @@ class Template:
     def fork(self) -> Fork:
         """A child that waits for its assignment. OSError when there is none to be had."""
         self.offer()
-        (assignment, stdin), (stdout, messages), (status, told) = os.pipe(), os.pipe(), os.pipe()
+        (assignment, stdin), (stdout, messages), (status, ended) = os.pipe(), os.pipe(), os.pipe()
         ours = os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb"), os.fdopen(status, "rb")
         try:
-            socket.send_fds(self._control, [_ASK], [assignment, messages, told])
+            socket.send_fds(self._control, [_ASK], [assignment, messages, ended])
         finally:
-            for end in (assignment, messages, told):
+            for end in (assignment, messages, ended):
                 os.close(end)
         return Fork(*ours)
 

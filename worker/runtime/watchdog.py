@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 
 class Watchdog:
-    """Dead is a consumer that has been idle for `silence_s` and heard no probe in that time, while two looks in a row
-    find one in the broker.
+    """Says when the consumer is dead: it has been idle and has taken no probe for `silence_s`, although two checks in a
+    row have found one waiting in the broker.
 
     `is_busy`: whether an attempt runs, for which the process is never given up. `unheard`: how many probes lie in the
     broker; 0 also when it cannot be asked, which is no fault of ours.

@@ -66,8 +66,8 @@ def create_job(
         return answer(JobView.of_validated(row))
 
     def make() -> Made:
-        told = replace(new, webhooks=endpoints_of_job(caller, body.webhook))
-        return _accepted(caller, create(caller.conn, caller.tenant_id, told, quota=quota))
+        announced = replace(new, webhooks=endpoints_of_job(caller, body.webhook))
+        return _accepted(caller, create(caller.conn, caller.tenant_id, announced, quota=quota))
 
     return once(request, caller, idempotency_key, body, make)
 
