@@ -62,12 +62,6 @@ def test_any_method_when_the_job_asks_for_the_cpu_then_runs_there(at: Witness) -
     assert (job["queue"], saw["device"], job["cost"]["gpu_s"]) == ("cpu", "cpu", 0.0)
 
 
-def test_any_method_when_the_installation_has_no_gpu_then_runs_on_the_cpu(tmp_path: Path) -> None:
-    with started(devices="cpu") as service:
-        job, saw = Witness(service, tmp_path).run("look")
-    assert (job["queue"], job["state"], saw["device"]) == ("cpu", "succeeded", "cpu")
-
-
 def test_credentials_when_a_method_needs_them_then_it_alone_gets_them(at: Witness) -> None:
     known = hashlib.sha256(SECRET.encode()).hexdigest()
     assert at.run("ask")[1]["credentials"] == {"provider": known}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,8 +27,8 @@ ENDED = ("succeeded", "failed", "cancelled")
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("PYTHONPATH", python_path("points"))
-        running = Service(threads=1, checkpoint_every_s=0, retry_pause_s=0.2)
+        patched.setenv("PYTHONPATH", python_path("points", "notes"))
+        running = Service(threads=1, devices="cpu", checkpoint_every_s=0, retry_pause_s=0.2)
     with running:
         yield running
 
@@ -170,3 +171,12 @@ def test_judging_when_its_time_is_over_then_says_what_was_measured_and_the_summa
     assert len(trainings(events(http, job_id))) - 1 <= int(said[1]) < SETS
     assert "of full-data accuracy" in report["verdict"]["sentence"]
     assert http.get(f"/v1/summaries/{job['result']['summary']}").json()["files"]
+
+
+def test_method_for_any_device_when_no_worker_has_a_gpu_then_runs_on_the_cpu(client: Client, tmp_path: Path):
+    (tmp_path / "note.txt").write_text("a")
+    notes = client.datasets.upload(str(tmp_path / "note.txt"), kind="notes").reference
+    job = client.run("look", notes).wait(timeout=60)
+    [said] = [json.loads(event["data"]["text"]) for event in job.events() if event["type"] == "log"]
+    assert (job.view["queue"], job.view["state"], said["device"]) == ("cpu", "succeeded", "cpu")
+    assert job.view["cost"]["gpu_s"] == 0.0
