@@ -13,12 +13,16 @@ from worker.contract.errors import JobError
 
 Content = Literal["id", "split", "category", "number", "feature", "label", "time", "text"]
 """What a column holds, and so how its cells are converted (`worker.ingest.values`)."""
+DESCRIBING = frozenset({"integer", "number", "boolean", "text"})
+"""Types of columns that can describe something."""
+COUNTED = frozenset({"integer", "number", "boolean"})
+"""Types of columns that can be read as numbers."""
 NUMERIC: frozenset[Content] = frozenset({"number", "feature", "label"})
 
 
 @dataclass
 class Column:
-    """A column as seen in the sample: `type` is integer, number, datetime, text or nested; `role`: what it was taken
+    """A column as seen in the sample: `type` is integer, number, boolean, datetime, text or nested; `role`: what it was taken
     for, "" while it is not used.
     """
 

@@ -16,10 +16,8 @@ from worker.ingest.columns import Column, Content, Wanted, find, not_found, plai
 from worker.ingest.format import Detected, Format
 from worker.ingest.ids import IdMap
 from worker.ingest.limits import Meter
+from worker.ingest.times import settle
 from worker.ingest.values import convert
-
-NO_TIME = int(np.iinfo(np.int64).min)
-"""A missing time among whole columns of int64."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +158,7 @@ def read_batches(tables: Sequence[Table], meter: Meter) -> Iterator[Arrow]:
     What a column holds is decided by the first table. Progress goes to `meter.tick`. Raises `JobError` while iterating.
     """
     contents = {one.name: one.content for one in tables[0].wanted}
+    empty: list[str] = []
     for table in tables:
         wanted = [replace(one, content=contents[one.name]) for one in table.wanted]
         rows = 0
@@ -169,9 +168,11 @@ def read_batches(tables: Sequence[Table], meter: Meter) -> Iterator[Arrow]:
             meter.tick()
             yield batch
         if not rows:
-            raise JobError(
-                "invalid_input", f"{table.name} holds no rows.", hint="Upload a table with at least one row."
-            )
+            empty.append(table.name)
+    if len(empty) == len(tables):
+        names = ", ".join(empty[:10])
+        raise JobError("invalid_input", f"{names}: no rows.", hint="Upload a table with at least one row.")
+    meter.remarks.empty_files += empty
 
 
 @dataclass
@@ -199,19 +200,20 @@ def read_columns(tables: Sequence[Table], meter: Meter) -> Columns:
     """
     contents: dict[str, Content] = {one.name: one.content for one in tables[0].wanted}
     maps = {role: IdMap() for role, content in contents.items() if content in {"id", "category", "split"}}
-    parts: dict[str, list[NDArray[Any]]] = {role: [] for role in contents if role not in maps}
+    parts: dict[str, list[Any]] = {role: [] for role in contents if role not in maps}
     found = Columns()
     for batch in read_batches(tables, meter):
         for role, column in zip(batch.schema.names, batch.columns, strict=True):
             if role in maps:
                 maps[role].add(_with_blank(column) if contents[role] == "split" else column)
             else:
-                parts[role].append(_array(column, contents[role]))
+                parts[role].append(column if contents[role] == "time" else _array(column, contents[role]))
         found.n += batch.num_rows
     for role, collected in maps.items():
         found.words[role] = Words(*collected.finish())
     for role in list(parts):
-        found.numbers[role] = np.concatenate(parts.pop(role))
+        collected = parts.pop(role)
+        found.numbers[role] = settle(collected) if contents[role] == "time" else np.concatenate(collected)
     return found
 
 
@@ -222,8 +224,6 @@ def _with_blank(column: Arrow) -> Arrow:
 
 
 def _array(column: Arrow, content: Content) -> NDArray[Any]:
-    if content == "time":
-        return pc.fill_null(column, NO_TIME).to_numpy(zero_copy_only=False)
     values = column.to_numpy(zero_copy_only=False)
     with np.errstate(over="ignore"):  # a float64 above float32's range becomes infinite, and is refused later
         return values.astype(np.float32) if content in {"feature", "label"} else values

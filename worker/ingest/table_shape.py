@@ -65,7 +65,7 @@ def columns_of(rows: Sequence[Sequence[str]], *, header: bool) -> list[Column]:
 
 
 def type_of(values: Sequence[str]) -> str:
-    """integer, number, datetime or text, by all values that are there."""
+    """integer, number, boolean, datetime or text, by all values that are there."""
     present = [value for value in values if value.lower() not in _MISSING]
     if not present:
         return "text"
@@ -73,6 +73,8 @@ def type_of(values: Sequence[str]) -> str:
         return "integer"
     if all(_is_number(value) for value in present):
         return "number"
+    if all(value.lower() in {"true", "false"} for value in present):
+        return "boolean"
     return "datetime" if all(_DATE.match(value) for value in present) else "text"
 
 

@@ -134,7 +134,7 @@ def _check_whole(block: NDArray[Any], wanted: np.dtype[Any], name: str, where: s
         raise JobError("invalid_input", f"The array {name!r} of {where} holds numbers outside {wanted}.")
 
 
-_TYPES = {"i": "integer", "u": "integer", "b": "integer", "f": "number"}
+_TYPES = {"i": "integer", "u": "integer", "b": "boolean", "f": "number"}
 
 
 def describe(sample: Sample, meter: Meter) -> Detected:

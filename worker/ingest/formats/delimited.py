@@ -50,7 +50,8 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
     try:
         yield from _batches(detected, wanted, meter)
     except (pa.ArrowInvalid, UnicodeDecodeError) as invalid:
-        raise _explained(detected, wanted, meter, str(invalid)) from invalid
+        if "Empty CSV" not in str(invalid):
+            raise _explained(detected, wanted, meter, str(invalid)) from invalid
 
 
 def _batches(detected: Detected, wanted: Sequence[Wanted], meter: Meter, *, diagnose: bool = False) -> Iterator[Arrow]:
@@ -83,7 +84,7 @@ def _batches(detected: Detected, wanted: Sequence[Wanted], meter: Meter, *, diag
 
 
 def _type(wanted: Wanted) -> Arrow:
-    if wanted.content in NUMERIC:
+    if wanted.content in NUMERIC and wanted.column.type != "boolean":
         return pa.float64()
     if wanted.content == "time" and wanted.column.type in {"integer", "number"}:
         large = any(abs(number(example)) > _EXACT_FLOAT for example in wanted.column.examples)
@@ -113,8 +114,6 @@ def _explained(detected: Detected, wanted: Sequence[Wanted], meter: Meter, said:
             hint='Say the encoding, as in encoding="latin-1".',
             pointer="/options/encoding",
         )
-    if "Empty CSV" in said:
-        return JobError("invalid_input", f"{name} holds no rows.", hint="Upload a table with at least one row.")
     ragged = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", said)
     if ragged:
         row = int(ragged[1]) - int(detected.header)

@@ -55,8 +55,10 @@ def _record(name: str, number: int, line: str) -> dict[str, Any]:
 
 def _column(key: str, place: int, seen: list[Any]) -> Column:
     present = [value for value in seen if value is not None]
-    if any(isinstance(value, list | dict | bool) for value in present):
+    if any(isinstance(value, list | dict) for value in present):
         kind = "nested"
+    elif present and all(isinstance(value, bool) for value in present):
+        kind = "boolean"
     elif present and all(isinstance(value, int | float) for value in present):
         kind = "integer" if all(isinstance(value, int) for value in present) else "number"
     else:
@@ -90,6 +92,8 @@ def _type(wanted: Wanted) -> Arrow:
         raise JobError(
             "invalid_input", f"The key {column.name!r} holds lists or objects.", pointer=f"/columns/{wanted.name}"
         )
+    if column.type == "boolean" and wanted.content != "text":
+        return pa.bool_()
     if wanted.content == "text" or column.type not in {"integer", "number"}:
         return pa.string()
     return pa.float64() if wanted.content in NUMERIC or column.type == "number" else pa.int64()
@@ -127,6 +131,8 @@ def _mismatch(field: Arrow, value: object) -> str:
         return ""
     if pa.types.is_string(field.type):
         return "" if isinstance(value, str) else "is not text as in the first lines"
+    if pa.types.is_boolean(field.type):
+        return "" if isinstance(value, bool) else "is not true or false as in the first lines"
     whole = pa.types.is_integer(field.type)
     number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
     return "" if number else f"is not a {'whole ' if whole else ''}number as in the first lines"

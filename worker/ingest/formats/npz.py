@@ -125,7 +125,7 @@ def _describe_sparse(source: Source, arrays: dict[str, Array]) -> Detected:
 
 
 def _column(place: int, array: Array) -> Column:
-    kind = {"i": "integer", "u": "integer", "f": "number", "b": "integer"}.get(array.dtype.kind, "text")
+    kind = {"i": "integer", "u": "integer", "f": "number", "b": "boolean"}.get(array.dtype.kind, "text")
     sample = array.take(min(20, array.shape[0])) if array.dtype.itemsize <= 4096 else np.array([])
     return Column(array.name, place, kind, [str(value)[:80] for value in sample])
 

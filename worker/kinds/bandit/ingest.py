@@ -101,6 +101,7 @@ def _uploaded(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Bandi
     detected["side_tables"] = {side.source.name: f"{side.role} {side.name}".strip() for side in sides}
     ctx.progress(0, 4, phase="check")
     log, manifest = _assemble(raw, sides, upload, given, ctx)
+    upload.tell(tables)
     detected["n_actions"] = log.n_actions
     ctx.progress(2, 4, phase="check")
     return log, detected, manifest

@@ -16,7 +16,8 @@ from worker.contract.errors import JobError
 from worker.ingest.arrow import pc
 from worker.ingest.limits import Limits, too_large
 from worker.ingest.options import ColumnMap, ReadOptions, column_map, none_if_blank, parse_options
-from worker.ingest.table import NO_TIME, Table, as_table, read_columns
+from worker.ingest.table import Table, as_table, read_columns
+from worker.ingest.times import NO_TIME
 from worker.ingest.upload import Files, Upload, choose_tables, detection
 from worker.kinds.interactions import dataset, splits
 from worker.kinds.interactions.roles import SCHEMA, find_titles, plausibility, read_titles
@@ -94,6 +95,7 @@ def ingest(
     tables, titles, detected = choose(upload, given)
     counts: dict[str, int] = {"overlap": 0}
     events, users, items = _read(tables, upload, given, counts, ctx)
+    upload.tell(tables)
     if counts["users_read"] < MIN_USERS or counts["items_read"] < MIN_ITEMS:
         # a bomb of equal rows ends here, before it is sorted
         raise _too_few(counts["users_read"], counts["items_read"], given, counts)

@@ -10,10 +10,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from worker.contract.errors import JobError
-from worker.ingest.columns import Column, Content, Wanted, plain_name
+from worker.ingest.columns import COUNTED, DESCRIBING, Column, Content, Wanted, plain_name
 from worker.ingest.format import Detected
 from worker.ingest.limits import Meter
-from worker.ingest.table import NO_TIME, Columns, Table, as_table, read_columns
+from worker.ingest.table import Columns, Table, as_table, read_columns
+from worker.ingest.times import NO_TIME
 from worker.kinds.bandit.upload.features import Feature
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.raw import RawLog, positions
@@ -54,7 +55,7 @@ def context_columns(detected: Detected, options: IngestOptions) -> list[Column]:
         return [
             column
             for column, name in named
-            if column.type in {"integer", "number", "text"} and any(fnmatch(name, known) for known in CONTEXT_PATTERNS)
+            if column.type in DESCRIBING and any(fnmatch(name, known) for known in CONTEXT_PATTERNS)
         ]
     found: list[Column] = []
     for pattern in options.context_columns:
@@ -72,7 +73,7 @@ def context_columns(detected: Detected, options: IngestOptions) -> list[Column]:
 
 def is_category(column: Column, options: IngestOptions) -> bool:
     """Whether a context column holds names rather than numbers."""
-    return column.type not in {"integer", "number"} or any(
+    return column.type not in COUNTED or any(
         fnmatch(column.name, pattern) for pattern in options.categorical_columns
     )
 

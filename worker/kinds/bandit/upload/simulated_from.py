@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.contract.errors import JobError
+from worker.ingest.columns import DESCRIBING
 from worker.ingest.format import Detected
 from worker.ingest.formats.arrays import Arrays
 from worker.ingest.ids import IdMap
@@ -80,7 +81,7 @@ def _class_columns(
     table = as_table(detected, given.columns, CLASSES)
     label = table.columns["label"]
     chosen = context_columns(detected, given) if given.context_columns else detected.columns
-    kept = [c for c in chosen if c is not label and c.name and c.type in {"integer", "number", "text"}]
+    kept = [c for c in chosen if c is not label and c.name and c.type in DESCRIBING]
     described = [described_by(column, "context", given) for column in kept]
     columns = read_columns([Table(detected, (*table.wanted, *described))], upload.meter)
     features = [as_feature(columns, one.name, one.column.name) for one in described]
