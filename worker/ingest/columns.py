@@ -22,8 +22,8 @@ NUMERIC: frozenset[Content] = frozenset({"number", "feature", "label"})
 
 @dataclass
 class Column:
-    """A column as seen in the sample: `type` is integer, number, boolean, datetime, text or nested; `role`: what it was taken
-    for, "" while it is not used.
+    """A column as seen in the sample: `type` is integer, number, boolean, datetime, text or nested; `role`: what it
+    was taken for, "" while it is not used.
     """
 
     name: str

@@ -73,9 +73,7 @@ def context_columns(detected: Detected, options: IngestOptions) -> list[Column]:
 
 def is_category(column: Column, options: IngestOptions) -> bool:
     """Whether a context column holds names rather than numbers."""
-    return column.type not in COUNTED or any(
-        fnmatch(column.name, pattern) for pattern in options.categorical_columns
-    )
+    return column.type not in COUNTED or any(fnmatch(column.name, pattern) for pattern in options.categorical_columns)
 
 
 def read_log_table(tables: Sequence[Table], options: IngestOptions, meter: Meter) -> RawLog:
