@@ -116,15 +116,19 @@ def _named_roles(detected: Detected, asked: Mapping[str, str | int], schema: Sch
         if wanted != "":
             found = find(columns, wanted)
             if found is None:
-                raise not_found(columns, role.name, where, role.names, wanted)
+                raise not_found(columns, role.name, where, role.names, wanted, _places(roles))
             roles[role.name] = found
     for role, column in _guess(detected, schema).items():
         if role not in asked and not any(column is other for other in roles.values()):
             roles[role] = column
     for role in schema.roles:
         if role.required and role.name not in roles:
-            raise not_found(columns, role.name, where, role.names)
+            raise not_found(columns, role.name, where, role.names, taken=_places(roles))
     return roles
+
+
+def _places(roles: Mapping[str, Column]) -> set[int]:
+    return {column.index for column in roles.values()}
 
 
 def _guess(detected: Detected, schema: Schema) -> dict[str, Column]:
@@ -157,16 +161,22 @@ def read_batches(tables: Sequence[Table], meter: Meter) -> Iterator[Arrow]:
 
     What a column holds is decided by the first table. Progress goes to `meter.tick`. Raises `JobError` while iterating.
     """
+    for _, batch in _numbered_batches(tables, meter):
+        yield batch
+
+
+def _numbered_batches(tables: Sequence[Table], meter: Meter) -> Iterator[tuple[int, Arrow]]:
+    """Batches with the number of their table."""
     contents = {one.name: one.content for one in tables[0].wanted}
     empty: list[str] = []
-    for table in tables:
+    for place, table in enumerate(tables):
         wanted = [replace(one, content=contents[one.name]) for one in table.wanted]
         rows = 0
         for raw in table.detected.format.read(table.detected, wanted, meter):
             batch = convert(raw, wanted, meter, rows, table.name)
             rows += batch.num_rows
             meter.tick()
-            yield batch
+            yield place, batch
         if not rows:
             empty.append(table.name)
     if len(empty) == len(tables):
@@ -187,9 +197,12 @@ class Words:
 
 @dataclass
 class Columns:
-    """Whole columns by role, all of length `n`: ids and categories as `words`, all else as `numbers`."""
+    """Whole columns by role, all of length `n`, of which each table has its `sizes`: ids and categories as `words`,
+    all else as `numbers`.
+    """
 
     n: int = 0
+    sizes: list[int] = field(default_factory=list[int])
     words: dict[str, Words] = field(default_factory=dict[str, Words])
     numbers: dict[str, NDArray[Any]] = field(default_factory=dict[str, NDArray[Any]])
 
@@ -201,14 +214,15 @@ def read_columns(tables: Sequence[Table], meter: Meter) -> Columns:
     contents: dict[str, Content] = {one.name: one.content for one in tables[0].wanted}
     maps = {role: IdMap() for role, content in contents.items() if content in {"id", "category", "split"}}
     parts: dict[str, list[Any]] = {role: [] for role in contents if role not in maps}
-    found = Columns()
-    for batch in read_batches(tables, meter):
+    found = Columns(sizes=[0] * len(tables))
+    for place, batch in _numbered_batches(tables, meter):
         for role, column in zip(batch.schema.names, batch.columns, strict=True):
             if role in maps:
                 maps[role].add(_with_blank(column) if contents[role] == "split" else column)
             else:
                 parts[role].append(column if contents[role] == "time" else _array(column, contents[role]))
         found.n += batch.num_rows
+        found.sizes[place] += batch.num_rows
     for role, collected in maps.items():
         found.words[role] = Words(*collected.finish())
     for role in list(parts):

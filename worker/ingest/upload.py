@@ -133,4 +133,5 @@ def detection(tables: Sequence[Table], ignored: Sequence[dict[str, str]]) -> dic
         "files": [table.detected.as_dict() for table in tables],
         "columns": {role: column.name for role, column in tables[0].columns.items()},
         "ignored": list(ignored),
+        "doubts": [],
     }
