@@ -12,7 +12,6 @@ import numpy as np
 from worker.contract.context import Context
 from worker.ingest.arrow import Arrow, pc
 from worker.ingest.columns import Column
-from worker.ingest.table import Table
 from worker.kinds.interactions import splits
 
 if TYPE_CHECKING:
