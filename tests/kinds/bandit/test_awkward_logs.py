@@ -23,13 +23,11 @@ def test_context_when_it_is_vectors_as_text_then_one_column_a_number(tmp_path: P
     assert told["detection"]["context_columns"] == ["context"]
 
 
-@pytest.mark.parametrize("cell", ["[0.5]", "[0.5, often]"])
+@pytest.mark.parametrize("cell", ["[0.5]", '"[0.5, often]"'])
 def test_context_when_a_vector_is_unlike_the_others_then_refused(tmp_path: Path, cell: str) -> None:
     cells = np.array(["[0.5 1.25]"] * 199 + [cell])
-    if "," in cell:
-        cells[-1] = '"[0.5, often]"'
     table = {name: values for name, values in columns().items() if not name.startswith("context")}
-    write_csv(upload(tmp_path) / "log.csv", table | {"context": cells.astype("U20")})
+    write_csv(upload(tmp_path) / "log.csv", table | {"context": cells})
     assert refusal(tmp_path / "up").pointer == "/options/context_columns"
 
 
@@ -87,17 +85,15 @@ def test_vw_when_an_example_takes_several_lines_then_refused_by_its_name(tmp_pat
 
 def test_propensity_when_two_columns_look_like_it_then_told_and_the_other_can_be_taken(tmp_path: Path) -> None:
     table = columns()
-    joint = table["propensity"] / 2
-    write_csv(
-        upload(tmp_path) / "log.csv",
-        {"pscore": joint} | table | {"pscore_item_position": table.pop("propensity")},
-    )
+    alone = table.pop("propensity")
+    joint = alone / 2
+    write_csv(upload(tmp_path) / "log.csv", table | {"pscore": joint, "pscore_item_position": alone})
     log, told = read(tmp_path / "up")
     np.testing.assert_array_equal(log.propensity, joint)
     warning = next(text for text in told["warnings"] if "look like propensities" in text)
     asked = json.loads(warning[warning.index("{") : warning.index("}") + 1])
     other, told = read_again(tmp_path, {"columns": asked})
-    np.testing.assert_array_equal(other.propensity, joint * 2)
+    np.testing.assert_array_equal(other.propensity, alone)
     assert any("'pscore'" in text for text in told["warnings"])
 
 
