@@ -11,7 +11,8 @@ from worker.ingest.arrow import Arrow, pc
 
 MISSING = pa.array(["", "nan", "null", "none", "<na>", "nat"])
 """How files write that a cell is missing, in lower case."""
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+"""A finite number as text."""
 _NUMBER_OR_INFINITE = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[iI][nN][fF])$"
 _TRUTH = pa.array(["false", "true"])
 
@@ -59,7 +60,7 @@ def as_numbers(column: Arrow, role: str, first_row: int, where: str, code: str =
     if not is_text(kind):
         raise JobError("non_numeric_label", f"The {role} column of {where} is {kind}.", pointer=f"/columns/{role}")
     trimmed = _truth_as_numbers(pc.utf8_trim_whitespace(column))
-    fine = pc.fill_null(pc.match_substring_regex(trimmed, _NUMBER), False)
+    fine = pc.fill_null(pc.match_substring_regex(trimmed, NUMBER), False)
     if not pc.all(fine).as_py():
         raise wrong_cell(role, column, pc.index(fine, False).as_py(), first_row, where, code)
     return trimmed.cast(pa.float64())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from worker.contract.errors import JobError
 from worker.ingest.arrow import Arrow, pc
-from worker.ingest.cells import MISSING, as_numbers, is_text, wrong_cell
+from worker.ingest.cells import MISSING, NUMBER, as_numbers, is_text, wrong_cell
 from worker.ingest.limits import Meter
 
 NO_TIME = int(np.iinfo(np.int64).min)
@@ -114,7 +114,10 @@ def _parsed(texts: Arrow, zoned: Arrow, unit: str) -> Arrow:
 
 
 def _first_unreadable(texts: Arrow, zoned: Arrow) -> int:
-    """The first cell that is no time, found by halves."""
+    """The first cell that is unlike a column of numbers, where most are numbers, or else no date, found by halves."""
+    numeric = pc.match_substring_regex(texts, NUMBER)
+    if 2 * (pc.sum(numeric).as_py() or 0) >= len(texts) - texts.null_count:
+        return pc.index(numeric, False).as_py()
     low, high = 0, len(texts)
     while high - low > 1:
         middle = (low + high) // 2

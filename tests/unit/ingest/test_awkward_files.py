@@ -58,7 +58,7 @@ def advised(text: str) -> dict[str, object]:
     """The options that a hint or a warning names: a column map as JSON, and NAME=VALUE."""
     columns = re.search(r"columns=(\{.*?\})", text)
     found: dict[str, object] = {"columns": json.loads(columns[1])} if columns else {}
-    return found | {name: value for name, value in re.findall(r"\b([a-z_]+)=([\w.]+)", text)}
+    return found | {name: value for name, value in re.findall(r"\b([a-z_]+)=(\w+(?:\.\w+)*)", text)}
 
 
 def saying(result: dict, words: str) -> str:
@@ -324,14 +324,11 @@ def test_quotes_when_cells_run_over_lines_then_whole_rows(tmp_path: Path) -> Non
     assert counts(run(write(tmp_path, table_text(lines, "user_id,item_id,rating,review")))[0]) == WHOLE
 
 
-@pytest.mark.parametrize("separator", ["|", ";"])
-@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize(("separator", "header"), [("|", True), ("|", False), (";", True)])
 def test_delimiter_when_cells_are_lists_then_the_one_of_the_columns(
     tmp_path: Path, separator: str, header: bool
 ) -> None:
     lines = [f"{u},{i},{r},Action{separator}Comedy" for u, i, r, _ in events()]
-    if not header and separator == ";":
-        pytest.skip("without a header nothing says which is which")
     text = table_text(lines, "user_id,item_id,rating,genres") if header else "\n".join(lines)
     result, _ = run(write(tmp_path, text))
     assert counts(result) == WHOLE
@@ -491,7 +488,7 @@ def test_table_when_written_in_every_format_then_one_version(tmp_path: Path, ids
 
 def test_read_when_a_column_is_used_for_two_roles_then_the_hint_works(tmp_path: Path) -> None:
     path = write(tmp_path, table_text(plain()))
-    problem = refused(path, columns={"rating": "item_id"})
+    problem = refused(path, columns={"item": "item_id", "rating": "item_id"})
     assert problem.pointer == "/columns/rating"
     assert counts(run(path, **advised(problem.hint))[0]) == WHOLE
 
@@ -500,7 +497,7 @@ def test_read_when_a_column_is_used_for_two_roles_then_the_hint_works(tmp_path: 
 def test_cell_when_no_time_then_the_row_and_the_hint_works(tmp_path: Path, cell: str) -> None:
     lines = plain()
     lines[41] = ",".join([*lines[41].split(",")[:3], cell])
-    path = write(tmp_path, table_text([line.replace("00,16", "00,16") for line in lines]))
+    path = write(tmp_path, table_text(lines))
     problem = refused(path)
     assert "row 42 " in problem.detail
     assert counts(run(path, **advised(problem.hint))[0]) == WHOLE
