@@ -5,17 +5,13 @@ what decides it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from worker.contract.context import Context
 from worker.ingest.arrow import Arrow, pc
 from worker.ingest.columns import Column
-from worker.kinds.interactions import splits
-
-if TYPE_CHECKING:
-    from worker.kinds.interactions.ingest import IngestOptions
 
 _FEW_VALIDATION_EVENTS = 500
 _HEAVY_DUPLICATES = 0.1
@@ -72,35 +68,30 @@ def of_parts(read: Sequence[str], parts: Mapping[str, str]) -> list[str]:
 
 
 def warn_of_losses(
-    detected: dict[str, Any], counts: dict[str, int], codes: np.ndarray, options: IngestOptions, ctx: Context
+    detected: Mapping[str, Any], counts: Mapping[str, int], validation: int, minima: Mapping[str, int], ctx: Context
 ) -> None:
-    """Warn of what was left out, and of too little left to choose by."""
+    """Warn of what was left out, and of too few `validation` events. `minima`: of events a user and an item where the
+    split was published, by option.
+    """
     removed, rows = counts.get("duplicates_removed", 0), max(1, counts["rows"])
     if removed > _HEAVY_DUPLICATES * rows:
         ctx.warn(f"{removed:,} of {rows:,} rows repeat a pair of user and item ({removed / rows:.0%}).")
     if counts.get("in_no_part"):
         ctx.warn(f"{counts['in_no_part']:,} rows are in no part of the published split and were left out.")
-    if options.split == "files" or options.split.startswith("column:"):
-        _warn_of_rare(options, counts, ctx)
+    if minima and counts.get("rare_events"):
+        few = " or ".join(f"{name}={least}" for name, least in minima.items() if least > 1)
+        cure = " and ".join(f"{name}=1" for name, least in minima.items() if least > 1)
+        ctx.warn(
+            f"{counts['rare_events']:,} events of the published split were left out, because their user or item has "
+            f"fewer than {few} asks for: {cure} keeps them."
+        )
     if counts["overlap"]:
         ctx.warn(f"The published split has {counts['overlap']:,} pairs in two parts; they stay in one only.")
-    held = int((codes == splits.VALIDATION).sum())
-    if held < _FEW_VALIDATION_EVENTS:
-        ctx.warn(f"Only {held:,} validation events: what is chosen on them (lambda, stopping) is unreliable.")
+    if validation < _FEW_VALIDATION_EVENTS:
+        ctx.warn(f"Only {validation:,} validation events: what is chosen on them (lambda, stopping) is unreliable.")
     if len(detected["files"]) > 1:
         ctx.warn(f"{len(detected['files'])} files of one form were read as one table.")
     unread = [entry["file"] for entry in detected["ignored"] if entry["why"] != "documentation"]
     if unread:
         more = f" and {len(unread) - 10} more" if len(unread) > 10 else ""
         ctx.warn(f"Not read: {', '.join(unread[:10])}{more} (the detection says why).")
-
-
-def _warn_of_rare(options: IngestOptions, counts: dict[str, int], ctx: Context) -> None:
-    if not counts.get("rare_events"):
-        return
-    minima = {"min_user_events": options.min_user_events, "min_item_events": options.min_item_events}
-    cure = " and ".join(f"{name}=1" for name, least in minima.items() if least > 1)
-    ctx.warn(
-        f"{counts['rare_events']:,} events of the published split were left out, those of users with fewer than "
-        f"{options.min_user_events} events and of items with fewer than {options.min_item_events}: {cure} keeps them."
-    )

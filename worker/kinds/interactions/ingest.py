@@ -115,7 +115,8 @@ def ingest(
     users, items = _compact(events, users, items, given, counts)
     ctx.progress(2, 3, phase="write")
     _save(events, codes, users, items, None if titled is None else _in_order(titled, items), given, out)
-    doubts.warn_of_losses(detected, counts, codes, given, ctx)
+    held = int((codes == splits.VALIDATION).sum())
+    doubts.warn_of_losses(detected, counts, held, _published_minima(given), ctx)
     ctx.progress(3, 3, phase="write")
     statistics = dataset.statistics(out)
     counted = ("rows", "duplicates_removed", "below_threshold", "users_dropped", "items_dropped")
@@ -302,6 +303,13 @@ def _frequent(events: Events, options: IngestOptions, n_users: int, n_items: int
             break
         events.keep(kept)
     counts["rare_events"] = before - len(events)
+
+
+def _published_minima(options: IngestOptions) -> dict[str, int]:
+    """What may thin out a published split; of others the minima are a part."""
+    if options.split != "files" and not options.split.startswith("column:"):
+        return {}
+    return {"min_user_events": options.min_user_events, "min_item_events": options.min_item_events}
 
 
 def _split(events: Events, options: IngestOptions) -> np.ndarray:
