@@ -361,6 +361,32 @@ def test_separator_line_when_it_names_another_delimiter_then_that_one(tmp_path: 
     assert counts(run(write(tmp_path, text))[0]) == WHOLE
 
 
+# --- objects in JSON lines
+
+
+def test_json_when_ids_are_inside_objects_then_known_or_named_with_a_point(tmp_path: Path) -> None:
+    lines = [
+        {"user": {"id": u, "age": None}, "what": {"item": {"code": f"i{i}"}}, "rating": r, "tags": [1]}
+        for u, i, r, _ in events()
+    ]
+    lines[3]["user"]["name"] = {"first": "x"}
+    path = write(tmp_path, "".join(json.dumps(line) + "\n" for line in lines), "t.jsonl")
+    problem = refused(path)
+    assert problem.pointer == "/columns/item"
+    result, out = run(path, columns="item=what.item.code")
+    assert counts(result) == WHOLE
+    assert result["detection"]["columns"] == {"user": "user.id", "item": "what.item.code", "rating": "rating"}
+    assert load(out).item_ids[0] == "i0"
+
+
+def test_json_when_an_object_lacks_late_then_the_row_is_named(tmp_path: Path) -> None:
+    good, bad = {"user": {"id": 1}, "item": 2}, {"user": None, "item": 2}
+    text = (json.dumps(good) + "\n") * 20_000
+    assert "row 20,001 " in refused(write(tmp_path, text + json.dumps(bad), "null.jsonl")).detail
+    worse = json.dumps({"user": {"id": "x"}, "item": 2})
+    assert "'user.id' is not a whole number" in refused(write(tmp_path, text + worse, "text.jsonl")).detail
+
+
 # --- several files
 
 

@@ -149,7 +149,8 @@ def choose(upload: Upload, given: IngestOptions) -> tuple[list[Table], Table | N
         ignored = [entry for entry in ignored if entry["file"] != titles.name]
         chosen.append(titles.detected.source)
     upload.expect(chosen)
-    guessed = detection(tables, ignored) | {"titles": titles.name if titles is not None else None}
+    guessed = detection(tables, ignored)
+    guessed["titles"] = titles.name if titles is not None else None
     guessed["doubts"] += doubts.of_parts([table.name for table in tables], parts)
     return tables, titles, guessed
 
