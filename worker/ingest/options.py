@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     FormatName = str
 else:
     FormatName = Literal[("auto", *(format.name for format in FORMATS))]
-_NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+_NAMED_DELIMITERS = {
+    "tab": "\t",
+    "\\t": "\t",
+    "comma": ",",
+    "semicolon": ";",
+    "pipe": "|",
+    "space": " ",
+    "whitespace": " ",
+}
 _NAMED_QUOTES = {'"': "double", "'": "single"}
 _QUOTES = {"": None, "double": '"', "single": "'", "none": ""}
 
@@ -72,7 +80,9 @@ class ReadOptions(BaseModel):
     columns: ColumnMap = Field(default_factory=dict, description="Role to column name or position.")
     format: FormatName = Field("auto", description="Format of the files; `auto` looks at their content.")
     delimiter: Delimiter = Field(
-        "", max_length=2, description="Delimiter of text tables (`,` `tab` `::` `|` ...); blank: guessed."
+        "",
+        max_length=2,
+        description="Delimiter of text tables (`,` `tab` `::` `|` ...; `whitespace`: runs of blanks); blank: guessed.",
     )
     encoding: Literal["", "utf-8", "utf-16", "latin-1", "cp1252"] = Field(
         "", description="Encoding of text tables; blank: guessed."

@@ -12,7 +12,7 @@ from worker.ingest.columns import Column, plain_name
 
 # In order of trust: a tab or "::" never stands in a number or a date, a comma and a space may
 DELIMITERS = ("::", "\t", ";", "|", ",", " ")
-_WEAK = {";": 1, "|": 2, ",": 2}  # what also joins words or figures inside cells
+_WEAK = {";": 1, "|": 2, ",": 2, " ": 3}  # what also joins words or figures inside cells
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _DATE = re.compile(r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$")
 _MISSING = {"", "nan", "na", "null", "none", "n/a"}
@@ -195,9 +195,8 @@ def _best(lines: Sequence[str], names: Collection[str], quote: str | None) -> _R
         weak = _WEAK.get(reading.delimiter, 0)
         return known, len(reading.rows[0]) == reading.width, -weak, reading.width
 
-    strict = [reading for reading in steady if reading.delimiter != " "]
-    if strict or steady:
-        return max(strict or steady, key=trust)
+    if steady:
+        return max(steady, key=trust)
     return next((reading for reading in readings if reading.delimiter != " " and reading.share >= 0.5), None)
 
 

@@ -114,6 +114,15 @@ def test_actions_when_floats_in_the_log_and_whole_in_the_policy_then_the_same(tm
     assert any("200 action ids" in text for text in told["warnings"])
 
 
+def test_policy_when_it_names_no_logged_action_then_told(tmp_path: Path) -> None:
+    table = columns()
+    write_csv(upload(tmp_path) / "log.csv", table)
+    (tmp_path / "up" / "target_policies").mkdir()
+    policy = {"round": np.arange(200), "action": np.full(200, "a0"), "prob": np.ones(200)}
+    write_csv(tmp_path / "up" / "target_policies" / "new.csv", policy)
+    assert any("new gives no logged action any probability" in text for text in read(tmp_path / "up")[1]["warnings"])
+
+
 def test_log_when_it_has_no_context_then_read(tmp_path: Path) -> None:
     table = {name: values for name, values in columns().items() if name in {"action", "reward", "propensity"}}
     write_csv(upload(tmp_path) / "log.csv", table)

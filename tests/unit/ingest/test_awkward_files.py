@@ -356,6 +356,13 @@ def test_ids_when_they_begin_with_a_hash_then_rows(tmp_path: Path) -> None:
     assert counts(run(write(tmp_path, table_text(lines, "user,item")))[0]) == WHOLE
 
 
+@pytest.mark.parametrize("delimiter", ["", "whitespace", "space"])
+def test_delimiter_when_runs_of_blanks_then_one(tmp_path: Path, delimiter: str) -> None:
+    lines = [f"  {u:>4} {i:>5}\t{r}   {t}  " for u, i, r, t in events()]
+    path = write(tmp_path, table_text(lines, "user_id item_id  rating timestamp"), "t.txt")
+    assert digests(run(path, delimiter=delimiter)[1]) == digests(run(write(tmp_path, table_text(plain())))[1])
+
+
 def test_separator_line_when_it_names_another_delimiter_then_that_one(tmp_path: Path) -> None:
     text = "sep=;\n" + table_text(plain()).replace(",", ";")
     assert counts(run(write(tmp_path, text))[0]) == WHOLE
