@@ -114,6 +114,16 @@ def test_actions_when_floats_in_the_log_and_whole_in_the_policy_then_the_same(tm
     assert any("200 action ids" in text for text in told["warnings"])
 
 
+def test_actions_when_floats_have_lost_digits_then_refused(tmp_path: Path) -> None:
+    table = columns()
+    np.savez(upload(tmp_path) / "log.npz", **(table | {"action": table["action"] + 2.0**60}))
+    assert "lost digits" in refusal(tmp_path / "up").detail
+    write_csv(upload(tmp_path, "csv") / "log.csv", table | {"action": table["action"] + 2.0**60})
+    assert "lost digits" in refusal(tmp_path / "csv").detail
+    np.savez(upload(tmp_path, "whole") / "log.npz", **(table | {"action": table["action"] + 2**60}))
+    assert read(tmp_path / "whole")[0].n_actions == 12
+
+
 def test_policy_when_it_names_no_logged_action_then_told(tmp_path: Path) -> None:
     table = columns()
     write_csv(upload(tmp_path) / "log.csv", table)

@@ -42,6 +42,7 @@ def read_ratings(
         items.add(batch["item"])
         if "rating" in batch.schema.names:
             ratings.append(batch["rating"].to_numpy(zero_copy_only=False))
+    upload.tell(tables)
     found = np.concatenate(ratings) if ratings else None
     return Words(*users.finish()), Words(*items.finish()), found, detection(tables, ignored)
 
@@ -84,6 +85,7 @@ def _class_columns(
     kept = [c for c in chosen if c is not label and c.name and c.type in DESCRIBING]
     described = [described_by(column, "context", given) for column in kept]
     columns = read_columns([Table(detected, (*table.wanted, *described))], upload.meter)
+    upload.tell([table])
     features = [as_feature(columns, one.name, one.column.name) for one in described]
     features, _ = fill_missing(features, detected.source.name)
     values, names = encode(features, columns.n, given.max_categories, given.hash_columns, "/options/max_categories")
