@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,13 +13,17 @@ from worker.contract.errors import JobError
 
 Content = Literal["id", "split", "category", "number", "feature", "label", "time", "text"]
 """What a column holds, and so how its cells are converted (`worker.ingest.values`)."""
+DESCRIBING = frozenset({"integer", "number", "boolean", "text"})
+"""Types of columns that can describe something."""
+COUNTED = frozenset({"integer", "number", "boolean"})
+"""Types of columns that can be read as numbers."""
 NUMERIC: frozenset[Content] = frozenset({"number", "feature", "label"})
 
 
 @dataclass
 class Column:
-    """A column as seen in the sample: `type` is integer, number, datetime, text or nested; `role`: what it was taken
-    for, "" while it is not used.
+    """A column as seen in the sample: `type` is integer, number, boolean, datetime, text or nested; `role`: what it
+    was taken for, "" while it is not used.
     """
 
     name: str
@@ -74,14 +78,20 @@ def find(columns: Sequence[Column], wanted: str | int) -> Column | None:
 
 
 def not_found(
-    columns: Sequence[Column], role: str, where: str, names: Sequence[str], wanted: str | int = ""
+    columns: Sequence[Column],
+    role: str,
+    where: str,
+    names: Sequence[str],
+    wanted: str | int = "",
+    taken: Collection[int] = (),
 ) -> JobError:
     """The refusal of a table without a column: says those seen, and the nearest match to what was asked for, or else
-    to the `names` that the role is known by.
+    to the `names` that the role is known by. `taken`: places of columns that have another role.
     """
+    free = [column.name for column in columns if column.index not in taken and column.type != "nested"]
     seen = [column.name for column in columns]
     listed = ", ".join(repr(name) for name in seen[:30]) + (f" and {len(seen) - 30} more" if len(seen) > 30 else "")
-    plain = {plain_name(name): name for name in seen}
+    plain = {plain_name(name): name for name in free}
     targets = [plain_name(wanted)] if isinstance(wanted, str) and wanted else names or (role,)
     scored = [
         (difflib.SequenceMatcher(None, target, name).ratio(), original)
@@ -91,10 +101,12 @@ def not_found(
     best = max(scored, default=(0.0, ""))
     near = f" Nearest match: {best[1]!r}." if best[0] > 0.5 else ""
     asked = f" {wanted!r}" if wanted != "" else ""
-    example = best[1] if near or not seen else seen[0]
+    example = best[1] if near or not free else free[0]
     return JobError(
         "unknown_column",
         f"No {role} column{asked} in {where}. Columns seen: {listed}.{near}",
-        hint=f'Name it in the column map, as in columns={{"{role}": "{example}"}}.',
+        hint=f'Name it in the column map, as in columns={{"{role}": "{example}"}}.'
+        if free
+        else f"Upload a table that has a column for the {role}.",
         pointer=f"/columns/{role}",
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker.contract.errors import JobError
+from worker.ingest.remarks import Remarks
 
 _SETTING = "DISTILLERY_INGEST_"
 
@@ -43,10 +44,13 @@ def too_large(what: str, measured: int, limit: int, name: str) -> JobError:
 
 
 class Meter:
-    """Counts decoded bytes and rows of one upload and refuses as soon as a limit is passed."""
+    """Counts decoded bytes and rows of one upload and refuses as soon as a limit is passed; counts also the `remarks`
+    on its cells.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.remarks = Remarks()
         self.bytes = 0
         self.rows = 0
         self.packed_done = 0.0  # bytes of the upload consumed so far, for progress

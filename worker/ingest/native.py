@@ -14,6 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from worker.contract.errors import JobError
@@ -91,6 +92,26 @@ def native(source: Source, meter: Meter, *, delimiter: str = "", encoding: str =
         spool.flush()
         with pa.OSFile(spool.name) as file:
             yield file
+
+
+def unpaired(file: Readable, mark: bytes, skip: int) -> int:
+    """The first line, from 1, after the first `skip` ones that holds an odd number of this byte; 0: there is none."""
+    done = carried = 0  # whole lines before this block, and marks in the line that it continues
+    while block := file.read(BLOCK_BYTES):
+        data = np.frombuffer(block, np.uint8)
+        if mark not in block and not carried % 2:
+            done += block.count(b"\n")
+            carried = 0
+            continue
+        ends = np.flatnonzero(data == ord("\n"))
+        counts = np.bincount(np.searchsorted(ends, np.flatnonzero(data == ord(mark))), minlength=len(ends) + 1)
+        counts[0] += carried
+        odd = np.flatnonzero(counts[:-1] % 2) + done
+        odd = odd[odd >= skip]
+        if len(odd):
+            return int(odd[0]) + 1
+        done, carried = done + len(ends), int(counts[-1])
+    return done + 1 if carried % 2 and done >= skip else 0
 
 
 def advance(meter: Meter, source: Source, before: float, file: Any) -> None:

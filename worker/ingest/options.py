@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     FormatName = str
 else:
     FormatName = Literal[("auto", *(format.name for format in FORMATS))]
-_NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+_NAMED_DELIMITERS = {
+    "tab": "\t",
+    "\\t": "\t",
+    "comma": ",",
+    "semicolon": ";",
+    "pipe": "|",
+    "space": " ",
+    "whitespace": " ",
+}
+_NAMED_QUOTES = {'"': "double", "'": "single"}
+_QUOTES = {"": None, "double": '"', "single": "'", "none": ""}
 
 
 def _column_map(value: object) -> object:
@@ -40,6 +50,11 @@ ColumnMap = Annotated[dict[str, str | int], BeforeValidator(_column_map)]
 MaybeBool = Annotated[bool | None, BeforeValidator(none_if_blank)]
 Delimiter = Annotated[
     str, BeforeValidator(lambda value: _NAMED_DELIMITERS.get(value, value) if isinstance(value, str) else value)
+]
+
+Quote = Annotated[
+    Literal["", "double", "single", "none"],
+    BeforeValidator(lambda value: _NAMED_QUOTES.get(value, value) if isinstance(value, str) else value),
 ]
 
 
@@ -65,10 +80,17 @@ class ReadOptions(BaseModel):
     columns: ColumnMap = Field(default_factory=dict, description="Role to column name or position.")
     format: FormatName = Field("auto", description="Format of the files; `auto` looks at their content.")
     delimiter: Delimiter = Field(
-        "", max_length=2, description="Delimiter of text tables (`,` `tab` `::` `|` ...); blank: guessed."
+        "",
+        max_length=2,
+        description="Delimiter of text tables (`,` `tab` `::` `|` ...; `whitespace`: runs of blanks); blank: guessed.",
     )
     encoding: Literal["", "utf-8", "utf-16", "latin-1", "cp1252"] = Field(
         "", description="Encoding of text tables; blank: guessed."
+    )
+    quote: Quote = Field(
+        "",
+        description="What quotation marks around cells of text tables are: `double`, `single`, or `none` where marks "
+        "are characters; blank: guessed.",
     )
     header: MaybeBool = Field(None, description="Whether the first line names the columns; null: guessed.")
     file: str = Field("", description="Which of the uploaded files to read (name or pattern such as `*.csv`).")
@@ -87,7 +109,7 @@ class ReadOptions(BaseModel):
         # who names columns says that there is a header
         named = any(isinstance(name, str) and name and not name.isdigit() for name in self.columns.values())
         header = True if self.header is None and named else self.header
-        return Hints(self.format, self.delimiter, self.encoding, header)
+        return Hints(self.format, self.delimiter, self.encoding, header, _QUOTES[self.quote])
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -14,12 +14,13 @@ _LINES = 200
 
 @dataclass(frozen=True)
 class Hints:
-    """What the user says of a file; blank or None: to be guessed."""
+    """What the user says of a file; blank or None: to be guessed. `quote`: "" where quotation marks are characters."""
 
     format: str = "auto"
     delimiter: str = ""
     encoding: str = ""
     header: bool | None = None
+    quote: str | None = None
 
 
 NO_HINTS = Hints()

@@ -142,6 +142,8 @@ def expand(sources: Sequence[tuple[str, Path] | Path], meter: Meter) -> list[Sou
     found: list[Source] = []
     for given in sources:
         name, path = (given.name, given) if isinstance(given, Path) else (given[0], Path(given[1]))
+        if len(sources) > 1 and _litter(name):
+            continue
         if path.is_symlink() or not path.is_file():
             raise JobError("invalid_input", f"{name} is not a regular file.")
         with path.open("rb") as raw:
@@ -181,7 +183,10 @@ def _unzip(name: str, path: Path, meter: Meter) -> list[Source]:
 
 
 def _litter(filename: str) -> bool:
-    return filename.startswith("__MACOSX/") or filename.rsplit("/", 1)[-1] in {".DS_Store", "Thumbs.db"}
+    """What systems leave beside data: hidden files and macOS's folder, Windows' and Spark's marks."""
+    base = filename.rsplit("/", 1)[-1]
+    marks = ("_SUCCESS", "_metadata", "_common_metadata", "_started", "_committed")
+    return filename.startswith("__MACOSX/") or base.startswith((".", *marks)) or base == "Thumbs.db"
 
 
 def check_member(archive: str, member: zipfile.ZipInfo, seen: set[str]) -> None:

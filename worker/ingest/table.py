@@ -16,10 +16,8 @@ from worker.ingest.columns import Column, Content, Wanted, find, not_found, plai
 from worker.ingest.format import Detected, Format
 from worker.ingest.ids import IdMap
 from worker.ingest.limits import Meter
+from worker.ingest.times import settle
 from worker.ingest.values import convert
-
-NO_TIME = int(np.iinfo(np.int64).min)
-"""A missing time among whole columns of int64."""
 
 
 @dataclass(frozen=True)
@@ -118,15 +116,19 @@ def _named_roles(detected: Detected, asked: Mapping[str, str | int], schema: Sch
         if wanted != "":
             found = find(columns, wanted)
             if found is None:
-                raise not_found(columns, role.name, where, role.names, wanted)
+                raise not_found(columns, role.name, where, role.names, wanted, _places(roles))
             roles[role.name] = found
     for role, column in _guess(detected, schema).items():
         if role not in asked and not any(column is other for other in roles.values()):
             roles[role] = column
     for role in schema.roles:
         if role.required and role.name not in roles:
-            raise not_found(columns, role.name, where, role.names)
+            raise not_found(columns, role.name, where, role.names, taken=_places(roles))
     return roles
+
+
+def _places(roles: Mapping[str, Column]) -> set[int]:
+    return {column.index for column in roles.values()}
 
 
 def _guess(detected: Detected, schema: Schema) -> dict[str, Column]:
@@ -159,19 +161,28 @@ def read_batches(tables: Sequence[Table], meter: Meter) -> Iterator[Arrow]:
 
     What a column holds is decided by the first table. Progress goes to `meter.tick`. Raises `JobError` while iterating.
     """
+    for _, batch in _numbered_batches(tables, meter):
+        yield batch
+
+
+def _numbered_batches(tables: Sequence[Table], meter: Meter) -> Iterator[tuple[int, Arrow]]:
+    """Batches with the number of their table."""
     contents = {one.name: one.content for one in tables[0].wanted}
-    for table in tables:
+    empty: list[str] = []
+    for place, table in enumerate(tables):
         wanted = [replace(one, content=contents[one.name]) for one in table.wanted]
         rows = 0
         for raw in table.detected.format.read(table.detected, wanted, meter):
             batch = convert(raw, wanted, meter, rows, table.name)
             rows += batch.num_rows
             meter.tick()
-            yield batch
+            yield place, batch
         if not rows:
-            raise JobError(
-                "invalid_input", f"{table.name} holds no rows.", hint="Upload a table with at least one row."
-            )
+            empty.append(table.name)
+    if len(empty) == len(tables):
+        names = ", ".join(empty[:10])
+        raise JobError("invalid_input", f"{names}: no rows.", hint="Upload a table with at least one row.")
+    meter.remarks.empty_files += empty
 
 
 @dataclass
@@ -186,9 +197,12 @@ class Words:
 
 @dataclass
 class Columns:
-    """Whole columns by role, all of length `n`: ids and categories as `words`, all else as `numbers`."""
+    """Whole columns by role, all of length `n`, of which each table has its `sizes`: ids and categories as `words`,
+    all else as `numbers`.
+    """
 
     n: int = 0
+    sizes: list[int] = field(default_factory=list[int])
     words: dict[str, Words] = field(default_factory=dict[str, Words])
     numbers: dict[str, NDArray[Any]] = field(default_factory=dict[str, NDArray[Any]])
 
@@ -199,19 +213,21 @@ def read_columns(tables: Sequence[Table], meter: Meter) -> Columns:
     """
     contents: dict[str, Content] = {one.name: one.content for one in tables[0].wanted}
     maps = {role: IdMap() for role, content in contents.items() if content in {"id", "category", "split"}}
-    parts: dict[str, list[NDArray[Any]]] = {role: [] for role in contents if role not in maps}
-    found = Columns()
-    for batch in read_batches(tables, meter):
+    parts: dict[str, list[Any]] = {role: [] for role in contents if role not in maps}
+    found = Columns(sizes=[0] * len(tables))
+    for place, batch in _numbered_batches(tables, meter):
         for role, column in zip(batch.schema.names, batch.columns, strict=True):
             if role in maps:
                 maps[role].add(_with_blank(column) if contents[role] == "split" else column)
             else:
-                parts[role].append(_array(column, contents[role]))
+                parts[role].append(column if contents[role] == "time" else _array(column, contents[role]))
         found.n += batch.num_rows
+        found.sizes[place] += batch.num_rows
     for role, collected in maps.items():
         found.words[role] = Words(*collected.finish())
     for role in list(parts):
-        found.numbers[role] = np.concatenate(parts.pop(role))
+        collected = parts.pop(role)
+        found.numbers[role] = settle(collected) if contents[role] == "time" else np.concatenate(collected)
     return found
 
 
@@ -222,8 +238,6 @@ def _with_blank(column: Arrow) -> Arrow:
 
 
 def _array(column: Arrow, content: Content) -> NDArray[Any]:
-    if content == "time":
-        return pc.fill_null(column, NO_TIME).to_numpy(zero_copy_only=False)
     values = column.to_numpy(zero_copy_only=False)
     with np.errstate(over="ignore"):  # a float64 above float32's range becomes infinite, and is refused later
         return values.astype(np.float32) if content in {"feature", "label"} else values

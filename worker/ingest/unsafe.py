@@ -20,7 +20,11 @@ _UNSUPPORTED = (
     (b"\x28\xb5\x2f\xfd", "Zstandard", "Compress with gzip, or upload it unpacked."),
     (b"7z\xbc\xaf\x27\x1c", "7-Zip", "Upload a zip, or the file unpacked."),
     (b"Rar!\x1a\x07", "RAR", "Upload a zip, or the file unpacked."),
-    (b"ARROW1", "Arrow IPC / Feather", "Write Parquet: `pyarrow.parquet.write_table`."),
+    (
+        b"ARROW1",
+        "Arrow IPC / Feather",
+        "Write Parquet, in pandas `pandas.read_feather(path).to_parquet('data.parquet')`.",
+    ),
     (b"Obj\x01", "Avro", "Write Parquet."),
     (b"ORC", "ORC", "Write Parquet."),
     (b"SQLite format 3\x00", "SQLite", "Export the table as CSV or Parquet."),

@@ -59,6 +59,13 @@ class Upload:
             self._detected[source, hints] = known
         return known
 
+    def tell(self, tables: Sequence[Table]) -> None:
+        """Warn of what is doubtful in tables that were read, and of cells that are not what they were."""
+        for doubt in dict.fromkeys(doubt for table in tables for doubt in table.detected.doubts):
+            self._ctx.warn(doubt)
+        for sentence in self.meter.remarks.sentences():
+            self._ctx.warn(sentence)
+
     def named(self, pattern: str) -> list[Source]:
         """The files whose name, or last part of it, matches; all for the pattern "". Raises `JobError` if none does."""
         found = [
@@ -126,4 +133,5 @@ def detection(tables: Sequence[Table], ignored: Sequence[dict[str, str]]) -> dic
         "files": [table.detected.as_dict() for table in tables],
         "columns": {role: column.name for role, column in tables[0].columns.items()},
         "ignored": list(ignored),
+        "doubts": [],
     }

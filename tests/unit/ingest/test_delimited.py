@@ -133,7 +133,7 @@ def test_rows_when_ragged_then_row_is_named(tmp_path: Path) -> None:
 
 
 def test_quote_when_never_closed_then_refused(tmp_path: Path) -> None:
-    text = "user,item,note\na,x,y\nb,y,z\n" + 'c,"z,w\n' + "d,e,f\n" * 2_000_000
+    text = "user,item,note\na,x,y\nb,y,z\n" + 'c,"z\n' + "d,e,f\n" * 2_000_000
     assert "quote" in refusal(write(tmp_path, text), "decoded_too_large").hint
 
 

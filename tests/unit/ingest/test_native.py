@@ -33,7 +33,7 @@ except JobError as problem:
 
 def test_process_when_it_ends_after_a_refusal_in_mid_file_then_cleanly(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    path.write_bytes(b'user,item\n"' + b"x,y\n" * 8_000_000)
+    path.write_bytes(b'user,item\n"x\n' + b"x,y\n" * 8_000_000)
     for _ in range(3):
         done = subprocess.run(
             [sys.executable, "-c", REFUSED, str(path)], capture_output=True, text=True, cwd=Path(__file__).parents[3]

@@ -55,10 +55,12 @@ def test_npz_when_sparse_and_many_blocks_then_every_entry(tmp_path: Path, monkey
     assert (abs(again.tocsr() - matrix)).sum() == 0
 
 
-def test_npz_when_stored_zeros_then_no_interactions(tmp_path: Path) -> None:
+def test_npz_when_stored_zeros_then_ratings_of_0_as_in_any_format(tmp_path: Path) -> None:
     matrix = sparse.csr_array((np.array([0.0, 1.0]), (np.array([0, 1]), np.array([0, 1]))))
     sparse.save_npz(tmp_path / "m.npz", matrix)
-    assert read(tmp_path / "m.npz")[1]["user"] == ["1"]
+    assert read(tmp_path / "m.npz")[1] == {"user": ["0", "1"], "item": ["0", "1"], "rating": [0.0, 1.0]}
+    sparse.save_npz(tmp_path / "truth.npz", matrix.astype(bool))
+    assert read(tmp_path / "truth.npz")[1] == {"user": ["1"], "item": ["1"]}
 
 
 def test_npz_when_named_arrays_then_roles(tmp_path: Path) -> None:

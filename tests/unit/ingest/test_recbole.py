@@ -12,7 +12,7 @@ def test_inter_when_header_is_typed_then_types_are_stripped(tmp_path: Path) -> N
     detection, found = read(path)
     assert detection["format"] == "recbole"
     assert detection["columns"]["user"] == "user_id"
-    assert found == {"user": ["1", "2"], "item": ['"a', 'b"'], "rating": [3.5, 1.0], "timestamp": [5, 6]}
+    assert found == {"user": ["1", "2"], "item": ['"a', 'b"'], "rating": [3.5, 1.0], "timestamp": [5.0, 6.75]}
 
 
 def test_inter_when_ml_100k_then_same_rows_as_u_data() -> None:

@@ -20,7 +20,8 @@ from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Limits, Meter
 from worker.ingest.sample import Hints, Sample
 from worker.ingest.sources import Source
-from worker.ingest.table import NO_TIME, Role, Schema, as_table, read_batches, read_columns
+from worker.ingest.table import Role, Schema, as_table, read_batches, read_columns
+from worker.ingest.times import NO_TIME
 from worker.ingest.upload import Upload, choose_tables
 from worker.kinds.bandit.ingest import ingest as ingest_log
 from worker.kinds.interactions.ingest import ingest as ingest_interactions

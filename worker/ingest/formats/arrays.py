@@ -75,14 +75,24 @@ class Arrays:
             value = array.take(1)[0] if array.dtype.itemsize <= 64 else ""
         return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
 
+    def whole(self, name: str) -> NDArray[np.int64]:
+        """An array of ids that are whole numbers; refuses floats from 2^53 on, which have lost digits."""
+        values = self.read(name, np.int64)
+        if self.kinds[name] == "f" and len(values) and int(np.abs(values).max()) >= 1 << 53:
+            raise JobError(
+                "invalid_input",
+                f"The array {name!r} of {self.source.name} holds ids as floats at or above 2^53, which have lost "
+                "digits: different ids have become the same.",
+                hint="Go back to where the ids were whole, and save them as int64 or as text, `array.astype('U')`.",
+            )
+        return values
+
     def words(self, name: str) -> Arrow:
         """A one-dimensional array of ids as strings."""
         if len(self.shapes[name]) != 1:
             raise JobError("invalid_input", f"The array {name!r} of {self.source.name} should have one dimension.")
-        if self.kinds[name] in "iub":
-            return pa.array(self.read(name, np.int64)).cast(pa.string())
-        if self.kinds[name] == "f":
-            return pa.array(self.read(name, np.int64)).cast(pa.string())  # 3.0 is the id 3, 3.5 is refused
+        if self.kinds[name] in "iubf":
+            return pa.array(self.whole(name)).cast(pa.string())  # 3.0 is the id 3, 3.5 is refused
         with zipfile.ZipFile(self.source.path) as archive:
             array = open_array(archive, name, self.meter)
             self.meter.id_length(array.dtype.itemsize // (4 if array.dtype.kind == "U" else 1), self.source.name)
@@ -134,7 +144,7 @@ def _check_whole(block: NDArray[Any], wanted: np.dtype[Any], name: str, where: s
         raise JobError("invalid_input", f"The array {name!r} of {where} holds numbers outside {wanted}.")
 
 
-_TYPES = {"i": "integer", "u": "integer", "b": "integer", "f": "number"}
+_TYPES = {"i": "integer", "u": "integer", "b": "boolean", "f": "number"}
 
 
 def describe(sample: Sample, meter: Meter) -> Detected:

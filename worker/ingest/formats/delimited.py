@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -30,16 +31,52 @@ def describe(sample: Sample, meter: Meter) -> Detected:
     shape = _shape(sample)
     if shape is None:
         raise JobError("invalid_input", f"{sample.source.name} has no delimiter.", pointer="/options/delimiter")
-    blank = sample.text[: len(sample.text) - len(sample.text.lstrip("\r\n"))].count("\n")
-    layout = {"skip": blank + int(shape.header), "quoted": shape.delimiter not in {"::", " "}}
+    layout = {
+        "skip": _lines_above(sample.text, shape.above),
+        "quote": shape.quote,
+        "multiline": shape.multiline,
+        "checked": shape.multiline or sample.hints.quote is not None,
+    }
     return Detected(
-        sample.source, DELIMITED, shape.columns, sample.encoding, shape.delimiter, shape.header, layout=layout
-    )
+        sample.source, DELIMITED, shape.columns, sample.encoding, shape.delimiter, shape.header,
+        doubts=_doubts(sample, shape), layout=layout,
+    )  # fmt: skip
+
+
+def _lines_above(text: str, count: int) -> int:
+    """Lines above the first row, blank ones too, of which `count` are not blank."""
+    lines = text.splitlines()
+    for place, line in enumerate(lines):
+        if not line.strip():
+            continue
+        if not count:
+            return place
+        count -= 1
+    return len(lines)
+
+
+def _doubts(sample: Sample, shape: table_shape.Shape) -> list[str]:
+    doubts: list[str] = []
+    name = sample.source.name
+    if shape.numbered:
+        doubts.append(
+            f"The first line of {name} is 0, 1, 2 ..., as pandas writes a header without names, and was not read as a "
+            "row. With header=false it is a row."
+        )
+    stray = next((n for n, line in enumerate(sample.text.splitlines(), 1) if line.count('"') % 2), 0)
+    if stray and not shape.quote and shape.delimiter not in {"::", " "} and sample.hints.quote is None:
+        doubts.append(
+            f"Line {stray:,} of {name} has a quotation mark that is not closed, and all lines have one number of cells "
+            "without it: the marks were read as characters. With quote=double they are quotation marks around cells."
+        )
+    return doubts
 
 
 def _shape(sample: Sample) -> table_shape.Shape | None:
     hints = sample.hints
-    return table_shape.guess(sample.lines, sample.names, delimiter=hints.delimiter, header=hints.header)
+    return table_shape.guess(
+        sample.lines, sample.names, delimiter=hints.delimiter, header=hints.header, quote=hints.quote
+    )
 
 
 def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
@@ -50,26 +87,29 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
     try:
         yield from _batches(detected, wanted, meter)
     except (pa.ArrowInvalid, UnicodeDecodeError) as invalid:
-        raise _explained(detected, wanted, meter, str(invalid)) from invalid
+        if "Empty CSV" not in str(invalid):
+            raise _explained(detected, wanted, meter, str(invalid)) from invalid
 
 
 def _batches(detected: Detected, wanted: Sequence[Wanted], meter: Meter, *, diagnose: bool = False) -> Iterator[Arrow]:
     """With `diagnose`, one thread (then Arrow says row numbers) and every cell as text."""
     before = meter.packed_done
-    translated, quoted = detected.delimiter in {"::", " "}, detected.layout["quoted"]
+    translated, layout = detected.delimiter in {"::", " "}, detected.layout
     with native.native(detected.source, meter, delimiter=detected.delimiter, encoding=detected.encoding) as file:
+        if not layout["checked"]:
+            _refuse_open_quote(file, layout["quote"], layout["skip"], detected.source.name)
         reader = pyarrow.csv.open_csv(
             file,
             read_options=pyarrow.csv.ReadOptions(
                 block_size=native.BLOCK_BYTES,
                 column_names=[str(column.index) for column in detected.columns],
-                skip_rows=detected.layout["skip"],
+                skip_rows=layout["skip"],
                 use_threads=not diagnose,
             ),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=native.SEPARATOR.decode() if translated else detected.delimiter,
-                quote_char='"' if quoted else False,
-                newlines_in_values=quoted,
+                quote_char=layout["quote"] or False,
+                newlines_in_values=layout["multiline"],
             ),
             convert_options=pyarrow.csv.ConvertOptions(
                 include_columns=[str(one.column.index) for one in wanted],
@@ -82,8 +122,26 @@ def _batches(detected: Detected, wanted: Sequence[Wanted], meter: Meter, *, diag
             yield batch.rename_columns([one.name for one in wanted])
 
 
+def _refuse_open_quote(file: Any, quote: str, skip: int, name: str) -> None:
+    """Refuse a line in which quotation marks do not pair up, when the first lines have none: all rows up to the next
+    mark would become one cell.
+    """
+    if not quote:
+        return
+    line = native.unpaired(file, quote.encode(), skip)
+    file.seek(0)
+    if line:
+        raise JobError(
+            "invalid_input",
+            f"Line {line:,} of {name} has a quotation mark ({quote}) that is not closed in the line.",
+            hint="If the marks are characters of the text, set quote=none; if quoted cells run over several lines, set "
+            "quote=double.",
+            pointer="/options/quote",
+        )
+
+
 def _type(wanted: Wanted) -> Arrow:
-    if wanted.content in NUMERIC:
+    if wanted.content in NUMERIC and wanted.column.type != "boolean":
         return pa.float64()
     if wanted.content == "time" and wanted.column.type in {"integer", "number"}:
         large = any(abs(number(example)) > _EXACT_FLOAT for example in wanted.column.examples)
@@ -113,8 +171,6 @@ def _explained(detected: Detected, wanted: Sequence[Wanted], meter: Meter, said:
             hint='Say the encoding, as in encoding="latin-1".',
             pointer="/options/encoding",
         )
-    if "Empty CSV" in said:
-        return JobError("invalid_input", f"{name} holds no rows.", hint="Upload a table with at least one row.")
     ragged = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", said)
     if ragged:
         row = int(ragged[1]) - int(detected.header)

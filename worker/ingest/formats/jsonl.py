@@ -1,9 +1,9 @@
-"""JSON lines: one object a line, as in Amazon's review files."""
+"""JSON lines: one object a line, as in Amazon's review files. A key inside an object is the column `outer.inner`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow.json
 
 from worker.contract.errors import JobError
 from worker.ingest import native
-from worker.ingest.arrow import Arrow
+from worker.ingest.arrow import Arrow, pc
 from worker.ingest.columns import NUMERIC, Column, Wanted
 from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Meter
@@ -20,6 +20,8 @@ from worker.ingest.sample import Sample
 from worker.ingest.table_shape import type_of
 
 _SEARCHED = 500_000
+_LEVELS = 8
+_Path = tuple[str, ...]
 
 
 def recognise(sample: Sample) -> bool:
@@ -28,16 +30,27 @@ def recognise(sample: Sample) -> bool:
 
 
 def describe(sample: Sample, meter: Meter) -> Detected:
-    """The keys of the first objects, in order of appearance, with the type of their values."""
+    """The keys of the first objects, in order of appearance, with the type of their values; `layout["paths"]`: the keys
+    that lead to each column.
+    """
     name = sample.source.name
     if sample.encoding != "utf-8":
         raise JobError("invalid_input", f"{name} is JSON but not in UTF-8.", hint="Save it as UTF-8.")
-    values: dict[str, list[Any]] = {}
+    values: dict[_Path, list[Any]] = {}
     for number, line in enumerate(sample.lines, 1):
-        for key, value in _record(name, number, line).items():
-            values.setdefault(key, []).append(value)
-    columns = [_column(key, place, seen) for place, (key, seen) in enumerate(values.items())]
-    return Detected(sample.source, JSONL, columns, sample.encoding)
+        for path, value in _leaves(_record(name, number, line)):
+            values.setdefault(path, []).append(value)
+    columns = [_column(".".join(path), place, seen) for place, (path, seen) in enumerate(values.items())]
+    return Detected(sample.source, JSONL, columns, sample.encoding, layout={"paths": list(values)})
+
+
+def _leaves(record: dict[str, Any], above: _Path = ()) -> Iterator[tuple[_Path, Any]]:
+    for key, value in record.items():
+        path = (*above, key)
+        if isinstance(value, dict) and value and len(path) < _LEVELS:
+            yield from _leaves(value, path)
+        else:
+            yield path, value
 
 
 def _record(name: str, number: int, line: str) -> dict[str, Any]:
@@ -55,8 +68,10 @@ def _record(name: str, number: int, line: str) -> dict[str, Any]:
 
 def _column(key: str, place: int, seen: list[Any]) -> Column:
     present = [value for value in seen if value is not None]
-    if any(isinstance(value, list | dict | bool) for value in present):
+    if any(isinstance(value, list | dict) for value in present):
         kind = "nested"
+    elif present and all(isinstance(value, bool) for value in present):
+        kind = "boolean"
     elif present and all(isinstance(value, int | float) for value in present):
         kind = "integer" if all(isinstance(value, int) for value in present) else "number"
     else:
@@ -66,7 +81,9 @@ def _column(key: str, place: int, seen: list[Any]) -> Column:
 
 def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
     """Numbers as float64 or int64, all else as text; a key that is absent from an object is null there."""
-    schema = pa.schema([(one.column.name, _type(one)) for one in wanted])
+    paths: list[_Path] = [detected.layout["paths"][one.column.index] for one in wanted]
+    types = [_type(one) for one in wanted]
+    schema = _schema(dict(zip(paths, types, strict=True)))
     before = meter.packed_done
     try:
         with native.native(detected.source, meter) as file:
@@ -79,23 +96,45 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
             )
             for batch in reader:
                 native.advance(meter, detected.source, before, file)
-                yield batch.select(schema.names).rename_columns([one.name for one in wanted])
+                yield pa.RecordBatch.from_arrays(
+                    [_at(batch, path) for path in paths], names=[one.name for one in wanted]
+                )
     except (pa.ArrowInvalid, UnicodeDecodeError) as invalid:
-        raise _explained(detected, schema, meter, str(invalid)) from invalid
+        raise _explained(detected, dict(zip(paths, types, strict=True)), meter, str(invalid)) from invalid
+
+
+def _schema(types: Mapping[_Path, Arrow]) -> Arrow:
+    """The schema of objects in which these paths lead to these types."""
+    tops: dict[str, dict[_Path, Arrow]] = {}
+    for path, kind in types.items():
+        tops.setdefault(path[0], {})[path[1:]] = kind
+    return pa.schema(
+        [(key, inner[()] if () in inner else pa.struct(list(_schema(inner)))) for key, inner in tops.items()]
+    )
+
+
+def _at(batch: Arrow, path: _Path) -> Arrow:
+    column = batch.column(path[0])
+    return pc.struct_field(column, list(path[1:])) if len(path) > 1 else column
 
 
 def _type(wanted: Wanted) -> Arrow:
     column = wanted.column
     if column.type == "nested":
         raise JobError(
-            "invalid_input", f"The key {column.name!r} holds lists or objects.", pointer=f"/columns/{wanted.name}"
+            "invalid_input",
+            f"The key {column.name!r} holds lists or objects.",
+            hint="Map a key with one value a line; one inside an object is named with a point, as in user=user.id.",
+            pointer=f"/columns/{wanted.name}",
         )
+    if column.type == "boolean" and wanted.content != "text":
+        return pa.bool_()
     if wanted.content == "text" or column.type not in {"integer", "number"}:
         return pa.string()
     return pa.float64() if wanted.content in NUMERIC or column.type == "number" else pa.int64()
 
 
-def _explained(detected: Detected, schema: Arrow, meter: Meter, said: str) -> JobError:
+def _explained(detected: Detected, types: Mapping[_Path, Arrow], meter: Meter, said: str) -> JobError:
     """Look line by line for the object that cannot be read as the first ones were."""
     name, number = detected.source.name, 0
     if "straddling" in said:
@@ -105,10 +144,14 @@ def _explained(detected: Detected, schema: Arrow, meter: Meter, said: str) -> Jo
             if not line.strip():
                 continue
             record = _record(name, number, line.decode("utf-8-sig"))
-            for field in schema:
-                wrong = _mismatch(field, record.get(field.name))
+            for path, kind in types.items():
+                wrong = _mismatch(kind, _value(record, path))
                 if wrong:
-                    return JobError("invalid_input", f"Line {number:,} of {name}: {field.name!r} {wrong}.")
+                    return JobError(
+                        "invalid_input",
+                        f"Line {number:,} of {name}: {'.'.join(path)!r} {wrong}.",
+                        hint="Write one type of value in all lines, or map another column.",
+                    )
     except JobError as located:
         return located
     except UnicodeDecodeError:
@@ -122,12 +165,20 @@ def _lines(detected: Detected, meter: Meter) -> Iterator[bytes]:
             yield line
 
 
-def _mismatch(field: Arrow, value: object) -> str:
+def _value(record: Any, path: _Path) -> object:
+    for key in path:
+        record = record.get(key) if isinstance(record, dict) else None
+    return record
+
+
+def _mismatch(kind: Arrow, value: object) -> str:
     if value is None:
         return ""
-    if pa.types.is_string(field.type):
+    if pa.types.is_string(kind):
         return "" if isinstance(value, str) else "is not text as in the first lines"
-    whole = pa.types.is_integer(field.type)
+    if pa.types.is_boolean(kind):
+        return "" if isinstance(value, bool) else "is not true or false as in the first lines"
+    whole = pa.types.is_integer(kind)
     number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
     return "" if number else f"is not a {'whole ' if whole else ''}number as in the first lines"
 

@@ -125,13 +125,13 @@ def _describe_sparse(source: Source, arrays: dict[str, Array]) -> Detected:
 
 
 def _column(place: int, array: Array) -> Column:
-    kind = {"i": "integer", "u": "integer", "f": "number", "b": "integer"}.get(array.dtype.kind, "text")
+    kind = {"i": "integer", "u": "integer", "f": "number", "b": "boolean"}.get(array.dtype.kind, "text")
     sample = array.take(min(20, array.shape[0])) if array.dtype.itemsize <= 4096 else np.array([])
     return Column(array.name, place, kind, [str(value)[:80] for value in sample])
 
 
 def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
-    """The arrays as they are stored; of a sparse matrix the stored entries that are not zero."""
+    """The arrays as they are stored; of a sparse matrix the stored entries, zeros too."""
     source, sparse = detected.source, detected.layout["sparse"]
     before = meter.packed_done
     with zipfile.ZipFile(source.path) as archive:
@@ -184,7 +184,8 @@ def _sparse(archive: zipfile.ZipFile, layout: str, meter: Meter) -> Iterator[tup
         row, column = (minor, major) if layout == "csc" else (major, minor)
         if min(row.min(), column.min()) < 0 or row.max() >= shape[0] or column.max() >= shape[1]:
             raise JobError("invalid_input", "The sparse matrix has an index outside its shape.")
-        kept = values != 0
+        # a stored 0 is a rating of 0, as it is in any other format; a stored False is no event
+        kept = values != 0 if data.dtype.kind == "b" else np.ones(len(values), bool)
         yield (
             stop / total,
             pa.RecordBatch.from_arrays(

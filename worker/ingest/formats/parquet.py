@@ -103,6 +103,8 @@ def _type(kind: Arrow) -> str:
         kind = kind.value_type
     if pa.types.is_nested(kind):
         return "nested"
+    if pa.types.is_boolean(kind):
+        return "boolean"
     if pa.types.is_integer(kind):
         return "integer"
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):

@@ -26,7 +26,7 @@ def describe(sample: Sample, meter: Meter) -> Detected:
     for column, name in zip(columns, names, strict=True):
         column.name, _, kind = name.strip().partition(":")
         column.type = _TYPES.get(kind, "nested")
-    layout = {"skip": 1, "quoted": False}
+    layout = {"skip": 1, "quote": "", "multiline": False, "checked": True}
     return Detected(sample.source, RECBOLE, columns, sample.encoding, "\t", layout=layout)
 
 

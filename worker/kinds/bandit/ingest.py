@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from worker.contract.context import Context
 from worker.contract.errors import JobError
+from worker.ingest.doubts import of_times, refuse_hours
 from worker.ingest.limits import Limits
 from worker.ingest.options import parse_options
 from worker.ingest.upload import Files, Upload
@@ -101,6 +102,11 @@ def _uploaded(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Bandi
     detected["side_tables"] = {side.source.name: f"{side.role} {side.name}".strip() for side in sides}
     ctx.progress(0, 4, phase="check")
     log, manifest = _assemble(raw, sides, upload, given, ctx)
+    if log.timestamp is not None:
+        refuse_hours(log.timestamp, tables[0], given.columns)
+        for doubt in of_times(log.timestamp):
+            ctx.warn(doubt)
+    upload.tell(tables)
     detected["n_actions"] = log.n_actions
     ctx.progress(2, 4, phase="check")
     return log, detected, manifest

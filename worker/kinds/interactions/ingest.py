@@ -14,16 +14,16 @@ from pydantic import BeforeValidator, Field
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.ingest.arrow import pc
+from worker.ingest.doubts import of_times, refuse_hours
 from worker.ingest.limits import Limits, too_large
 from worker.ingest.options import ColumnMap, ReadOptions, column_map, none_if_blank, parse_options
-from worker.ingest.table import NO_TIME, Table, as_table, read_columns
+from worker.ingest.table import Table, as_table, read_columns
+from worker.ingest.times import NO_TIME
 from worker.ingest.upload import Files, Upload, choose_tables, detection
-from worker.kinds.interactions import dataset, splits
+from worker.kinds.interactions import dataset, doubts, published, splits
 from worker.kinds.interactions.roles import SCHEMA, find_titles, plausibility, read_titles
 
 MIN_USERS, MIN_ITEMS = 10, 5
-_FEW_VALIDATION_EVENTS = 500
-_HEAVY_DUPLICATES = 0.1
 _TITLE_CHARACTERS = 200
 
 
@@ -41,9 +41,10 @@ class IngestOptions(ReadOptions):
     )
     split: str = Field(
         "clean",
-        pattern=r"^(paper|clean|leave_2|strong|column:.+)$",
+        pattern=r"^(paper|clean|leave_2|strong|files|column:.+)$",
         description="How events are held out: clean or paper (random 80/10/10 of each user), leave_2 (each user's "
-        "last two by time), strong (whole users), or column:NAME (a published split in the table).",
+        "last two by time), strong (whole users), column:NAME (a published split in the table: train, validation, "
+        "test), or files (a published split in files: train.csv, valid.csv, test.csv).",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the split.")
     rows_in_time_order: bool = Field(
@@ -93,7 +94,10 @@ def ingest(
     upload = Upload(sources, SCHEMA, ctx, bounds)
     tables, titles, detected = choose(upload, given)
     counts: dict[str, int] = {"overlap": 0}
-    events, users, items = _read(tables, upload, given, counts, ctx)
+    events, users, items = _read(tables, upload, given, counts, detected["doubts"], ctx)
+    upload.tell(tables)
+    for doubt in detected["doubts"]:
+        ctx.warn(doubt)
     if counts["users_read"] < MIN_USERS or counts["items_read"] < MIN_ITEMS:
         # a bomb of equal rows ends here, before it is sorted
         raise _too_few(counts["users_read"], counts["items_read"], given, counts)
@@ -111,7 +115,8 @@ def ingest(
     users, items = _compact(events, users, items, given, counts)
     ctx.progress(2, 3, phase="write")
     _save(events, codes, users, items, None if titled is None else _in_order(titled, items), given, out)
-    _warn(detected, counts, codes, ctx)
+    held = int((codes == splits.VALIDATION).sum())
+    doubts.warn_of_losses(detected, counts, held, _published_minima(given), ctx)
     ctx.progress(3, 3, phase="write")
     statistics = dataset.statistics(out)
     counted = ("rows", "duplicates_removed", "below_threshold", "users_dropped", "items_dropped")
@@ -130,8 +135,13 @@ def choose(upload: Upload, given: IngestOptions) -> tuple[list[Table], Table | N
     if given.split.startswith("column:"):
         asked["split"], schema = given.split.removeprefix("column:"), SCHEMA
     found = upload.named(given.file)
+    parts = published.parts([source.name for source in found])
+    candidates, preference = found, plausibility
+    if given.split == "files":
+        parts = published.require([source.name for source in found])
+        candidates, preference = [source for source in found if source.name in parts], published.alike
     tables, ignored = choose_tables(
-        found, lambda source: as_table(upload.detect(source, given.hints()), asked, schema), plausibility
+        candidates, lambda source: as_table(upload.detect(source, given.hints()), asked, schema), preference
     )
     chosen = [table.detected.source for table in tables]
     titles = find_titles(upload, [source for source in found if source not in chosen])
@@ -139,11 +149,19 @@ def choose(upload: Upload, given: IngestOptions) -> tuple[list[Table], Table | N
         ignored = [entry for entry in ignored if entry["file"] != titles.name]
         chosen.append(titles.detected.source)
     upload.expect(chosen)
-    return tables, titles, detection(tables, ignored) | {"titles": titles.name if titles is not None else None}
+    guessed = detection(tables, ignored)
+    guessed["titles"] = titles.name if titles is not None else None
+    guessed["doubts"] += doubts.of_parts([table.name for table in tables], parts)
+    return tables, titles, guessed
 
 
 def _read(
-    tables: list[Table], upload: Upload, options: IngestOptions, counts: dict[str, int], ctx: Context
+    tables: list[Table],
+    upload: Upload,
+    options: IngestOptions,
+    counts: dict[str, int],
+    doubted: list[str],
+    ctx: Context,
 ) -> tuple[Events, Any, Any]:
     """All events, and the ids of users and items. Rows that a published split drops are left out."""
     columns = read_columns(tables, upload.meter)
@@ -154,12 +172,22 @@ def _read(
         part = columns.words["split"]
         events.part = splits.column(np.array(part.words.to_pylist(), dtype=str))[part.codes]
         if events.part.size and events.part.min() < 0:
+            counts["in_no_part"] = int((events.part < 0).sum())
             events.keep(events.part >= 0)
             events.row = np.arange(len(events), dtype=np.int32)
+    if options.split == "files":
+        names = [table.name for table in tables]
+        events.part = published.codes(names, columns.sizes, published.require(names))
     counts["rows"] = len(events)
     counts["users_read"] = int(np.count_nonzero(np.bincount(events.user)))
     counts["items_read"] = int(np.count_nonzero(np.bincount(events.item)))
+    doubted += doubts.of_ids(tables[0].columns, {"user": user.words, "item": item.words}, len(events))
+    if events.rating is not None and len(events):
+        doubted += doubts.of_ratings(events.rating, options.binarize_threshold)
     _check_times(events, options, ctx)
+    if events.timestamp is not None and not options.rows_in_time_order:
+        refuse_hours(events.timestamp, tables[0], options.columns)
+        doubted += of_times(events.timestamp)
     return events, user.words, item.words
 
 
@@ -265,6 +293,7 @@ def _positive(events: Events, options: IngestOptions, counts: dict[str, int]) ->
 
 def _frequent(events: Events, options: IngestOptions, n_users: int, n_items: int, counts: dict[str, int]) -> None:
     """Leave out rare users and items until both minima hold (a user may become rare when an item goes)."""
+    before = len(events)
     counts["users_before"] = int(np.count_nonzero(np.bincount(events.user, minlength=n_users)))
     counts["items_before"] = int(np.count_nonzero(np.bincount(events.item, minlength=n_items)))
     while len(events):
@@ -274,6 +303,14 @@ def _frequent(events: Events, options: IngestOptions, n_users: int, n_items: int
         if kept.all():
             break
         events.keep(kept)
+    counts["rare_events"] = before - len(events)
+
+
+def _published_minima(options: IngestOptions) -> dict[str, int]:
+    """What may thin out a published split; of others the minima are a part."""
+    if options.split != "files" and not options.split.startswith("column:"):
+        return {}
+    return {"min_user_events": options.min_user_events, "min_item_events": options.min_item_events}
 
 
 def _split(events: Events, options: IngestOptions) -> np.ndarray:
@@ -346,23 +383,6 @@ def _save(
     user_ids, item_ids = (words.to_numpy(zero_copy_only=False) for words in (users, items))
     data = dataset.Interactions(table, user_ids, item_ids, titles, {name: getattr(options, name) for name in kept})
     dataset.save(data, out)
-
-
-def _warn(detected: dict[str, Any], counts: dict[str, int], codes: np.ndarray, ctx: Context) -> None:
-    removed, rows = counts.get("duplicates_removed", 0), max(1, counts["rows"])
-    if removed > _HEAVY_DUPLICATES * rows:
-        ctx.warn(f"{removed:,} of {rows:,} rows repeat a pair of user and item ({removed / rows:.0%}).")
-    if counts["overlap"]:
-        ctx.warn(f"The published split has {counts['overlap']:,} pairs in two parts; they stay in one only.")
-    held = int((codes == splits.VALIDATION).sum())
-    if held < _FEW_VALIDATION_EVENTS:
-        ctx.warn(f"Only {held:,} validation events: what is chosen on them (lambda, stopping) is unreliable.")
-    if len(detected["files"]) > 1:
-        ctx.warn(f"{len(detected['files'])} files of one form were read as one table.")
-    unread = [entry["file"] for entry in detected["ignored"] if entry["why"] != "documentation"]
-    if unread:
-        more = f" and {len(unread) - 10} more" if len(unread) > 10 else ""
-        ctx.warn(f"Not read: {', '.join(unread[:10])}{more} (the detection says why).")
 
 
 def _schema(events: Events, titled: bool) -> dict[str, Any]:

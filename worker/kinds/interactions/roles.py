@@ -10,41 +10,16 @@ from typing import Any
 import pyarrow as pa
 
 from worker.contract.errors import JobError
-from worker.ingest.columns import Column, Wanted, number, plain_name
+from worker.ingest.columns import Wanted, plain_name
 from worker.ingest.format import Detected
 from worker.ingest.limits import Meter
+from worker.ingest.positions import by_position
 from worker.ingest.sources import Source
 from worker.ingest.table import Role, Schema, Table, as_table, read_batches
 from worker.ingest.upload import Upload, is_prose
 
 _TITLES = ("title", "movie_title", "item_title", "product_title", "item_name", "name")
 _TELLING = re.compile(r"rating|inter|event|review|train|u\.data|click|purchase")
-_ASIN = re.compile(r"^(B[0-9A-Z]{9}|\d{9}[\dX])$")
-_AMAZON_USER = re.compile(r"^A[0-9A-Z]{9,20}$")
-
-
-def _by_position(columns: Sequence[Column]) -> dict[str, Column]:
-    """user, item[, rating][, time]; Amazon's "item, user, rating, time" shows in the look of its ids."""
-    if len(columns) < 2:
-        return {}
-    first, second, rest = columns[0], columns[1], list(columns[2:4])
-    if _all_match(first, _ASIN) and _all_match(second, _AMAZON_USER):
-        first, second = second, first
-    roles = {"user": first, "item": second}
-    for column in rest:
-        numeric = column.type in {"integer", "number"}
-        late = numeric and not any(number(example) < 1e8 for example in column.examples)
-        if (column.type == "datetime" or late) and "timestamp" not in roles:
-            roles["timestamp"] = column
-        elif numeric and "rating" not in roles:
-            roles["rating"] = column
-        elif numeric:
-            roles.setdefault("timestamp", column)
-    return roles
-
-
-def _all_match(column: Column, pattern: re.Pattern[str]) -> bool:
-    return bool(column.examples) and all(pattern.match(example) for example in column.examples)
 
 
 SCHEMA = Schema(
@@ -56,9 +31,9 @@ SCHEMA = Schema(
         ), required=True),
         Role("item", "id", (
             "item", "itemid", "item_id", "iid", "movieid", "movie_id", "asin", "parent_asin", "business_id", "sid",
-            "product_id", "productid", "article_id", "book_id", "track_id", "song_id",
+            "product_id", "productid", "isbn", "article_id", "book_id", "track_id", "song_id",
         ), required=True),
-        Role("rating", "label", ("rating", "overall", "stars", "score")),
+        Role("rating", "label", ("rating", "overall", "stars", "score", "book_rating")),
         Role("timestamp", "time", (
             "timestamp", "time", "unixreviewtime", "ts", "datetime", "event_time", "date",
         )),
@@ -66,7 +41,7 @@ SCHEMA = Schema(
         Role("text", "text", ("reviewtext", "text", "review_body", "review_text"), read=False),
     ),
     pairs=("user", "item", "rating"),
-    by_position=_by_position,
+    by_position=by_position,
 )  # fmt: skip
 
 

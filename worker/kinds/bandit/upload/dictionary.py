@@ -130,7 +130,7 @@ def _ids(arrays: Arrays, name: str) -> Words:
     """Whole numbers are numbered without becoming text a row."""
     if arrays.kinds[name] in "US":
         return number_words(arrays.words(name))
-    values, codes = np.unique(arrays.read(name, np.int64), return_inverse=True)
+    values, codes = np.unique(arrays.whole(name), return_inverse=True)
     return Words(codes.astype(np.int32), pa.array(values).cast(pa.string()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatch
 
@@ -10,18 +11,22 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from worker.contract.errors import JobError
-from worker.ingest.columns import Column, Content, Wanted, plain_name
+from worker.ingest.columns import COUNTED, DESCRIBING, Column, Content, Wanted, plain_name
 from worker.ingest.format import Detected
 from worker.ingest.limits import Meter
-from worker.ingest.table import NO_TIME, Columns, Table, as_table, read_columns
+from worker.ingest.table import Columns, Table, as_table, read_columns
+from worker.ingest.times import NO_TIME
 from worker.kinds.bandit.upload.features import Feature
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.raw import RawLog, positions
 from worker.kinds.bandit.upload.roles import LOG
+from worker.kinds.bandit.upload.vectors import vectors
 
 CONTEXT_PATTERNS = (
     "context", "context*", "user_feature*", "user_item_affinity*", "feature_*", "feat_*", "x_*", "x[0-9]*",
 )  # fmt: skip
+
+_PROPENSITY = re.compile(r"pscore|propensity|(^|_)prob(ability)?(_|$)")
 
 
 def asked_columns(options: IngestOptions) -> dict[str, str | int]:
@@ -37,8 +42,40 @@ def log_table(detected: Detected, options: IngestOptions) -> Table:
     context = [column for column in context_columns(detected, options) if column.index not in taken]
     for column in context:
         column.role = "context"
+        if column.type == "nested":
+            raise _nested(column.name, detected.source.name)
+    detected.doubts += _unused(detected, table)
     described = [described_by(column, "context", options) for column in context]
     return Table(detected, (*table.wanted, *described))
+
+
+def _unused(detected: Detected, table: Table) -> list[str]:
+    """Doubts about columns that look like what another column was taken for."""
+    taken = table.columns.get("propensity")
+    if taken is None:
+        return []
+    others = [
+        column.name
+        for column in detected.columns
+        if not column.role and column.type in COUNTED and _PROPENSITY.search(plain_name(column.name))
+    ]
+    if not others:
+        return []
+    return [
+        f"Several columns look like propensities: {taken.name!r} was taken and not "
+        f'{", ".join(repr(name) for name in others)}; columns={{"propensity": "{others[0]}"}} takes another. The '
+        "propensity of a row must be that of its action alone, not of a whole page."
+    ]
+
+
+def _nested(name: str, where: str) -> JobError:
+    return JobError(
+        "invalid_input",
+        f"The context column {name!r} of {where} holds lists or objects, not one number or category a cell.",
+        hint=f"Write one column a number: {name}_0, {name}_1, and so on; or name the columns of the context without it "
+        "in context_columns.",
+        pointer="/options/context_columns",
+    )
 
 
 def described_by(column: Column, prefix: str, options: IngestOptions) -> Wanted:
@@ -54,7 +91,7 @@ def context_columns(detected: Detected, options: IngestOptions) -> list[Column]:
         return [
             column
             for column, name in named
-            if column.type in {"integer", "number", "text"} and any(fnmatch(name, known) for known in CONTEXT_PATTERNS)
+            if column.type in {*DESCRIBING, "nested"} and any(fnmatch(name, known) for known in CONTEXT_PATTERNS)
         ]
     found: list[Column] = []
     for pattern in options.context_columns:
@@ -72,9 +109,7 @@ def context_columns(detected: Detected, options: IngestOptions) -> list[Column]:
 
 def is_category(column: Column, options: IngestOptions) -> bool:
     """Whether a context column holds names rather than numbers."""
-    return column.type not in {"integer", "number"} or any(
-        fnmatch(column.name, pattern) for pattern in options.categorical_columns
-    )
+    return column.type not in COUNTED or any(fnmatch(column.name, pattern) for pattern in options.categorical_columns)
 
 
 def read_log_table(tables: Sequence[Table], options: IngestOptions, meter: Meter) -> RawLog:
@@ -92,9 +127,15 @@ def read_log_table(tables: Sequence[Table], options: IngestOptions, meter: Meter
         weight=columns.numbers.get("weight"),
         rounds=columns.words.get("round"),
         part=columns.words.get("split"),
-        features=[as_feature(columns, role, name) for role, name in names.items()],
+        features=[part for role, name in names.items() for part in _described(columns, role, name, tables[0].name)],
         n_actions=options.n_actions,
     )
+
+
+def _described(columns: Columns, role: str, name: str, where: str) -> list[Feature]:
+    """The features that a context column becomes: one, or the numbers of its vectors."""
+    parts = vectors(columns.words[role], name, where) if role in columns.words else None
+    return [as_feature(columns, role, name)] if parts is None else parts
 
 
 def as_feature(columns: Columns, role: str, name: str) -> Feature:

@@ -21,6 +21,11 @@ def warn(log: BanditLog, ctx: Context) -> None:
     _duplicates(log, ctx)
     _propensities(log, ctx)
     for name, target in log.targets.items():
+        if not (target.at(log.action) > 0).any():
+            ctx.warn(
+                f"The target policy {name} gives no logged action any probability: does it name actions as the log "
+                "does (and count them from 0 or 1 alike)?"
+            )
         if _equal(log, target):
             ctx.warn(
                 f"The target policy {name} equals the logging policy: its value is the mean of the logged rewards."

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from worker.ingest.columns import Column, number
 from worker.ingest.formats.arrays import ARRAYS
+from worker.ingest.positions import by_position
 from worker.ingest.table import Role, Schema
 from worker.kinds.bandit.upload.vw import VW
 
@@ -51,15 +50,6 @@ def policy_schema(*, round_ids: bool, support: bool) -> Schema:
     return Schema("a policy", (rounds, _POLICY_ACTION, *probability))
 
 
-def _by_position(columns: Sequence[Column]) -> dict[str, Column]:
-    """user, item[, rating]; what looks like seconds since 1970 is no rating."""
-    if len(columns) < 2:
-        return {}
-    numeric = (column for column in columns[2:4] if column.type in {"integer", "number"})
-    rating = next((c for c in numeric if any(number(example) < 1e8 for example in c.examples)), None)
-    return {"user": columns[0], "item": columns[1]} | ({"rating": rating} if rating is not None else {})
-
-
 RATINGS = Schema(
     "a table of ratings",
     (
@@ -69,7 +59,7 @@ RATINGS = Schema(
         replace(_TIME, read=False),
     ),
     pairs=("user", "item", "rating"),
-    by_position=_by_position,
+    by_position=by_position,
 )  # fmt: skip
 """What a log is simulated from: users, items and ratings."""
 

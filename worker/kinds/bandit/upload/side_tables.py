@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from worker.contract.errors import JobError
-from worker.ingest.columns import Wanted
+from worker.ingest.columns import DESCRIBING, Wanted
 from worker.ingest.format import Detected
 from worker.ingest.formats.arrays import Arrays
 from worker.ingest.limits import Meter
@@ -153,7 +153,7 @@ def _action_columns(detected: Detected, side: SideTable, options: IngestOptions,
     what = side.source.name
     table = as_table(detected, {}, ACTIONS)
     action = table.columns["action"]
-    rest = [c for c in detected.columns if c is not action and c.name and c.type in {"integer", "number", "text"}]
+    rest = [c for c in detected.columns if c is not action and c.name and c.type in DESCRIBING]
     if not rest:
         raise JobError("invalid_input", f"{what} has no column besides the action's id.", pointer="/files")
     described = [

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.contract.errors import JobError
+from worker.ingest.columns import DESCRIBING
 from worker.ingest.format import Detected
 from worker.ingest.formats.arrays import Arrays
 from worker.ingest.ids import IdMap
@@ -41,6 +42,7 @@ def read_ratings(
         items.add(batch["item"])
         if "rating" in batch.schema.names:
             ratings.append(batch["rating"].to_numpy(zero_copy_only=False))
+    upload.tell(tables)
     found = np.concatenate(ratings) if ratings else None
     return Words(*users.finish()), Words(*items.finish()), found, detection(tables, ignored)
 
@@ -80,9 +82,10 @@ def _class_columns(
     table = as_table(detected, given.columns, CLASSES)
     label = table.columns["label"]
     chosen = context_columns(detected, given) if given.context_columns else detected.columns
-    kept = [c for c in chosen if c is not label and c.name and c.type in {"integer", "number", "text"}]
+    kept = [c for c in chosen if c is not label and c.name and c.type in DESCRIBING]
     described = [described_by(column, "context", given) for column in kept]
     columns = read_columns([Table(detected, (*table.wanted, *described))], upload.meter)
+    upload.tell([table])
     features = [as_feature(columns, one.name, one.column.name) for one in described]
     features, _ = fill_missing(features, detected.source.name)
     values, names = encode(features, columns.n, given.max_categories, given.hash_columns, "/options/max_categories")

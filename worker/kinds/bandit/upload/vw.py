@@ -17,18 +17,37 @@ from worker.ingest.native import Lines
 from worker.ingest.sample import Sample
 
 _LABELLED = re.compile(r"^[^|]*?(?:^|\s)(\d{1,9}):([^:\s|]+):([^:\s|]+)(?:\s|\||$)")
+_TRIPLE = re.compile(r"(?:^|\s)\d+:[^:\s|]+:[^:\s|]+(?=\s|\||$)")
+_SHARED = re.compile(r"^\s*shared\b[^|]*\|")
 _CHUNK = 1 << 20
 _LARGEST = 3e38  # of a float32
 
 
 def recognise(sample: Sample) -> bool:
-    """Whether the first lines are labelled examples."""
+    """Whether the first lines are examples of which some are labelled."""
     lines = sample.lines[:20]
-    return bool(lines) and all("|" in line and _LABELLED.match(line) for line in lines)
+    if not lines or not all("|" in line for line in lines):
+        return False
+    return all(_LABELLED.match(line) for line in lines) or _is_adf(lines)
+
+
+def _is_adf(lines: Sequence[str]) -> bool:
+    """Whether an example takes several lines, one an action: a shared line, or lines without a label between others."""
+    labelled = [bool(_LABELLED.match(line)) for line in lines]
+    return any(_SHARED.match(line) for line in lines) or (any(labelled) and not all(labelled))
 
 
 def describe(sample: Sample, meter: Meter) -> Detected:
     """Four columns: action, minus the cost, probability, and the features by name."""
+    if _is_adf(sample.lines[:20]):
+        raise JobError(
+            "unsupported",
+            f"{sample.source.name} is in the format of Vowpal Wabbit's cb_adf, with several lines an example, which is "
+            "not read here.",
+            hint="Export a table with a row a round (action, reward, propensity, context columns), as CSV or Parquet, "
+            "and what describes the actions as a table embeddings with a row an action; or examples of one line, "
+            "action:cost:probability | features.",
+        )
     labels = [_label(line, row, sample.source.name) for row, line in enumerate(sample.lines[:3], 1)]
     columns = [
         Column("action", 0, "integer", [str(action) for action, _, _ in labels]),
@@ -69,6 +88,14 @@ def _label(line: str, row: int, where: str) -> tuple[int, float, float]:
             "invalid_input",
             f"Line {row:,} of {where} has no action:cost:probability before its features.",
             hint="Only examples of one line with a label are read; turn cb_adf examples into a table.",
+        )
+    labels = _TRIPLE.findall(line.split("|")[0])
+    if len(labels) > 1:
+        raise JobError(
+            "invalid_input",
+            f"Line {row:,} of {where} has {len(labels)} labels action:cost:probability; a log knows the cost "
+            "of the one action that was taken.",
+            hint="Keep the label of the action that was taken, with its probability.",
         )
     try:
         return int(match[1]), float(match[2]), float(match[3])  # at most nine digits, which an int32 holds
