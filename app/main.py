@@ -29,6 +29,7 @@ from app.api.routes import (
     many_events,
     methods,
     operations,
+    pages,
     reports,
     summaries,
     upload_urls,
@@ -60,6 +61,7 @@ _ROUTERS = (
     accounts,
     usage,
     operations,
+    pages,
 )
 
 

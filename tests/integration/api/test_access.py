@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from app.store.api_keys import SCOPES
 from tests.integration.api.conftest import Api
 
-OPEN = {"/healthz", "/readyz", "/metrics", "/problems/{code}"}
+OPEN = {"/", "/docs", "/healthz", "/readyz", "/metrics", "/problems", "/problems/{code}"}
 BODIES: dict[str, Any] = {
     "create_dataset": {"name": "x", "kind": "graph"},
     "update_dataset": {"name": "x"},
