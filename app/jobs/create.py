@@ -24,6 +24,7 @@ from app.jobs.route import GPU_QUEUE, may_run_elsewhere, queue_for
 from app.jobs.states import JobRow, append_event, transition
 from app.store.database import notify
 from app.store.ids import new_id
+from app.store.jobs import visible
 from app.store.quotas import Quota, quota_of
 from app.store.tables import job, summary
 from app.store.webhooks import get_endpoint, name_endpoints
@@ -187,13 +188,13 @@ def _live_twin(conn: Connection, row: dict[str, Any], *, lock: bool) -> JobRow |
 
 
 def _finished_twin(conn: Connection, row: dict[str, Any]) -> JobRow | None:
-    """Identical succeeded work whose summary, if it made one, still exists."""
+    """Identical succeeded work that was not deleted, nor the summary that it made."""
     return (
         conn.execute(
             select(job)
             .outerjoin(summary, summary.c.id == job.c.result["summary"].astext)
             .where(
-                job.c.tenant_id == row["tenant_id"],
+                *visible(row["tenant_id"]),
                 job.c.input_hash == row["input_hash"],
                 job.c.state == "succeeded",
                 summary.c.deleted_at.is_(None),

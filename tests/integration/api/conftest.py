@@ -48,7 +48,7 @@ COST = {
 }
 EVALUATE = {"type": "object", "additionalProperties": False, "properties": {"draws": {"type": "integer", "default": 5}}}
 METHODS: list[dict[str, Any]] = [
-    {"name": "ingest", "task": "ingest", "queue": "io"},
+    {"name": "ingest", "task": "ingest", "queue": "io", "cost": {"memory_mb": 100, "units": "users"}},
     {"name": "ingest", "task": "ingest", "queue": "io", "kind": "graph"},
     {"name": "auto", "task": "distil", "cost": COST},
     {"name": "head-users", "task": "select"},
