@@ -16,7 +16,7 @@ from app.api.problems import Problem
 from app.api.schemas.common import Name, ShortText
 from app.api.schemas.datasets import DatasetCreate, DatasetList, DatasetPatch, DatasetState, DatasetView
 from app.api.security import Caller, DatasetReader, DatasetWriter
-from app.jobs.catalogue import need_kind
+from app.jobs.catalogue import checked_reading, need_kind
 from app.store import datasets as store
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -26,10 +26,10 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 def create_dataset(
     request: Request, caller: DatasetWriter, body: DatasetCreate, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """An empty dataset; put its files, then commit them."""
+    """An empty dataset; put its files, then commit them. Kind, columns and options are checked now."""
 
     def make() -> Made:
-        need_kind(caller.conn, body.kind)
+        checked_reading(need_kind(caller.conn, body.kind), body.options, body.columns)
         row = store.create_dataset(
             caller.conn,
             caller.tenant_id,
@@ -91,6 +91,9 @@ def update_dataset(request: Request, caller: DatasetWriter, dataset_id: str, bod
     row = existing(caller, dataset_id, lock=True)
     need_match(request, DatasetView.of(row))
     changes = body.model_dump(exclude_none=True)
+    if not changes.keys().isdisjoint({"columns", "options"}):
+        method = need_kind(caller.conn, str(row["kind"]))
+        checked_reading(method, changes.get("options", row["options"]), changes.get("columns", row["columns"]))
     if changes:
         store.update_dataset(caller.conn, caller.tenant_id, dataset_id, changes)
     return tagged(request, DatasetView.of(existing(caller, dataset_id)))
