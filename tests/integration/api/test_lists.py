@@ -53,6 +53,23 @@ def test_datasets_when_exported_from_summaries_then_listed_only_when_asked_for(a
     assert api.get(f"/v1/datasets/{export}").json()["size"] == 8
 
 
+@pytest.mark.parametrize(
+    ("path", "wrong", "hint"),
+    [
+        ("/v1/datasets", "nmae", "Did you mean name?"),
+        ("/v1/jobs", "datasett", "Did you mean dataset?"),
+        ("/v1/summaries/sum_x/files/data/rows.npz", "version", "Taken here: none."),
+        ("/readyz", "verbose", "Taken here: none."),
+    ],
+)
+def test_query_when_a_parameter_is_unknown_then_refused_by_its_name(api: Api, path: str, wrong: str, hint: str) -> None:
+    answer = api.get(path, params={wrong: "x"})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem["errors"][0]["pointer"]) == (400, "unknown_parameter", wrong)
+    assert problem["hint"].startswith(hint)
+    assert api.request("HEAD", path, params={wrong: "x"}).status_code in (400, 405)
+
+
 @pytest.mark.parametrize("time", ["1700000000", "-5", "yesterday", "2026-01-05", "2026-01-05T09:30:00"])
 def test_list_when_the_time_is_none_then_the_parameter_is_named(api: Api, time: str) -> None:
     for path in ("/v1/datasets", "/v1/jobs", "/v1/summaries", "/v1/reports"):
