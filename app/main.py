@@ -10,13 +10,14 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from app import logs, tracing
 from app.api import refusals
 from app.api.metrics import Metrics, MetricsMiddleware, route_template
 from app.api.middleware import Gate
 from app.api.openapi import describe, rendered
+from app.api.query import need_known_parameters
 from app.api.rate_limits import RateLimits
 from app.api.routes import (
     accounts,
@@ -29,6 +30,7 @@ from app.api.routes import (
     many_events,
     methods,
     operations,
+    pages,
     reports,
     summaries,
     upload_urls,
@@ -60,6 +62,7 @@ _ROUTERS = (
     accounts,
     usage,
     operations,
+    pages,
 )
 
 
@@ -84,7 +87,11 @@ def create_app(settings: Settings) -> FastAPI:
             await asyncio.to_thread(services.close)
 
     app = FastAPI(
-        lifespan=lifespan, docs_url=None, redoc_url=None, generate_unique_id_function=lambda route: route.name
+        lifespan=lifespan,
+        docs_url=None,  # ours is in app.api.pages
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+        dependencies=[Depends(need_known_parameters)],
     )
     app.state.stopping = asyncio.Event()
     describe(app)

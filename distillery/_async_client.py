@@ -72,7 +72,8 @@ class AsyncClient:
         `Summary`).
 
         Parameters of the method are given by name, or in `params` where their name is one of the arguments
-        above. Identical finished work is answered at once from its result, unless `force`. Raises
+        above. Identical finished work is answered at once from its result, unless `force`. `webhook`: who is
+        told of its end, an endpoint's identifier or an https address. Raises
         `InvalidParams`, `KindMismatch`, `UnknownMethod`, `QueueFull`.
         """
         body = job_body(
@@ -136,18 +137,49 @@ class AsyncClient:
         task: str | None = None,
         dataset: str | None = None,
         label: str | None = None,
+        created_after: str | None = None,
     ) -> list[AsyncJob]:
-        """Every job that fits, newest first. `label`: "name=value"."""
-        found = await self._transport.run(pages("/v1/jobs", state=state, task=task, dataset=dataset, label=label))
+        """Every job that fits, newest first. `label`: "name=value". `created_after`: as 2026-01-05T09:30:00Z."""
+        found = await self._transport.run(
+            pages("/v1/jobs", state=state, task=task, dataset=dataset, label=label, created_after=created_after)
+        )
         return [AsyncJob(self._transport, view) for view in found]
 
     def summary(self, summary_id: str) -> AsyncSummary:
         """One summary."""
-        return AsyncSummary(self._transport, summary_id)
+        return AsyncSummary(self._transport, {"id": summary_id})
 
     def report(self, report_id: str) -> AsyncReport:
         """One report."""
-        return AsyncReport(self._transport, report_id)
+        return AsyncReport(self._transport, {"id": report_id})
+
+    async def summaries(
+        self,
+        *,
+        dataset: str | None = None,
+        job: str | None = None,
+        kind: str | None = None,
+        created_after: str | None = None,
+    ) -> list[AsyncSummary]:
+        """Every summary that fits, newest first. `dataset`: what they were made from."""
+        found = await self._transport.run(
+            pages("/v1/summaries", dataset=dataset, job=job, kind=kind, created_after=created_after)
+        )
+        return [AsyncSummary(self._transport, view) for view in found]
+
+    async def reports(
+        self,
+        *,
+        dataset: str | None = None,
+        job: str | None = None,
+        kind: str | None = None,
+        created_after: str | None = None,
+    ) -> list[AsyncReport]:
+        """Every report that fits, newest first. `dataset`: what their jobs read."""
+        found = await self._transport.run(
+            pages("/v1/reports", dataset=dataset, job=job, kind=kind, created_after=created_after)
+        )
+        return [AsyncReport(self._transport, view) for view in found]
 
     async def ready(self) -> dict[str, Any]:
         """What the service says of its own readiness."""

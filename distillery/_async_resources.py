@@ -93,9 +93,24 @@ class AsyncDatasets:
         """One dataset, by its identifier or a reference."""
         return AsyncDataset(self._transport, await self._transport.run(ops.get_dataset(reference)))
 
-    async def list(self) -> list[AsyncDataset]:
-        """Every dataset, newest first."""
-        return [AsyncDataset(self._transport, view) for view in await self._transport.run(pages("/v1/datasets"))]
+    async def list(
+        self,
+        *,
+        kind: str | None = None,
+        state: str | None = None,
+        name: str | None = None,
+        created_after: str | None = None,
+        exports: bool = False,
+    ) -> list[AsyncDataset]:
+        """Every dataset that was uploaded and fits, newest first.
+
+        `state`: open, ingesting, ready or failed. `name`: a part of its name. `created_after`: a time as
+        2026-01-05T09:30:00Z. `exports`: also those that summaries were exported as.
+        """
+        found = await self._transport.run(
+            ops.list_datasets(kind=kind, state=state, name=name, created_after=created_after, exports=exports)
+        )
+        return [AsyncDataset(self._transport, view) for view in found]
 
     async def delete(self, reference: str, *, force: bool = False) -> None:
         """Delete a dataset with all its versions."""
@@ -144,22 +159,26 @@ class AsyncJob(JobView):
         """A new job that does the same again, starting from this one's last checkpoint."""
         return AsyncJob(self._transport, await self._transport.run(ops.retry_job(self.id)))
 
+    async def delete(self) -> None:
+        """Delete it once it has ended; what it made stays. Raises `Conflict` before its end."""
+        await self._transport.run(ops.delete("jobs", self.id))
+
     @property
     def summary(self) -> AsyncSummary:
         """The summary it made; raises `NoResult` when there is none."""
-        return AsyncSummary(self._transport, self.made("summary"))
+        return AsyncSummary(self._transport, {"id": self.made("summary")})
 
     @property
     def report(self) -> AsyncReport:
         """The report about what it made; raises `NoResult` when there is none."""
-        return AsyncReport(self._transport, self.made("report"))
+        return AsyncReport(self._transport, {"id": self.made("report")})
 
 
 class AsyncSummary(View):
     """The artefact of a job; wherever a job takes a summary or a dataset, this object will do."""
 
-    def __init__(self, transport: AsyncTransport, summary_id: str) -> None:
-        super().__init__({"id": summary_id})
+    def __init__(self, transport: AsyncTransport, view: dict[str, Any]) -> None:
+        super().__init__(view)
         self._transport = transport
 
     async def manifest(self) -> dict[str, Any]:
@@ -187,8 +206,8 @@ class AsyncSummary(View):
 class AsyncReport(View):
     """The evidence about a summary."""
 
-    def __init__(self, transport: AsyncTransport, report_id: str) -> None:
-        super().__init__({"id": report_id})
+    def __init__(self, transport: AsyncTransport, view: dict[str, Any]) -> None:
+        super().__init__(view)
         self._transport = transport
         self._document: dict[str, Any] | None = None
 

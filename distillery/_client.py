@@ -135,18 +135,49 @@ class Client:
         task: str | None = None,
         dataset: str | None = None,
         label: str | None = None,
+        created_after: str | None = None,
     ) -> list[Job]:
-        """Every job that fits, newest first. `label`: "name=value"."""
-        found = self._transport.run(pages("/v1/jobs", state=state, task=task, dataset=dataset, label=label))
+        """Every job that fits, newest first. `label`: "name=value". `created_after`: as 2026-01-05T09:30:00Z."""
+        found = self._transport.run(
+            pages("/v1/jobs", state=state, task=task, dataset=dataset, label=label, created_after=created_after)
+        )
         return [Job(self._transport, view) for view in found]
 
     def summary(self, summary_id: str) -> Summary:
         """One summary."""
-        return Summary(self._transport, summary_id)
+        return Summary(self._transport, {"id": summary_id})
 
     def report(self, report_id: str) -> Report:
         """One report."""
-        return Report(self._transport, report_id)
+        return Report(self._transport, {"id": report_id})
+
+    def summaries(
+        self,
+        *,
+        dataset: str | None = None,
+        job: str | None = None,
+        kind: str | None = None,
+        created_after: str | None = None,
+    ) -> list[Summary]:
+        """Every summary that fits, newest first. `dataset`: what they were made from."""
+        found = self._transport.run(
+            pages("/v1/summaries", dataset=dataset, job=job, kind=kind, created_after=created_after)
+        )
+        return [Summary(self._transport, view) for view in found]
+
+    def reports(
+        self,
+        *,
+        dataset: str | None = None,
+        job: str | None = None,
+        kind: str | None = None,
+        created_after: str | None = None,
+    ) -> list[Report]:
+        """Every report that fits, newest first. `dataset`: what their jobs read."""
+        found = self._transport.run(
+            pages("/v1/reports", dataset=dataset, job=job, kind=kind, created_after=created_after)
+        )
+        return [Report(self._transport, view) for view in found]
 
     def ready(self) -> dict[str, Any]:
         """What the service says of its own readiness."""

@@ -51,6 +51,11 @@ def retry_job(job_id: str) -> Operation[dict[str, Any]]:
     return (yield from post_json(f"/v1/jobs/{job_id}/retry"))
 
 
+def list_datasets(*, exports: bool, **filters: str | None) -> Operation[list[dict[str, Any]]]:
+    """Every dataset that fits."""
+    return (yield from pages("/v1/datasets", exports="true" if exports else None, **filters))
+
+
 def get_dataset(reference: str) -> Operation[dict[str, Any]]:
     """The view of a dataset; a reference's version is left aside."""
     return (yield from get_json(f"/v1/datasets/{reference.partition('@')[0]}"))

@@ -93,9 +93,24 @@ class Datasets:
         """One dataset, by its identifier or a reference."""
         return Dataset(self._transport, self._transport.run(ops.get_dataset(reference)))
 
-    def list(self) -> list[Dataset]:
-        """Every dataset, newest first."""
-        return [Dataset(self._transport, view) for view in self._transport.run(pages("/v1/datasets"))]
+    def list(
+        self,
+        *,
+        kind: str | None = None,
+        state: str | None = None,
+        name: str | None = None,
+        created_after: str | None = None,
+        exports: bool = False,
+    ) -> list[Dataset]:
+        """Every dataset that was uploaded and fits, newest first.
+
+        `state`: open, ingesting, ready or failed. `name`: a part of its name. `created_after`: a time as
+        2026-01-05T09:30:00Z. `exports`: also those that summaries were exported as.
+        """
+        found = self._transport.run(
+            ops.list_datasets(kind=kind, state=state, name=name, created_after=created_after, exports=exports)
+        )
+        return [Dataset(self._transport, view) for view in found]
 
     def delete(self, reference: str, *, force: bool = False) -> None:
         """Delete a dataset with all its versions."""
@@ -139,22 +154,26 @@ class Job(JobView):
         """A new job that does the same again, starting from this one's last checkpoint."""
         return Job(self._transport, self._transport.run(ops.retry_job(self.id)))
 
+    def delete(self) -> None:
+        """Delete it once it has ended; what it made stays. Raises `Conflict` before its end."""
+        self._transport.run(ops.delete("jobs", self.id))
+
     @property
     def summary(self) -> Summary:
         """The summary it made; raises `NoResult` when there is none."""
-        return Summary(self._transport, self.made("summary"))
+        return Summary(self._transport, {"id": self.made("summary")})
 
     @property
     def report(self) -> Report:
         """The report about what it made; raises `NoResult` when there is none."""
-        return Report(self._transport, self.made("report"))
+        return Report(self._transport, {"id": self.made("report")})
 
 
 class Summary(View):
     """The artefact of a job; wherever a job takes a summary or a dataset, this object will do."""
 
-    def __init__(self, transport: SyncTransport, summary_id: str) -> None:
-        super().__init__({"id": summary_id})
+    def __init__(self, transport: SyncTransport, view: dict[str, Any]) -> None:
+        super().__init__(view)
         self._transport = transport
 
     def manifest(self) -> dict[str, Any]:
@@ -182,8 +201,8 @@ class Summary(View):
 class Report(View):
     """The evidence about a summary."""
 
-    def __init__(self, transport: SyncTransport, report_id: str) -> None:
-        super().__init__({"id": report_id})
+    def __init__(self, transport: SyncTransport, view: dict[str, Any]) -> None:
+        super().__init__(view)
         self._transport = transport
         self._document: dict[str, Any] | None = None
 

@@ -11,6 +11,7 @@
     ├── WaitTimeout              a job was not finished in the time `wait` was given
     ├── UnverifiedWebhook        a message is not certainly from the service
     ├── NoResult                 a job has no summary, report or dataset (yet)
+    ├── BudgetTooLarge, BudgetTooSmall   refused with the request, or by the method once it runs
     ├── JobError                 a job ended without a result
     │   ├── JobCancelled
     │   └── JobFailed            by code: see JOB_ERRORS
@@ -95,6 +96,14 @@ class NoResult(DistilleryError):
     """A job has no such result: it has not ended, or its method makes none."""
 
 
+class BudgetTooLarge(DistilleryError):
+    """More units than the dataset allows."""
+
+
+class BudgetTooSmall(DistilleryError):
+    """Fewer units than the method can work with."""
+
+
 class JobError(DistilleryError):
     """A job ended without a result. `job`: its last view, as the API gives it."""
 
@@ -136,12 +145,12 @@ class TooFewRows(JobFailed):
     """`too_few_rows`: the dataset is too small for what was asked."""
 
 
-class BudgetTooLarge(JobFailed):
-    """`budget_too_large`: more units than the dataset allows."""
+class JobBudgetTooLarge(JobFailed, BudgetTooLarge):
+    """`budget_too_large`: the method found that the dataset allows less."""
 
 
-class BudgetTooSmall(JobFailed):
-    """`budget_too_small`: fewer units than the method can work with."""
+class JobBudgetTooSmall(JobFailed, BudgetTooSmall):
+    """`budget_too_small`: the method found that it needs more."""
 
 
 class JobTimeout(JobFailed):
@@ -166,8 +175,8 @@ JOB_ERRORS: dict[str, type[JobFailed]] = {
     "unsafe_format": UnsafeFormat,
     "decoded_too_large": DecodedTooLarge,
     "too_few_rows": TooFewRows,
-    "budget_too_large": BudgetTooLarge,
-    "budget_too_small": BudgetTooSmall,
+    "budget_too_large": JobBudgetTooLarge,
+    "budget_too_small": JobBudgetTooSmall,
     "timeout": JobTimeout,
     "out_of_memory": OutOfMemory,
     "diverged": Diverged,
@@ -199,6 +208,14 @@ class InvalidRequest(APIError):
 
 class InvalidParams(InvalidRequest):
     """`invalid_params`: a parameter of the method is missing, unknown or out of bounds."""
+
+
+class RefusedBudgetTooLarge(InvalidRequest, BudgetTooLarge):
+    """`budget_too_large`: the dataset has no more, as was known before a job was made."""
+
+
+class RefusedBudgetTooSmall(InvalidRequest, BudgetTooSmall):
+    """`budget_too_small`: it comes to no unit, as was known before a job was made."""
 
 
 class KindMismatch(InvalidRequest):
@@ -270,7 +287,7 @@ class DuplicateFile(Conflict):
 
 
 class JobNotFinished(Conflict):
-    """`job_not_finished`: only a finished job can be tried again."""
+    """`job_not_finished`: only a finished job can be tried again or deleted."""
 
 
 class PreconditionFailed(Conflict):
@@ -291,6 +308,8 @@ class ServerError(APIError):
 
 API_ERRORS: dict[str, type[APIError]] = {
     "invalid_params": InvalidParams,
+    "budget_too_large": RefusedBudgetTooLarge,
+    "budget_too_small": RefusedBudgetTooSmall,
     "kind_mismatch": KindMismatch,
     "task_mismatch": TaskMismatch,
     "missing_input": MissingInput,

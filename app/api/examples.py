@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.api.problem_codes import CODES
-from app.api.problems import MEDIA_TYPE
+from app.api.problems import MEDIA_TYPE, fallback_hint
 
 Schema = Mapping[str, Any]
 _IDS = {
@@ -80,7 +80,7 @@ def _problem(status: int) -> dict[str, Any]:
         "instance": "/v1/jobs",
         "code": code,
         "errors": [],
-        "hint": "",
+        "hint": fallback_hint(code),
         "request_id": _NAMED["request_id"],
     }
 

@@ -23,6 +23,9 @@ CODES: dict[str, Code] = {
     "invalid_page": Code(
         400, "Invalid page", "The page size is negative, or the page token is not one this list gave for these filters."
     ),
+    "unknown_parameter": Code(
+        400, "Unknown parameter", "The query has a parameter that this address does not take; see /docs."
+    ),
     "unauthenticated": Code(401, "API key needed", "Send a valid key as `Authorization: Bearer dsk_...`."),
     "forbidden": Code(403, "Scope missing", "The API key lacks a scope that this route needs."),
     "quota_exceeded": Code(
@@ -90,7 +93,7 @@ CODES: dict[str, Code] = {
     "invalid_params": Code(422, "Invalid parameters", "A parameter does not fit the method's schema at /v1/methods."),
     "missing_input": Code(422, "Missing input", "The method needs a further input."),
     "unsupported_device": Code(422, "Unsupported device", "The method cannot run on this device, or none is here."),
-    "job_not_finished": Code(409, "Job not finished", "Only a finished job can be retried; cancel it or wait."),
+    "job_not_finished": Code(409, "Job not finished", "Only a finished job can be retried or deleted; cancel or wait."),
     "not_retryable": Code(409, "Not retryable", "This job cannot be retried; commit the dataset again instead."),
     "queue_full": Code(429, "Queue full", "Too many jobs are waiting; try again when some have finished."),
     # jobs that fail

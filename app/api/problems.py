@@ -42,6 +42,11 @@ def kind_of(code: str) -> Code:
     return CODES.get(code) or Code(422, code.replace("_", " ").capitalize(), "The request cannot be granted.")
 
 
+def fallback_hint(code: str) -> str:
+    """Where to read on when there is nothing more particular to say."""
+    return f"GET /problems/{code} explains it."
+
+
 def of_refused(refused: Refused) -> Problem:
     """The problem that says what `app.jobs` refused."""
     headers = {"Retry-After": "30"} if refused.code == "queue_full" else None
@@ -59,7 +64,7 @@ def render(request: Request, problem: Problem) -> JSONResponse:
         "instance": request.url.path,
         "code": problem.code,
         "errors": problem.errors,
-        "hint": problem.hint,
+        "hint": problem.hint or fallback_hint(problem.code),
         "request_id": request.scope.get("distillery.request_id", ""),
     }
     return JSONResponse(document, problem.status_code, dict(problem.headers or {}), media_type=MEDIA_TYPE)

@@ -73,7 +73,8 @@ def _invalid(request: Request, error: Exception) -> Response:
     errors = [_described(item) for item in found]
     code = "invalid_page" if errors[0]["pointer"] in ("page_size", "page_token") else "invalid_request"
     detail = f"{errors[0]['pointer'] or 'The body'}: {errors[0]['detail']}"
-    return render(request, Problem(code, detail, errors=errors))
+    hint = "Correct what `errors` points at; /docs describes every field and parameter."
+    return render(request, Problem(code, detail, hint=hint, errors=errors))
 
 
 def _described(item: dict[str, Any]) -> dict[str, str]:

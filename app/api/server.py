@@ -13,6 +13,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from app.api.problems import fallback_hint
 from app.settings import Settings
 
 
@@ -67,6 +68,8 @@ class TimedH11Protocol(H11Protocol):
             "status": 400,
             "detail": msg,
             "code": "malformed_request",
+            "errors": [],
+            "hint": fallback_hint("malformed_request"),
         }
         headers = [(b"content-type", b"application/problem+json"), (b"connection", b"close")]
         for event in (

@@ -6,13 +6,14 @@ from sqlalchemy import Connection, func, select
 
 from app.jobs.states import JobRow, transition
 from app.jobs.versions import mark_version_failed
+from app.store.jobs import visible
 from app.store.tables import job
 
 
 def cancel_job(conn: Connection, tenant_id: str, job_id: str) -> JobRow | None:
     """The job after the request: cancelled, cancelling, or as it already ended. None when there is no such job."""
     row = conn.execute(
-        select(job).where(job.c.id == job_id, job.c.tenant_id == tenant_id).with_for_update()
+        select(job).where(job.c.id == job_id, *visible(tenant_id)).with_for_update()
     ).mappings().one_or_none()  # fmt: skip
     if row is None or row["state"] not in ("queued", "running"):
         return row

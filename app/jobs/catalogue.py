@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jsonschema
@@ -49,24 +49,58 @@ def need_kind(conn: Connection, kind: str) -> JobRow:
 
 def checked_parameters(schema: Mapping[str, Any], given: Mapping[str, Any], pointer: str) -> dict[str, Any]:
     """The parameters with the schema's defaults filled in; `Refused` points at the first wrong one."""
-    known: dict[str, Any] = dict(schema.get("properties", {}))
+    known: Mapping[str, Mapping[str, Any]] = schema.get("properties", {})
+    _need_known("parameter", known, given, pointer)
+    for error in _errors(schema, given):
+        path = [str(part) for part in error.absolute_path]
+        raise _invalid(error, pointer + _pointer(*path), known.get(path[0], {}) if path else {})
+    return {**_defaults(known), **given}
+
+
+def checked_reading(method: JobRow, options: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of the job that reads a dataset's files, by the `ingest` method of its kind; `Refused` points at
+    the first option or column that is wrong, as `/options/...` or `/columns/...`.
+    """
+    schema: Mapping[str, Any] = method["params_schema"]
+    known: Mapping[str, Mapping[str, Any]] = schema.get("properties", {})
+    _need_known("option", [name for name in known if name != "columns"], options, "/options")
+    roles = known["columns"].get("propertyNames", {}).get("enum") if "columns" in known else ()
+    if roles is not None:
+        _need_known("role", roles, columns, "/columns")
+    given = {**options, "columns": dict(columns)} if "columns" in known else dict(options)
+    for error in _errors(schema, given):
+        path = [str(part) for part in error.absolute_path]
+        of_columns = path[:1] == ["columns"]
+        where = _pointer(*path) if of_columns else "/options" + _pointer(*path)
+        raise _invalid(error, where, known.get(path[0], {}) if path else {})
+    return {**_defaults(known), **given}
+
+
+def _need_known(what: str, known: Collection[str], given: Mapping[str, Any], pointer: str) -> None:
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(sorted(known)) or 'none'}."
-            raise Refused("invalid_params", f"There is no parameter {name}.", hint=hint, pointer=f"{pointer}/{name}")
-    error = jsonschema.Draft202012Validator(dict(schema)).iter_errors(dict(given))
-    for problem in sorted(error, key=lambda e: [str(part) for part in e.absolute_path]):
-        where = "/".join(str(part) for part in problem.absolute_path)
-        described = known.get(str(problem.absolute_path[0]), {}) if problem.absolute_path else {}
-        raise Refused(
-            "invalid_params",
-            f"{where or pointer.strip('/')}: {problem.message}",
-            hint=str(described.get("description", "See the method's schema at /v1/methods.")),
-            pointer=f"{pointer}/{where}".rstrip("/"),
-        )
-    defaults = {name: field["default"] for name, field in known.items() if "default" in field}
-    return {**defaults, **given}
+            hint = (f"Did you mean {near[0]}? " if near else "") + f"Known: {', '.join(sorted(known)) or 'none'}."
+            raise Refused("invalid_params", f"There is no {what} {name}.", hint=hint, pointer=pointer + _pointer(name))
+
+
+def _errors(schema: Mapping[str, Any], given: Mapping[str, Any]) -> list[jsonschema.ValidationError]:
+    found = jsonschema.Draft202012Validator(dict(schema)).iter_errors(dict(given))
+    return sorted(found, key=lambda error: [str(part) for part in error.absolute_path])
+
+
+def _invalid(error: jsonschema.ValidationError, pointer: str, described: Mapping[str, Any]) -> Refused:
+    hint = str(described.get("description", "See the method's schema at /v1/methods."))
+    return Refused("invalid_params", f"{pointer.strip('/')}: {error.message}", hint=hint, pointer=pointer)
+
+
+def _pointer(*names: str) -> str:
+    """The end of a JSON pointer (RFC 6901)."""
+    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
+
+
+def _defaults(known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: field["default"] for name, field in known.items() if "default" in field}
 
 
 def _unknown(conn: Connection, kind: str, name: str) -> Refused:

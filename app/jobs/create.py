@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select
 
 from app import tracing
-from app.jobs.catalogue import checked_parameters, find_method
+from app.jobs.budgets import need_possible_budget
+from app.jobs.catalogue import checked_parameters, checked_reading, find_method
 from app.jobs.checkpoint import adopt_checkpoint
 from app.jobs.errors import Refused
 from app.jobs.estimate import estimate
@@ -24,6 +25,7 @@ from app.jobs.route import GPU_QUEUE, may_run_elsewhere, queue_for
 from app.jobs.states import JobRow, append_event, transition
 from app.store.database import notify
 from app.store.ids import new_id
+from app.store.jobs import visible
 from app.store.quotas import Quota, quota_of
 from app.store.tables import job, summary
 from app.store.webhooks import get_endpoint, name_endpoints
@@ -74,8 +76,10 @@ def _create(conn: Connection, tenant_id: str, new: NewJob, quota: Quota, validat
     inputs = resolve_inputs(conn, tenant_id, method, new.inputs)
     _need_endpoints(conn, tenant_id, new.webhooks)
     row = _row(conn, tenant_id, new, method, dataset, inputs)
+    statistics = statistics_of(conn, dataset)
+    need_possible_budget(row["params"].get("budget"), method["cost"].get("units", ""), statistics)
     if validate_only:
-        cost = estimate(method["cost"], statistics_of(conn, dataset), row["params"], row["evaluate"])
+        cost = estimate(method["cost"], statistics, row["params"], row["evaluate"])
         return {**row, "cost": cost, "progress": {}, "attempt": 0, "fence": 0, "last_seq": 0}
     # One creation of a tenant at a time: the look for identical work and the insert must not interleave.
     own = quota_of(conn, tenant_id, quota, lock=True)
@@ -103,8 +107,7 @@ def create_ingest_job(
 ) -> dict[str, Any]:
     """Queue the job that turns a version's uploaded files into canonical ones."""
     method = find_method(conn, dataset["kind"], "ingest", "ingest")
-    options = {**dataset["options"], "columns": dataset["columns"]}
-    params = checked_parameters(method["params_schema"], options, "/options")
+    params = checked_reading(method, dataset["options"], dataset["columns"])
     text = f"{dataset['id']}@{version}"
     # Its content is not known yet; the reference stands for it, so that two ingests never count as the same work.
     reference = Reference("dataset", dataset["id"], version, dataset["kind"], text, content=text)
@@ -187,13 +190,13 @@ def _live_twin(conn: Connection, row: dict[str, Any], *, lock: bool) -> JobRow |
 
 
 def _finished_twin(conn: Connection, row: dict[str, Any]) -> JobRow | None:
-    """Identical succeeded work whose summary, if it made one, still exists."""
+    """Identical succeeded work that was not deleted, nor the summary that it made."""
     return (
         conn.execute(
             select(job)
             .outerjoin(summary, summary.c.id == job.c.result["summary"].astext)
             .where(
-                job.c.tenant_id == row["tenant_id"],
+                *visible(row["tenant_id"]),
                 job.c.input_hash == row["input_hash"],
                 job.c.state == "succeeded",
                 summary.c.deleted_at.is_(None),

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 from app.jobs.create import NewJob, create_job
 from app.jobs.errors import Refused
 from app.jobs.states import TERMINAL
+from app.store.jobs import visible
 from app.store.quotas import Quota
 from app.store.tables import job
 from app.store.webhooks import named_endpoints
@@ -25,7 +26,7 @@ def retry_job(
 ) -> dict[str, Any] | None:
     """The new job, or None when there is no such job; `Refused` while the old one is still alive."""
     # Held, so that retention does not take away the resume point that the new job is about to refer to.
-    query = select(job).where(job.c.id == job_id, job.c.tenant_id == tenant_id).with_for_update(key_share=True)
+    query = select(job).where(job.c.id == job_id, *visible(tenant_id)).with_for_update(key_share=True)
     old = conn.execute(query).mappings().one_or_none()
     if old is None:
         return None

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, and_, cast, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, cast, func, insert, or_, select, update
 from sqlalchemy import literal as value_of
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.store.ids import new_id
-from app.store.tables import artifact, dataset, dataset_version, job
+from app.store.lists import After, newest_first
+from app.store.tables import artifact, dataset, dataset_version, job, method
 
-After = tuple[datetime, str]
+_latest_state = func.coalesce(dataset_version.c.state, "open")
 
 
 def create_dataset(
@@ -44,7 +46,8 @@ def create_dataset(
 
 
 def get_dataset(conn: Connection, tenant_id: str, dataset_id: str, *, lock: bool = False) -> dict[str, Any] | None:
-    """A dataset with `state` (of its latest version, or `open`); `lock` holds it until the transaction ends."""
+    """A dataset with what is known of its latest version: `state` (or `open`), `rows`, what its kind calls them
+    (`units`), and `size`; `lock` holds it until the transaction ends."""
     query = _select().where(dataset.c.id == dataset_id, *_visible(tenant_id))
     if lock:
         query = query.with_for_update(of=dataset)
@@ -53,15 +56,29 @@ def get_dataset(conn: Connection, tenant_id: str, dataset_id: str, *, lock: bool
 
 
 def list_datasets(
-    conn: Connection, tenant_id: str, *, kind: str | None, after: After | None, limit: int
+    conn: Connection,
+    tenant_id: str,
+    *,
+    kind: str | None = None,
+    state: str | None = None,
+    name: str | None = None,
+    exports: bool = False,
+    created_after: datetime | None = None,
+    after: After | None = None,
+    limit: int,
 ) -> list[dict[str, Any]]:
-    """Datasets, newest first, older than `after`."""
+    """Datasets, newest first, older than `after`. `name`: a part of it, in any letter case. `exports`: also those that
+    summaries were exported as."""
     query = _select().where(*_visible(tenant_id))
     if kind is not None:
         query = query.where(dataset.c.kind == kind)
-    if after is not None:
-        query = query.where(_older(dataset.c.created_at, dataset.c.id, after))
-    query = query.order_by(dataset.c.created_at.desc(), dataset.c.id.desc()).limit(limit)
+    if state is not None:
+        query = query.where(_latest_state == state)
+    if name is not None:
+        query = query.where(dataset.c.name.icontains(name, autoescape=True))
+    if not exports:
+        query = query.where(dataset.c.summary_id.is_(None))
+    query = newest_first(query, dataset, after=after, created_after=created_after, limit=limit)
     return [dict(row) for row in conn.execute(query).mappings()]
 
 
@@ -161,8 +178,23 @@ def list_versions(
 
 def _select() -> Select[Any]:
     latest = and_(dataset_version.c.dataset_id == dataset.c.id, dataset_version.c.number == dataset.c.latest_version)
-    state = func.coalesce(dataset_version.c.state, "open").label("state")
-    return select(dataset, state).join(dataset_version, latest, isouter=True)
+    units = (
+        select(method.c.cost["units"].astext)
+        .where(method.c.kind == dataset.c.kind, method.c.name == "ingest")
+        .scalar_subquery()
+    )
+    size = select(func.coalesce(func.sum(artifact.c.size), 0)).where(
+        artifact.c.owner == dataset.c.id + "@" + cast(dataset.c.latest_version, Text),
+        artifact.c.path.startswith("canonical/"),
+    )
+    rows = dataset_version.c.manifest["statistics"].op("->", return_type=JSONB())(units)
+    return select(
+        dataset,
+        _latest_state.label("state"),
+        units.label("units"),
+        rows.label("rows"),
+        size.scalar_subquery().label("size"),
+    ).join(dataset_version, latest, isouter=True)
 
 
 def _versions(tenant_id: str, dataset_id: str) -> Select[Any]:
@@ -175,7 +207,3 @@ def _versions(tenant_id: str, dataset_id: str) -> Select[Any]:
 
 def _visible(tenant_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return dataset.c.tenant_id == tenant_id, dataset.c.deleted_at.is_(None)
-
-
-def _older(created_at: ColumnElement[Any], row_id: ColumnElement[str], after: After) -> ColumnElement[bool]:
-    return tuple_(created_at, row_id) < tuple_(value_of(after[0], created_at.type), value_of(after[1]))

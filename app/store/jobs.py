@@ -1,4 +1,4 @@
-"""Reading jobs and their events. Who changes a job is in `app.jobs`."""
+"""Reading jobs and their events; a deleted job is invisible here. Who changes a job is in `app.jobs`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, tuple_
 
+from app.store.lists import After, newest_first
 from app.store.tables import job, job_attempt, job_event
-
-After = tuple[datetime, str]
 
 
 def get_job(conn: Connection, tenant_id: str, job_id: str) -> dict[str, Any] | None:
     """One job."""
-    row = conn.execute(select(job).where(job.c.id == job_id, job.c.tenant_id == tenant_id)).mappings()
+    row = conn.execute(select(job).where(job.c.id == job_id, *visible(tenant_id))).mappings()
     found = row.one_or_none()
     return dict(found) if found else None
 
@@ -28,6 +27,7 @@ def list_jobs(
     state: str | None = None,
     dataset: tuple[str, int | None] | None = None,
     labels: Mapping[str, str | None] | None = None,
+    created_after: datetime | None = None,
     after: After | None = None,
     limit: int,
 ) -> list[dict[str, Any]]:
@@ -35,22 +35,28 @@ def list_jobs(
 
     `dataset`: an id and, unless None, a version. `labels`: each must be there, with that value unless it is None.
     """
-    query = select(job).where(job.c.tenant_id == tenant_id)
+    query = select(job).where(*visible(tenant_id))
     if task is not None:
         query = query.where(job.c.task == task)
     if state is not None:
         query = query.where(job.c.state == state)
     if dataset is not None:
-        query = query.where(job.c.dataset_id == dataset[0])
-        if dataset[1] is not None:
-            query = query.where(job.c.dataset_version == dataset[1])
+        query = query.where(reads(dataset))
     for name, value in (labels or {}).items():
         query = query.where(job.c.labels.has_key(name) if value is None else job.c.labels.contains({name: value}))
-    if after is not None:
-        then = tuple_(literal(after[0], job.c.created_at.type), literal(after[1]))
-        query = query.where(tuple_(job.c.created_at, job.c.id) < then)
-    query = query.order_by(job.c.created_at.desc(), job.c.id.desc()).limit(limit)
+    query = newest_first(query, job, after=after, created_after=created_after, limit=limit)
     return [dict(row) for row in conn.execute(query).mappings()]
+
+
+def visible(tenant_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Whether a job is one that this tenant may see."""
+    return job.c.tenant_id == tenant_id, job.c.deleted_at.is_(None)
+
+
+def reads(dataset: tuple[str, int | None]) -> ColumnElement[bool]:
+    """Whether a job reads this dataset or, where it has a number, this version of it."""
+    of_dataset = job.c.dataset_id == dataset[0]
+    return of_dataset if dataset[1] is None else and_(of_dataset, job.c.dataset_version == dataset[1])
 
 
 def queue_position(conn: Connection, row: Mapping[str, Any]) -> int | None:
@@ -86,14 +92,14 @@ def events_after(
 
 def state_and_seq(conn: Connection, tenant_id: str, job_id: str) -> tuple[str, int] | None:
     """A job's state and the number of its last event, read together."""
-    query = select(job.c.state, job.c.last_seq).where(job.c.id == job_id, job.c.tenant_id == tenant_id)
+    query = select(job.c.state, job.c.last_seq).where(job.c.id == job_id, *visible(tenant_id))
     row = conn.execute(query).one_or_none()
     return (row.state, row.last_seq) if row else None
 
 
 def states_and_seqs(conn: Connection, tenant_id: str, job_ids: Sequence[str]) -> dict[str, tuple[str, int]]:
     """The same of several jobs, by id; those that are not the tenant's are left out."""
-    query = select(job.c.id, job.c.state, job.c.last_seq).where(job.c.id.in_(job_ids), job.c.tenant_id == tenant_id)
+    query = select(job.c.id, job.c.state, job.c.last_seq).where(job.c.id.in_(job_ids), *visible(tenant_id))
     return {row.id: (row.state, row.last_seq) for row in conn.execute(query)}
 
 

@@ -239,6 +239,7 @@ job = Table(
     _time("created_at", now=True),
     _time("started_at"),
     _time("finished_at"),
+    _time("deleted_at"),
     ForeignKeyConstraint(["dataset_id", "dataset_version"], ["dataset_version.dataset_id", "dataset_version.number"]),
     CheckConstraint("state IN ('queued','running','cancelling','succeeded','failed','cancelled')", name="state"),
     CheckConstraint("(state IN ('running','cancelling')) = (lease_until IS NOT NULL)", name="owned_jobs_hold_a_lease"),

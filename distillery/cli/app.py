@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from distillery.cli import datasets, demo, jobs, keys, methods, results, run, service
@@ -15,12 +17,29 @@ app = typer.Typer(
     add_completion=False,
 )
 
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"distillery {version('distillery-service')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None: ...
+
+
 for command in (service.up, service.down, service.status, service.doctor, demo.demo):
     app.command(rich_help_panel="The service on this machine")(command)
 app.add_typer(datasets.app, name="datasets", rich_help_panel="Data")
 app.command(rich_help_panel="Work")(methods.methods)
 app.command(rich_help_panel="Work", cls=Assignments)(run.run)
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Work")
-for command in (results.get, results.report):
+for command in (results.summaries, results.reports, results.get, results.report):
     app.command(rich_help_panel="Results")(command)
 app.add_typer(keys.app, name="keys", rich_help_panel="Access")

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from distillery.cli.assignments import Assignments
-from distillery.cli.output import AsJson, emit_json, failing_well, items, pairs, table, values
+from distillery.cli.output import AsJson, CreatedAfter, emit_json, failing_well, items, pairs, size, values
+from distillery.cli.tables import table
 
 app = typer.Typer(help="Datasets: upload, list, look at, remove.", no_args_is_help=True)
 Reference = Annotated[str, typer.Argument(help="ds_… or ds_…@1", metavar="DATASET")]
@@ -50,32 +51,40 @@ def add(
 
 @app.command("ls")
 @failing_well
-def list_datasets(as_json: AsJson = False) -> None:
-    """List the datasets, newest first."""
+def list_datasets(
+    state: Annotated[str | None, typer.Option(help="open, ingesting, ready or failed.")] = None,
+    name: Annotated[str | None, typer.Option(help="Only with this in the name.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only of one kind.")] = None,
+    created_after: CreatedAfter = None,
+    exports: Annotated[bool, typer.Option("--exports", help="Also datasets that summaries were exported as.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the datasets that were uploaded, newest first."""
     from distillery import Client
 
     with Client() as client:
-        found = client.datasets.list()
+        found = client.datasets.list(state=state, name=name, kind=kind, created_after=created_after, exports=exports)
     if as_json:
         emit_json(items([dataset.view for dataset in found]))
     else:
-        rows = [(d.reference, d.kind, d.name, d.view.get("created_at", "")) for d in found]
-        table(["dataset", "kind", "name", "created"], rows)
+        rows = [(d.reference, d.state, d.kind, rows_of(d.view), size(d.view["size"]), d.name) for d in found]
+        table(["dataset", "state", "kind", "rows", "size", "name"], rows, right=(3, 4))
 
 
 @app.command()
 @failing_well
 def show(dataset: Reference, as_json: AsJson = False) -> None:
-    """Show what is known about a dataset."""
+    """Show a dataset, and of each version what was recognised in its files, what was counted, and the warnings."""
     from distillery import Client
 
     with Client() as client:
         found = client.datasets.get(dataset)
-        if as_json:
-            emit_json(found.view)
-            return
         versions = found.versions()
-    print(f"{found.reference}  {found.kind}  {found.name}")
+    if as_json:
+        emit_json({**found.view, "versions": versions})
+        return
+    about = [rows_of(found.view), size(found.view["size"])]
+    print(f"{found.reference}  {'  '.join([found.kind, found.state, *filter(None, about)])}  {found.name}")
     for version in versions:
         _show_version(version)
 
@@ -99,13 +108,21 @@ def rm(
         print(f"Removed {found.id} ({found.name}).")
 
 
+def rows_of(view: dict[str, Any]) -> str:
+    """How many there are of what the kind counts: `943 users`; empty while that is not known."""
+    return "" if view.get("rows") is None else f"{view['rows']:,} {view.get('units') or 'rows'}"
+
+
 def _show_version(version: dict[str, Any]) -> None:
     print(f"\n{version['reference']}  {version['state']}")
-    for name in ("statistics", "warnings"):
-        content = version.get(name)
-        if isinstance(content, dict):
+    for name in ("detection", "statistics"):
+        if content := version.get(name):
+            print(f"  {name}")
             for key, value in content.items():
-                print(f"  {key}: {value if not isinstance(value, dict | list) else json.dumps(value)}")
-        elif content:
-            for line in content:
-                print(f"  {name}: {line}")
+                print(f"    {key}: {value if not isinstance(value, dict | list) else json.dumps(value)}")
+    for line in version.get("warnings") or ():
+        print(f"  warning: {line}")
+    if error := version.get("error"):
+        print(f"  {error['code']}: {error['detail']}")
+        if error.get("hint"):
+            print(f"  {error['hint']}")

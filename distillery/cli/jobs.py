@@ -1,4 +1,4 @@
-"""jobs ls|show|watch|cancel|retry."""
+"""jobs ls|show|watch|cancel|retry|rm."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distillery.cli.output import AsJson, emit_json, failing_well, items, table
+from distillery.cli.output import AsJson, CreatedAfter, emit_json, failing_well, items, minute
+from distillery.cli.tables import table
 
 if TYPE_CHECKING:
     from distillery._resources import Job
 
-app = typer.Typer(help="Jobs: list, look at, follow, stop, try again.", no_args_is_help=True)
+app = typer.Typer(help="Jobs: list, look at, follow, stop, try again, remove.", no_args_is_help=True)
 JobId = Annotated[str, typer.Argument(help="job_…", metavar="JOB")]
 
 
@@ -22,17 +23,18 @@ def list_jobs(
     task: Annotated[str | None, typer.Option(help="distil, select, evaluate, ingest ...")] = None,
     dataset: Annotated[str | None, typer.Option(help="Only those on one dataset.")] = None,
     label: Annotated[str | None, typer.Option(help="NAME=VALUE")] = None,
+    created_after: CreatedAfter = None,
     as_json: AsJson = False,
 ) -> None:
     """List the jobs, newest first."""
     from distillery import Client
 
     with Client() as client:
-        found = client.jobs(state=state, task=task, dataset=dataset, label=label)
+        found = client.jobs(state=state, task=task, dataset=dataset, label=label, created_after=created_after)
     if as_json:
         emit_json(items([job.view for job in found]))
     else:
-        rows = [(j.id, j.state, j.view["method"], j.view["dataset"], j.view["created_at"]) for j in found]
+        rows = [(j.id, j.state, j.view["method"], j.view["dataset"], minute(j.view["created_at"])) for j in found]
         table(["job", "state", "method", "dataset", "created"], rows)
 
 
@@ -90,6 +92,21 @@ def retry(job: JobId, as_json: AsJson = False) -> None:
         emit_json(found.view)
     else:
         print(found.id)
+
+
+@app.command()
+@failing_well
+def rm(job: JobId, as_json: AsJson = False) -> None:
+    """Remove a job that has ended; what it made stays."""
+    from distillery import Client
+
+    with Client() as client:
+        found = client.job(job)
+        found.delete()
+    if as_json:
+        emit_json(found.view)
+    else:
+        print(f"Removed {found.id}.")
 
 
 def show_job(job: Job) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from distillery.cli.output import AsJson, emit_json, failing_well, items, table
+from distillery.cli.output import AsJson, emit_json, failing_well, items, minute
+from distillery.cli.tables import table
 
 app = typer.Typer(help="API keys (needs a key with the scope admin).", no_args_is_help=True)
 
@@ -44,7 +45,10 @@ def list_keys(as_json: AsJson = False) -> None:
     if as_json:
         emit_json(items(found))
     else:
-        rows = [(k["id"], k["name"], " ".join(k["scopes"]), k["created_at"], k.get("revoked_at") or "") for k in found]
+        rows = [
+            (k["id"], k["name"], " ".join(k["scopes"]), minute(k["created_at"]), minute(k.get("revoked_at") or ""))
+            for k in found
+        ]
         table(["key", "name", "scopes", "created", "revoked"], rows)
 
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from distillery.cli.output import AsJson, emit_json, failing_well, items, table
+from distillery.cli.output import AsJson, emit_json, failing_well, items
+from distillery.cli.tables import table
 
 
 @failing_well

@@ -17,6 +17,7 @@ from distillery.errors import APIError, DistilleryError, JobError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, the same as the API's.")]
+CreatedAfter = Annotated[str | None, typer.Option(help="Only what is newer than this, as 2026-01-05T09:30:00Z.")]
 
 _INTERRUPTED = 130
 
@@ -28,6 +29,8 @@ def failing_well(command: Command) -> Command:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
+        except BrokenPipeError:
+            raise  # nobody reads on: `main` ends quietly
         except (DistilleryError, OSError, ValueError) as error:
             fail(error, as_json=bool(kwargs.get("as_json")))
         except KeyboardInterrupt:
@@ -71,13 +74,19 @@ def items(found: Sequence[Any]) -> dict[str, Any]:
     return {"items": list(found), "next_page_token": ""}
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
-    """A table of aligned columns; `right` names the columns that are aligned to the right, by index."""
-    texts = [[str(cell) if cell is not None else "" for cell in row] for row in rows]
-    widths = [max([len(h), *(len(row[i]) for row in texts)]) for i, h in enumerate(headings)]
-    for row in [list(headings), *texts]:
-        cells = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-        print("  ".join(cells).rstrip())
+def size(count: int) -> str:
+    """Bytes for people: 812 B, 1.2 MB; empty for none."""
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.1f} {unit}" if unit != "B" else f"{count} B" if count else ""
+
+
+def minute(time: str) -> str:
+    """A time of the API to the minute, in UTC: 2026-01-05 09:30."""
+    return time[:16].replace("T", " ")
 
 
 def pairs(words: Sequence[str], option: str) -> dict[str, str]:

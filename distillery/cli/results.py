@@ -1,4 +1,4 @@
-"""get and report: what a job made."""
+"""summaries, reports, get and report: what jobs made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from distillery.cli.output import AsJson, emit_json, failing_well, table
+from distillery.cli.output import AsJson, CreatedAfter, emit_json, failing_well, items, minute, size
+from distillery.cli.tables import table
 
 if TYPE_CHECKING:
     from distillery._resources import Report
@@ -16,11 +17,47 @@ _MISSING = "–"
 _LEFT_OUT = {"role", "chosen"}  # too wide for a terminal; --json and the page have them
 
 
+Of = Annotated[str | None, typer.Option("--dataset", help="Only those of one dataset.")]
+Kind = Annotated[str | None, typer.Option(help="Only those of one kind.")]
+
+
+@failing_well
+def summaries(
+    dataset: Of = None, kind: Kind = None, created_after: CreatedAfter = None, as_json: AsJson = False
+) -> None:
+    """List the summaries, newest first."""
+    from distillery import Client
+
+    with Client() as client:
+        found = [one.view for one in client.summaries(dataset=dataset, kind=kind, created_after=created_after)]
+    if as_json:
+        emit_json(items(found))
+    else:
+        rows = [(s["id"], s["method"], s["source"], size(s["size"]), minute(s["created_at"])) for s in found]
+        table(["summary", "method", "made from", "size", "created"], rows, right=(3,))
+
+
+@failing_well
+def reports(dataset: Of = None, kind: Kind = None, created_after: CreatedAfter = None, as_json: AsJson = False) -> None:
+    """List the reports with their verdicts, newest first."""
+    from distillery import Client
+
+    with Client() as client:
+        found = [one.view for one in client.reports(dataset=dataset, kind=kind, created_after=created_after)]
+    if as_json:
+        emit_json(items(found))
+    else:
+        rows = [(r["id"], r["method"], minute(r["created_at"]), r["verdict"].get("sentence", "")) for r in found]
+        table(["report", "method", "created", "verdict"], rows)
+
+
 @failing_well
 def get(
     summary: Annotated[str, typer.Argument(help="sum_…", metavar="SUMMARY")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for its files.")] = Path("."),
-    as_zip: Annotated[bool, typer.Option("--zip", help="One zip file in that folder.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for its files; default: one named after the summary.")
+    ] = None,
+    as_zip: Annotated[bool, typer.Option("--zip", help="One zip file instead; default: in this folder.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Download a summary; every file is checked against its digest."""
@@ -30,7 +67,7 @@ def get(
     with Client() as client:
         found = client.summary(summary)
         with reporter(True, "get") as progress:
-            where = found.download(out, as_zip=as_zip, progress=progress)
+            where = found.download(out or ("." if as_zip else summary), as_zip=as_zip, progress=progress)
         if as_json:
             emit_json(found.manifest())
         else:

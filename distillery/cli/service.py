@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from distillery._home import EmbeddedService, default_home, look
-from distillery.cli.output import AsJson, emit_json, failing_well, table
+from distillery.cli.output import AsJson, emit_json, failing_well
+from distillery.cli.tables import table
 from distillery.errors import NotConfigured
 
 HomeOption = Annotated[

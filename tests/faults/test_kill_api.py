@@ -51,7 +51,7 @@ def test_post_when_the_api_is_killed_in_it_then_the_same_key_makes_one_job(groun
 def post_and_kill(service: Service, body: dict[str, Any], key: str, after_s: float) -> None:
     """POST, and kill the API that long after the request went out."""
     with service.http as http:
-        http.get("/v1/jobs?limit=1")  # a connection that is open already, so that the POST is on its way at once
+        http.get("/v1/jobs?page_size=1")  # a connection that is open already, so that the POST is on its way at once
 
         def post() -> None:
             asked(lambda: http.post("/v1/jobs", json=body, headers={"Idempotency-Key": key}))

@@ -37,6 +37,8 @@ def victim(running: Fort) -> Victim:
     things["kind"] = "interactions"
     report = running.request("GET", f"/v1/reports/{things['report_id']}", key=key).json()
     things |= {"plot": report["plots"][0]["name"], "table": report["tables"][0]["name"]}
+    version = f"/v1/datasets/{things['dataset_id']}/versions/1/files"
+    things["canonical"] = running.request("GET", version, key=key).json()["items"][0]["path"]
     things["key_id"] = running.request("GET", "/v1/api-keys", key=key).json()["items"][0]["id"]
     things |= {**MADE_UP, **_upload(running, key, things["dataset_id"]), **_webhook(running, key)}
     return Victim(key, things)
@@ -72,6 +74,8 @@ def address_of(path: str, things: dict[str, str]) -> str:
     """The path with the victim's ids in it."""
     if path == "/v1/events":
         return f"{path}?jobs={things['job_id']}"
+    if "/versions/" in path:
+        path = path.replace("{path}", "{canonical}")
     return filled(path.replace("{name}", "{plot}" if "plots" in path else "{table}"), things)
 
 
@@ -119,7 +123,7 @@ def _owned(fort: Fort, victim: Victim) -> dict[str, Any]:
         if verb == "GET" and path not in OPEN and "/methods" not in path and "usage" not in path:
             answer = fort.request("GET", address_of(path, victim.things), key=victim.key)
             missing = "webhook" in path and victim.things["webhook_id"] in MADE_UP.values()
-            missing = missing or path.endswith("/reports/{report_id}/files/{name}")  # not of interactions
+            missing = missing or path.endswith(("/files/{name}", "/pictures/{name}.png"))  # not of interactions
             assert answer.status_code == (404 if missing and "{" in path else 200), (path, answer.text)
             noted = "api-keys" in path or "webhooks" in path  # their last use is noted, deliveries are tried
             if not missing and not noted:

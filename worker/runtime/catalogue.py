@@ -46,7 +46,7 @@ def _ingest(kind: Kind[Any]) -> dict[str, Any]:
         "evaluate_schema": {},
         "device": "cpu",
         "queue": "io",
-        "cost": {"memory_mb": 2048},
+        "cost": {"memory_mb": 2048, "units": kind.units},
         "inputs": [],
         "needs": [],
     }

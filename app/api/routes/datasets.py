@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from app.api.answers import need_match, tagged
 from app.api.documented import IF_MATCH, UNCHANGED, refusals
+from app.api.filters import CreatedAfter, text_of
 from app.api.idempotency import IdempotencyKey, Made, once
 from app.api.pagination import Page, Pager
 from app.api.problems import Problem
-from app.api.schemas.common import Name
-from app.api.schemas.datasets import DatasetCreate, DatasetList, DatasetPatch, DatasetView
+from app.api.schemas.common import Name, ShortText
+from app.api.schemas.datasets import DatasetCreate, DatasetList, DatasetPatch, DatasetState, DatasetView
 from app.api.security import Caller, DatasetReader, DatasetWriter
-from app.jobs.catalogue import need_kind
+from app.jobs.catalogue import checked_reading, need_kind
 from app.store import datasets as store
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -25,10 +26,10 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 def create_dataset(
     request: Request, caller: DatasetWriter, body: DatasetCreate, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """An empty dataset; put its files, then commit them."""
+    """An empty dataset; put its files, then commit them. Kind, columns and options are checked now."""
 
     def make() -> Made:
-        need_kind(caller.conn, body.kind)
+        checked_reading(need_kind(caller.conn, body.kind), body.options, body.columns)
         row = store.create_dataset(
             caller.conn,
             caller.tenant_id,
@@ -45,11 +46,28 @@ def create_dataset(
 
 @router.get("", response_model=DatasetList, responses=refusals(), summary="List datasets")
 def list_datasets(
-    caller: DatasetReader, page: Page, kind: Annotated[Name | None, Query(description="Only of this kind.")] = None
+    caller: DatasetReader,
+    page: Page,
+    kind: Annotated[Name | None, Query(description="Only of this kind.")] = None,
+    state: Annotated[
+        DatasetState | None, Query(description="Only those whose latest version is in this state.")
+    ] = None,
+    name: Annotated[ShortText | None, Query(description="Only with this in the name, in any letter case.")] = None,
+    exports: Annotated[bool, Query(description="Also datasets that summaries were exported as.")] = False,
+    created_after: CreatedAfter = None,
 ) -> DatasetList:
-    """Datasets, newest first."""
-    pager = Pager.of(page, caller.services.settings.secret, caller.tenant_id, "datasets", kind=kind)
-    rows = store.list_datasets(caller.conn, caller.tenant_id, kind=kind, after=pager.after_row(), limit=pager.limit)
+    """Datasets that were uploaded, newest first; with `exports` also those that summaries were exported as."""
+    filters: dict[str, Any] = {"kind": kind, "state": state, "name": name, "exports": exports}
+    remembered = {**filters, "created_after": text_of(created_after)}
+    pager = Pager.of(page, caller.services.settings.secret, caller.tenant_id, "datasets", **remembered)
+    rows = store.list_datasets(
+        caller.conn,
+        caller.tenant_id,
+        **filters,
+        created_after=created_after,
+        after=pager.after_row(),
+        limit=pager.limit,
+    )
     return DatasetList.model_validate(pager.answer(rows, DatasetView.of))
 
 
@@ -73,6 +91,9 @@ def update_dataset(request: Request, caller: DatasetWriter, dataset_id: str, bod
     row = existing(caller, dataset_id, lock=True)
     need_match(request, DatasetView.of(row))
     changes = body.model_dump(exclude_none=True)
+    if not changes.keys().isdisjoint({"columns", "options"}):
+        method = need_kind(caller.conn, str(row["kind"]))
+        checked_reading(method, changes.get("options", row["options"]), changes.get("columns", row["columns"]))
     if changes:
         store.update_dataset(caller.conn, caller.tenant_id, dataset_id, changes)
     return tagged(request, DatasetView.of(existing(caller, dataset_id)))

@@ -21,7 +21,7 @@ from app.api.schemas.webhooks import DatasetImport
 from app.api.security import Caller, identified
 from app.api.services import Services, services_of
 from app.api.webhooks import check_url
-from app.jobs.catalogue import checked_parameters, need_kind
+from app.jobs.catalogue import checked_reading, need_kind
 from app.jobs.quotas import need_no_more_room, need_room
 from app.outbound.request import OutboundError, exchange
 from app.outbound.ssrf import Rules, Unresolvable, UnsafeTarget
@@ -57,8 +57,7 @@ async def import_dataset(
 
     def admit(conn: Connection) -> Response | None:
         """Everything that can be refused before the file is fetched."""
-        method = need_kind(conn, body.kind)
-        checked_parameters(method["params_schema"], {**body.options, "columns": body.columns}, "/options")
+        checked_reading(need_kind(conn, body.kind), body.options, body.columns)
         need_room(conn, identity.tenant_id, quota, 0, body.sha256)
         if idempotency_key is None:
             return None

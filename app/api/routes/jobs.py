@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from app.api.answers import answer, tagged
 from app.api.documented import UNCHANGED, refusals
+from app.api.filters import CreatedAfter, OfDataset, text_of, version_of
 from app.api.idempotency import IdempotencyKey, Made, once
 from app.api.pagination import Page, Pager
 from app.api.prefer import changed, wait_of
@@ -25,6 +26,7 @@ from app.api.webhooks import endpoints_of_job
 from app.jobs.cancel import cancel_job as cancel
 from app.jobs.create import NewJob
 from app.jobs.create import create_job as create
+from app.jobs.delete import delete_job as delete
 from app.jobs.retry import retry_job as retry
 from app.store import jobs as store
 from app.store.quotas import Quota
@@ -78,15 +80,15 @@ def list_jobs(
     page: Page,
     task: Annotated[Name | None, Query(description="Only of this task.")] = None,
     state: Annotated[State | None, Query(description="Only in this state.")] = None,
-    dataset: Annotated[
-        str | None, Query(max_length=100, description="Only on this dataset `ds_x`, or version `ds_x@1`.")
-    ] = None,
+    dataset: OfDataset = None,
     label: Annotated[
         list[str] | None, Query(max_length=16, description="Only with this label: `name` or `name=value`.")
     ] = None,
+    created_after: CreatedAfter = None,
 ) -> JobList:
     """Jobs, newest first."""
     filters: dict[str, Any] = {"task": task, "state": state, "dataset": dataset, "label": sorted(label or [])}
+    filters["created_after"] = text_of(created_after)
     pager = Pager.of(page, caller.services.settings.secret, caller.tenant_id, "jobs", **filters)
     labels = dict[str, str | None]()
     for item in label or []:
@@ -97,8 +99,9 @@ def list_jobs(
         caller.tenant_id,
         task=task,
         state=state,
-        dataset=_version(dataset) if dataset else None,
+        dataset=version_of(dataset),
         labels=labels,
+        created_after=created_after,
         after=pager.after_row(),
         limit=pager.limit,
     )
@@ -170,21 +173,23 @@ def retry_job(request: Request, caller: JobWriter, job_id: str, idempotency_key:
     return once(request, caller, idempotency_key, None, make)
 
 
+@router.delete("/{job_id}", status_code=204, responses=refusals(404, 409), summary="Delete a finished job")
+def delete_job(caller: JobWriter, job_id: str) -> Response:
+    """Delete a job that has ended, with its events; the summary, report or version that it made stays.
+
+    The same request made again is then done anew, instead of being answered from this job.
+    """
+    if not delete(caller.conn, caller.tenant_id, job_id):
+        raise _unknown(job_id)
+    return Response(status_code=204)
+
+
 def _accepted(caller: Caller, row: dict[str, Any]) -> Made:
     return 202, _view(caller, row), {"Location": f"/v1/jobs/{row['id']}", "Retry-After": "2"}
 
 
 def _view(caller: Caller, row: dict[str, Any]) -> JobView:
     return JobView.of(row, store.queue_position(caller.conn, row))
-
-
-def _version(text: str) -> tuple[str, int | None]:
-    dataset_id, at, number = text.partition("@")
-    if not at:
-        return dataset_id, None
-    if not (number.isascii() and number.isdigit() and int(number) < 2**31):
-        raise Problem("invalid_request", "A version is named as ds_...@1.", pointer="dataset")
-    return dataset_id, int(number)
 
 
 def _unknown(job_id: str) -> Problem:

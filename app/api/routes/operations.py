@@ -1,13 +1,12 @@
-"""/healthz, /readyz, /metrics and the pages of the problem codes: what operators and their programs look at."""
+"""/healthz, /readyz and /metrics: what operators and their programs look at."""
 
 from __future__ import annotations
 
-from html import escape
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
@@ -15,8 +14,6 @@ from starlette.responses import Response
 
 from app.api.documented import binary, refusals
 from app.api.metrics import CONTENT_TYPE
-from app.api.problem_codes import CODES
-from app.api.problems import Problem
 from app.api.readiness import check_broker, check_schema, check_store
 from app.api.security import Credentials, identify_caller
 from app.api.services import services_of
@@ -79,17 +76,3 @@ async def get_metrics(request: Request, _: Annotated[None, Depends(_may_read_met
         log.warning("metrics_without_jobs", error=type(error).__name__)
         jobs = b""
     return Response(services.metrics.own() + jobs, media_type=CONTENT_TYPE)
-
-
-@router.get("/problems/{code}", response_class=HTMLResponse, responses=refusals(404), summary="Meaning of a problem")
-async def get_problem_page(code: str) -> HTMLResponse:
-    """The page that the `type` of a problem document names."""
-    known: Any = CODES.get(code)
-    if known is None:
-        raise Problem("not_found", "There is no problem of that code.")
-    title, meaning = escape(known.title), escape(known.meaning)
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        f"<h1>{title}</h1><p><code>{escape(code)}</code>, HTTP {known.status}</p><p>{meaning}</p></html>"
-    )
-    return HTMLResponse(page, headers={"Content-Security-Policy": "default-src 'none'"})

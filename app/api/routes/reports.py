@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -12,12 +12,16 @@ from starlette.responses import Response
 from app.api.bundle import zip_of
 from app.api.documented import binary, refusals
 from app.api.downloads import BlobContent, send
+from app.api.filters import CreatedAfter, OfDataset, OfJob, text_of, version_of
+from app.api.pagination import Page, Pager
 from app.api.problems import Problem
-from app.api.security import identified
+from app.api.schemas.common import Name
+from app.api.schemas.results import ReportItem, ReportList
+from app.api.security import SummaryReader, identified
 from app.api.services import services_of
+from app.store import summaries as store
 from app.store.api_keys import Identity
 from app.store.artifacts import get_artifact, list_artifacts
-from app.store.summaries import get_report as get_row
 
 router = APIRouter(prefix="/v1/reports", tags=["reports"])
 Reader = Annotated[Identity, identified("summaries:read")]
@@ -27,6 +31,31 @@ _PAGE = {
     "frame-ancestors 'self'",
     "Referrer-Policy": "no-referrer",
 }
+
+
+@router.get("", response_model=ReportList, responses=refusals(), summary="List reports")
+def list_reports(
+    caller: SummaryReader,
+    page: Page,
+    dataset: OfDataset = None,
+    job: OfJob = None,
+    kind: Annotated[Name | None, Query(description="Only of this kind.")] = None,
+    created_after: CreatedAfter = None,
+) -> ReportList:
+    """Reports with their verdicts, newest first; `dataset` is what their jobs read."""
+    filters = {"dataset": dataset, "job": job, "kind": kind, "created_after": text_of(created_after)}
+    pager = Pager.of(page, caller.services.settings.secret, caller.tenant_id, "reports", **filters)
+    rows = store.list_reports(
+        caller.conn,
+        caller.tenant_id,
+        dataset=version_of(dataset),
+        job_id=job,
+        kind=kind,
+        created_after=created_after,
+        after=pager.after_row(),
+        limit=pager.limit,
+    )
+    return ReportList.model_validate(pager.answer(rows, ReportItem.of))
 
 
 @router.get(
@@ -151,7 +180,7 @@ async def _file(
 
 
 def _need_report(conn: Connection, identity: Identity, report_id: str) -> None:
-    if get_row(conn, identity.tenant_id, report_id) is None:
+    if store.get_report(conn, identity.tenant_id, report_id) is None:
         raise Problem("not_found", f"There is no report {report_id}.")
 
 

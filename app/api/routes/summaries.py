@@ -1,10 +1,10 @@
-"""/v1/summaries: the manifest of a summary, and its files singly or as one zip."""
+"""/v1/summaries: which there are, the manifest of one, and its files singly or as one zip."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -13,20 +13,51 @@ from app.api.answers import tagged
 from app.api.bundle import zip_of
 from app.api.documented import UNCHANGED, binary, refusals
 from app.api.downloads import BlobContent, at_the_store, send
+from app.api.filters import CreatedAfter, OfDataset, OfJob, text_of, version_of
+from app.api.pagination import Page, Pager
 from app.api.problems import Problem
-from app.api.schemas.results import SummaryView
+from app.api.schemas.common import Name
+from app.api.schemas.results import SummaryItem, SummaryList, SummaryView
 from app.api.security import JobWriter, SummaryReader, identified
 from app.api.services import services_of
 from app.store import summaries as store
 from app.store.api_keys import Identity
 from app.store.artifacts import get_artifact, list_artifacts
 
-router = APIRouter(prefix="/v1/summaries/{summary_id}", tags=["summaries"])
+router = APIRouter(prefix="/v1/summaries", tags=["summaries"])
 Downloader = Annotated[Identity, identified("summaries:read")]
 
 
+@router.get("", response_model=SummaryList, responses=refusals(), summary="List summaries")
+def list_summaries(
+    caller: SummaryReader,
+    page: Page,
+    dataset: OfDataset = None,
+    job: OfJob = None,
+    kind: Annotated[Name | None, Query(description="Only of this kind.")] = None,
+    created_after: CreatedAfter = None,
+) -> SummaryList:
+    """Summaries, newest first; `dataset` is what they were made from."""
+    filters = {"dataset": dataset, "job": job, "kind": kind, "created_after": text_of(created_after)}
+    pager = Pager.of(page, caller.services.settings.secret, caller.tenant_id, "summaries", **filters)
+    rows = store.list_summaries(
+        caller.conn,
+        caller.tenant_id,
+        dataset=version_of(dataset),
+        job_id=job,
+        kind=kind,
+        created_after=created_after,
+        after=pager.after_row(),
+        limit=pager.limit,
+    )
+    return SummaryList.model_validate(pager.answer(rows, SummaryItem.of_row))
+
+
 @router.get(
-    "", response_model=SummaryView, responses={**UNCHANGED, **refusals(404)}, summary="Get a summary's manifest"
+    "/{summary_id}",
+    response_model=SummaryView,
+    responses={**UNCHANGED, **refusals(404)},
+    summary="Get a summary's manifest",
 )
 def get_summary(request: Request, caller: SummaryReader, summary_id: str) -> Response:
     """What the summary is, where it came from, and its files with their hashes."""
@@ -37,7 +68,7 @@ def get_summary(request: Request, caller: SummaryReader, summary_id: str) -> Res
 
 
 @router.get(
-    "/download",
+    "/{summary_id}/download",
     response_class=Response,
     responses={**binary("application/zip", ranges=True), **refusals(422)},
     summary="Download a summary as a zip",
@@ -57,7 +88,7 @@ async def download_summary(request: Request, identity: Downloader, summary_id: s
 
 
 @router.get(
-    "/files/{path:path}",
+    "/{summary_id}/files/{path:path}",
     response_class=Response,
     responses=binary(ranges=True, at_the_store=True),
     summary="Download a file of a summary",
@@ -84,7 +115,7 @@ async def get_summary_file(request: Request, identity: Downloader, summary_id: s
     return await send(request, content, file["media_type"], filename=filename, headers=headers)
 
 
-@router.delete("", status_code=204, responses=refusals(404), summary="Delete a summary")
+@router.delete("/{summary_id}", status_code=204, responses=refusals(404), summary="Delete a summary")
 def delete_summary(caller: JobWriter, summary_id: str) -> Response:
     """Delete a summary; its report stays."""
     if not store.delete_summary(caller.conn, caller.tenant_id, summary_id):
@@ -96,5 +127,5 @@ def _unknown(summary_id: str) -> Problem:
     return Problem("not_found", f"There is no summary {summary_id}.")
 
 
-router.add_api_route("/download", download_summary, methods=["HEAD"], include_in_schema=False)
-router.add_api_route("/files/{path:path}", get_summary_file, methods=["HEAD"], include_in_schema=False)
+router.add_api_route("/{summary_id}/download", download_summary, methods=["HEAD"], include_in_schema=False)
+router.add_api_route("/{summary_id}/files/{path:path}", get_summary_file, methods=["HEAD"], include_in_schema=False)

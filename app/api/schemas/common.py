@@ -66,7 +66,7 @@ class ProblemDocument(Answer):
     instance: str
     code: str = Field(description="Stable: programs may depend on it.")
     errors: list[FieldError]
-    hint: str
+    hint: str = Field(description="What to do; never empty.")
     request_id: str
 
 

@@ -66,6 +66,9 @@ class DatasetView(Answer):
     state: DatasetState = Field(description="Of the latest version; `open` before the first commit.")
     latest_version: int = Field(description="0 before the first commit.")
     reference: str = Field(description="The latest version as jobs name it, `ds_...@1`; empty before the first commit.")
+    rows: int | None = Field(description="Of the latest version, in `units`; null until it is ready.")
+    units: str | None = Field(description="What the kind counts, such as `users`.")
+    size: int = Field(description="Bytes of the latest version's canonical files; 0 until it is ready.")
     summary: str | None = Field(description="The summary that this dataset is the export of.")
     created_at: datetime
     updated_at: datetime
@@ -75,6 +78,7 @@ class DatasetView(Answer):
         """From its row."""
         made = {
             "summary": row["summary_id"],
+            "rows": row["rows"] if isinstance(row["rows"], int) else None,
             "reference": f"{row['id']}@{row['latest_version']}" if row["latest_version"] else "",
         }
         return cls(**made, **{name: row[name] for name in cls.model_fields if name not in made})

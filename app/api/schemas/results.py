@@ -56,35 +56,78 @@ class MethodList(Listed):
     items: list[MethodView]
 
 
-class SummaryView(Answer):
-    """A summary: its manifest and its files."""
+class SummaryItem(Answer):
+    """A summary, as lists show it."""
 
     id: str
     job: str
     kind: str
     method: str
-    dataset: str | None
+    source: str = Field(description="The dataset version that it was made from.")
+    dataset: str | None = Field(description="The dataset version that it was exported as.")
     report: str | None
     content_sha256: str
+    size: int = Field(description="Bytes of its files.")
+    created_at: datetime
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> SummaryItem:
+        """From its row."""
+        return cls(**_about(row))
+
+
+class SummaryView(SummaryItem):
+    """A summary: its manifest and its files."""
+
     manifest: dict[str, Any]
     files: list[FileView]
-    size: int
-    created_at: datetime
 
     @classmethod
     def of(cls, row: Mapping[str, Any], files: Sequence[Mapping[str, Any]]) -> SummaryView:
         """From its row and its artifacts."""
-        views = [FileView.of(file) for file in files]
+        return cls(**_about(row), manifest=row["manifest"], files=[FileView.of(file) for file in files])
+
+
+class SummaryList(Listed):
+    """A page of summaries, newest first."""
+
+    items: list[SummaryItem]
+
+
+class ReportItem(Answer):
+    """A report, as lists show it."""
+
+    id: str
+    job: str
+    kind: str
+    method: str
+    dataset: str = Field(description="The dataset version that its job read.")
+    summary: str | None = Field(description="The summary it is about, if its job made one.")
+    verdict: dict[str, Any]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> ReportItem:
+        """From its row."""
         return cls(
-            id=row["id"],
             job=row["job_id"],
-            kind=row["kind"],
-            method=row["method"],
-            dataset=f"{row['dataset_id']}@1" if row["dataset_id"] else None,
-            report=row["report_id"],
-            content_sha256=row["content_sha256"],
-            manifest=row["manifest"],
-            files=views,
-            size=sum(view.size for view in views),
-            created_at=row["created_at"],
+            dataset=f"{row['dataset_id']}@{row['dataset_version']}",
+            summary=row["summary_id"],
+            **{name: row[name] for name in ("id", "kind", "method", "verdict", "created_at")},
         )
+
+
+class ReportList(Listed):
+    """A page of reports, newest first."""
+
+    items: list[ReportItem]
+
+
+def _about(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "job": row["job_id"],
+        "source": f"{row['source_id']}@{row['source_version']}",
+        "dataset": f"{row['dataset_id']}@1" if row["dataset_id"] else None,
+        "report": row["report_id"],
+        **{name: row[name] for name in ("id", "kind", "method", "content_sha256", "size", "created_at")},
+    }

@@ -47,8 +47,24 @@ COST = {
     "judging": {"seconds": [{"value": 3.0, "powers": {"evaluate.draws": 1.0}, "only": {}}], "memory_mb": []},
 }
 EVALUATE = {"type": "object", "additionalProperties": False, "properties": {"draws": {"type": "integer", "default": 5}}}
+READING = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "split": {"type": "string", "default": "random", "description": "How events are held out."},
+        "columns": {
+            "type": "object",
+            "additionalProperties": {"type": ["string", "integer"]},
+            "propertyNames": {"enum": ["user", "item", "time/s"]},
+            "description": "Which column is what.",
+        },
+    },
+}
 METHODS: list[dict[str, Any]] = [
-    {"name": "ingest", "task": "ingest", "queue": "io"},
+    {
+        **{"name": "ingest", "task": "ingest", "queue": "io", "params_schema": READING},
+        "cost": {"memory_mb": 100, "units": "users"},
+    },
     {"name": "ingest", "task": "ingest", "queue": "io", "kind": "graph"},
     {"name": "auto", "task": "distil", "cost": COST},
     {"name": "head-users", "task": "select"},

@@ -53,6 +53,31 @@ def test_create_dataset_when_a_field_is_wrong_then_the_problem_points_at_it(api:
     assert answer.json()["errors"][0]["pointer"] == pointer
 
 
+WRONG_READING = [
+    ({"options": {"splt": "x"}}, "/options/splt", "Did you mean split? Known: split."),
+    ({"options": {"split": 1}}, "/options/split", "How events are held out."),
+    ({"options": {"columns": {"user": "u"}}}, "/options/columns", "Known: split."),
+    ({"columns": {"usr": "u"}}, "/columns/usr", "Did you mean user? Known: item, time/s, user."),
+    ({"columns": {"a/b~": "u"}}, "/columns/a~1b~0", "Known: item, time/s, user."),
+    ({"columns": {"time/s": 1.5}}, "/columns/time~1s", "Which column is what."),
+]
+
+
+@pytest.mark.parametrize(("change", "pointer", "hint"), WRONG_READING)
+def test_dataset_when_options_or_columns_do_not_fit_the_kind_then_refused_before_any_file_is_sent(
+    api: Api, change: dict, pointer: str, hint: str
+) -> None:
+    made = api.post("/v1/datasets", json={"name": "x", "kind": "interactions", **change})
+    assert api.get("/v1/datasets").json()["items"] == []
+    path = f"/v1/datasets/{api.dataset()['id']}"
+    changed = api.request("PATCH", path, json=change, headers={"If-Match": "*"})
+    for answer in (made, changed):
+        problem = answer.json()
+        assert (answer.status_code, problem["code"]) == (422, "invalid_params")
+        assert (problem["errors"][0]["pointer"], problem["hint"]) == (pointer, hint)
+    assert api.get(path).json()["columns"] == api.get(path).json()["options"] == {}
+
+
 def test_get_dataset_when_unchanged_then_304(api: Api) -> None:
     path = f"/v1/datasets/{api.dataset()['id']}"
     tag = api.get(path).headers["etag"]

@@ -12,7 +12,7 @@ from app.jobs.claim import claim_job
 from app.jobs.commit import Outcome
 from app.jobs.states import transition
 from app.store.tables import idempotency_key, job
-from tests.integration.api.conftest import Api
+from tests.integration.api.conftest import SCHEMA, Api, change_method
 
 
 def test_create_job_when_valid_then_202_and_readable(api: Api) -> None:
@@ -65,6 +65,33 @@ def test_create_job_when_wrong_then_refused_with_pointer(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.json()["errors"][0]["pointer"] == pointer
     assert api.get("/v1/jobs?task=select").json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("budget", "code"),
+    [
+        (1000, "budget_too_large"),
+        ("100%", "budget_too_large"),
+        ("0.04%", "budget_too_small"),
+        ("0", "budget_too_small"),
+    ],
+)
+def test_create_job_when_the_version_cannot_have_the_budget_then_refused_with_the_limit(
+    api: Api, budget: int | str, code: str
+) -> None:
+    schema = {"type": "object", "properties": {"budget": {"type": ["integer", "string"], "default": 10}}}
+    body = {"dataset": api.version(), "method": "auto", "params": {"budget": budget}}
+    change_method(api.engine, "auto", params_schema=schema)
+    try:
+        for path in ("/v1/jobs", "/v1/jobs?validate_only=true"):
+            problem = api.post(path, json=body).json()
+            assert (problem["code"], problem["errors"][0]["pointer"]) == (code, "/params/budget")
+            assert "between 1 and 999 users" in problem["hint"]
+            for possible in (999, "99.9%", "0.06%", "150kB"):
+                allowed = {**body, "params": {"budget": possible}}
+                assert api.post("/v1/jobs?validate_only=true", json=allowed).status_code == 200
+    finally:
+        change_method(api.engine, "auto", params_schema=SCHEMA)
 
 
 def test_create_job_when_version_is_not_ready_then_409(api: Api) -> None:

@@ -25,6 +25,7 @@ def check(answer: Any, status: int, code: str) -> dict[str, Any]:
     assert problem["request_id"] == answer.headers["x-request-id"]
     assert problem["detail"]
     assert problem["title"]
+    assert problem["hint"]
     return problem
 
 

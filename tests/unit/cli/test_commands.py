@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -22,7 +24,32 @@ JOB: dict[str, Any] = {
     "result": {"summary": "sum_1", "report": "rep_1"},
     "error": None,
 }
-DATASET = {"id": "ds_1", "name": "clicks", "kind": "interactions", "state": "ready", "latest_version": 1}
+DATASET = {
+    "id": "ds_1",
+    "name": "clicks",
+    "kind": "interactions",
+    "state": "ready",
+    "latest_version": 1,
+    "rows": 32711,
+    "units": "users",
+    "size": 1_234_567,
+}
+VERSION = {
+    "reference": "ds_1@1",
+    "state": "ready",
+    "detection": {"format": "csv", "columns": {"user": "uid"}},
+    "statistics": {"users": 32711},
+    "warnings": ["3 rows have no item."],
+    "error": None,
+}
+SUMMARY = {
+    "id": "sum_1",
+    "method": "distill-cf",
+    "source": "ds_1@1",
+    "size": 2048,
+    "created_at": "2030-01-01T00:00:00Z",
+    "files": [{"path": "rows.csv", "size": 2, "sha256": hashlib.sha256(b"1\n").hexdigest()}],
+}
 REPORT = {
     "verdict": {"sentence": "Keeps 96.4 % of full-data nDCG@10 with 0.8 % of the rows."},
     "tables": [
@@ -54,6 +81,10 @@ def service(asked: Asked) -> Answer:
     known: dict[str, Any] = {
         "datasets": {"items": [DATASET], "next_page_token": ""},
         "datasets/ds_1": DATASET,
+        "datasets/ds_1/versions": {"items": [VERSION], "next_page_token": ""},
+        "summaries": {"items": [SUMMARY], "next_page_token": ""},
+        "summaries/sum_1": SUMMARY,
+        "reports": {"items": [REPORT | SUMMARY | {"id": "rep_1"}], "next_page_token": ""},
         "datasets/ds_1/commit": {"job": {"id": "job_1"}, "reference": "ds_1@1"},
         "jobs/job_1": JOB,
         "reports/rep_1": REPORT,
@@ -67,6 +98,10 @@ def service(asked: Asked) -> Answer:
         return Answer(200, STREAM, {"Content-Type": "text/event-stream"})
     if path.endswith(("/retry", "/cancel")):
         return document(JOB | {"id": "job_2"}, 202)
+    if path.endswith("/files/rows.csv"):
+        return Answer(200, b"1\n", {})
+    if asked.method == "DELETE":
+        return Answer(204, b"", {})
     if asked.method == "PUT":
         return document({}, 201)
     return document(known[path], ETag='"x"') if path in known else problem(404, "not_found", "There is no such thing.")
@@ -126,6 +161,9 @@ def test_run_when_word_is_no_pair_then_exits_1_with_a_sentence(run: Run) -> None
         ["jobs", "watch", "job_1"],
         ["jobs", "cancel", "job_1"],
         ["jobs", "retry", "job_1"],
+        ["jobs", "rm", "job_1"],
+        ["summaries"],
+        ["reports"],
         ["report", "rep_1"],
         ["status"],
         ["down"],
@@ -181,6 +219,73 @@ def test_failure_when_nothing_runs_then_says_how_to_start(run: Run) -> None:
     result = run("jobs", "ls")
     assert result.exit_code == 1
     assert "distillery up" in result.stderr
+
+
+def test_datasets_ls_when_shown_then_has_state_rows_and_size(run: Run) -> None:
+    with serving(service) as server:
+        result = run("datasets", "ls", "--state", "ready", "--name", "cli", "--kind", "interactions", url=server.url)
+        run("datasets", "ls", "--exports", "--created-after", "2026-01-05T09:30:00Z", url=server.url)
+    shown = re.split(" {2,}", result.stdout.splitlines()[1])
+    assert shown == ["ds_1@1", "ready", "interactions", "32,711 users", "1.2 MB", "clicks"]
+    assert [sorted(asked.path.partition("?")[2].split("&")) for asked in server.asked] == [
+        ["kind=interactions", "name=cli", "state=ready"],
+        ["created_after=2026-01-05T09%3A30%3A00Z", "exports=true"],
+    ]
+
+
+def test_datasets_show_when_shown_then_the_document_has_all_that_the_text_has(run: Run) -> None:
+    with serving(service) as server:
+        text = run("datasets", "show", "ds_1", url=server.url).stdout
+        shown = json.loads(run("datasets", "show", "ds_1", "--json", url=server.url).stdout)
+    for line in (
+        "    format: csv",
+        '    columns: {"user": "uid"}',
+        "    users: 32711",
+        "  warning: 3 rows have no item.",
+    ):
+        assert line in text.splitlines()
+    assert shown == DATASET | {"versions": [VERSION]}
+
+
+def test_summaries_and_reports_when_listed_then_say_what_they_are(run: Run) -> None:
+    with serving(service) as server:
+        summaries = run("summaries", url=server.url).stdout
+        reports = run("reports", "--dataset", "ds_1", url=server.url).stdout
+    assert re.search(r"sum_1 +distill-cf +ds_1@1 +2\.0 kB +2030-01-01 00:00", summaries)
+    assert "Keeps 96.4 %" in reports
+    assert server.asked[1].path == "/v1/reports?dataset=ds_1"
+
+
+def test_get_when_no_folder_is_named_then_writes_into_one_named_after_the_summary(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with serving(service) as server:
+        assert run("get", "sum_1", url=server.url).stdout == "sum_1\n"
+        run("get", "sum_1", "--out", "elsewhere", url=server.url)
+    assert (tmp_path / "sum_1" / "rows.csv").read_bytes() == b"1\n"
+    assert (tmp_path / "elsewhere" / "rows.csv").read_bytes() == b"1\n"
+
+
+def test_version_when_asked_for_then_is_printed_alone(run: Run) -> None:
+    assert re.fullmatch(r"distillery \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+@pytest.mark.parametrize("count", [1, 5000])  # less and more than a pipe holds
+def test_command_when_nobody_reads_on_then_ends_without_a_word(count: int) -> None:
+    def many(_: Asked) -> Answer:
+        return document({"items": [JOB] * count, "next_page_token": ""})
+
+    with serving(many) as server:
+        environment = {**os.environ, "DISTILLERY_URL": server.url, "DISTILLERY_API_KEY": "dsk_a_b"}
+        command = [sys.executable, "-m", "distillery", "jobs", "ls"]
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.close()
+            assert process.stderr.read() == ""
 
 
 def test_datasets_add_when_done_then_prints_the_reference_alone(run: Run, tmp_path: Path) -> None:

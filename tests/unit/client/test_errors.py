@@ -23,6 +23,16 @@ def test_problem_when_code_is_documented_then_error_is_of_its_status_branch(code
     assert error.code == code
 
 
+@pytest.mark.parametrize("name", ["BudgetTooLarge", "BudgetTooSmall"])
+def test_budget_when_refused_early_or_late_then_is_one_error_to_catch(name: str) -> None:
+    code = "budget_too_" + name[9:].lower()
+    early = errors.of_problem({"status": 422, "code": code, "detail": "d", "hint": "h"})
+    late = errors.of_job({"id": "job_1", "state": "failed", "error": {"code": code, "detail": "d", "hint": "h"}})
+    for error in (early, late):
+        assert isinstance(error, getattr(errors, name))
+        assert (str(error), error.hint) == ("d", "h")
+
+
 def test_tree_when_walked_then_every_error_is_a_documented_distillery_error() -> None:
     classes = [c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == errors.__name__]
     assert all(issubclass(one, errors.DistilleryError) and one.__doc__ for one in classes)
