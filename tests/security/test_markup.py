@@ -97,7 +97,7 @@ def test_upload_when_it_is_a_page_then_it_comes_back_as_a_file(fort: Fort) -> No
 
 
 def test_refusals_when_they_repeat_what_was_sent_then_as_json_only(fort: Fort) -> None:
-    for path in (f"/v1/jobs/{MARKUP}", f"/problems/{MARKUP}", f"/v1/datasets?kind={MARKUP}"):
+    for path in (f"/v1/jobs/{MARKUP}", f"/problems/{MARKUP}", f"/v1/datasets?page_token={MARKUP}"):
         answer = fort.request("GET", path)
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["x-content-type-options"] == "nosniff"

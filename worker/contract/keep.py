@@ -24,7 +24,7 @@ _ARRAYS = ".safetensors"
 
 
 class Keep:
-    """The entries below `folder`, in the order in which they were appended; `appended` is called with every new file."""
+    """The entries below `folder`, in the order in which they were appended; `appended` hears of every new file."""
 
     def __init__(self, folder: Path, appended: Callable[[Path], None] = lambda _: None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
