@@ -77,7 +77,7 @@ class Misbehaving:
 
     def events(self, job_id: str) -> list[dict[str, Any]]:
         """Its history."""
-        answer = self.http.get(f"/v1/jobs/{job_id}/events", params={"page_size": 1000})
+        answer = self.http.get(f"/v1/jobs/{job_id}/events", params={"limit": 1000})
         return answer.raise_for_status().json()["items"]
 
     def wait_for(self, job_id: str, *states: str, seconds: float = 60) -> dict[str, Any]:

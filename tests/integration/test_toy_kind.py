@@ -69,7 +69,7 @@ def wait_for_trainings(http: httpx.Client, job_id: str, count: int) -> None:
 
 
 def events(http: httpx.Client, job_id: str) -> list[dict[str, Any]]:
-    return http.get(f"/v1/jobs/{job_id}/events", params={"page_size": 1000}).raise_for_status().json()["items"]
+    return http.get(f"/v1/jobs/{job_id}/events", params={"limit": 1000}).raise_for_status().json()["items"]
 
 
 def start(http: httpx.Client, points: str, seed: int, pause_s: float, **more: Any) -> str:
