@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from distillery._resources import Report
 
 _MISSING = "–"
-_LEFT_OUT = {"role", "chosen"}  # too wide for a terminal; --json and the page have them
+_LEFT_OUT = {"role", "chosen", "draws"}  # too wide for a terminal; --json and the page have them
 
 
 Of = Annotated[str | None, typer.Option("--dataset", help="Only those of one dataset.")]

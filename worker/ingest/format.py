@@ -34,7 +34,7 @@ class Format:
 class Detected:
     """What a file was taken for. `columns` are those of the sample; `header`: whether a first line names them.
 
-    `doubts`: what about these guesses may be wrong, in sentences, each with the option that decides it.
+    `warnings`: what about these guesses may be wrong, in sentences, each with the option that decides it.
     `pairs`: this many columns mean row, column and value of a matrix, whatever they are called; 0: names decide.
     `layout`: what the format's own reader needs to know.
     """
@@ -46,7 +46,7 @@ class Detected:
     delimiter: str = ""
     header: bool = True
     pairs: int = 0
-    doubts: list[str] = field(default_factory=list[str])
+    warnings: list[str] = field(default_factory=list[str])
     layout: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def as_dict(self) -> dict[str, Any]:
@@ -59,5 +59,5 @@ class Detected:
             "delimiter": self.delimiter,
             "header": self.header,
             "columns": [column.as_dict() for column in self.columns[:100]],
-            "doubts": list(self.doubts),
+            "warnings": list(self.warnings),
         }

@@ -16,13 +16,13 @@ class Remarks:
     empty_files: list[str] = field(default_factory=list[str])
 
     def sentences(self) -> list[str]:
-        """What the user is told."""
-        told = [
+        """What the user should know about them."""
+        lines = [
             f"{count:,} {role} ids written like 12.0 were read as whole numbers like 12; where these are names and not "
             f"numbers, upload them as text that says so, as in v12.0."
             for role, count in self.float_ids.items()
         ]
-        told += [
+        lines += [
             f"{self.naive[role]:,} cells of {role} have no time zone and {count:,} have one: those without were taken "
             "as UTC."
             for role, count in self.zoned.items()
@@ -30,5 +30,5 @@ class Remarks:
         ]
         if self.empty_files:
             more = f" and {len(self.empty_files) - 10} more" if len(self.empty_files) > 10 else ""
-            told.append(f"Files without rows: {', '.join(self.empty_files[:10])}{more}.")
-        return told
+            lines.append(f"Files without rows: {', '.join(self.empty_files[:10])}{more}.")
+        return lines

@@ -61,8 +61,8 @@ class Upload:
 
     def tell(self, tables: Sequence[Table]) -> None:
         """Warn of what is doubtful in tables that were read, and of cells that are not what they were."""
-        for doubt in dict.fromkeys(doubt for table in tables for doubt in table.detected.doubts):
-            self._ctx.warn(doubt)
+        for warning in dict.fromkeys(warning for table in tables for warning in table.detected.warnings):
+            self._ctx.warn(warning)
         for sentence in self.meter.remarks.sentences():
             self._ctx.warn(sentence)
 
@@ -82,13 +82,13 @@ class Upload:
 def choose_tables(
     sources: Sequence[Source],
     as_table: Callable[[Source], Table],
-    plausibility: Callable[[Table], tuple[bool, ...]] = lambda _: (),
+    preference: Callable[[Table], tuple[bool, ...]] = lambda _: (),
     what: str = "the table",
 ) -> tuple[list[Table], list[dict[str, str]]]:
     """The files that hold the table, and of the others {file, why}.
 
-    `as_table` raises `JobError` for a file that is none. Of those that are, the most plausible form is chosen; two
-    forms that are equally plausible are refused.
+    `as_table` raises `JobError` for a file that is none. Of those that are, the preferred form is chosen; two
+    forms that are equally preferred are refused.
     """
     tables: list[Table] = []
     problems: list[tuple[str, JobError]] = []
@@ -105,8 +105,8 @@ def choose_tables(
     if not tables:
         # a table without the right columns says more than a file that is no table
         raise min((problem for _, problem in problems), key=lambda problem: problem.code != "unknown_column")
-    best = max(plausibility(table) for table in tables)
-    chosen = [table for table in tables if plausibility(table) == best]
+    best = max(preference(table) for table in tables)
+    chosen = [table for table in tables if preference(table) == best]
     alone = len(chosen) > 1 and any(table.detected.format.alone for table in chosen)
     if alone or len({table.signature for table in chosen}) > 1:
         names = ", ".join(table.name for table in chosen[:10])
@@ -133,5 +133,5 @@ def detection(tables: Sequence[Table], ignored: Sequence[dict[str, str]]) -> dic
         "files": [table.detected.as_dict() for table in tables],
         "columns": {role: column.name for role, column in tables[0].columns.items()},
         "ignored": list(ignored),
-        "doubts": [],
+        "warnings": [],
     }

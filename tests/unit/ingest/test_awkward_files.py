@@ -198,7 +198,7 @@ def test_times_when_they_are_unlikely_then_doubted_and_can_be_left_out(tmp_path:
     path = write(tmp_path, table_text(lines, "user_id,item_id,timestamp"))
     result, _ = run(path)
     warning = saying(result, words)
-    assert warning in result["detection"]["doubts"]
+    assert warning in result["detection"]["warnings"]
     assert load(run(path, **advised(warning))[1]).events.timestamp is None
 
 
@@ -253,7 +253,7 @@ def test_ids_when_they_are_times_or_of_every_row_then_doubted(tmp_path: Path, ro
     lines = [f"2020-01-01 00:{n // 60:02}:{n % 60:02},{n % 12}" for n in range(360)]
     result, _ = run(write(tmp_path, table_text(lines, f"{role},{other}")), min_user_events=1)
     assert saying(result, "holds times")
-    assert saying(result, "nearly every row has its own") in result["detection"]["doubts"]
+    assert saying(result, "nearly every row has its own") in result["detection"]["warnings"]
 
 
 # --- ratings

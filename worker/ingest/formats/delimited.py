@@ -39,7 +39,7 @@ def describe(sample: Sample, meter: Meter) -> Detected:
     }
     return Detected(
         sample.source, DELIMITED, shape.columns, sample.encoding, shape.delimiter, shape.header,
-        doubts=_doubts(sample, shape), layout=layout,
+        warnings=_warnings(sample, shape), layout=layout,
     )  # fmt: skip
 
 
@@ -55,21 +55,21 @@ def _lines_above(text: str, count: int) -> int:
     return len(lines)
 
 
-def _doubts(sample: Sample, shape: table_shape.Shape) -> list[str]:
-    doubts: list[str] = []
+def _warnings(sample: Sample, shape: table_shape.Shape) -> list[str]:
+    warnings: list[str] = []
     name = sample.source.name
     if shape.numbered:
-        doubts.append(
+        warnings.append(
             f"The first line of {name} is 0, 1, 2 ..., as pandas writes a header without names, and was not read as a "
             "row. With header=false it is a row."
         )
     stray = next((n for n, line in enumerate(sample.text.splitlines(), 1) if line.count('"') % 2), 0)
     if stray and not shape.quote and shape.delimiter not in {"::", " "} and sample.hints.quote is None:
-        doubts.append(
+        warnings.append(
             f"Line {stray:,} of {name} has a quotation mark that is not closed, and all lines have one number of cells "
             "without it: the marks were read as characters. With quote=double they are quotation marks around cells."
         )
-    return doubts
+    return warnings
 
 
 def _shape(sample: Sample) -> table_shape.Shape | None:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from worker.contract.context import Context
 from worker.contract.errors import JobError
-from worker.ingest.doubts import of_times, refuse_hours
 from worker.ingest.limits import Limits
 from worker.ingest.options import parse_options
+from worker.ingest.plausibility import of_times, refuse_hours
 from worker.ingest.upload import Files, Upload
 from worker.kinds.bandit import canonical, simulate
 from worker.kinds.bandit.dataset import BanditLog
@@ -104,8 +104,8 @@ def _uploaded(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Bandi
     log, manifest = _assemble(raw, sides, upload, given, ctx)
     if log.timestamp is not None:
         refuse_hours(log.timestamp, tables[0], given.columns)
-        for doubt in of_times(log.timestamp):
-            ctx.warn(doubt)
+        for warning in of_times(log.timestamp):
+            ctx.warn(warning)
     upload.tell(tables)
     detected["n_actions"] = log.n_actions
     ctx.progress(2, 4, phase="check")

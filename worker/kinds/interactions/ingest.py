@@ -14,14 +14,14 @@ from pydantic import BeforeValidator, Field
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.ingest.arrow import pc
-from worker.ingest.doubts import of_times, refuse_hours
 from worker.ingest.limits import Limits, too_large
 from worker.ingest.options import ColumnMap, ReadOptions, column_map, none_if_blank, parse_options
+from worker.ingest.plausibility import of_times, refuse_hours
 from worker.ingest.table import Table, as_table, read_columns
 from worker.ingest.times import NO_TIME
 from worker.ingest.upload import Files, Upload, choose_tables, detection
-from worker.kinds.interactions import dataset, doubts, published, splits
-from worker.kinds.interactions.roles import SCHEMA, find_titles, plausibility, read_titles
+from worker.kinds.interactions import dataset, plausibility, published, splits
+from worker.kinds.interactions.roles import SCHEMA, find_titles, preference, read_titles
 
 MIN_USERS, MIN_ITEMS = 10, 5
 _TITLE_CHARACTERS = 200
@@ -94,10 +94,10 @@ def ingest(
     upload = Upload(sources, SCHEMA, ctx, bounds)
     tables, titles, detected = choose(upload, given)
     counts: dict[str, int] = {"overlap": 0}
-    events, users, items = _read(tables, upload, given, counts, detected["doubts"], ctx)
+    events, users, items = _read(tables, upload, given, counts, detected["warnings"], ctx)
     upload.tell(tables)
-    for doubt in detected["doubts"]:
-        ctx.warn(doubt)
+    for warning in detected["warnings"]:
+        ctx.warn(warning)
     if counts["users_read"] < MIN_USERS or counts["items_read"] < MIN_ITEMS:
         # a bomb of equal rows ends here, before it is sorted
         raise _too_few(counts["users_read"], counts["items_read"], given, counts)
@@ -116,7 +116,7 @@ def ingest(
     ctx.progress(2, 3, phase="write")
     _save(events, codes, users, items, None if titled is None else _in_order(titled, items), given, out)
     held = int((codes == splits.VALIDATION).sum())
-    doubts.warn_of_losses(detected, counts, held, _published_minima(given), ctx)
+    plausibility.warn_of_losses(detected, counts, held, _published_minima(given), ctx)
     ctx.progress(3, 3, phase="write")
     statistics = dataset.statistics(out)
     counted = ("rows", "duplicates_removed", "below_threshold", "users_dropped", "items_dropped")
@@ -136,12 +136,12 @@ def choose(upload: Upload, given: IngestOptions) -> tuple[list[Table], Table | N
         asked["split"], schema = given.split.removeprefix("column:"), SCHEMA
     found = upload.named(given.file)
     parts = published.parts([source.name for source in found])
-    candidates, preference = found, plausibility
+    candidates, preferred = found, preference
     if given.split == "files":
         parts = published.require([source.name for source in found])
-        candidates, preference = [source for source in found if source.name in parts], published.alike
+        candidates, preferred = [source for source in found if source.name in parts], published.alike
     tables, ignored = choose_tables(
-        candidates, lambda source: as_table(upload.detect(source, given.hints()), asked, schema), preference
+        candidates, lambda source: as_table(upload.detect(source, given.hints()), asked, schema), preferred
     )
     chosen = [table.detected.source for table in tables]
     titles = find_titles(upload, [source for source in found if source not in chosen])
@@ -151,7 +151,7 @@ def choose(upload: Upload, given: IngestOptions) -> tuple[list[Table], Table | N
     upload.expect(chosen)
     guessed = detection(tables, ignored)
     guessed["titles"] = titles.name if titles is not None else None
-    guessed["doubts"] += doubts.of_parts([table.name for table in tables], parts)
+    guessed["warnings"] += plausibility.of_parts([table.name for table in tables], parts)
     return tables, titles, guessed
 
 
@@ -160,7 +160,7 @@ def _read(
     upload: Upload,
     options: IngestOptions,
     counts: dict[str, int],
-    doubted: list[str],
+    warnings: list[str],
     ctx: Context,
 ) -> tuple[Events, Any, Any]:
     """All events, and the ids of users and items. Rows that a published split drops are left out."""
@@ -181,13 +181,13 @@ def _read(
     counts["rows"] = len(events)
     counts["users_read"] = int(np.count_nonzero(np.bincount(events.user)))
     counts["items_read"] = int(np.count_nonzero(np.bincount(events.item)))
-    doubted += doubts.of_ids(tables[0].columns, {"user": user.words, "item": item.words}, len(events))
+    warnings += plausibility.of_ids(tables[0].columns, {"user": user.words, "item": item.words}, len(events))
     if events.rating is not None and len(events):
-        doubted += doubts.of_ratings(events.rating, options.binarize_threshold)
+        warnings += plausibility.of_ratings(events.rating, options.binarize_threshold)
     _check_times(events, options, ctx)
     if events.timestamp is not None and not options.rows_in_time_order:
         refuse_hours(events.timestamp, tables[0], options.columns)
-        doubted += of_times(events.timestamp)
+        warnings += of_times(events.timestamp)
     return events, user.words, item.words
 
 

@@ -9,11 +9,11 @@ items.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
@@ -78,22 +78,19 @@ class EvaluateParams(BaseModel):
 def evaluate_params() -> type[EvaluateParams]:
     """`EvaluateParams` with the learners and the cheap picks there are."""
     known = list(learners_of(KIND))
-    learner_list = list[_one_of(known)]  # type: ignore[misc,valid-type]
-    pick_list = list[_one_of(list(PICKS))]  # type: ignore[misc,valid-type]
     fields = EvaluateParams.model_fields
     return create_model(
         "EvaluateParams",
         __base__=EvaluateParams,
         __doc__=EvaluateParams.__doc__,
-        learners=(learner_list, Field(known, min_length=1, description=fields["learners"].description)),
-        baselines=(pick_list, Field(list(PICKS), description=fields["baselines"].description)),
+        learners=(_list_of(known), Field(known, min_length=1, description=fields["learners"].description)),
+        baselines=(_list_of(PICKS), Field(list(PICKS), description=fields["baselines"].description)),
     )
 
 
-def _one_of(names: Sequence[str]) -> Any:
-    from typing import Literal
-
-    return Literal[tuple(names)]
+def _list_of(names: Iterable[str]) -> Any:
+    """The type of a list of these names, made at run time because plug-ins add to them."""
+    return list[Literal[tuple(names)]]
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ SCHEMA = Schema(
 _TITLED = Schema("a table of titles", tuple(role for role in SCHEMA.roles if role.name == "item"))
 
 
-def plausibility(table: Table) -> tuple[bool, bool, bool]:
+def preference(table: Table) -> tuple[bool, bool, bool]:
     """Named columns before guessed positions, tables of events before lists of things, telling file names."""
     detected, roles = table.detected, table.columns
     named = detected.header or detected.pairs > 0

@@ -44,13 +44,13 @@ def log_table(detected: Detected, options: IngestOptions) -> Table:
         column.role = "context"
         if column.type == "nested":
             raise _nested(column.name, detected.source.name)
-    detected.doubts += _unused(detected, table)
+    detected.warnings += _unused(detected, table)
     described = [described_by(column, "context", options) for column in context]
     return Table(detected, (*table.wanted, *described))
 
 
 def _unused(detected: Detected, table: Table) -> list[str]:
-    """Doubts about columns that look like what another column was taken for."""
+    """Warnings about columns that look like what another column was taken for."""
     taken = table.columns.get("propensity")
     if taken is None:
         return []

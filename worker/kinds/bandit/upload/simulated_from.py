@@ -34,7 +34,7 @@ def read_ratings(
     tables, ignored = choose_tables(
         upload.named(given.file),
         lambda source: as_table(upload.detect(source, hints), given.columns, RATINGS),
-        _plausibility,
+        _preference,
     )
     users, items, ratings = IdMap(), IdMap(), list[NDArray[np.float64]]()
     for batch in read_batches(tables, upload.meter):
@@ -47,7 +47,7 @@ def read_ratings(
     return Words(*users.finish()), Words(*items.finish()), found, detection(tables, ignored)
 
 
-def _plausibility(table: Table) -> tuple[bool, bool, bool]:
+def _preference(table: Table) -> tuple[bool, bool, bool]:
     named = table.detected.header or table.detected.pairs > 0
     return named, "rating" in table.columns, bool(_TELLING.search(table.name.lower()))
 

@@ -21,7 +21,7 @@ _DATE = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?$"
 
 
 def of_ratings(rating: np.ndarray, threshold: float | None) -> list[str]:
-    """Doubts about ratings (n,): those of 0 or less count as events unless a threshold leaves them out."""
+    """Warnings about ratings (n,): those of 0 or less count as events unless a threshold leaves them out."""
     unliked = int((rating <= 0).sum())
     if not unliked or threshold is not None:
         return []
@@ -35,21 +35,21 @@ def of_ratings(rating: np.ndarray, threshold: float | None) -> list[str]:
 
 
 def of_ids(columns: Mapping[str, Column], words: Mapping[str, Arrow], rows: int) -> list[str]:
-    """Doubts about the ids: as many as rows, or times. `words`: the distinct ids by role."""
-    doubts: list[str] = []
+    """Warnings about the ids: as many as rows, or times. `words`: the distinct ids by role."""
+    warnings: list[str] = []
     for role in ("user", "item"):
         found, name = words[role], columns[role].name
         if rows >= _ENOUGH and len(found) > 0.9 * rows:
-            doubts.append(
+            warnings.append(
                 f"The column {name!r}, taken for the {role}, has {len(found):,} values in {rows:,} rows: nearly every "
                 f'row has its own. If it is not the {role}, name another: columns={{"{role}": "..."}}.'
             )
         if len(found) and _are_times(found[:_LOOKED_AT]):
-            doubts.append(
+            warnings.append(
                 f"The column {name!r}, taken for the {role}, holds times. If it is not the {role}, name another: "
                 f'columns={{"{role}": "..."}}.'
             )
-    return doubts
+    return warnings
 
 
 def _are_times(words: Arrow) -> bool:
@@ -57,7 +57,7 @@ def _are_times(words: Arrow) -> bool:
 
 
 def of_parts(read: Sequence[str], parts: Mapping[str, str]) -> list[str]:
-    """A doubt about files that are named like the parts of a published split but were not all read."""
+    """A warning about files that are named like the parts of a published split but were not all read."""
     left = [name for name in parts if name not in read]
     if not left or not any(parts.get(name) == "train" for name in read):
         return []

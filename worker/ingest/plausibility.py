@@ -33,7 +33,7 @@ def refuse_hours(times: NDArray[Any], table: Table, asked: Mapping[str, str | in
 
 
 def of_times(times: NDArray[Any]) -> list[str]:
-    """Doubts about complete times (n,)."""
+    """Warnings about complete times (n,)."""
     if not len(times):
         return []
     low, high = int(times.min()), int(times.max())
