@@ -22,6 +22,11 @@ def is_text(kind: Arrow) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
+def is_bytes(kind: Arrow) -> bool:
+    """Whether a type of Arrow holds bytes."""
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+
+
 def labels(column: Arrow, role: str, first_row: int, where: str) -> Arrow:
     """What is given to every row, as finite float64; raises `non_numeric_label` with the row otherwise."""
     values = as_numbers(column, role, first_row, where, "non_numeric_label")

@@ -110,3 +110,15 @@ def not_found(
         else f"Upload a table that has a column for the {role}.",
         pointer=f"/columns/{role}",
     )
+
+
+def holds_lists(column: Column, role: str, where: str) -> JobError:
+    """The refusal of a column with several values in a cell."""
+    name = column.name
+    return JobError(
+        "unsupported",
+        f"The column {name!r} of {where} is nested: it holds lists or objects, not one value a row.",
+        hint=f"Write a row for each value, in pandas `df.explode({name!r})`, or choose another column; a value inside "
+        f"an object is named with a point, as in {role}={name}.id.",
+        pointer=f"/columns/{role}",
+    )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from worker.contract.errors import JobError
 from worker.ingest.arrow import Arrow, pc
-from worker.ingest.columns import Column, Content, Wanted, find, not_found, plain_name
+from worker.ingest.columns import Column, Content, Wanted, find, holds_lists, not_found, plain_name
 from worker.ingest.format import Detected, Format
 from worker.ingest.ids import IdMap
 from worker.ingest.limits import Meter
@@ -123,6 +123,9 @@ def _named_roles(detected: Detected, asked: Mapping[str, str | int], schema: Sch
             roles[role] = column
     for role in schema.roles:
         if role.required and role.name not in roles:
+            for column in columns:
+                if column.type == "nested" and plain_name(column.name) in role.names:
+                    raise holds_lists(column, role.name, where)
             raise not_found(columns, role.name, where, role.names, taken=_places(roles))
     return roles
 

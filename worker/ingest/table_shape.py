@@ -14,7 +14,7 @@ from worker.ingest.columns import Column, plain_name
 DELIMITERS = ("::", "\t", ";", "|", ",", " ")
 _WEAK = {";": 1, "|": 2, ",": 2, " ": 3}  # what also joins words or figures inside cells
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
-_DATE = re.compile(r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$")
+_DATE = re.compile(r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?[+-]\d\d(:?\d\d)?|Z| ?UTC| ?GMT)?)?$")
 _MISSING = {"", "nan", "na", "null", "none", "n/a"}
 
 

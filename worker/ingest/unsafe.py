@@ -9,11 +9,11 @@ from collections.abc import Iterable
 
 from worker.contract.errors import JobError
 
-_CONVERT = (
+EXPORT = (
     "Export the table instead: pandas `df.to_parquet('data.parquet')` or `df.to_csv('data.csv', index=False)`; "
     "arrays with `numpy.savez('data.npz', user=..., item=...)`; a sparse matrix with `scipy.sparse.save_npz`."
 )
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+"""What to do with a file that is not opened."""
 _UNSUPPORTED = (
     (b"BZh", "bzip2", "Compress with gzip, or upload it unpacked."),
     (b"\xfd7zXZ\x00", "xz", "Compress with gzip, or upload it unpacked."),
@@ -21,9 +21,9 @@ _UNSUPPORTED = (
     (b"7z\xbc\xaf\x27\x1c", "7-Zip", "Upload a zip, or the file unpacked."),
     (b"Rar!\x1a\x07", "RAR", "Upload a zip, or the file unpacked."),
     (
-        b"ARROW1",
-        "Arrow IPC / Feather",
-        "Write Parquet, in pandas `pandas.read_feather(path).to_parquet('data.parquet')`.",
+        b"FEA1",
+        "Feather of version 1",
+        "Write it again, in pandas `pandas.read_feather(path).to_feather('data.feather')`.",
     ),
     (b"Obj\x01", "Avro", "Write Parquet."),
     (b"ORC", "ORC", "Write Parquet."),
@@ -41,7 +41,7 @@ _IMPORTS = {"GLOBAL", "INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4"}
 
 
 def _refusal(name: str, what: str) -> JobError:
-    return JobError("unsafe_format", f"{name} is {what}, which can carry code; it was not opened.", hint=_CONVERT)
+    return JobError("unsafe_format", f"{name} is {what}, which can carry code; it was not opened.", hint=EXPORT)
 
 
 def refuse_unsafe(name: str, head: bytes, whole: bool) -> None:
@@ -49,12 +49,6 @@ def refuse_unsafe(name: str, head: bytes, whole: bool) -> None:
 
     `head`: the first bytes (64 kB are plenty); `whole`: they are the whole file.
     """
-    if head.startswith(_HDF5):
-        raise JobError(
-            "unsafe_format",
-            f"{name} is HDF5 (also .h5, .keras, MATLAB 7.3), which is not accepted; it was not opened.",
-            hint=_CONVERT,
-        )
     if looks_pickled(head, whole):
         raise _refusal(name, "a Python pickle (also .pt, .joblib)")
     if head[:1] == b"\x78" and head[1:2] in b"\x01\x5e\x9c\xda" and _zlib_pickle(head):
@@ -72,8 +66,8 @@ def refuse_unsafe_members(name: str, members: Iterable[str]) -> None:
         base = member.rsplit("/", 1)[-1].lower()
         if base == "data.pkl" or base.endswith((".pkl", ".pickle", ".pt", ".pth", ".joblib")):
             raise _refusal(name, f"an archive that holds a Python pickle ({member[:80]!r})")
-        if base.endswith((".h5", ".hdf5", ".keras")):
-            raise _refusal(name, f"an archive that holds HDF5 or a Keras model ({member[:80]!r})")
+        if base.endswith((".weights.h5", ".keras")):
+            raise _refusal(name, f"an archive that holds a Keras model ({member[:80]!r})")
         if member == "[Content_Types].xml":
             raise JobError("unsupported", f"{name} is an office document.", hint="Save the sheet as CSV.")
 

@@ -61,7 +61,7 @@ def test_ingest_when_the_same_data_in_every_format_then_the_same_bytes(tmp_path:
     for name, path in write_all(rows(), sources).items():
         results[name] = digests(run(path)[1])
         path.unlink()
-    assert len(results) == 19
+    assert len(results) == 21
     assert len({json.dumps(result) for result in results.values()}) == 1, results
     assert set(results["ratings.csv"]) == {"interactions.parquet", "users.parquet", "items.parquet"}
 

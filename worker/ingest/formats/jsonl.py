@@ -12,16 +12,15 @@ import pyarrow.json
 
 from worker.contract.errors import JobError
 from worker.ingest import native
-from worker.ingest.arrow import Arrow, pc
-from worker.ingest.columns import NUMERIC, Column, Wanted
+from worker.ingest.arrow import Arrow
+from worker.ingest.columns import NUMERIC, Column, Wanted, holds_lists
 from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Meter
 from worker.ingest.sample import Sample
 from worker.ingest.table_shape import type_of
+from worker.ingest.typed import LEVELS, Path, at
 
 _SEARCHED = 500_000
-_LEVELS = 8
-_Path = tuple[str, ...]
 
 
 def recognise(sample: Sample) -> bool:
@@ -36,7 +35,7 @@ def describe(sample: Sample, meter: Meter) -> Detected:
     name = sample.source.name
     if sample.encoding != "utf-8":
         raise JobError("invalid_input", f"{name} is JSON but not in UTF-8.", hint="Save it as UTF-8.")
-    values: dict[_Path, list[Any]] = {}
+    values: dict[Path, list[Any]] = {}
     for number, line in enumerate(sample.lines, 1):
         for path, value in _leaves(_record(name, number, line)):
             values.setdefault(path, []).append(value)
@@ -44,10 +43,10 @@ def describe(sample: Sample, meter: Meter) -> Detected:
     return Detected(sample.source, JSONL, columns, sample.encoding, layout={"paths": list(values)})
 
 
-def _leaves(record: dict[str, Any], above: _Path = ()) -> Iterator[tuple[_Path, Any]]:
+def _leaves(record: dict[str, Any], above: Path = ()) -> Iterator[tuple[Path, Any]]:
     for key, value in record.items():
         path = (*above, key)
-        if isinstance(value, dict) and value and len(path) < _LEVELS:
+        if isinstance(value, dict) and value and len(path) < LEVELS:
             yield from _leaves(value, path)
         else:
             yield path, value
@@ -81,8 +80,8 @@ def _column(key: str, place: int, seen: list[Any]) -> Column:
 
 def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
     """Numbers as float64 or int64, all else as text; a key that is absent from an object is null there."""
-    paths: list[_Path] = [detected.layout["paths"][one.column.index] for one in wanted]
-    types = [_type(one) for one in wanted]
+    paths: list[Path] = [detected.layout["paths"][one.column.index] for one in wanted]
+    types = [_type(one, detected.source.name) for one in wanted]
     schema = _schema(dict(zip(paths, types, strict=True)))
     before = meter.packed_done
     try:
@@ -97,15 +96,15 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
             for batch in reader:
                 native.advance(meter, detected.source, before, file)
                 yield pa.RecordBatch.from_arrays(
-                    [_at(batch, path) for path in paths], names=[one.name for one in wanted]
+                    [at(batch, path) for path in paths], names=[one.name for one in wanted]
                 )
     except (pa.ArrowInvalid, UnicodeDecodeError) as invalid:
         raise _explained(detected, dict(zip(paths, types, strict=True)), meter, str(invalid)) from invalid
 
 
-def _schema(types: Mapping[_Path, Arrow]) -> Arrow:
+def _schema(types: Mapping[Path, Arrow]) -> Arrow:
     """The schema of objects in which these paths lead to these types."""
-    tops: dict[str, dict[_Path, Arrow]] = {}
+    tops: dict[str, dict[Path, Arrow]] = {}
     for path, kind in types.items():
         tops.setdefault(path[0], {})[path[1:]] = kind
     return pa.schema(
@@ -113,20 +112,10 @@ def _schema(types: Mapping[_Path, Arrow]) -> Arrow:
     )
 
 
-def _at(batch: Arrow, path: _Path) -> Arrow:
-    column = batch.column(path[0])
-    return pc.struct_field(column, list(path[1:])) if len(path) > 1 else column
-
-
-def _type(wanted: Wanted) -> Arrow:
+def _type(wanted: Wanted, where: str) -> Arrow:
     column = wanted.column
     if column.type == "nested":
-        raise JobError(
-            "invalid_input",
-            f"The key {column.name!r} holds lists or objects.",
-            hint="Map a key with one value a line; one inside an object is named with a point, as in user=user.id.",
-            pointer=f"/columns/{wanted.name}",
-        )
+        raise holds_lists(column, wanted.name, where)
     if column.type == "boolean" and wanted.content != "text":
         return pa.bool_()
     if wanted.content == "text" or column.type not in {"integer", "number"}:
@@ -134,7 +123,7 @@ def _type(wanted: Wanted) -> Arrow:
     return pa.float64() if wanted.content in NUMERIC or column.type == "number" else pa.int64()
 
 
-def _explained(detected: Detected, types: Mapping[_Path, Arrow], meter: Meter, said: str) -> JobError:
+def _explained(detected: Detected, types: Mapping[Path, Arrow], meter: Meter, said: str) -> JobError:
     """Look line by line for the object that cannot be read as the first ones were."""
     name, number = detected.source.name, 0
     if "straddling" in said:
@@ -165,7 +154,7 @@ def _lines(detected: Detected, meter: Meter) -> Iterator[bytes]:
             yield line
 
 
-def _value(record: Any, path: _Path) -> object:
+def _value(record: Any, path: Path) -> object:
     for key in path:
         record = record.get(key) if isinstance(record, dict) else None
     return record

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from tokenize import TokenError
 from typing import IO, Any
@@ -21,7 +22,8 @@ from worker.ingest.columns import Column, Wanted
 from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Meter
 from worker.ingest.sample import Sample
-from worker.ingest.sources import DAMAGE, ZIP, Source
+from worker.ingest.sources import DAMAGE, ZIP, Source, damaged, promised_entries
+from worker.ingest.unsafe import refuse_unsafe_members
 
 _ROWS = 1 << 18
 _BATCH_BYTES = 16_000_000
@@ -84,6 +86,20 @@ def open_array(archive: zipfile.ZipFile, name: str, meter: Meter, *, column_majo
     return Array(name, dtype, tuple(shape), stream, meter, flipped)
 
 
+@contextmanager
+def archive_of(source: Source, meter: Meter) -> Generator[zipfile.ZipFile]:
+    """The zip that an npz is, perhaps one inside an upload's zip; what it decodes to is not yet counted."""
+    with source.seekable(Meter(meter.limits)) as raw:
+        meter.entries(promised_entries(raw), source.name)
+        try:
+            archive = zipfile.ZipFile(raw)
+        except DAMAGE as broken:
+            raise damaged(source.name, broken) from broken
+        with archive:
+            refuse_unsafe_members(source.name, archive.namelist())
+            yield archive
+
+
 def recognise(sample: Sample) -> bool:
     """Whether the file is a zip: others than those of arrays were unpacked before."""
     return sample.head.startswith(ZIP)
@@ -92,7 +108,7 @@ def recognise(sample: Sample) -> bool:
 def describe(sample: Sample, meter: Meter) -> Detected:
     """The arrays of one dimension as columns, or row, column and value of a sparse matrix."""
     source = sample.source
-    with zipfile.ZipFile(source.path) as archive:
+    with archive_of(source, meter) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
         meter.columns(len(names), source.name)
         counted = Meter(meter.limits)
@@ -134,7 +150,7 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
     """The arrays as they are stored; of a sparse matrix the stored entries, zeros too."""
     source, sparse = detected.source, detected.layout["sparse"]
     before = meter.packed_done
-    with zipfile.ZipFile(source.path) as archive:
+    with archive_of(source, meter) as archive:
         parts = _sparse(archive, sparse, meter) if sparse else _arrays(archive, source, wanted, meter)
         for share, batch in parts:
             meter.packed_done = before + share * source.packed_bytes
@@ -158,16 +174,26 @@ def _arrays(
     rows = max(1, min(_ROWS, _BATCH_BYTES // max(array.dtype.itemsize for array in arrays)))
     for start in range(0, total, rows):
         count = min(rows, total - start)
-        columns = [_to_arrow(array.take(count)) for array in arrays]
+        columns = [to_arrow(array.take(count), source.name) for array in arrays]
         yield (start + count) / total, pa.RecordBatch.from_arrays(columns, names=[array.name for array in arrays])
 
 
-def _to_arrow(values: NDArray[Any]) -> Any:
+def to_arrow(values: NDArray[Any], where: str) -> Arrow:
+    """An array of numpy as one of Arrow; fixed-width bytes without the zeros at their end. Raises `JobError` for text
+    that is none: numpy holds halves of characters that UTF-8 does not know.
+    """
     if values.dtype.kind == "f" and values.dtype.itemsize > 8:
         values = values.astype(np.float64)
     if values.dtype.kind == "S":
         return pa.array(values).cast(pa.binary())
-    return pa.array(values)
+    try:
+        return pa.array(values)
+    except (UnicodeEncodeError, pa.ArrowInvalid, ValueError) as invalid:
+        raise JobError(
+            "invalid_input",
+            f"An array of {where} holds text that is not Unicode: {str(invalid)[:120]}.",
+            hint="Save the ids as whole numbers or as text that `str.encode` takes.",
+        ) from invalid
 
 
 def _sparse(archive: zipfile.ZipFile, layout: str, meter: Meter) -> Iterator[tuple[float, Arrow]]:
