@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     FormatName = str
 else:
     FormatName = Literal[("auto", *(format.name for format in FORMATS))]
+Encoding = Literal[
+    "", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1250", "cp1251", "cp1252", "shift_jis", "euc_kr",
+    "gb18030", "big5",
+]  # fmt: skip
 _NAMED_DELIMITERS = {
     "auto": "",
     "tab": "\t",
@@ -26,6 +30,7 @@ _NAMED_DELIMITERS = {
     "semicolon": ";",
     "pipe": "|",
     "space": " ",
+    "ctrl-a": "\x01",
     "whitespace": " ",
 }
 _NAMED_FORMATS = {
@@ -39,6 +44,8 @@ _NAMED_FORMATS = {
 }
 _NAMED_ENCODINGS = {"auto": "", "utf8": "utf-8", "utf16": "utf-16", "latin1": "latin-1", "windows-1252": "cp1252"}
 _NAMED_QUOTES = {"auto": "", '"': "double", "'": "single"}
+_NAMED_DECIMALS = {"auto": "", ".": "point", ",": "comma"}
+_DECIMALS = {"": "", "point": ".", "comma": ","}
 _QUOTES = {"": None, "double": '"', "single": "'", "none": ""}
 
 
@@ -126,13 +133,16 @@ class ReadOptions(BaseModel):
         max_length=2,
         description="Delimiter of text tables (`,` `tab` `::` `|` ...; `whitespace`: runs of blanks); blank: guessed.",
     )
-    encoding: Annotated[Literal["", "utf-8", "utf-16", "latin-1", "cp1252"], *_named(_NAMED_ENCODINGS)] = Field(
-        "", description="Encoding of text tables; blank: guessed."
+    encoding: Annotated[Encoding, *_named(_NAMED_ENCODINGS)] = Field(
+        "", description="Encoding of text tables; blank: guessed among Unicode's and the western European ones."
     )
     quote: Quote = Field(
         "",
         description="What quotation marks around cells of text tables are: `double`, `single`, or `none` where marks "
         "are characters; blank: guessed.",
+    )
+    decimal: Annotated[Literal["", "point", "comma"], *_named(_NAMED_DECIMALS)] = Field(
+        "", description="What stands before the fraction of a number in text tables; blank: guessed."
     )
     header: Maybe[bool] = Field(None, description="Whether the first line names the columns; null or auto: guessed.")
     file: str = Field("", description="Which of the uploaded files to read (name or pattern such as `*.csv`).")
@@ -151,7 +161,7 @@ class ReadOptions(BaseModel):
         # who names columns says that there is a header
         named = any(isinstance(name, str) and name and not name.isdigit() for name in self.columns.values())
         header = True if self.header is None and named else self.header
-        return Hints(self.format, self.delimiter, self.encoding, header, _QUOTES[self.quote])
+        return Hints(self.format, self.delimiter, self.encoding, header, _QUOTES[self.quote], _DECIMALS[self.decimal])
 
 
 Model = TypeVar("Model", bound=BaseModel)

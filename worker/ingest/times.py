@@ -18,6 +18,8 @@ NO_TIME = int(np.iinfo(np.int64).min)
 _LARGEST = 9e18
 _ZONE = r"(Z|[+-]\d\d(:?\d\d)?)$"
 _BLANK_BEFORE_ZONE = r"(:\d\d(?:\.\d+)?) +([+-]\d\d(:?\d\d)?)$"
+_SLASHES = r"^(\d{4})/(\d\d)/(\d\d)\b"
+_COMMA_FRACTION = r"(:\d\d),(\d+)\b"
 _UTC_BY_NAME = r" ?(UTC|GMT)$"
 _A_TIME = "a time, as in 2020-01-31, 2020-01-31 18:05:00+01:00 or seconds since 1970"
 _PER_MILLISECOND = {"ms": 1, "us": 1_000, "ns": 1_000_000}
@@ -53,7 +55,10 @@ def times(column: Arrow, role: str, meter: Meter, first_row: int, where: str) ->
 
 
 def _whole(column: Arrow, role: str, first_row: int, where: str) -> Arrow:
-    if pa.types.is_uint64(column.type) and pc.any(far := pc.greater(column, int(_LARGEST))).as_py():
+    if (
+        pa.types.is_uint64(column.type)
+        and pc.any(far := pc.greater(column, pa.scalar(int(_LARGEST), pa.uint64()))).as_py()
+    ):
         raise _out_of_range(column, pc.index(pc.fill_null(far, False), True).as_py(), role, first_row, where)
     return column.cast(pa.int64())
 
@@ -128,6 +133,8 @@ def _text_times(column: Arrow, role: str, meter: Meter, first_row: int, where: s
         return trimmed.cast(pa.float64())
     except pa.ArrowInvalid:
         pass
+    trimmed = pc.replace_substring_regex(trimmed, _SLASHES, r"\1-\2-\3")
+    trimmed = pc.replace_substring_regex(trimmed, _COMMA_FRACTION, r"\1.\2")
     trimmed = pc.replace_substring_regex(trimmed, _UTC_BY_NAME, "Z")
     trimmed = pc.replace_substring_regex(trimmed, _BLANK_BEFORE_ZONE, r"\1\2")
     zoned = pc.match_substring_regex(trimmed, r"\d[T ]\d\d:.*" + _ZONE)

@@ -14,6 +14,8 @@ EXPORT = (
     "arrays with `numpy.savez('data.npz', user=..., item=...)`; a sparse matrix with `scipy.sparse.save_npz`."
 )
 """What to do with a file that is not opened."""
+_A_TABLE = "Upload a table: CSV, TSV, JSON lines, Parquet, Arrow or npz."
+_WORDS = (b"<!doctype html", b"<html", b"<?xml", b"version https://git-lfs")
 _UNSUPPORTED = (
     (b"BZh", "bzip2", "Compress with gzip, or upload it unpacked."),
     (b"\xfd7zXZ\x00", "xz", "Compress with gzip, or upload it unpacked."),
@@ -29,12 +31,18 @@ _UNSUPPORTED = (
     (b"ORC", "ORC", "Write Parquet."),
     (b"SQLite format 3\x00", "SQLite", "Export the table as CSV or Parquet."),
     (b"RDX", "R data", "Export with `write.csv` or arrow's `write_parquet`."),
-    (b"%PDF", "PDF", "Upload a table: CSV, TSV, JSON lines, Parquet or npz."),
-    (b"\x89PNG", "PNG", "Upload a table: CSV, TSV, JSON lines, Parquet or npz."),
-    (b"\xff\xd8\xff", "JPEG", "Upload a table: CSV, TSV, JSON lines, Parquet or npz."),
+    (b"<!doctype html", "a web page, perhaps one that reports an error", _A_TABLE),
+    (b"<html", "a web page, perhaps one that reports an error", _A_TABLE),
+    (b"<?xml", "XML", _A_TABLE),
+    (b"version https://git-lfs", "a pointer of Git LFS and not the file", "Fetch it with `git lfs pull` first."),
+    (b"\xff\xfe\x00\x00", "text in UTF-32", "Save it as UTF-8."),
+    (b"\x00\x00\xfe\xff", "text in UTF-32", "Save it as UTF-8."),
+    (b"%PDF", "PDF", _A_TABLE),
+    (b"\x89PNG", "PNG", _A_TABLE),
+    (b"\xff\xd8\xff", "JPEG", _A_TABLE),
     (b"\x93NUMPY", "a single npy array", "Save named arrays: `numpy.savez('data.npz', user=..., item=...)`."),
     (b"\xd0\xcf\x11\xe0", "old Excel", "Save the sheet as CSV."),
-    (b"\x7fELF", "a program", "Upload a table: CSV, TSV, JSON lines, Parquet or npz."),
+    (b"\x7fELF", "a program", _A_TABLE),
 )
 _GLOBAL = re.compile(r"^[A-Za-z_][\w.]* [A-Za-z_][\w.]*$")
 _IMPORTS = {"GLOBAL", "INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4"}
@@ -55,8 +63,9 @@ def refuse_unsafe(name: str, head: bytes, whole: bool) -> None:
         raise _refusal(name, "a compressed Python pickle (joblib)")
     if head[257:262] == b"ustar":
         raise JobError("unsupported", f"{name} is a tar archive.", hint="Upload a zip, or the files one by one.")
+    beginning = head[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
     for magic, what, hint in _UNSUPPORTED:
-        if head.startswith(magic):
+        if head.startswith(magic) or (magic in _WORDS and beginning.lower().startswith(magic)):
             raise JobError("unsupported", f"{name} is {what}, which is not read here.", hint=hint)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -30,12 +30,40 @@ def convert(batch: Arrow, wanted: Sequence[Wanted], meter: Meter, first_row: int
     number, counted from 1 without the header.
     """
     meter.rows_read(batch.num_rows, where)
-    columns = [_cells(column, one, meter, first_row, where) for one, column in zip(wanted, batch.columns, strict=True)]
-    return pa.RecordBatch.from_arrays(columns, names=[one.name for one in wanted])
+    found: dict[str, Arrow] = {}
+    ids_first = sorted(zip(wanted, batch.columns, strict=True), key=lambda pair: pair[0].content != "id")
+    for one, column in ids_first:
+        if one.content != "id":
+            _refuse_repeated_header(found, wanted, first_row, where)
+        found[one.name] = _cells(column, one, meter, first_row, where)
+    _refuse_repeated_header(found, wanted, first_row, where)
+    names = [one.name for one in wanted]
+    return pa.RecordBatch.from_arrays([found[name] for name in names], names=names)
+
+
+def _refuse_repeated_header(found: Mapping[str, Arrow], wanted: Sequence[Wanted], first_row: int, where: str) -> None:
+    """Refuse a row whose ids are the names of their columns: tables that were put one below another."""
+    masks = [
+        pc.equal(found[one.name].dictionary, one.column.name).take(found[one.name].indices)
+        for one in wanted
+        if one.content == "id"
+        and not one.column.name.isdigit()
+        and pc.any(pc.equal(found[one.name].dictionary, one.column.name)).as_py()
+    ]
+    if len(masks) > 1 and pc.any(both := pc.and_(*masks[:2])).as_py():
+        row = first_row + pc.index(both, True).as_py() + 1
+        raise JobError(
+            "invalid_input",
+            f"Row {row:,} of {where} repeats the header: tables were put one below another.",
+            hint="Remove the further headers, or upload the tables as files of their own in one dataset.",
+            pointer="/options/header",
+        )
 
 
 def _cells(column: Arrow, wanted: Wanted, meter: Meter, first_row: int, where: str) -> Arrow:
     try:
+        if wanted.content not in {"id", "category"}:
+            _refuse_broken_text(column, wanted.name, first_row, where)
         return _converted(column, wanted, meter, first_row, where)
     except (
         pa.ArrowException,
@@ -147,7 +175,7 @@ class _Cell:
             )
 
 
-def _as_text(words: Arrow, cell: _Cell) -> Arrow:
+def _as_text(words: Arrow, cell: _Cell, cure: str = "map another column.") -> Arrow:
     """Text or bytes as text; refuses what is not UTF-8, and NUL, which fixed-width text loses at its end."""
     try:
         words = words.cast(pa.large_string())
@@ -155,7 +183,7 @@ def _as_text(words: Arrow, cell: _Cell) -> Arrow:
     except (pa.ArrowInvalid, UnicodeDecodeError):
         encoded = words.cast(pa.large_binary())
         valid = pa.array([_is_utf8(word) for word in encoded.to_pylist()])
-        cell.refuse(pc.invert(valid), "is not UTF-8 text", "Write the text in UTF-8, or map another column.")
+        cell.refuse(pc.invert(valid), "is not UTF-8 text", f"Write the text in UTF-8, or {cure}")
         words = pc.if_else(valid, encoded, pa.scalar(None, pa.large_binary())).cast(pa.large_string())
     cell.refuse(
         pc.match_substring(words, "\0"),
@@ -163,6 +191,19 @@ def _as_text(words: Arrow, cell: _Cell) -> Arrow:
         "Remove the NUL characters (in pandas `.str.replace('\\0', '')`), or map another column.",
     )
     return words
+
+
+def _refuse_broken_text(column: Arrow, role: str, first_row: int, where: str) -> None:
+    """Refuse text that is not UTF-8, which Parquet may hold, by its row."""
+    encoded = pa.types.is_dictionary(column.type)
+    words = column.dictionary if encoded else column
+    if not is_text(words.type):
+        return
+    try:
+        words.validate(full=True)
+    except pa.ArrowInvalid:
+        cure = f'leave the column out with columns={{"{role}": ""}}.'
+        _as_text(words, _Cell(role, column if encoded else pc.dictionary_encode(column), first_row, where), cure)
 
 
 def _is_utf8(word: bytes | None) -> bool:

@@ -268,7 +268,7 @@ def test_options_when_wrong_then_the_option_is_named(tmp_path: Path) -> None:
 def test_options_when_shown_then_every_one_is_described() -> None:
     schema = IngestOptions.model_json_schema()
     assert all("description" in found for found in schema["properties"].values())
-    assert schema["properties"]["min_user_events"]["default"] == 3
+    assert {"enum": ["auto", "none", "null", ""]} in schema["properties"]["min_user_events"]["anyOf"]
 
 
 def test_ids_when_one_long_among_many_then_fixed_width_is_refused(tmp_path: Path) -> None:

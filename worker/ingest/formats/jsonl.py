@@ -1,7 +1,10 @@
-"""JSON lines: one object a line, as in Amazon's review files. A key inside an object is the column `outer.inner`."""
+"""JSON lines: one object a line, as in Amazon's review files, or one list of objects. A key inside an object is the
+column `outer.inner`.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -15,12 +18,14 @@ from worker.ingest import native
 from worker.ingest.arrow import Arrow
 from worker.ingest.columns import NUMERIC, Column, Wanted, holds_lists
 from worker.ingest.format import Detected, Format
+from worker.ingest.json_list import ObjectLines
 from worker.ingest.limits import Meter
 from worker.ingest.sample import Sample
 from worker.ingest.table_shape import type_of
 from worker.ingest.typed import LEVELS, Path, at
 
-_SEARCHED = 500_000
+_SEARCHED, _SAMPLED = 500_000, 200
+_INT64 = 1 << 63
 
 
 def recognise(sample: Sample) -> bool:
@@ -35,12 +40,18 @@ def describe(sample: Sample, meter: Meter) -> Detected:
     name = sample.source.name
     if sample.encoding != "utf-8":
         raise JobError("invalid_input", f"{name} is JSON but not in UTF-8.", hint="Save it as UTF-8.")
+    is_list = sample.first == "["
     values: dict[Path, list[Any]] = {}
-    for number, line in enumerate(sample.lines, 1):
+    for number, line in enumerate(_of_list(sample) if is_list else sample.lines, 1):
         for path, value in _leaves(_record(name, number, line)):
             values.setdefault(path, []).append(value)
     columns = [_column(".".join(path), place, seen) for place, (path, seen) in enumerate(values.items())]
-    return Detected(sample.source, JSONL, columns, sample.encoding, layout={"paths": list(values)})
+    return Detected(sample.source, JSONL, columns, sample.encoding, layout={"paths": list(values), "list": is_list})
+
+
+def _of_list(sample: Sample) -> list[str]:
+    lines = ObjectLines(io.BytesIO(sample.head), sample.source.name, partial=not sample.whole).read()
+    return lines.decode().split("\n")[:_SAMPLED]
 
 
 def _leaves(record: dict[str, Any], above: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -55,7 +66,7 @@ def _leaves(record: dict[str, Any], above: Path = ()) -> Iterator[tuple[Path, An
 def _record(name: str, number: int, line: str) -> dict[str, Any]:
     hint = "Write one JSON object a line, as `df.to_json(path, orient='records', lines=True)` does."
     try:
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=_once)
     except (ValueError, RecursionError) as invalid:
         raise JobError(
             "invalid_input", f"Line {number} of {name} is not a JSON object: {invalid}.", hint=hint
@@ -63,6 +74,14 @@ def _record(name: str, number: int, line: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise JobError("invalid_input", f"Line {number} of {name} is JSON but not an object.", hint=hint)
     return record
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
+        raise ValueError(f"it has the key {twice!r} twice")
+    return found
 
 
 def _column(key: str, place: int, seen: list[Any]) -> Column:
@@ -85,7 +104,7 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
     schema = _schema(dict(zip(paths, types, strict=True)))
     before = meter.packed_done
     try:
-        with native.native(detected.source, meter) as file:
+        with native.native(detected.source, meter, as_lines=ObjectLines if detected.layout["list"] else None) as file:
             reader = pyarrow.json.open_json(
                 file,
                 read_options=pyarrow.json.ReadOptions(block_size=native.BLOCK_BYTES),
@@ -120,7 +139,10 @@ def _type(wanted: Wanted, where: str) -> Arrow:
         return pa.bool_()
     if wanted.content == "text" or column.type not in {"integer", "number"}:
         return pa.string()
-    return pa.float64() if wanted.content in NUMERIC or column.type == "number" else pa.int64()
+    if wanted.content in NUMERIC or column.type == "number":
+        return pa.float64()
+    large = any(not -_INT64 <= int(example) < _INT64 for example in column.examples)
+    return pa.decimal128(38, 0) if large else pa.int64()
 
 
 def _explained(detected: Detected, types: Mapping[Path, Arrow], meter: Meter, said: str) -> JobError:
@@ -133,6 +155,12 @@ def _explained(detected: Detected, types: Mapping[Path, Arrow], meter: Meter, sa
             if not line.strip():
                 continue
             record = _record(name, number, line.decode("utf-8-sig"))
+            if _has_halves(record):
+                return JobError(
+                    "invalid_input",
+                    f"Line {number:,} of {name} holds half of a character (a lone surrogate, as in \\ud800).",
+                    hint="Write text with `json.dumps(..., ensure_ascii=False)` in UTF-8, which refuses such text.",
+                )
             for path, kind in types.items():
                 wrong = _mismatch(kind, _value(record, path))
                 if wrong:
@@ -145,13 +173,29 @@ def _explained(detected: Detected, types: Mapping[Path, Arrow], meter: Meter, sa
         return located
     except UnicodeDecodeError:
         return JobError("invalid_input", f"Line {number:,} of {name} is not UTF-8.", hint="Save it as UTF-8.")
-    return JobError("invalid_input", f"{name} cannot be read as JSON lines: {said[:200]}.")
+    return JobError(
+        "invalid_input",
+        f"{name} cannot be read as JSON lines: {said[:200]}.",
+        hint="Write one JSON object a line, with one type of value for each key.",
+    )
 
 
 def _lines(detected: Detected, meter: Meter) -> Iterator[bytes]:
     with detected.source.open(Meter(meter.limits)) as stream:
+        if detected.layout["list"]:
+            lines = ObjectLines(stream, detected.source.name)
+            while block := lines.read():
+                yield from block.splitlines()
         while line := stream.readline(native.BLOCK_BYTES):
             yield line
+
+
+def _has_halves(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_halves(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return any(_has_halves(part) for part in value)
+    return isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _value(record: Any, path: Path) -> object:
@@ -167,7 +211,9 @@ def _mismatch(kind: Arrow, value: object) -> str:
         return "" if isinstance(value, str) else "is not text as in the first lines"
     if pa.types.is_boolean(kind):
         return "" if isinstance(value, bool) else "is not true or false as in the first lines"
-    whole = pa.types.is_integer(kind)
+    if pa.types.is_int64(kind) and isinstance(value, int) and not -_INT64 <= value < _INT64:
+        return f"is {str(value)[:30]}, beyond 64 bits: write such ids as text"
+    whole = pa.types.is_integer(kind) or pa.types.is_decimal(kind)
     number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
     return "" if number else f"is not a {'whole ' if whole else ''}number as in the first lines"
 

@@ -28,6 +28,7 @@ from worker.ingest.unsafe import refuse_unsafe_members
 _ROWS = 1 << 18
 _BATCH_BYTES = 16_000_000
 _HEADER_BYTES = 10_000
+_TYPES = {"i": "integer", "u": "integer", "f": "number", "b": "boolean", "M": "datetime"}
 _INDEX = {"csr": ("indptr", "indices"), "csc": ("indptr", "indices"), "coo": ("row", "col")}
 
 
@@ -76,8 +77,12 @@ def open_array(archive: zipfile.ZipFile, name: str, meter: Meter, *, column_majo
             hint="Save plain numbers or fixed-width text: `array.astype('int64')` or `array.astype('U')`.",
         )
     flipped = fortran and len(shape) > 1
-    if dtype.kind not in "iufbUS" or dtype.names or (flipped and not column_major) or dtype.itemsize == 0:
-        raise JobError("unsupported", f"The array {name!r} has the type {str(dtype)[:60]}, which is not read here.")
+    if not _is_read(dtype) or (flipped and not column_major):
+        raise JobError(
+            "unsupported",
+            f"The array {name!r} has the type {str(dtype)[:60]}, which is not read here.",
+            hint="Save it as numbers, as text, or as datetime64[s], [ms], [us] or [ns].",
+        )
     size = math.prod(shape) * dtype.itemsize
     held = info.file_size - stream.tell()
     if size != held or any(length < 0 for length in shape):
@@ -98,6 +103,11 @@ def archive_of(source: Source, meter: Meter) -> Generator[zipfile.ZipFile]:
         with archive:
             refuse_unsafe_members(source.name, archive.namelist())
             yield archive
+
+
+def _is_read(dtype: np.dtype[Any]) -> bool:
+    dated = dtype.kind == "M" and np.datetime_data(dtype)[0] in {"D", "s", "ms", "us", "ns"}
+    return (dtype.kind in "iufbUS" or dated) and not dtype.names and dtype.itemsize > 0
 
 
 def recognise(sample: Sample) -> bool:
@@ -141,8 +151,12 @@ def _describe_sparse(source: Source, arrays: dict[str, Array]) -> Detected:
 
 
 def _column(place: int, array: Array) -> Column:
-    kind = {"i": "integer", "u": "integer", "f": "number", "b": "boolean"}.get(array.dtype.kind, "text")
+    kind = {"i": "integer", "u": "integer", "f": "number", "b": "boolean", "M": "datetime"}.get(
+        array.dtype.kind, "text"
+    )
     sample = array.take(min(20, array.shape[0])) if array.dtype.itemsize <= 4096 else np.array([])
+    if sample.dtype.kind in "SU" and len(sample):
+        sample = sample[~not_text(sample)]
     return Column(array.name, place, kind, [str(value)[:80] for value in sample])
 
 
@@ -184,16 +198,26 @@ def to_arrow(values: NDArray[Any], where: str) -> Arrow:
     """
     if values.dtype.kind == "f" and values.dtype.itemsize > 8:
         values = values.astype(np.float64)
-    if values.dtype.kind == "S":
-        return pa.array(values).cast(pa.binary())
-    try:
-        return pa.array(values)
-    except (UnicodeEncodeError, pa.ArrowInvalid, ValueError) as invalid:
-        raise JobError(
-            "invalid_input",
-            f"An array of {where} holds text that is not Unicode: {str(invalid)[:120]}.",
-            hint="Save the ids as whole numbers or as text that `str.encode` takes.",
-        ) from invalid
+    if values.dtype.kind in "SU":
+        wrong = not_text(values)
+        if wrong.any():
+            raise JobError(
+                "invalid_input",
+                f"Text {int(np.argmax(wrong)) + 1:,} of an array of {where} holds a NUL or half of a character.",
+                hint="Save the ids as whole numbers, or as text that `str.encode` takes and without NUL.",
+            )
+    return pa.array(values).cast(pa.binary()) if values.dtype.kind == "S" else pa.array(values)
+
+
+def not_text(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which cells of fixed-width text or bytes (n,) hold what is no text: characters that Unicode does not know, or a
+    NUL before the end, after which Arrow reads no further.
+    """
+    width = 4 if values.dtype.kind == "U" else 1
+    codes = np.ascontiguousarray(values).view(np.uint32 if width == 4 else np.uint8).reshape(len(values), -1)
+    inside = ((codes[:, :-1] == 0) & (codes[:, 1:] != 0)).any(axis=1)
+    unknown = (codes > 0x10FFFF) | ((codes >= 0xD800) & (codes <= 0xDFFF)) if width == 4 else codes < 0
+    return inside | unknown.any(axis=1)
 
 
 def _sparse(archive: zipfile.ZipFile, layout: str, meter: Meter) -> Iterator[tuple[float, Arrow]]:

@@ -277,7 +277,15 @@ def _unique(events: Events, how: str, n_users: int, n_items: int, counts: dict[s
     summed = None
     if how == "sum":
         rating = np.ones(len(key)) if events.rating is None else events.rating[order].astype(np.float64)
-        summed = np.add.reduceat(rating, starts).astype(np.float32)
+        with np.errstate(over="ignore"):
+            summed = np.add.reduceat(rating, starts).astype(np.float32)
+        if not np.isfinite(summed).all():
+            raise JobError(
+                "invalid_input",
+                "The sum of a pair's ratings is above what 32 bits hold (3.4e38).",
+                hint="Scale the ratings down, or keep one of them, as in dedup=last.",
+                pointer="/options/dedup",
+            )
     events.keep(order[starts + sizes - 1] if how == "last" else order[starts])
     events.rating = events.rating if summed is None else summed
 
