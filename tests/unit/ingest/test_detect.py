@@ -4,7 +4,6 @@ import gzip
 import io
 import pickle
 import tarfile
-import time
 import zipfile
 import zlib
 from pathlib import Path
@@ -82,10 +81,8 @@ def test_detect_when_it_can_carry_code_then_refused_unopened(
 ) -> None:
     path = tmp_path / "innocent.csv"
     path.write_bytes(unsafe_files()[name])
-    start = time.monotonic()
     problem = refusal(path, "unsafe_format")
     assert "to_parquet" in problem.hint
-    assert time.monotonic() - start < 2
     assert "code ran" not in capsys.readouterr().out
 
 

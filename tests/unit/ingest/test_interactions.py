@@ -3,7 +3,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -251,9 +250,7 @@ def test_bomb_when_millions_of_equal_rows_then_refused_before_they_are_sorted(tm
     path = tmp_path / "zeros.parquet"
     pq.write_table(pa.table({"user": zeros, "item": zeros}), path)
     assert path.stat().st_size < 200_000
-    start = time.monotonic()
     refused("too_few_rows", "", path)
-    assert time.monotonic() - start < 2
 
 
 def test_options_when_wrong_then_the_option_is_named(tmp_path: Path) -> None:

@@ -236,6 +236,8 @@ REFUSED: dict[str, tuple[str, str | bytes, str, str]] = {
                    "/columns/rating", "row 1 "),
     "of five": ("t.csv", rows(lambda u, i, r, t: f"{u},{i},{r}/5,{t}"), "/columns/rating", "row 1 "),
     "thousands": ("t.csv", rows(lambda u, i, r, t: f'{u},{i},"{r},000",{t}'), "/columns/rating", "row 1 "),
+    "points among commas": ("t.csv", rows(lambda u, i, r, t: f"{u};{i};{'4.5' if u > 30 else '4,5'};{t}",
+                            "user_id;item_id;rating;timestamp"), "/columns/rating", "row 249 "),
     "missing rating": ("t.csv", rows(lambda u, i, r, t: f"{u},{i},{'None' if u == 1 else r},{t}"),
                        "/columns/rating", "row 9 of t.csv is missing"),
     "rating above 32 bits": ("t.csv", rows(lambda u, i, r, t: f"{u},{i},{'1e308' if u == 1 else r},{t}"),

@@ -12,6 +12,7 @@ import pyarrow.csv
 from worker.contract.errors import JobError
 from worker.ingest import native, table_shape
 from worker.ingest.arrow import Arrow, pc
+from worker.ingest.cells import wrong_cell
 from worker.ingest.columns import NUMERIC, Column, Wanted, number
 from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Meter
@@ -61,7 +62,11 @@ def describe(sample: Sample, meter: Meter) -> Detected:
 
 
 def _decimal(columns: Sequence[Column]) -> str:
-    """A comma where a column holds numbers like 4,5 and not only such as 1,500, which may as well be thousands."""
+    """A comma where a column holds numbers like 4,5, not only such as 1,500, which may as well be thousands, and no
+    column holds numbers like 4.5.
+    """
+    if any(column.type == "number" and any("." in cell for cell in column.examples) for column in columns):
+        return "."
     for column in columns:
         with_comma = [cell for cell in column.examples if "," in cell]
         if with_comma and all(_COMMA_NUMBER.match(cell) for cell in column.examples if cell):
@@ -156,17 +161,24 @@ def _batches(detected: Detected, wanted: Sequence[Wanted], meter: Meter, *, diag
         )
         for batch in reader:
             native.advance(meter, detected.source, before, file)
-            batch = batch.rename_columns([one.name for one in wanted])
-            yield _with_points(batch, wanted) if diagnose and layout.get("decimal") == "," else batch
+            yield batch.rename_columns([one.name for one in wanted])
 
 
 def _with_points(batch: Arrow, wanted: Sequence[Wanted]) -> Arrow:
-    """Numbers as text with a point before their fraction; a cell that has one is no such number."""
+    """Numbers as text with a point before their fraction."""
     columns = [
-        pc.replace_substring(pc.replace_substring(column, ".", "'"), ",", ".") if one.content in NUMERIC else column
+        pc.replace_substring(column, ",", ".") if one.content in NUMERIC else column
         for one, column in zip(wanted, batch.columns, strict=True)
     ]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _refuse_points(batch: Arrow, wanted: Sequence[Wanted], first_row: int, where: str) -> None:
+    for one, column in zip(wanted, batch.columns, strict=True):
+        if one.content in NUMERIC and pc.any(pointed := pc.match_substring(column, ".")).as_py():
+            at = pc.index(pointed, True).as_py()
+            what = "a number with a decimal comma, as others are"
+            raise wrong_cell(one.name, column, at, first_row, where, "invalid_input", what)
 
 
 def _refuse_open_quote(file: Any, quote: str, skip: int, name: str) -> None:
@@ -205,6 +217,9 @@ def _explained(detected: Detected, wanted: Sequence[Wanted], meter: Meter, said:
     rows = 0
     try:
         for batch in _batches(detected, wanted, Meter(meter.limits), diagnose=True):
+            if detected.layout.get("decimal") == ",":
+                _refuse_points(batch, wanted, rows, name)
+                batch = _with_points(batch, wanted)
             convert(batch, wanted, Meter(meter.limits), rows, name)
             rows += batch.num_rows
     except JobError as located:
