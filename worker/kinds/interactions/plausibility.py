@@ -68,7 +68,7 @@ def _doubtful_words(words: Arrow, role: str, name: str) -> list[str]:
     if len(words) and pc.all(lists).as_py():
         warnings.append(
             f"The column {name!r}, taken for the {role}, holds lists such as {words[0].as_py()[:40]!r}, each taken for "
-            f"one id: to have a row for each value, write the table after `df.explode({name!r})`."
+            f"one id: to have a row for each value, make lists of the texts and write `df.explode({name!r})`."
         )
     return warnings
 
