@@ -86,9 +86,14 @@ def wrong_cell(
     return JobError(
         code,
         f"The {role} in row {first_row + at + 1:,} of {where} is {said}.",
-        hint=f'Correct the row, or leave the column out with columns={{"{role}": ""}}.' + _if_comma(cell),
+        hint=f"Correct the row{or_leave_out(role)}.{_if_comma(cell)}",
         pointer=f"/columns/{role}",
     )
+
+
+def or_leave_out(role: str) -> str:
+    """The second way out of a wrong cell."""
+    return f', or leave the column out with columns={{"{role}": ""}}'
 
 
 def _if_comma(cell: object) -> str:

@@ -51,11 +51,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A column to be read: `name` in the batches, and what it holds."""
+    """A column to be read: `name` in the batches, what it holds, and whether nothing can be read without it."""
 
     name: str
     column: Column
     content: Content
+    required: bool = False
 
 
 def plain_name(name: str) -> str:

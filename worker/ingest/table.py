@@ -94,7 +94,7 @@ def as_table(detected: Detected, asked: Mapping[str, str | int], schema: Schema)
     for column in detected.columns:
         column.role = next((role for role, chosen in roles.items() if chosen is column), "")
     read = (role for role in schema.roles if role.read and role.name in roles)
-    return Table(detected, tuple(Wanted(role.name, roles[role.name], role.content) for role in read))
+    return Table(detected, tuple(Wanted(role.name, roles[role.name], role.content, role.required) for role in read))
 
 
 def _matrix_roles(detected: Detected, asked: Mapping[str, str | int], schema: Schema) -> dict[str, Column]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from worker.contract.errors import JobError
 from worker.ingest.arrow import Arrow, pc
-from worker.ingest.cells import MISSING, NUMBER, as_numbers, is_text, wrong_cell
+from worker.ingest.cells import MISSING, NUMBER, as_numbers, is_text, or_leave_out, wrong_cell
 from worker.ingest.limits import Meter
 
 NO_TIME = int(np.iinfo(np.int64).min)
@@ -41,7 +41,7 @@ def times(column: Arrow, role: str, meter: Meter, first_row: int, where: str) ->
         raise JobError(
             "invalid_input",
             f"The {role} column of {where} is {column.type}: times of the day or spans of time order nothing.",
-            hint=f'Upload one column of date and time, or leave the column out with columns={{"{role}": ""}}.',
+            hint=f"Upload one column of date and time{or_leave_out(role)}.",
             pointer=f"/columns/{role}",
         )
     if pa.types.is_integer(column.type):
@@ -68,7 +68,7 @@ def _out_of_range(column: Arrow, at: int, role: str, first_row: int, where: str)
         "invalid_input",
         f"The {role} in row {first_row + at + 1:,} of {where} is {column[at].as_py()}, which is no time: at most "
         f"{_LARGEST:g}.",
-        hint=f'Write seconds, milliseconds or nanoseconds since 1970; or leave it out with columns={{"{role}": ""}}.',
+        hint=f"Write seconds, milliseconds or nanoseconds since 1970{or_leave_out(role)}.",
         pointer=f"/columns/{role}",
     )
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from worker.contract.errors import JobError
 from worker.ingest.arrow import Arrow, pc
-from worker.ingest.cells import MISSING, is_bytes, is_text, labels, numbers
+from worker.ingest.cells import MISSING, is_bytes, is_text, labels, numbers, or_leave_out
 from worker.ingest.columns import Wanted
 from worker.ingest.limits import Meter
 from worker.ingest.times import times
@@ -65,6 +65,10 @@ def _cells(column: Arrow, wanted: Wanted, meter: Meter, first_row: int, where: s
         if wanted.content not in {"id", "category"}:
             _refuse_broken_text(column, wanted.name, first_row, where)
         return _converted(column, wanted, meter, first_row, where)
+    except JobError as problem:
+        if wanted.required:
+            problem.hint = problem.hint.replace(or_leave_out(wanted.name), "")
+        raise
     except (
         pa.ArrowException,
         UnicodeError,
@@ -202,7 +206,7 @@ def _refuse_broken_text(column: Arrow, role: str, first_row: int, where: str) ->
     try:
         words.validate(full=True)
     except pa.ArrowInvalid:
-        cure = f'leave the column out with columns={{"{role}": ""}}.'
+        cure = or_leave_out(role).removeprefix(", or ") + "."
         _as_text(words, _Cell(role, column if encoded else pc.dictionary_encode(column), first_row, where), cure)
 
 

@@ -209,6 +209,28 @@ def test_log_when_a_cell_cannot_be_then_refused_by_its_row(
     assert problem.code != "internal"
 
 
+def test_log_when_a_needed_cell_is_wrong_then_the_hint_does_not_leave_its_column_out(tmp_path: Path) -> None:
+    log = {**columns(), "reward": np.array(["often", "never"] * 100)}
+    write_csv(tmp_path / "log.csv", log)
+    assert refusal(tmp_path).hint == "Correct the row."
+    write_csv(tmp_path / "log.csv", {**columns(), "propensity": np.array(["often", "never"] * 100)})
+    assert 'columns={"propensity": ""}' in refusal(tmp_path).hint
+
+
+def test_embeddings_when_in_feather_then_as_in_csv(tmp_path: Path) -> None:
+    found = []
+    for name in ("csv", "feather"):
+        folder = upload(tmp_path, name)
+        write_csv(folder / "log.csv", columns())
+        table = {"action": np.arange(12), "e0": np.arange(12) / 8, "e1": np.arange(12) % 3}
+        if name == "csv":
+            write_csv(folder / "action_embeddings.csv", table)
+        else:
+            feather.write_feather(pa.table(table), str(folder / "action_embeddings.feather"))
+        found.append(read(folder)[0].embeddings)
+    np.testing.assert_array_equal(*found)
+
+
 def test_log_when_arrow_a_list_or_in_structs_then_as_in_csv(tmp_path: Path) -> None:
     table = columns()
     expected, _ = read(write_csv(upload(tmp_path, "csv") / "log.csv", table).parent)
