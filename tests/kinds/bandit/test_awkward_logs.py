@@ -210,11 +210,11 @@ def test_log_when_a_cell_cannot_be_then_refused_by_its_row(
 
 
 def test_log_when_a_needed_cell_is_wrong_then_the_hint_does_not_leave_its_column_out(tmp_path: Path) -> None:
-    log = {**columns(), "reward": np.array(["often", "never"] * 100)}
-    write_csv(tmp_path / "log.csv", log)
-    assert refusal(tmp_path).hint == "Correct the row."
-    write_csv(tmp_path / "log.csv", {**columns(), "propensity": np.array(["often", "never"] * 100)})
-    assert 'columns={"propensity": ""}' in refusal(tmp_path).hint
+    words = np.array(["often", "never"] * 100)
+    for name, hint in {"reward": "Correct the row.", "propensity": 'columns={"propensity": ""}.'}.items():
+        folder = upload(tmp_path, name)
+        write_csv(folder / "log.csv", {**columns(), name: words})
+        assert refusal(folder).hint.endswith(hint)
 
 
 def test_embeddings_when_in_feather_then_as_in_csv(tmp_path: Path) -> None:

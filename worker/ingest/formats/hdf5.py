@@ -159,7 +159,10 @@ def _blocks(stored: _Stored, meter: Meter) -> Iterator[NDArray[Any]]:
 def _chunk(stored: _Stored, start: int) -> bytes:
     """The bytes of the chunk that begins at an element, unpacked up to its length and no further."""
     wanted = stored.chunk * stored.dtype.itemsize
-    held = stored.dataset.id.get_chunk_info_by_coord((start,)).size
+    info = stored.dataset.id.get_chunk_info_by_coord((start,))
+    if info.byte_offset is None:
+        raise ValueError(f"a chunk of {stored.name!r} was never written")
+    held = info.size
     if held > 2 * wanted + 1_024:  # what does not shrink grows by a few bytes
         raise ValueError(f"a chunk of {stored.name!r} is longer than what it holds")
     skipped, data = stored.dataset.id.read_direct_chunk((start,))
