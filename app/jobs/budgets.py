@@ -18,11 +18,12 @@ def need_possible_budget(budget: object, units: str, statistics: Mapping[str, An
     asked = budget_in_units(budget, total)
     if asked is None or not isinstance(total, int):
         return
-    if round(asked) < 1:
-        detail = f"The budget {budget} of {total} {units} is none."
+    shown = str(budget)[:40]
+    if asked <= 0.5:  # which rounds to none
+        detail = f"The budget {shown} of {total} {units} is none."
         raise Refused("budget_too_small", detail, hint=_bounds(total, units), pointer="/params/budget")
     if asked >= total:
-        detail = f"The budget {budget} is no less than what there is: this version has {total} {units}."
+        detail = f"The budget {shown} is no less than what there is: this version has {total} {units}."
         raise Refused("budget_too_large", detail, hint=_bounds(total, units), pointer="/params/budget")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jsonschema
@@ -54,7 +54,19 @@ def checked_parameters(schema: Mapping[str, Any], given: Mapping[str, Any], poin
     for error in _errors(schema, given):
         path = [str(part) for part in error.absolute_path]
         raise _invalid(error, pointer + _pointer(*path), known.get(path[0], {}) if path else {})
-    return {**_defaults(known), **given}
+    return {**_defaults(known), **{name: _as_whole(known.get(name, {}), value) for name, value in given.items()}}
+
+
+def _as_whole(schema: Mapping[str, Any], value: Any) -> Any:
+    """JSON has one kind of number: 1e2 and 100.0 are 100 where whole numbers are asked for."""
+    forms = [schema, *schema.get("anyOf", ())]
+    types = {kind for form in forms for kind in _listed(form.get("type", ()))}
+    whole = isinstance(value, float) and value.is_integer() and "integer" in types and "number" not in types
+    return int(value) if whole else value
+
+
+def _listed(types: str | Sequence[str]) -> Sequence[str]:
+    return (types,) if isinstance(types, str) else types
 
 
 def checked_reading(method: JobRow, options: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +85,7 @@ def checked_reading(method: JobRow, options: Mapping[str, Any], columns: Mapping
         of_columns = path[:1] == ["columns"]
         where = _pointer(*path) if of_columns else "/options" + _pointer(*path)
         raise _invalid(error, where, known.get(path[0], {}) if path else {})
-    return {**_defaults(known), **given}
+    return {**_defaults(known), **{name: _as_whole(known.get(name, {}), value) for name, value in given.items()}}
 
 
 def _need_known(what: str, known: Collection[str], given: Mapping[str, Any], pointer: str) -> None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_MOST = 1e15  # more than anything there is; far more digits would not even be a number
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*")
 
 
@@ -48,12 +49,12 @@ def total(terms: Sequence[Mapping[str, Any]], known: Mapping[str, Any]) -> float
 
 def budget_in_units(budget: object, units: object) -> float | None:
     """A budget (500, "500", "1%") in units, of `units` in all; None where bytes are asked for, or nothing is."""
-    if isinstance(budget, int) and not isinstance(budget, bool):
+    if isinstance(budget, int | float) and not isinstance(budget, bool):
         return budget
     size = _SIZE.fullmatch(budget) if isinstance(budget, str) else None
     if size is None:
         return None
-    number, percent = float(size[1]), size[2]
+    number, percent = min(float(size[1]), _MOST), size[2]
     if not percent:
         return number
     return units * number / 100 if isinstance(units, int | float) else None

@@ -10,10 +10,13 @@ from pydantic import BeforeValidator, Field
 from worker.contract.errors import JobError
 
 PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(%|B|kB|MB|GB)?\s*$"
+_MOST = 1e15  # more than anything there is; far more digits would not even be a number
 _BYTES = {"B": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 
 
 def _check(value: object) -> object:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # JSON has one kind of number: 1e2 and 100.0 are 100
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError('budget is a number of units (500), a share ("1%") or a size in bytes ("150kB")')
     if isinstance(value, str) and not re.match(PATTERN, value):
@@ -64,7 +67,7 @@ def _units(budget: int | str, total_units: int, bytes_per_unit: float) -> int:
     match = re.match(PATTERN, budget)
     if match is None:
         raise JobError("invalid_input", f"{budget!r} is not a budget.", pointer="/params/budget")
-    number, unit = float(match[1]), match[2]
+    number, unit = min(float(match[1]), _MOST), match[2]
     if unit == "%":
         return round(total_units * number / 100)
     if unit in _BYTES:

@@ -30,6 +30,7 @@ import numpy as np
 
 from worker.contract.errors import Cancelled
 from worker.contract.keep import Keep, to_numpy
+from worker.contract.text import storable
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Context:
 
     def warn(self, text: str) -> None:
         """Add a sentence to the report's warnings."""
-        if text not in self.warnings:
+        if (text := storable(text)) not in self.warnings:
             self.warnings.append(text)
 
     def log(self, text: str) -> None:

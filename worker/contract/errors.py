@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from worker.contract.text import storable
+
 
 class JobError(Exception):
     """A job cannot go on, for a reason worth telling the user.
@@ -11,10 +13,10 @@ class JobError(Exception):
     """
 
     def __init__(self, code: str, detail: str, *, hint: str = "", pointer: str = "") -> None:
-        super().__init__(detail)
+        super().__init__(storable(detail))
         self.code = code
-        self.detail = detail
-        self.hint = hint
+        self.detail = storable(detail)
+        self.hint = storable(hint)
         self.pointer = pointer
 
     def __reduce__(self) -> tuple[type[JobError], tuple[str, str], dict[str, str]]:

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import math
+import re
 
+import numpy as np
 import pyarrow as pa
 
 from worker.contract.errors import JobError
 from worker.ingest.arrow import Arrow, pc
 
-MISSING = pa.array(["", "nan", "null", "none", "<na>", "nat"])
+MISSING = pa.array(["", "nan", "null", "none", "<na>", "nat", "n/a", "#n/a", "\\n"])
 """How files write that a cell is missing, in lower case."""
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 """A finite number as text."""
 _NUMBER_OR_INFINITE = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[iI][nN][fF])$"
+_LARGEST_SINGLE = float(np.finfo(np.float32).max)
 _TRUTH = pa.array(["false", "true"])
 
 
 def is_text(kind: Arrow) -> bool:
     """Whether a type of Arrow holds text."""
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def is_bytes(kind: Arrow) -> bool:
+    """Whether a type of Arrow holds bytes."""
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
 
 
 def labels(column: Arrow, role: str, first_row: int, where: str) -> Arrow:
@@ -29,6 +37,9 @@ def labels(column: Arrow, role: str, first_row: int, where: str) -> Arrow:
     if not pc.all(finite).as_py():
         at = pc.index(finite, False).as_py()
         raise wrong_cell(role, column, at, first_row, where, "non_numeric_label")
+    if pc.any(far := pc.greater(pc.abs(values), _LARGEST_SINGLE)).as_py():
+        at = pc.index(far, True).as_py()
+        raise wrong_cell(role, column, at, first_row, where, "non_numeric_label", "a number of 32 bits (up to 3.4e38)")
     return values
 
 
@@ -70,13 +81,24 @@ def wrong_cell(
     role: str, column: Arrow, at: int, first_row: int, where: str, code: str, what: str = "a number"
 ) -> JobError:
     """The refusal of a cell: says its row, what it holds and what it should be."""
-    shown = repr(str(column[at].as_py())[:60])
+    cell = column[at].as_py()
+    said = "missing" if cell is None else f"{str(cell)[:60]!r}, not {what}"
     return JobError(
         code,
-        f"The {role} in row {first_row + at + 1:,} of {where} is {shown}, not {what}.",
-        hint=f'Correct the row, or leave the column out with columns={{"{role}": ""}}.',
+        f"The {role} in row {first_row + at + 1:,} of {where} is {said}.",
+        hint=f"Correct the row{or_leave_out(role)}.{_if_comma(cell)}",
         pointer=f"/columns/{role}",
     )
+
+
+def or_leave_out(role: str) -> str:
+    """The second way out of a wrong cell."""
+    return f', or leave the column out with columns={{"{role}": ""}}'
+
+
+def _if_comma(cell: object) -> str:
+    comma = isinstance(cell, str) and re.fullmatch(r"\s*[+-]?\d+(,\d+)+\s*", cell)
+    return " Where the comma is a decimal point, say decimal=comma; between thousands, leave it out." if comma else ""
 
 
 def _truth_as_numbers(column: Arrow) -> Arrow:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from worker.contract.errors import JobError
+from worker.contract.text import storable
 
 Content = Literal["id", "split", "category", "number", "feature", "label", "time", "text"]
 """What a column holds, and so how its cells are converted (`worker.ingest.values`)."""
@@ -20,10 +21,14 @@ COUNTED = frozenset({"integer", "number", "boolean"})
 NUMERIC: frozenset[Content] = frozenset({"number", "feature", "label"})
 
 
+_UNIT = re.compile(r"\s*(\([^)]*\)|\[[^\]]*\])\s*$")
+
+
 @dataclass
 class Column:
     """A column as seen in the sample: `type` is integer, number, boolean, datetime, text or nested; `role`: what it
-    was taken for, "" while it is not used.
+    was taken for, "" while it is not used; `constant`: what every cell holds, of a column that the name of the file's
+    folder says, as in date=2024-01-01/.
     """
 
     name: str
@@ -31,30 +36,33 @@ class Column:
     type: str
     examples: list[str] = field(default_factory=list[str])
     role: str = ""
+    constant: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON for the user."""
         return {
-            "name": self.name,
+            "name": storable(self.name),
             "index": self.index,
             "type": self.type,
             "role": self.role,
-            "examples": self.examples[:3],
+            "examples": [storable(example) for example in self.examples[:3]],
         }
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A column to be read: `name` in the batches, and what it holds."""
+    """A column to be read: `name` in the batches, what it holds, and whether nothing can be read without it."""
 
     name: str
     column: Column
     content: Content
+    required: bool = False
 
 
 def plain_name(name: str) -> str:
-    """A column name as compared with the known ones: lower case, without quotes, types or odd separators."""
-    return re.sub(r"[\s\-.]+", "_", name.strip().strip("\"'").split(":")[0].strip()).casefold()
+    """A column name as compared with the known ones: lower case, without quotes, types, units or odd separators."""
+    plain = name.strip().strip("\"'").split(":")[0]
+    return re.sub(r"[\s\-.]+", "_", _UNIT.sub("", plain).strip()).casefold()
 
 
 def number(cell: str) -> float:
@@ -102,11 +110,24 @@ def not_found(
     near = f" Nearest match: {best[1]!r}." if best[0] > 0.5 else ""
     asked = f" {wanted!r}" if wanted != "" else ""
     example = best[1] if near or not free else free[0]
+    example = example or str(next((column.index for column in columns if not column.name), 0))
     return JobError(
         "unknown_column",
         f"No {role} column{asked} in {where}. Columns seen: {listed}.{near}",
         hint=f'Name it in the column map, as in columns={{"{role}": "{example}"}}.'
         if free
         else f"Upload a table that has a column for the {role}.",
+        pointer=f"/columns/{role}",
+    )
+
+
+def holds_lists(column: Column, role: str, where: str) -> JobError:
+    """The refusal of a column with several values in a cell."""
+    name = column.name
+    return JobError(
+        "unsupported",
+        f"The column {name!r} of {where} is nested: it holds lists or objects, not one value a row.",
+        hint=f"Write a row for each value, in pandas `df.explode({name!r})`, or choose another column; a value inside "
+        f"an object is named with a point, as in {role}={name}.id.",
         pointer=f"/columns/{role}",
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -76,16 +76,26 @@ def too_long(name: str) -> JobError:
 
 
 @contextmanager
-def native(source: Source, meter: Meter, *, delimiter: str = "", encoding: str = "utf-8") -> Generator[Any]:
-    """The decoded lines of a file, counted, in UTF-8, for Arrow; packed or translated ones in a temporary file."""
-    if not source.compression and encoding == "utf-8" and delimiter not in {"::", " "}:
+def native(
+    source: Source,
+    meter: Meter,
+    *,
+    delimiter: str = "",
+    encoding: str = "utf-8",
+    as_lines: Callable[[Readable, str], Readable] | None = None,
+) -> Generator[Any]:
+    """The decoded lines of a file, counted, in UTF-8, for Arrow; packed or translated ones in a temporary file.
+    `as_lines` makes lines of what has none.
+    """
+    plain = encoding == "utf-8" and delimiter not in {"::", " "} and as_lines is None
+    if not source.compression and plain:
         meter.decoded(source.packed_bytes, source.name)
         with pa.OSFile(str(source.path)) as file:
             yield file
         return
     with tempfile.NamedTemporaryFile(prefix="ingest-") as spool:
         with source.open(meter) as stream:
-            lines = Lines(stream, source.name, delimiter, encoding)
+            lines = as_lines(stream, source.name) if as_lines else Lines(stream, source.name, delimiter, encoding)
             while chunk := lines.read(_CHUNK):
                 spool.write(chunk)
                 meter.tick()

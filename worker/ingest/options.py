@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, field_validator
@@ -17,16 +18,34 @@ if TYPE_CHECKING:
     FormatName = str
 else:
     FormatName = Literal[("auto", *(format.name for format in FORMATS))]
+Encoding = Literal[
+    "", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1250", "cp1251", "cp1252", "shift_jis", "euc_kr",
+    "gb18030", "big5",
+]  # fmt: skip
 _NAMED_DELIMITERS = {
+    "auto": "",
     "tab": "\t",
     "\\t": "\t",
     "comma": ",",
     "semicolon": ";",
     "pipe": "|",
     "space": " ",
+    "ctrl-a": "\x01",
     "whitespace": " ",
 }
-_NAMED_QUOTES = {'"': "double", "'": "single"}
+_NAMED_FORMATS = {
+    "csv": "delimited",
+    "tsv": "delimited",
+    "json": "jsonl",
+    "feather": "arrow",
+    "ipc": "arrow",
+    "h5": "hdf5",
+    "inter": "recbole",
+}
+_NAMED_ENCODINGS = {"auto": "", "utf8": "utf-8", "utf16": "utf-16", "latin1": "latin-1", "windows-1252": "cp1252"}
+_NAMED_QUOTES = {"auto": "", '"': "double", "'": "single"}
+_NAMED_DECIMALS = {"auto": "", ".": "point", ",": "comma"}
+_DECIMALS = {"": "", "point": ".", "comma": ","}
 _QUOTES = {"": None, "double": '"', "single": "'", "none": ""}
 
 
@@ -46,16 +65,44 @@ def none_if_blank(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() in {"", "null", "none", "auto"} else value
 
 
-ColumnMap = Annotated[dict[str, str | int], BeforeValidator(_column_map)]
-MaybeBool = Annotated[bool | None, BeforeValidator(none_if_blank)]
-Delimiter = Annotated[
-    str, BeforeValidator(lambda value: _NAMED_DELIMITERS.get(value, value) if isinstance(value, str) else value)
-]
+@dataclass(frozen=True)
+class Also:
+    """What a field is given besides values of its type, for its JSON Schema: names, as a command line writes them, or
+    further JSON `types`.
+    """
 
-Quote = Annotated[
-    Literal["", "double", "single", "none"],
-    BeforeValidator(lambda value: _NAMED_QUOTES.get(value, value) if isinstance(value, str) else value),
-]
+    names: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        """The schema of the type, or one of these."""
+        schema = dict(handler(core))
+        more = [{"enum": list(self.names)}] if self.names else [{"type": list(self.types)}]
+        return {"anyOf": [*schema.pop("anyOf", [schema]), *more]}
+
+
+def _named(values: Mapping[str, str]) -> tuple[BeforeValidator, Also]:
+    """Names that stand for values."""
+    return BeforeValidator(lambda value: values.get(value, value) if isinstance(value, str) else value), Also(
+        tuple(values)
+    )
+
+
+def _listed(value: object) -> object:
+    """A list may come from a command line as `a,b`, or as a number that is the name of one column."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, list):
+        return [str(part) if type(part) is int else part for part in value]
+    return [str(value)] if type(value) is int else value
+
+
+Value = TypeVar("Value")
+Maybe = Annotated[Value | None, BeforeValidator(none_if_blank), Also(("auto", "none", "null", ""))]
+Listed = Annotated[list[Value], BeforeValidator(_listed), Also(types=("string", "integer"))]
+ColumnMap = Annotated[dict[str, str | int], BeforeValidator(_column_map)]
+Delimiter = Annotated[str, *_named(_NAMED_DELIMITERS)]
+Quote = Annotated[Literal["", "double", "single", "none"], *_named(_NAMED_QUOTES)]
 
 
 def column_map(*schemas: Schema, example: str) -> Any:
@@ -78,21 +125,26 @@ class ReadOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     columns: ColumnMap = Field(default_factory=dict, description="Role to column name or position.")
-    format: FormatName = Field("auto", description="Format of the files; `auto` looks at their content.")
+    format: Annotated[FormatName, *_named(_NAMED_FORMATS)] = Field(
+        "auto", description="Format of the files; `auto` looks at their content."
+    )
     delimiter: Delimiter = Field(
         "",
         max_length=2,
         description="Delimiter of text tables (`,` `tab` `::` `|` ...; `whitespace`: runs of blanks); blank: guessed.",
     )
-    encoding: Literal["", "utf-8", "utf-16", "latin-1", "cp1252"] = Field(
-        "", description="Encoding of text tables; blank: guessed."
+    encoding: Annotated[Encoding, *_named(_NAMED_ENCODINGS)] = Field(
+        "", description="Encoding of text tables; blank: guessed among Unicode's and the western European ones."
     )
     quote: Quote = Field(
         "",
         description="What quotation marks around cells of text tables are: `double`, `single`, or `none` where marks "
         "are characters; blank: guessed.",
     )
-    header: MaybeBool = Field(None, description="Whether the first line names the columns; null: guessed.")
+    decimal: Annotated[Literal["", "point", "comma"], *_named(_NAMED_DECIMALS)] = Field(
+        "", description="What stands before the fraction of a number in text tables; blank: guessed."
+    )
+    header: Maybe[bool] = Field(None, description="Whether the first line names the columns; null or auto: guessed.")
     file: str = Field("", description="Which of the uploaded files to read (name or pattern such as `*.csv`).")
 
     @field_validator("columns")
@@ -109,7 +161,7 @@ class ReadOptions(BaseModel):
         # who names columns says that there is a header
         named = any(isinstance(name, str) and name and not name.isdigit() for name in self.columns.values())
         header = True if self.header is None and named else self.header
-        return Hints(self.format, self.delimiter, self.encoding, header, _QUOTES[self.quote])
+        return Hints(self.format, self.delimiter, self.encoding, header, _QUOTES[self.quote], _DECIMALS[self.decimal])
 
 
 Model = TypeVar("Model", bound=BaseModel)

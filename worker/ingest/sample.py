@@ -8,19 +8,22 @@ from functools import cached_property
 
 from worker.ingest.sources import Source
 
-_CONTROL = bytes(set(range(32)) - {9, 10, 11, 12, 13, 31})
+_CONTROL = bytes(set(range(32)) - {1, 9, 10, 11, 12, 13, 31})  # 1 is what Hive puts between cells
 _LINES = 200
 
 
 @dataclass(frozen=True)
 class Hints:
-    """What the user says of a file; blank or None: to be guessed. `quote`: "" where quotation marks are characters."""
+    """What the user says of a file; blank or None: to be guessed. `quote`: "" where quotation marks are characters;
+    `decimal`: the character before the fraction of a number.
+    """
 
     format: str = "auto"
     delimiter: str = ""
     encoding: str = ""
     header: bool | None = None
     quote: str | None = None
+    decimal: str = ""
 
 
 NO_HINTS = Hints()
@@ -44,7 +47,7 @@ class Sample:
     @cached_property
     def binary(self) -> bool:
         """Whether this is no text."""
-        if self.encoding == "utf-16":
+        if self.encoding.startswith("utf-16"):
             return False
         controls = len(self.head) - len(self.head.translate(None, _CONTROL))
         return b"\x00" in self.head or controls > len(self.head) // 100
@@ -73,9 +76,16 @@ class Sample:
 
 
 def guess_encoding(head: bytes, whole: bool) -> str:
-    """utf-8, utf-16 (by its mark) or cp1252/latin-1, from a sample that may end inside a character."""
+    """utf-8, utf-16 (by its mark, or by zeros in every other byte) or cp1252/latin-1, from a sample that may end inside
+    a character.
+    """
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
+    zeros = [head[place::2].count(0) * 5 > len(head[place::2]) * 2 for place in (0, 1)]
+    if zeros == [False, True] and 0 not in head[::2]:
+        return "utf-16-le"
+    if zeros == [True, False] and 0 not in head[1::2]:
+        return "utf-16-be"
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:

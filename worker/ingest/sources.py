@@ -161,7 +161,8 @@ def expand(sources: Sequence[tuple[str, Path] | Path], meter: Meter) -> list[Sou
 
 
 def _unzip(name: str, path: Path, meter: Meter) -> list[Source]:
-    meter.entries(_promised_entries(path), name)
+    with path.open("rb") as raw:
+        meter.entries(promised_entries(raw), name)
     try:
         archive = zipfile.ZipFile(path)  # closed when the last of its members is forgotten
         members = archive.infolist()
@@ -214,9 +215,10 @@ def check_member(archive: str, member: zipfile.ZipInfo, seen: set[str]) -> None:
 
 
 def _not_nested(source: Source, meter: Meter) -> Source:
+    """Refuse an archive inside an archive; an npz is one by its form alone, and counted like one that lies bare."""
     with source.open(Meter(meter.limits)) as stream:
         head = stream.read(8)
-    if head.startswith(_ARCHIVES):
+    if head.startswith(_ARCHIVES) and not (head.startswith(ZIP) and source.name.lower().endswith(".npz")):
         raise JobError(
             "unsafe_format",
             f"{source.name} is an archive inside an archive; it was not opened.",
@@ -225,21 +227,20 @@ def _not_nested(source: Source, meter: Meter) -> Source:
     return source
 
 
-def _promised_entries(path: Path) -> int:
+def promised_entries(raw: IO[bytes]) -> int:
     """Entries by the zip's end record, read before Python builds an object for each of them."""
-    size = path.stat().st_size
-    with path.open("rb") as raw:
-        raw.seek(max(0, size - 65_557))
-        tail = raw.read()
-        at = tail.rfind(b"PK\x05\x06")
-        if at < 0 or len(tail) < at + 22:
-            return 0
-        entries, directory_bytes = struct.unpack("<HI", tail[at + 10 : at + 16])
-        locator = tail.rfind(b"PK\x06\x07", 0, at)
-        if (entries == 0xFFFF or directory_bytes == 0xFFFFFFFF) and locator >= 0:
-            raw.seek(min(struct.unpack("<Q", tail[locator + 8 : locator + 16])[0], size))
-            record = raw.read(56)
-            if record.startswith(b"PK\x06\x06") and len(record) == 56:
-                entries, directory_bytes = struct.unpack("<QQ", record[32:48])
+    size = raw.seek(0, 2)
+    raw.seek(max(0, size - 65_557))
+    tail = raw.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) < at + 22:
+        return 0
+    entries, directory_bytes = struct.unpack("<HI", tail[at + 10 : at + 16])
+    locator = tail.rfind(b"PK\x06\x07", 0, at)
+    if (entries == 0xFFFF or directory_bytes == 0xFFFFFFFF) and locator >= 0:
+        raw.seek(min(struct.unpack("<Q", tail[locator + 8 : locator + 16])[0], size))
+        record = raw.read(56)
+        if record.startswith(b"PK\x06\x06") and len(record) == 56:
+            entries, directory_bytes = struct.unpack("<QQ", record[32:48])
     # the directory is what gets read, whatever count stands beside it; 46 bytes is the shortest entry
     return max(entries, 0 if directory_bytes > size else directory_bytes // (46 + 256))

@@ -11,8 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from worker.contract.errors import JobError
+from worker.contract.text import storable
 from worker.ingest.arrow import Arrow, pc
-from worker.ingest.columns import Column, Content, Wanted, find, not_found, plain_name
+from worker.ingest.columns import Column, Content, Wanted, find, holds_lists, not_found, plain_name
 from worker.ingest.format import Detected, Format
 from worker.ingest.ids import IdMap
 from worker.ingest.limits import Meter
@@ -93,7 +94,7 @@ def as_table(detected: Detected, asked: Mapping[str, str | int], schema: Schema)
     for column in detected.columns:
         column.role = next((role for role, chosen in roles.items() if chosen is column), "")
     read = (role for role in schema.roles if role.read and role.name in roles)
-    return Table(detected, tuple(Wanted(role.name, roles[role.name], role.content) for role in read))
+    return Table(detected, tuple(Wanted(role.name, roles[role.name], role.content, role.required) for role in read))
 
 
 def _matrix_roles(detected: Detected, asked: Mapping[str, str | int], schema: Schema) -> dict[str, Column]:
@@ -121,10 +122,28 @@ def _named_roles(detected: Detected, asked: Mapping[str, str | int], schema: Sch
     for role, column in _guess(detected, schema).items():
         if role not in asked and not any(column is other for other in roles.values()):
             roles[role] = column
+    for role, column in roles.items():
+        _refuse_namesakes(columns, column, role, asked.get(role, ""), where)
     for role in schema.roles:
         if role.required and role.name not in roles:
+            for column in columns:
+                if column.type == "nested" and {plain_name(column.name), plain_name(column.name)[:-1]} & {*role.names}:
+                    raise holds_lists(column, role.name, where)
             raise not_found(columns, role.name, where, role.names, taken=_places(roles))
     return roles
+
+
+def _refuse_namesakes(columns: Sequence[Column], chosen: Column, role: str, wanted: str | int, where: str) -> None:
+    """Refuse a name that several columns have, unless one of them was chosen by its position."""
+    same = [column for column in columns if column.name == chosen.name]
+    if len(same) < 2 or chosen.name == "" or (wanted != "" and wanted != chosen.name):
+        return
+    raise JobError(
+        "invalid_input",
+        f"{where} has {len(same)} columns {chosen.name!r} (positions {', '.join(str(c.index) for c in same)} from 0).",
+        hint=f'Choose one by position, as in columns={{"{role}": "{same[0].index}"}}; in Parquet and Arrow, rename it.',
+        pointer=f"/columns/{role}",
+    )
 
 
 def _places(roles: Mapping[str, Column]) -> set[int]:
@@ -133,7 +152,8 @@ def _places(roles: Mapping[str, Column]) -> set[int]:
 
 def _guess(detected: Detected, schema: Schema) -> dict[str, Column]:
     if not detected.header:
-        return schema.by_position(detected.columns) if schema.by_position is not None else {}
+        stored = [column for column in detected.columns if column.constant is None]
+        return schema.by_position(stored) if schema.by_position is not None else {}
     by_name = {plain_name(column.name): column for column in reversed(detected.columns) if column.type != "nested"}
     found: dict[str, Column] = {}
     for role in schema.roles:
@@ -172,7 +192,7 @@ def _numbered_batches(tables: Sequence[Table], meter: Meter) -> Iterator[tuple[i
     for place, table in enumerate(tables):
         wanted = [replace(one, content=contents[one.name]) for one in table.wanted]
         rows = 0
-        for raw in table.detected.format.read(table.detected, wanted, meter):
+        for raw in _read(table, wanted, meter):
             batch = convert(raw, wanted, meter, rows, table.name)
             rows += batch.num_rows
             meter.tick()
@@ -183,6 +203,38 @@ def _numbered_batches(tables: Sequence[Table], meter: Meter) -> Iterator[tuple[i
         names = ", ".join(empty[:10])
         raise JobError("invalid_input", f"{names}: no rows.", hint="Upload a table with at least one row.")
     meter.remarks.empty_files += empty
+
+
+def _read(table: Table, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
+    """The batches of a file, with the columns that its folders say."""
+    stored = [one for one in wanted if one.column.constant is None]
+    _refuse_unwritable(wanted, table.name)
+    if not stored:
+        raise JobError(
+            "invalid_input",
+            f"All that is wanted of {table.name} stands in the names of its folders.",
+            hint="Map at least one column of the file itself.",
+            pointer=f"/columns/{wanted[0].name}",
+        )
+    for batch in table.detected.format.read(table.detected, stored, meter):
+        said = {
+            one.name: pa.DictionaryArray.from_arrays(np.zeros(batch.num_rows, np.int32), [one.column.constant])
+            for one in wanted
+            if one.column.constant is not None
+        }
+        columns = [said[one.name] if one.name in said else batch.column(one.name) for one in wanted]
+        yield pa.RecordBatch.from_arrays(columns, names=[one.name for one in wanted])
+
+
+def _refuse_unwritable(wanted: Sequence[Wanted], where: str) -> None:
+    for one in wanted:
+        if storable(one.column.name) != one.column.name:
+            raise JobError(
+                "invalid_input",
+                f"The name {one.column.name[:80]!r} of a column of {where} holds what is no text.",
+                hint="Rename the column.",
+                pointer=f"/columns/{one.name}",
+            )
 
 
 @dataclass

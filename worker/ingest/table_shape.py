@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from worker.ingest.columns import Column, plain_name
 
 # In order of trust: a tab or "::" never stands in a number or a date, a comma and a space may
-DELIMITERS = ("::", "\t", ";", "|", ",", " ")
+DELIMITERS = ("\x01", "::", "\t", ";", "|", ",", " ")
 _WEAK = {";": 1, "|": 2, ",": 2, " ": 3}  # what also joins words or figures inside cells
+_TITLE_LINES = 3
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
-_DATE = re.compile(r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$")
-_MISSING = {"", "nan", "na", "null", "none", "n/a"}
+_DATE = re.compile(r"^\d{4}([-/])\d\d\1\d\d([ T]\d\d:\d\d(:\d\d([.,]\d+)?)?( ?[+-]\d\d(:?\d\d)?|Z| ?UTC| ?GMT)?)?$")
+_MISSING = {"", "nan", "na", "null", "none", "n/a", "#n/a", "<na>", "nat", "\\n"}
 
 
 @dataclass
@@ -24,7 +25,8 @@ class Shape:
 
     `above`: lines that are not blank above the first row (a header, comments, Excel's `sep=`); `quote`: the quotation
     mark around cells, "" where marks are characters; `multiline`: whether quoted cells run over line ends; `numbered`:
-    the first line is 0, 1, 2 ..., the header of a table without names.
+    the first line is 0, 1, 2 ..., the header of a table without names; `titled`: a title stands above the header;
+    `cells`: how many most rows have.
     """
 
     delimiter: str
@@ -34,6 +36,8 @@ class Shape:
     quote: str = ""
     multiline: bool = False
     numbered: bool = False
+    titled: bool = False
+    cells: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,17 +74,43 @@ def guess(
         commented = _below_comments(lines, names, delimiter, header, quote)
         if commented is not None:
             return commented
+    if count := _titles_above(lines, names, delimiter):
+        below = _under(count, guess(lines[count:], names, delimiter=delimiter, header=header, quote=quote))
+        return None if below is None else replace(below, titled=True)
     reading = _read(lines, delimiter, quote) if delimiter else _best(lines, names, quote)
     return None if reading is None else _shape(reading, names, header)
+
+
+def _titles_above(lines: Sequence[str], names: Collection[str], delimiter: str) -> int:
+    """How many lines stand above a header with known names, and have fewer cells than it."""
+    for candidate in (delimiter,) if delimiter else [one for one in DELIMITERS if one != " "]:
+        rows = [cells(line, candidate) for line in lines[: _TITLE_LINES + 1]]
+        for count, row in enumerate(rows):
+            if len(row) > 2 and any(len(cell) > 1 and plain_name(cell) in names for cell in row):
+                return count if all(len(above) < len(row) - 1 for above in rows[:count]) else 0
+    return 0
 
 
 def _shape(reading: _Reading, names: Collection[str], header: bool | None) -> Shape:
     rows = reading.rows
     numbered = header is None and len(rows) > 1 and _is_numbered(rows[0])
     named = (not numbered and _has_header(rows, names)) if header is None else header
+    if named:
+        rows = [_as_wide_as(rows[0], rows[1:], reading.width), *rows[1:]]
     columns = columns_of(rows, header=named or numbered)
     above = int(named or numbered)
-    return Shape(reading.delimiter, named, columns, above, reading.quote, reading.multiline, numbered)
+    return Shape(
+        reading.delimiter, named, columns, above, reading.quote, reading.multiline, numbered, cells=reading.width
+    )
+
+
+def _as_wide_as(header: list[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """The header without, or with, a blank name at its end, where only it or only the rows end with a delimiter."""
+    if len(header) == width + 1 and header[-1] == "":
+        return header[:-1]
+    if len(header) == width - 1 and all(row[-1] == "" for row in rows if len(row) == width):
+        return [*header, ""]
+    return header
 
 
 def _under(count: int, shape: Shape | None) -> Shape | None:
@@ -140,7 +170,8 @@ def _quoting(lines: Sequence[str], delimiter: str, quote: str | None) -> tuple[s
     """
     if delimiter in {"::", " "} or quote == "":
         return "", False
-    mark = quote or '"'
+    singly = all(len(line) > 1 and line.strip()[0] == line.strip()[-1] == "'" for line in lines)
+    mark = quote or ("'" if singly else '"')
     if not any(line.count(mark) % 2 for line in lines):
         return mark, False
     if quote is None and len({line.count(delimiter) for line in lines}) == 1:

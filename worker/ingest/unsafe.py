@@ -9,11 +9,13 @@ from collections.abc import Iterable
 
 from worker.contract.errors import JobError
 
-_CONVERT = (
+EXPORT = (
     "Export the table instead: pandas `df.to_parquet('data.parquet')` or `df.to_csv('data.csv', index=False)`; "
     "arrays with `numpy.savez('data.npz', user=..., item=...)`; a sparse matrix with `scipy.sparse.save_npz`."
 )
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+"""What to do with a file that is not opened."""
+_A_TABLE = "Upload a table: CSV, TSV, JSON lines, Parquet, Arrow or npz."
+_WORDS = (b"<!doctype html", b"<html", b"<?xml", b"version https://git-lfs")
 _UNSUPPORTED = (
     (b"BZh", "bzip2", "Compress with gzip, or upload it unpacked."),
     (b"\xfd7zXZ\x00", "xz", "Compress with gzip, or upload it unpacked."),
@@ -21,27 +23,33 @@ _UNSUPPORTED = (
     (b"7z\xbc\xaf\x27\x1c", "7-Zip", "Upload a zip, or the file unpacked."),
     (b"Rar!\x1a\x07", "RAR", "Upload a zip, or the file unpacked."),
     (
-        b"ARROW1",
-        "Arrow IPC / Feather",
-        "Write Parquet, in pandas `pandas.read_feather(path).to_parquet('data.parquet')`.",
+        b"FEA1",
+        "Feather of version 1",
+        "Write it again, in pandas `pandas.read_feather(path).to_feather('data.feather')`.",
     ),
     (b"Obj\x01", "Avro", "Write Parquet."),
     (b"ORC", "ORC", "Write Parquet."),
     (b"SQLite format 3\x00", "SQLite", "Export the table as CSV or Parquet."),
     (b"RDX", "R data", "Export with `write.csv` or arrow's `write_parquet`."),
-    (b"%PDF", "PDF", "Upload a table: CSV, TSV, JSON lines, Parquet or npz."),
-    (b"\x89PNG", "PNG", "Upload a table: CSV, TSV, JSON lines, Parquet or npz."),
-    (b"\xff\xd8\xff", "JPEG", "Upload a table: CSV, TSV, JSON lines, Parquet or npz."),
+    (b"<!doctype html", "a web page, perhaps one that reports an error", _A_TABLE),
+    (b"<html", "a web page, perhaps one that reports an error", _A_TABLE),
+    (b"<?xml", "XML", _A_TABLE),
+    (b"version https://git-lfs", "a pointer of Git LFS and not the file", "Fetch it with `git lfs pull` first."),
+    (b"\xff\xfe\x00\x00", "text in UTF-32", "Save it as UTF-8."),
+    (b"\x00\x00\xfe\xff", "text in UTF-32", "Save it as UTF-8."),
+    (b"%PDF", "PDF", _A_TABLE),
+    (b"\x89PNG", "PNG", _A_TABLE),
+    (b"\xff\xd8\xff", "JPEG", _A_TABLE),
     (b"\x93NUMPY", "a single npy array", "Save named arrays: `numpy.savez('data.npz', user=..., item=...)`."),
     (b"\xd0\xcf\x11\xe0", "old Excel", "Save the sheet as CSV."),
-    (b"\x7fELF", "a program", "Upload a table: CSV, TSV, JSON lines, Parquet or npz."),
+    (b"\x7fELF", "a program", _A_TABLE),
 )
 _GLOBAL = re.compile(r"^[A-Za-z_][\w.]* [A-Za-z_][\w.]*$")
 _IMPORTS = {"GLOBAL", "INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4"}
 
 
 def _refusal(name: str, what: str) -> JobError:
-    return JobError("unsafe_format", f"{name} is {what}, which can carry code; it was not opened.", hint=_CONVERT)
+    return JobError("unsafe_format", f"{name} is {what}, which can carry code; it was not opened.", hint=EXPORT)
 
 
 def refuse_unsafe(name: str, head: bytes, whole: bool) -> None:
@@ -49,20 +57,15 @@ def refuse_unsafe(name: str, head: bytes, whole: bool) -> None:
 
     `head`: the first bytes (64 kB are plenty); `whole`: they are the whole file.
     """
-    if head.startswith(_HDF5):
-        raise JobError(
-            "unsafe_format",
-            f"{name} is HDF5 (also .h5, .keras, MATLAB 7.3), which is not accepted; it was not opened.",
-            hint=_CONVERT,
-        )
     if looks_pickled(head, whole):
         raise _refusal(name, "a Python pickle (also .pt, .joblib)")
     if head[:1] == b"\x78" and head[1:2] in b"\x01\x5e\x9c\xda" and _zlib_pickle(head):
         raise _refusal(name, "a compressed Python pickle (joblib)")
     if head[257:262] == b"ustar":
         raise JobError("unsupported", f"{name} is a tar archive.", hint="Upload a zip, or the files one by one.")
+    beginning = head[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
     for magic, what, hint in _UNSUPPORTED:
-        if head.startswith(magic):
+        if head.startswith(magic) or (magic in _WORDS and beginning.lower().startswith(magic)):
             raise JobError("unsupported", f"{name} is {what}, which is not read here.", hint=hint)
 
 
@@ -72,8 +75,8 @@ def refuse_unsafe_members(name: str, members: Iterable[str]) -> None:
         base = member.rsplit("/", 1)[-1].lower()
         if base == "data.pkl" or base.endswith((".pkl", ".pickle", ".pt", ".pth", ".joblib")):
             raise _refusal(name, f"an archive that holds a Python pickle ({member[:80]!r})")
-        if base.endswith((".h5", ".hdf5", ".keras")):
-            raise _refusal(name, f"an archive that holds HDF5 or a Keras model ({member[:80]!r})")
+        if base.endswith((".weights.h5", ".keras")):
+            raise _refusal(name, f"an archive that holds a Keras model ({member[:80]!r})")
         if member == "[Content_Types].xml":
             raise JobError("unsupported", f"{name} is an office document.", hint="Save the sheet as CSV.")
 

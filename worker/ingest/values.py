@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from worker.contract.errors import JobError
 from worker.ingest.arrow import Arrow, pc
-from worker.ingest.cells import MISSING, is_text, labels, numbers
+from worker.ingest.cells import MISSING, is_bytes, is_text, labels, numbers, or_leave_out
 from worker.ingest.columns import Wanted
 from worker.ingest.limits import Meter
 from worker.ingest.times import times
 
-_EXACT, _EXACT_SINGLE = 2.0**53, 2.0**24  # from here on float64 and float32 do not hold every whole number
+_EXACT = 2.0**53
+_EXACT_BITS = {64: _EXACT, 32: 2.0**24, 16: 2.0**11}  # by width: from here on floats do not hold every whole number
+_WHOLE = r"^-?\d+(\.0*)?$"
 _POINTED = r"^-?\d+\.0$"
 _ROUNDED = r"^-?\d(\.\d+)?[eE]\+\d{1,3}$"
 
@@ -27,10 +30,56 @@ def convert(batch: Arrow, wanted: Sequence[Wanted], meter: Meter, first_row: int
     number, counted from 1 without the header.
     """
     meter.rows_read(batch.num_rows, where)
-    columns = [
-        _converted(column, one, meter, first_row, where) for one, column in zip(wanted, batch.columns, strict=True)
+    found: dict[str, Arrow] = {}
+    ids_first = sorted(zip(wanted, batch.columns, strict=True), key=lambda pair: pair[0].content != "id")
+    for one, column in ids_first:
+        if one.content != "id":
+            _refuse_repeated_header(found, wanted, first_row, where)
+        found[one.name] = _cells(column, one, meter, first_row, where)
+    _refuse_repeated_header(found, wanted, first_row, where)
+    names = [one.name for one in wanted]
+    return pa.RecordBatch.from_arrays([found[name] for name in names], names=names)
+
+
+def _refuse_repeated_header(found: Mapping[str, Arrow], wanted: Sequence[Wanted], first_row: int, where: str) -> None:
+    """Refuse a row whose ids are the names of their columns: tables that were put one below another."""
+    masks = [
+        pc.equal(found[one.name].dictionary, one.column.name).take(found[one.name].indices)
+        for one in wanted
+        if one.content == "id"
+        and not one.column.name.isdigit()
+        and pc.any(pc.equal(found[one.name].dictionary, one.column.name)).as_py()
     ]
-    return pa.RecordBatch.from_arrays(columns, names=[one.name for one in wanted])
+    if len(masks) > 1 and pc.any(both := pc.and_(*masks[:2])).as_py():
+        row = first_row + pc.index(both, True).as_py() + 1
+        raise JobError(
+            "invalid_input",
+            f"Row {row:,} of {where} repeats the header: tables were put one below another.",
+            hint="Remove the further headers, or upload the tables as files of their own in one dataset.",
+            pointer="/options/header",
+        )
+
+
+def _cells(column: Arrow, wanted: Wanted, meter: Meter, first_row: int, where: str) -> Arrow:
+    try:
+        if wanted.content not in {"id", "category"}:
+            _refuse_broken_text(column, wanted.name, first_row, where)
+        return _converted(column, wanted, meter, first_row, where)
+    except JobError as problem:
+        if wanted.required:
+            problem.hint = problem.hint.replace(or_leave_out(wanted.name), "")
+        raise
+    except (
+        pa.ArrowException,
+        UnicodeError,
+        OverflowError,
+    ) as unforeseen:  # a type or a value that Arrow cannot convert
+        raise JobError(
+            "invalid_input",
+            f"The {wanted.name} column of {where} ({str(column.type)[:80]}) cannot be read: {str(unforeseen)[:200]}.",
+            hint=f'Write it as text or numbers, or map another column, as in columns={{"{wanted.name}": "..."}}.',
+            pointer=f"/columns/{wanted.name}",
+        ) from unforeseen
 
 
 def _converted(column: Arrow, wanted: Wanted, meter: Meter, first_row: int, where: str) -> Arrow:
@@ -40,7 +89,7 @@ def _converted(column: Arrow, wanted: Wanted, meter: Meter, first_row: int, wher
         case "split":
             return _encoded(column, wanted.name, meter, first_row, where)
         case "category":
-            return categories(column, meter, where)
+            return categories(column, wanted.name, meter, first_row, where)
         case "number" | "feature":
             return numbers(column, wanted.name, first_row, where)
         case "label":
@@ -76,100 +125,171 @@ def ids(column: Arrow, role: str, meter: Meter, first_row: int, where: str) -> A
 
 def _encoded(column: Arrow, role: str, meter: Meter, first_row: int, where: str) -> Arrow:
     """Any id-like column as dictionary<int32, string>; only the distinct values are ever turned into text."""
-    if pa.types.is_floating(column.type):
-        column = _whole_numbers(column, role, first_row, where)
-    if pa.types.is_decimal(column.type):
-        column = _whole_decimals(column, role, where)
     encoded = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column)
+    cell = _Cell(role, encoded, first_row, where)
     words = encoded.dictionary
     kind = words.type
-    if not (pa.types.is_integer(kind) or is_text(kind) or pa.types.is_binary(kind) or pa.types.is_null(kind)):
+    if pa.types.is_floating(kind):
+        words = _whole_numbers(words, cell)
+    elif pa.types.is_decimal(kind):
+        words = _whole_decimals(words, cell)
+    elif is_text(kind) or is_bytes(kind):
+        words = _as_text(words, cell)
+    elif not (pa.types.is_integer(kind) or pa.types.is_null(kind)):
         raise JobError(
             "invalid_input",
             f"The {role} column of {where} is {kind}; ids are text or whole numbers.",
             hint="Write the ids as text or whole numbers, or map another column.",
             pointer=f"/columns/{role}",
         )
-    try:
-        words = words.cast(pa.string())
-    except (pa.ArrowInvalid, UnicodeDecodeError) as invalid:
-        raise JobError("invalid_input", f"The {role} column of {where} is not UTF-8 text.") from invalid
+    words = words.cast(pa.string())
     meter.id_length(pc.max(pc.binary_length(words)).as_py() or 0, where)
     words = pc.utf8_trim_whitespace(words)
     encoded = pa.DictionaryArray.from_arrays(encoded.indices.cast(pa.int32()), words)
     return _without_point(encoded, role, meter, first_row, where)
 
 
+@dataclass(frozen=True)
+class _Cell:
+    """Where the words of a dictionary stand in a file."""
+
+    role: str
+    encoded: Arrow
+    first_row: int
+    where: str
+
+    def first(self, wrong: Arrow) -> tuple[int, int] | None:
+        """Row, from 1, and word of the first cell whose word is `wrong` (a mask); None: of no cell, as of a category
+        that is not used.
+        """
+        if not pc.any(wrong).as_py():
+            return None
+        at = pc.index(pc.fill_null(wrong, False).take(self.encoded.indices), True).as_py()
+        return None if at < 0 else (self.first_row + at + 1, self.encoded.indices[at].as_py())
+
+    def refuse(self, wrong: Arrow, says: str, hint: str) -> None:
+        """Raise `JobError` for the first cell whose word is wrong, if there is one."""
+        found = self.first(wrong)
+        if found is not None:
+            raise JobError(
+                "invalid_input",
+                f"The {self.role} in row {found[0]:,} of {self.where} {says}.",
+                hint=hint,
+                pointer=f"/columns/{self.role}",
+            )
+
+
+def _as_text(words: Arrow, cell: _Cell, cure: str = "map another column.") -> Arrow:
+    """Text or bytes as text; refuses what is not UTF-8, and NUL, which fixed-width text loses at its end."""
+    try:
+        words = words.cast(pa.large_string())
+        words.validate(full=True)
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        encoded = words.cast(pa.large_binary())
+        valid = pa.array([_is_utf8(word) for word in encoded.to_pylist()])
+        cell.refuse(pc.invert(valid), "is not UTF-8 text", f"Write the text in UTF-8, or {cure}")
+        words = pc.if_else(valid, encoded, pa.scalar(None, pa.large_binary())).cast(pa.large_string())
+    cell.refuse(
+        pc.match_substring(words, "\0"),
+        "holds a NUL character, which is no text",
+        "Remove the NUL characters (in pandas `.str.replace('\\0', '')`), or map another column.",
+    )
+    return words
+
+
+def _refuse_broken_text(column: Arrow, role: str, first_row: int, where: str) -> None:
+    """Refuse text that is not UTF-8, which Parquet may hold, by its row."""
+    encoded = pa.types.is_dictionary(column.type)
+    words = column.dictionary if encoded else column
+    if not is_text(words.type):
+        return
+    try:
+        words.validate(full=True)
+    except pa.ArrowInvalid:
+        cure = or_leave_out(role).removeprefix(", or ") + "."
+        _as_text(words, _Cell(role, column if encoded else pc.dictionary_encode(column), first_row, where), cure)
+
+
+def _is_utf8(word: bytes | None) -> bool:
+    try:
+        return word is None or bool(word.decode("utf-8") or True)
+    except UnicodeDecodeError:
+        return False
+
+
 def _without_point(encoded: Arrow, role: str, meter: Meter, first_row: int, where: str) -> Arrow:
     """Ids like 12.0 as 12: a column of whole numbers with gaps leaves pandas so. What has lost digits is refused."""
-    words = encoded.dictionary
-    rounded = pc.match_substring_regex(words, _ROUNDED)
-    if pc.any(rounded).as_py():
-        at = first_row + pc.index(rounded.take(encoded.indices), True).as_py() + 1
-        raise _digits_lost(role, at, words.filter(rounded)[0].as_py(), where)
+    words, cell = encoded.dictionary, _Cell(role, encoded, first_row, where)
+    _refuse_lost(pc.match_substring_regex(words, _ROUNDED), cell)
     if not pc.any(pc.ends_with(words, ".0")).as_py():
         return encoded
     pointed = pc.fill_null(pc.match_substring_regex(words, _POINTED), False)
     if not pc.any(pointed).as_py():
         return encoded
-    large = pc.and_(pointed, pc.greater_equal(pc.abs(pc.if_else(pointed, words, "0").cast(pa.float64())), _EXACT))
-    if pc.any(large).as_py():
-        at = first_row + pc.index(large.take(encoded.indices), True).as_py() + 1
-        raise _digits_lost(role, at, words.filter(large)[0].as_py(), where)
+    _refuse_lost(
+        pc.and_(pointed, pc.greater_equal(pc.abs(pc.if_else(pointed, words, "0").cast(pa.float64())), _EXACT)), cell
+    )
     meter.remarks.float_ids[role] += pc.sum(pointed.take(encoded.indices)).as_py() or 0
     plain = pc.if_else(pointed, pc.utf8_slice_codeunits(words, 0, -2), words)
     return pa.DictionaryArray.from_arrays(encoded.indices, plain)
 
 
-def _digits_lost(role: str, row: int, shown: str, where: str) -> JobError:
-    return JobError(
+def _refuse_lost(lost: Arrow, cell: _Cell) -> None:
+    found = cell.first(lost)
+    if found is None:
+        return
+    row, word = found
+    raise JobError(
         "invalid_input",
-        f"The {role} id in row {row:,} of {where} is {shown[:40]}, a number with a floating point that has lost digits "
-        "(from 2^53 on, not every whole number is one): different ids have become the same.",
+        f"The {cell.role} id in row {row:,} of {cell.where} is {str(cell.encoded.dictionary[word].as_py())[:40]}, a "
+        "number with a floating point that has lost digits (from 2^53 on, not every whole number is one): different "
+        "ids have become the same.",
         hint="Go back to where the ids were whole, and read and write them as whole numbers or text: in pandas "
-        f'`dtype={{"column": "Int64"}}` or `dtype=str`. Or map another column to {role}.',
-        pointer=f"/columns/{role}",
+        f'`dtype={{"column": "Int64"}}` or `dtype=str`. Or map another column to {cell.role}.',
+        pointer=f"/columns/{cell.role}",
     )
 
 
-def _whole_numbers(column: Arrow, role: str, first_row: int, where: str) -> Arrow:
+def _whole_numbers(words: Arrow, cell: _Cell) -> Arrow:
     """A column of whole numbers with gaps comes out of pandas as floats; NaN becomes a missing id."""
-    exact = _EXACT if pa.types.is_float64(column.type) else _EXACT_SINGLE
-    large = pc.greater_equal(pc.abs(column.cast(pa.float64())), exact)
-    if pc.any(large).as_py():
-        at = pc.index(large, True).as_py()
-        raise _digits_lost(role, first_row + at + 1, str(column[at].as_py()), where)
-    column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    try:
-        return column.cast(pa.int64())
-    except pa.ArrowInvalid as invalid:
-        raise _fractions(role, where) from invalid
+    exact = _EXACT_BITS[words.type.bit_width]
+    words = words.cast(pa.float64())
+    words = pc.if_else(pc.is_nan(words), pa.scalar(None, pa.float64()), words)
+    _refuse_lost(pc.greater_equal(pc.abs(words), exact), cell)
+    fraction = pc.not_equal(pc.floor(words), words)
+    _refuse_fractions(fraction, cell)
+    unused = pc.or_(fraction, pc.greater_equal(pc.abs(words), exact))
+    return pc.if_else(unused, pa.scalar(None, pa.float64()), words).cast(pa.int64())
 
 
-def _whole_decimals(column: Arrow, role: str, where: str) -> Arrow:
+def _whole_decimals(words: Arrow, cell: _Cell) -> Arrow:
     """Databases export whole numbers as decimals."""
-    try:
-        return column.cast(pa.decimal128(38, 0)).cast(pa.string())
-    except pa.ArrowInvalid as invalid:
-        raise _fractions(role, where) from invalid
+    texts = words.cast(pa.string())
+    _refuse_fractions(pc.invert(pc.match_substring_regex(texts, _WHOLE)), cell)
+    return pc.replace_substring_regex(texts, r"\.0*$", "")
 
 
-def _fractions(role: str, where: str) -> JobError:
-    return JobError(
+def _refuse_fractions(fraction: Arrow, cell: _Cell) -> None:
+    found = cell.first(fraction)
+    if found is None:
+        return
+    row, word = found
+    raise JobError(
         "invalid_input",
-        f"The {role} column of {where} holds fractions; ids are text or whole numbers.",
-        hint=f'Map another column, as in columns={{"{role}": "id"}}, or write the ids as text.',
-        pointer=f"/columns/{role}",
+        f"The {cell.role} in row {row:,} of {cell.where} is {str(cell.encoded.dictionary[word].as_py())[:40]}, a "
+        "fraction; ids are text or whole numbers.",
+        hint=f'Map another column, as in columns={{"{cell.role}": "id"}}, or write the ids as text.',
+        pointer=f"/columns/{cell.role}",
     )
 
 
-def categories(column: Arrow, meter: Meter, where: str) -> Arrow:
+def categories(column: Arrow, role: str, meter: Meter, first_row: int, where: str) -> Arrow:
     """Any column as categories: missing cells are a category of their own, the empty one."""
     encoded = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column)
-    try:
-        words = pc.utf8_trim_whitespace(encoded.dictionary.cast(pa.string()))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as invalid:
-        raise JobError("invalid_input", f"A column of {where} cannot be read as categories: {invalid}.") from invalid
+    words = encoded.dictionary
+    if is_text(words.type) or is_bytes(words.type):
+        words = _as_text(words, _Cell(role, encoded, first_row, where))
+    words = pc.utf8_trim_whitespace(words.cast(pa.string()))
     meter.id_length(pc.max(pc.binary_length(words)).as_py() or 0, where)
     with_blank = pa.concat_arrays([pc.fill_null(words, ""), pa.array([""], pa.string())])
     indices = pc.fill_null(encoded.indices.cast(pa.int32()), pa.scalar(len(words), pa.int32()))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 from sqlalchemy import func, select
 
 from app.jobs.claim import claim_job
@@ -13,6 +15,7 @@ from app.jobs.commit import Outcome
 from app.jobs.states import transition
 from app.store.tables import idempotency_key, job
 from tests.integration.api.conftest import SCHEMA, Api, change_method
+from worker.contract.budget import Budget
 
 
 def test_create_job_when_valid_then_202_and_readable(api: Api) -> None:
@@ -74,12 +77,16 @@ def test_create_job_when_wrong_then_refused_with_pointer(
         ("100%", "budget_too_large"),
         ("0.04%", "budget_too_small"),
         ("0", "budget_too_small"),
+        ("9" * 400 + "%", "budget_too_large"),
+        ("9" * 400, "budget_too_large"),
+        (10**300, "budget_too_large"),
+        (1e300, "budget_too_large"),
     ],
 )
 def test_create_job_when_the_version_cannot_have_the_budget_then_refused_with_the_limit(
     api: Api, budget: int | str, code: str
 ) -> None:
-    schema = {"type": "object", "properties": {"budget": {"type": ["integer", "string"], "default": 10}}}
+    schema = {"type": "object", "properties": {"budget": TypeAdapter(Budget).json_schema()}}
     body = {"dataset": api.version(), "method": "auto", "params": {"budget": budget}}
     change_method(api.engine, "auto", params_schema=schema)
     try:
@@ -90,8 +97,22 @@ def test_create_job_when_the_version_cannot_have_the_budget_then_refused_with_th
             for possible in (999, "99.9%", "0.06%", "150kB"):
                 allowed = {**body, "params": {"budget": possible}}
                 assert api.post("/v1/jobs?validate_only=true", json=allowed).status_code == 200
+            assert [made_with(api, body, text) for text in ("1e2", "100.0", "100")] == ["100"] * 3
+            for wrong in ('"1e2"', "0.5", "-3", "true", '""', '"5 kg"', "[5]"):
+                assert made_with(api, body, wrong) == "invalid_params at /params/budget"
+            for no_json in ("NaN", "1e400"):
+                assert made_with(api, body, no_json).startswith("invalid_")
     finally:
         change_method(api.engine, "auto", params_schema=SCHEMA)
+
+
+def made_with(api: Api, body: dict[str, Any], budget: str) -> str:
+    """The budget, as JSON, that a job with this budget (JSON) would have, or its refusal."""
+    text = json.dumps({**body, "params": {"budget": "here"}}).replace('"here"', budget)
+    answer = api.post("/v1/jobs?validate_only=true", content=text, headers={"content-type": "application/json"})
+    if answer.status_code == 200:
+        return json.dumps(answer.json()["params"]["budget"])
+    return f"{answer.json()['code']} at {answer.json()['errors'][0]['pointer']}"
 
 
 def test_create_job_when_version_is_not_ready_then_409(api: Api) -> None:

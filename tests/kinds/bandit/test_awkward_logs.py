@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from tests.kinds.bandit.uploads import columns, read, refusal, upload, write_csv
 
@@ -164,3 +167,82 @@ def test_options_when_written_as_on_a_command_line_then_understood(tmp_path: Pat
     )
     assert told["detection"]["context_columns"] == ["f0", "f1"]
     assert log.x.shape == (200, 2)
+
+
+BROKEN = pa.Array.from_buffers(
+    pa.string(), 2, [None, pa.py_buffer(np.array([0, 1, 3], np.int32)), pa.py_buffer(b"4\xff\xfe")]
+)
+
+
+def with_one(name: str, value: float) -> np.ndarray:
+    """A column of the log, as float64, with one other value in its fourth row."""
+    changed = columns()[name].astype(float)
+    changed[3] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "words"),
+    [
+        ("reward", with_one("reward", 1e308), "row 4 is 1e+308"),
+        ("reward", with_one("reward", np.inf), "row 4"),
+        ("context_0", with_one("context_0", 1e39), "'context_0'"),
+        ("propensity", with_one("propensity", np.nan), "row 4"),
+        ("action", pa.array([f"{n}\0" for n in range(200)]), "row 1"),
+        ("action", pa.concat_arrays([BROKEN] * 100), "row 2"),
+        ("context_0", pa.concat_arrays([BROKEN] * 100), "row 2"),
+        ("timestamp", pa.array([2**63] * 200, pa.uint64()), "row 1"),
+        ("timestamp", pa.array([5] * 200, pa.time64("us")), "time64"),
+        ("position", pa.array([2**63] * 200, pa.uint64()), "row 1"),
+        ("position", np.arange(200) / 2, "row 2"),
+        ("context_\0", np.arange(200.0), "no text"),
+        ("reward", pa.array([{"clicks": 1}] * 200), "reward"),
+    ],
+)
+def test_log_when_a_cell_cannot_be_then_refused_by_its_row(
+    tmp_path: Path, name: str, column: np.ndarray | pa.Array, words: str
+) -> None:
+    pq.write_table(pa.table({**columns(), name: column}), tmp_path / "log.parquet")
+    problem = refusal(tmp_path, {"builtin_targets": "uniform"})
+    assert words in problem.detail
+    assert problem.hint
+    assert problem.code != "internal"
+
+
+def test_log_when_a_needed_cell_is_wrong_then_the_hint_does_not_leave_its_column_out(tmp_path: Path) -> None:
+    words = np.array(["often", "never"] * 100)
+    for name, hint in {"reward": "Correct the row.", "propensity": 'columns={"propensity": ""}.'}.items():
+        folder = upload(tmp_path, name)
+        write_csv(folder / "log.csv", {**columns(), name: words})
+        assert refusal(folder).hint.endswith(hint)
+
+
+def test_embeddings_when_in_feather_then_as_in_csv(tmp_path: Path) -> None:
+    found = []
+    for name in ("csv", "feather"):
+        folder = upload(tmp_path, name)
+        write_csv(folder / "log.csv", columns())
+        table = {"action": np.arange(12), "e0": np.arange(12) / 8, "e1": np.arange(12) % 3}
+        if name == "csv":
+            write_csv(folder / "action_embeddings.csv", table)
+        else:
+            feather.write_feather(pa.table(table), str(folder / "action_embeddings.feather"))
+        found.append(read(folder)[0].embeddings)
+    np.testing.assert_array_equal(*found)
+
+
+def test_log_when_arrow_a_list_or_in_structs_then_as_in_csv(tmp_path: Path) -> None:
+    table = columns()
+    expected, _ = read(write_csv(upload(tmp_path, "csv") / "log.csv", table).parent)
+    feather.write_feather(pa.table(table), str(upload(tmp_path, "arrow") / "log.feather"))
+    rows = [dict(zip(table, row, strict=True)) for row in zip(*(c.tolist() for c in table.values()), strict=True)]
+    (upload(tmp_path, "list") / "log.json").write_text(json.dumps(rows))
+    for folder in ("arrow", "list"):
+        log, _ = read(tmp_path / folder)
+        np.testing.assert_array_equal(log.x, expected.x)
+        np.testing.assert_array_equal(log.reward, expected.reward)
+    inside = {name: c for name, c in table.items() if not name.startswith("context")}
+    seen = pa.array([{name: row[name] for name in row if name.startswith("context")} for row in rows])
+    pq.write_table(pa.table({**inside, "seen": seen}), upload(tmp_path, "struct") / "log.parquet")
+    log, _ = read(tmp_path / "struct", {"context_columns": "seen.*"})
+    np.testing.assert_array_equal(log.x, expected.x)

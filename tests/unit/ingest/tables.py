@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather
+import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 from scipy import sparse
@@ -50,7 +52,7 @@ def columns(table: list[Row]) -> dict[str, np.ndarray]:
 
 
 def write_all(table: list[Row], folder: Path) -> dict[str, Path]:
-    """The same rows as csv, tsv, dat, gz, zip, RecBole, JSON lines, Parquet and npz."""
+    """The same rows as csv, tsv, dat, gz, zip, RecBole, JSON lines, Parquet, Arrow and npz."""
     text = csv_text(table)
     files = {
         "ratings.csv": text.encode(),
@@ -83,9 +85,19 @@ def write_all(table: list[Row], folder: Path) -> dict[str, Path]:
     pyarrow.parquet.write_table(pa.table(arrays), folder / "numbers.parquet", row_group_size=50)
     as_text = arrays | {name: arrays[name].astype(str) for name in ("user", "item")}
     pyarrow.parquet.write_table(pa.table(as_text), folder / "text.parquet", row_group_size=70)
+    pyarrow.feather.write_feather(pa.table(arrays), str(folder / "numbers.feather"), chunksize=50)
+    write_stream(pa.table(as_text), folder / "text.arrows", compression="zstd")
     np.savez_compressed(folder / "arrays.npz", **arrays)
     np.savez(folder / "text.npz", **as_text)
     return {path.name: path for path in sorted(folder.iterdir())}
+
+
+def write_stream(table: pa.Table, path: Path, compression: str | None = None) -> Path:
+    """A table as a stream of Arrow."""
+    options = pyarrow.ipc.IpcWriteOptions(compression=compression)
+    with pyarrow.ipc.new_stream(str(path), table.schema, options=options) as writer:
+        writer.write_table(table)
+    return path
 
 
 def save_csr(table: list[Row], path: Path) -> None:
@@ -98,9 +110,9 @@ def read(paths: Path | list[Path], limits: Limits | None = None, **options: obje
     """Detection, and all rows as lists by role."""
     paths = [paths] if isinstance(paths, Path) else paths
     upload = Upload(paths, SCHEMA, Context(), limits or Limits())
-    tables, _, detection = choose(upload, IngestOptions(**options))
-    table = pa.Table.from_batches(list(read_batches(tables, upload.meter)))
-    return detection, {name: table[name].to_pylist() for name in table.column_names}
+    chosen = choose(upload, IngestOptions(**options))
+    table = pa.Table.from_batches(list(read_batches(chosen.tables, upload.meter)))
+    return chosen.detected, {name: table[name].to_pylist() for name in table.column_names}
 
 
 def refusal(paths: Path | list[Path], code: str, limits: Limits | None = None, **options: object) -> JobError:

@@ -360,11 +360,14 @@ def test_split_when_published_as_files_then_told_and_kept_with_the_option(tmp_pa
     assert run(tmp_path / "t.csv", **advised(alone.hint))[0]["statistics"]["rows"] == 320
 
 
-def test_split_when_the_minima_drop_its_events_then_told_with_what_keeps_them(tmp_path: Path) -> None:
+def test_split_when_published_then_whole_unless_minima_are_asked_for_and_told(tmp_path: Path) -> None:
     parts = ["train", "train", "validation", "test"]
     lines = [f"{line},{parts[n % 4]}" for n, line in enumerate(plain())] + ["once,1,1,1600000000,test"]
     path = write(tmp_path, table_text(lines, "user_id,item_id,rating,timestamp,fold"))
-    result, _ = run(path, split="column:fold")
+    whole, _ = run(path, split="column:fold")
+    assert whole["statistics"]["users"] == USERS + 1
+    assert not any("left out" in text for text in whole["warnings"])
+    result, _ = run(path, split="column:fold", min_user_events=3)
     warning = saying(result, "events of the published split were left out")
     assert warning.startswith("1 events")
     kept, _ = run(path, split="column:fold", **advised(warning.split(": ")[1]))

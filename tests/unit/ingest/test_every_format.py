@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import json
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
+from tests.unit.ingest.tables import write_stream
 from tests.unit.ingest.test_awkward_files import events, saying, table_text, write
 from tests.unit.ingest.test_interactions import digests, run
 
@@ -32,6 +35,21 @@ def test_table_when_times_are_missing_then_the_same_in_every_format(tmp_path: Pa
     found = [run(path) for path in files]
     assert len({json.dumps(digests(out)) for _, out in found}) == 1
     assert all(saying(result, "64 of 320 rows have no time") for result, _ in found)
+
+
+def as_arrow(table: pa.Table, folder: Path) -> list[Path]:
+    """A table as Arrow files and streams, with dictionaries and without, compressed and not, and inside a struct."""
+    packed = table.select([]).append_column("row", table.to_struct_array())
+    coded = pa.table({name: column.combine_chunks().dictionary_encode() for name, column in
+                      zip(table.column_names, table.columns, strict=True)})  # fmt: skip
+    feather.write_feather(table, str(folder / "typed.feather"), chunksize=33)
+    feather.write_feather(coded, str(folder / "coded.feather"), compression="zstd")
+    feather.write_feather(packed, str(folder / "struct.arrow"), compression="uncompressed")
+    pq.write_table(packed, folder / "struct.parquet")
+    streams = [write_stream(coded, folder / "coded.arrows"), write_stream(table, folder / "t.arrows", "lz4")]
+    (folder / "t.arrows.gz").write_bytes(gzip.compress(streams[1].read_bytes()))
+    return [folder / name for name in ("typed.feather", "coded.feather", "struct.arrow", "struct.parquet",
+                                       "t.arrows.gz")] + streams  # fmt: skip
 
 
 IDS = {"whole": lambda n: n, "text": lambda n: f"id {n}", "zeros": lambda n: f"{n:05}", "negative": lambda n: -n - 1}
@@ -75,8 +93,10 @@ def test_table_when_written_in_every_format_then_one_version(tmp_path: Path, ids
         pa.table({name: [row[n] for row in cells] for n, name in enumerate(columns)}), tmp_path / "t.parquet"
     )
     files += [tmp_path / "typed.parquet", tmp_path / "t.parquet"]
+    files += as_arrow(pa.table(columns), tmp_path)
     if when in {"seconds", "milliseconds", "fractions"}:
         np.savez(tmp_path / "arrays.npz", **{name: np.array(values) for name, values in columns.items()})
         files.append(tmp_path / "arrays.npz")
-    found = {path.name: digests(run(path)[1]) for path in files}
+    mapped = {role: f"row.{name}" for role, name in zip(("user", "item", "timestamp", "rating"), columns, strict=False)}
+    found = {path.name: digests(run(path, columns=mapped if path.stem == "struct" else {})[1]) for path in files}
     assert len({json.dumps(digest) for digest in found.values()}) == 1, found

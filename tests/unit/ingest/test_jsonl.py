@@ -59,7 +59,7 @@ def test_jsonl_when_deeply_nested_late_then_refused_or_ignored_without_crash(tmp
 
 
 def test_jsonl_when_the_item_is_a_list_then_refused(tmp_path: Path) -> None:
-    problem = refusal(write(tmp_path, '{"user": 1, "item": [2]}\n'), "unknown_column")
+    problem = refusal(write(tmp_path, '{"user": 1, "item": [2]}\n'), "unsupported")
     assert problem.pointer == "/columns/item"
 
 

@@ -10,7 +10,7 @@ from worker.contract.errors import JobError
 from worker.ingest.limits import Limits
 
 NAMES = ("ratings.csv", "u.data", "ratings.csv.gz", "ratings.zip", "ml.inter", "reviews.jsonl", "numbers.parquet",
-         "text.parquet", "arrays.npz", "text.npz", "csr.npz")  # fmt: skip
+         "text.parquet", "numbers.feather", "text.arrows", "arrays.npz", "text.npz", "csr.npz")  # fmt: skip
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:

@@ -24,7 +24,7 @@ from worker.kinds.interactions.ingest import IngestOptions, choose
 from worker.kinds.interactions.roles import SCHEMA
 try:
     upload = Upload([Path(sys.argv[1])], SCHEMA, Context(), Limits())
-    list(read_batches(choose(upload, IngestOptions())[0], upload.meter))
+    list(read_batches(choose(upload, IngestOptions()).tables, upload.meter))
 except JobError as problem:
     kept = problem  # as a caller that reports it would: with its traceback, and so Arrow's reader, still alive
     print(problem.code)

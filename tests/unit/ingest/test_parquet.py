@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
-import time
 from pathlib import Path
 
 import numpy as np
@@ -71,24 +70,20 @@ def test_parquet_when_ratings_are_text_then_read_or_row_is_named(tmp_path: Path)
     assert "row 2 " in refusal(write(tmp_path, columns), "non_numeric_label").detail
 
 
-def test_parquet_when_zeros_decode_to_2000_times_the_file_then_refused_in_time(tmp_path: Path) -> None:
+def test_parquet_when_zeros_decode_to_2000_times_the_file_then_refused(tmp_path: Path) -> None:
     zeros = np.zeros(30_000_000, np.int64)
     path = write(tmp_path, {"user": zeros, "item": zeros})
     assert path.stat().st_size < 500_000
-    start = time.monotonic()
     problem = refusal(path, "decoded_too_large", Limits(decoded_bytes=100_000_000))
     assert "DISTILLERY_INGEST_DECODED_BYTES" in problem.detail
     refusal(path, "decoded_too_large", Limits(rows=1_000_000))
-    assert time.monotonic() - start < 2
 
 
-def test_parquet_when_long_equal_strings_then_refused_in_time(tmp_path: Path) -> None:
+def test_parquet_when_long_equal_strings_then_refused(tmp_path: Path) -> None:
     long = pa.DictionaryArray.from_arrays(np.zeros(1000, np.int32), ["a" * 1_000_000])
     path = write(tmp_path, {"user": long, "item": list(range(1000))}, compression="zstd")
     assert path.stat().st_size < 30_000
-    start = time.monotonic()
     refusal(path, "decoded_too_large")
-    assert time.monotonic() - start < 2
 
 
 def test_parquet_when_too_many_columns_then_refused(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import gzip
 import io
 import struct
-import time
 import zipfile
 from pathlib import Path
 
@@ -104,21 +103,17 @@ def bomb(megabytes: int) -> bytes:
     return stream.getvalue()
 
 
-def test_gzip_when_a_bomb_then_refused_in_time(tmp_path: Path) -> None:
+def test_gzip_when_a_bomb_then_refused(tmp_path: Path) -> None:
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(bomb(100))
     assert path.stat().st_size < 300_000
-    start = time.monotonic()
     assert "DISTILLERY_INGEST_TEXT_RATIO" in refusal(path, "decoded_too_large").detail
-    assert time.monotonic() - start < 2
 
 
-def test_zip_when_a_bomb_then_refused_in_time(tmp_path: Path) -> None:
+def test_zip_when_a_bomb_then_refused(tmp_path: Path) -> None:
     path = archive(tmp_path, [("x.csv", b"user,item\n" + b"1,2\n" * 25_000_000)])
     assert path.stat().st_size < 300_000
-    start = time.monotonic()
     refusal(path, "decoded_too_large")
-    assert time.monotonic() - start < 2
 
 
 def test_gzip_when_cut_or_followed_by_junk_then_refused(tmp_path: Path) -> None:

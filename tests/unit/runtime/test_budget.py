@@ -14,14 +14,35 @@ class Params(BaseModel):
 
 
 @pytest.mark.parametrize(
-    ("budget", "units"), [(50, 50), ("50", 50), ("1%", 10), ("0.5 %", 5), ("2kB", 20), ("0.003MB", 30), ("990B", 9)]
+    ("budget", "units"),
+    [
+        (50, 50),
+        ("50", 50),
+        ("1%", 10),
+        ("0.5 %", 5),
+        ("2kB", 20),
+        ("0.003MB", 30),
+        ("990B", 9),
+        (1e2, 100),
+    ],
 )
 def test_resolve_when_given_in_any_form_then_counts_units(budget, units: int):
     assert resolve(Params(budget=budget).budget, total_units=1000, bytes_per_unit=100) == units
 
 
 @pytest.mark.parametrize(
-    ("budget", "code"), [(4, "budget_too_small"), ("99.9%", "budget_too_large"), (1000, "budget_too_large")]
+    ("budget", "code"),
+    [
+        (4, "budget_too_small"),
+        ("99.9%", "budget_too_large"),
+        (1000, "budget_too_large"),
+        ("9" * 400, "budget_too_large"),
+        ("9" * 400 + "%", "budget_too_large"),
+        ("9" * 400 + "GB", "budget_too_large"),
+        (10**300, "budget_too_large"),
+        ("0", "budget_too_small"),
+        ("0B", "budget_too_small"),
+    ],
 )
 def test_resolve_when_out_of_bounds_then_names_the_bounds(budget, code: str):
     with pytest.raises(JobError) as caught:
@@ -30,7 +51,7 @@ def test_resolve_when_out_of_bounds_then_names_the_bounds(budget, code: str):
     assert "between 5 and 900" in caught.value.hint
 
 
-@pytest.mark.parametrize("budget", ["many", "-3", "5 tons", True, 2.5])
+@pytest.mark.parametrize("budget", ["many", "-3", "5 tons", True, 2.5, float("inf"), float("nan"), "1e2", "", []])
 def test_budget_when_it_is_none_then_the_model_refuses(budget):
     with pytest.raises(ValidationError):
         Params(budget=budget)

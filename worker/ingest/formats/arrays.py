@@ -5,7 +5,6 @@ uploads hold matrices: the common format of npz (`worker.ingest.formats.npz`) re
 from __future__ import annotations
 
 import math
-import zipfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from worker.ingest.arrow import Arrow
 from worker.ingest.columns import Column
 from worker.ingest.format import Detected, Format
 from worker.ingest.formats import npz
-from worker.ingest.formats.npz import open_array
+from worker.ingest.formats.npz import archive_of, open_array, to_arrow
 from worker.ingest.limits import Meter, too_large
 from worker.ingest.sample import Sample
 from worker.ingest.sources import DAMAGE, Source
@@ -45,7 +44,7 @@ class Arrays:
         wanted = np.dtype(dtype)
         if self.kinds[name] not in "iufb":
             raise JobError("invalid_input", f"The array {name!r} of {self.source.name} does not hold numbers.")
-        with zipfile.ZipFile(self.source.path) as archive:
+        with archive_of(self.source, self.meter) as archive:
             array = open_array(archive, name, self.meter, column_major=True)
             total = math.prod(array.shape)
             values = np.empty(total, wanted)
@@ -70,7 +69,7 @@ class Arrays:
         """A short text, as scipy writes the layout of a matrix; "" when it is something else."""
         if self.kinds[name] not in "US" or math.prod(self.shapes[name]) != 1:
             return ""
-        with zipfile.ZipFile(self.source.path) as archive:
+        with archive_of(self.source, self.meter) as archive:
             array = open_array(archive, name, self.meter)
             value = array.take(1)[0] if array.dtype.itemsize <= 64 else ""
         return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
@@ -93,14 +92,18 @@ class Arrays:
             raise JobError("invalid_input", f"The array {name!r} of {self.source.name} should have one dimension.")
         if self.kinds[name] in "iubf":
             return pa.array(self.whole(name)).cast(pa.string())  # 3.0 is the id 3, 3.5 is refused
-        with zipfile.ZipFile(self.source.path) as archive:
+        with archive_of(self.source, self.meter) as archive:
             array = open_array(archive, name, self.meter)
             self.meter.id_length(array.dtype.itemsize // (4 if array.dtype.kind == "U" else 1), self.source.name)
             values = array.take(array.shape[0])
         try:
-            return pa.array(values.astype(str).tolist(), pa.string())
+            return to_arrow(values.astype(str), self.source.name).cast(pa.string())
         except UnicodeDecodeError as invalid:
-            raise JobError("invalid_input", f"The array {name!r} of {self.source.name} is not ASCII text.") from invalid
+            raise JobError(
+                "invalid_input",
+                f"The array {name!r} of {self.source.name} is not ASCII text.",
+                hint="Save it as text, `array.astype('U')`.",
+            ) from invalid
 
 
 def open_arrays(source: Source, meter: Meter) -> Arrays:
@@ -108,7 +111,7 @@ def open_arrays(source: Source, meter: Meter) -> Arrays:
     shapes: dict[str, tuple[int, ...]] = {}
     kinds: dict[str, str] = {}
     try:
-        with zipfile.ZipFile(source.path) as archive:
+        with archive_of(source, meter) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
             meter.columns(len(names), source.name)
             for name in names:

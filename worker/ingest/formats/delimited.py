@@ -11,13 +11,21 @@ import pyarrow.csv
 
 from worker.contract.errors import JobError
 from worker.ingest import native, table_shape
-from worker.ingest.arrow import Arrow
-from worker.ingest.columns import NUMERIC, Wanted, number
+from worker.ingest.arrow import Arrow, pc
+from worker.ingest.cells import wrong_cell
+from worker.ingest.columns import NUMERIC, Column, Wanted, number
 from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Meter
 from worker.ingest.sample import Sample
 from worker.ingest.values import convert
 
+_COMMA_NUMBER = re.compile(r"^[+-]?\d+(,\d+)?$")
+_THOUSANDS = re.compile(r"^[+-]?[1-9]\d{0,2}(,\d{3})+$")
+_MISSING = [
+    "", "#N/A", "#N/A N/A", "#NA", "-NaN", "-nan", "N/A", "n/a", "NA", "<NA>", "NULL", "null", "Null", "NaN", "nan",
+    "NaT", "None", "none", "NONE", "\\N",
+]  # fmt: skip
+_WESTERN = {"cp1252", "latin-1"}
 _EXACT_FLOAT = 1 << 53
 
 
@@ -31,7 +39,17 @@ def describe(sample: Sample, meter: Meter) -> Detected:
     shape = _shape(sample)
     if shape is None:
         raise JobError("invalid_input", f"{sample.source.name} has no delimiter.", pointer="/options/delimiter")
+    if shape.header and shape.cells == len(shape.columns) + 1:
+        raise JobError(
+            "invalid_input",
+            f"The header of {sample.source.name} names {len(shape.columns)} columns, and its rows have {shape.cells} "
+            "cells, as R writes tables with row names.",
+            hint="Write it without them (`write.table(..., row.names=FALSE)`), or name the first column, too.",
+            pointer="/options/header",
+        )
+    decimal = sample.hints.decimal or _decimal(shape.columns)
     layout = {
+        "decimal": decimal,
         "skip": _lines_above(sample.text, shape.above),
         "quote": shape.quote,
         "multiline": shape.multiline,
@@ -41,6 +59,21 @@ def describe(sample: Sample, meter: Meter) -> Detected:
         sample.source, DELIMITED, shape.columns, sample.encoding, shape.delimiter, shape.header,
         warnings=_warnings(sample, shape), layout=layout,
     )  # fmt: skip
+
+
+def _decimal(columns: Sequence[Column]) -> str:
+    """A comma where a column holds numbers like 4,5, not only such as 1,500, which may as well be thousands, and no
+    column holds numbers like 4.5.
+    """
+    if any(column.type == "number" and any("." in cell for cell in column.examples) for column in columns):
+        return "."
+    for column in columns:
+        with_comma = [cell for cell in column.examples if "," in cell]
+        if with_comma and all(_COMMA_NUMBER.match(cell) for cell in column.examples if cell):
+            if all(_THOUSANDS.match(cell) for cell in with_comma):
+                continue
+            return ","
+    return "."
 
 
 def _lines_above(text: str, count: int) -> int:
@@ -62,6 +95,13 @@ def _warnings(sample: Sample, shape: table_shape.Shape) -> list[str]:
         warnings.append(
             f"The first line of {name} is 0, 1, 2 ..., as pandas writes a header without names, and was not read as a "
             "row. With header=false it is a row."
+        )
+    if shape.titled:
+        warnings.append(f"The line above the header of {name} has fewer cells, and was not read as a row.")
+    if sample.encoding in _WESTERN and not sample.hints.encoding:
+        warnings.append(
+            f"{name} is not UTF-8 and was read as {sample.encoding}: where letters look wrong, say what it is, as in "
+            "encoding=cp1251."
         )
     stray = next((n for n, line in enumerate(sample.text.splitlines(), 1) if line.count('"') % 2), 0)
     if stray and not shape.quote and shape.delimiter not in {"::", " "} and sample.hints.quote is None:
@@ -115,11 +155,30 @@ def _batches(detected: Detected, wanted: Sequence[Wanted], meter: Meter, *, diag
                 include_columns=[str(one.column.index) for one in wanted],
                 column_types={str(one.column.index): pa.string() if diagnose else _type(one) for one in wanted},
                 strings_can_be_null=False,
+                null_values=_MISSING,
+                decimal_point="." if diagnose else layout.get("decimal", "."),
             ),
         )
         for batch in reader:
             native.advance(meter, detected.source, before, file)
             yield batch.rename_columns([one.name for one in wanted])
+
+
+def _with_points(batch: Arrow, wanted: Sequence[Wanted]) -> Arrow:
+    """Numbers as text with a point before their fraction."""
+    columns = [
+        pc.replace_substring(column, ",", ".") if one.content in NUMERIC else column
+        for one, column in zip(wanted, batch.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _refuse_points(batch: Arrow, wanted: Sequence[Wanted], first_row: int, where: str) -> None:
+    for one, column in zip(wanted, batch.columns, strict=True):
+        if one.content in NUMERIC and pc.any(pointed := pc.match_substring(column, ".")).as_py():
+            at = pc.index(pointed, True).as_py()
+            what = "a number with a decimal comma, as others are"
+            raise wrong_cell(one.name, column, at, first_row, where, "invalid_input", what)
 
 
 def _refuse_open_quote(file: Any, quote: str, skip: int, name: str) -> None:
@@ -158,6 +217,9 @@ def _explained(detected: Detected, wanted: Sequence[Wanted], meter: Meter, said:
     rows = 0
     try:
         for batch in _batches(detected, wanted, Meter(meter.limits), diagnose=True):
+            if detected.layout.get("decimal") == ",":
+                _refuse_points(batch, wanted, rows, name)
+                batch = _with_points(batch, wanted)
             convert(batch, wanted, Meter(meter.limits), rows, name)
             rows += batch.num_rows
     except JobError as located:
@@ -180,7 +242,11 @@ def _explained(detected: Detected, wanted: Sequence[Wanted], meter: Meter, said:
             hint="Correct the row, or put quotes around cells that hold the delimiter.",
             pointer="/options/delimiter",
         )
-    return JobError("invalid_input", f"{name} cannot be read as a table: {said[:200]}.")
+    return JobError(
+        "invalid_input",
+        f"{name} cannot be read as a table: {said[:200]}.",
+        hint="Write it again as CSV, as `df.to_csv(path, index=False)` does, or as Parquet.",
+    )
 
 
 DELIMITED = Format("delimited", recognise, describe, read)

@@ -1,7 +1,10 @@
-"""JSON lines: one object a line, as in Amazon's review files. A key inside an object is the column `outer.inner`."""
+"""JSON lines: one object a line, as in Amazon's review files, or one list of objects. A key inside an object is the
+column `outer.inner`.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -12,16 +15,17 @@ import pyarrow.json
 
 from worker.contract.errors import JobError
 from worker.ingest import native
-from worker.ingest.arrow import Arrow, pc
-from worker.ingest.columns import NUMERIC, Column, Wanted
+from worker.ingest.arrow import Arrow
+from worker.ingest.columns import NUMERIC, Column, Wanted, holds_lists
 from worker.ingest.format import Detected, Format
+from worker.ingest.json_list import ObjectLines
 from worker.ingest.limits import Meter
 from worker.ingest.sample import Sample
 from worker.ingest.table_shape import type_of
+from worker.ingest.typed import LEVELS, Path, at
 
-_SEARCHED = 500_000
-_LEVELS = 8
-_Path = tuple[str, ...]
+_SEARCHED, _SAMPLED = 500_000, 200
+_INT64 = 1 << 63
 
 
 def recognise(sample: Sample) -> bool:
@@ -36,18 +40,24 @@ def describe(sample: Sample, meter: Meter) -> Detected:
     name = sample.source.name
     if sample.encoding != "utf-8":
         raise JobError("invalid_input", f"{name} is JSON but not in UTF-8.", hint="Save it as UTF-8.")
-    values: dict[_Path, list[Any]] = {}
-    for number, line in enumerate(sample.lines, 1):
+    is_list = sample.first == "["
+    values: dict[Path, list[Any]] = {}
+    for number, line in enumerate(_of_list(sample) if is_list else sample.lines, 1):
         for path, value in _leaves(_record(name, number, line)):
             values.setdefault(path, []).append(value)
     columns = [_column(".".join(path), place, seen) for place, (path, seen) in enumerate(values.items())]
-    return Detected(sample.source, JSONL, columns, sample.encoding, layout={"paths": list(values)})
+    return Detected(sample.source, JSONL, columns, sample.encoding, layout={"paths": list(values), "list": is_list})
 
 
-def _leaves(record: dict[str, Any], above: _Path = ()) -> Iterator[tuple[_Path, Any]]:
+def _of_list(sample: Sample) -> list[str]:
+    lines = ObjectLines(io.BytesIO(sample.head), sample.source.name, partial=not sample.whole).read()
+    return lines.decode().split("\n")[:_SAMPLED]
+
+
+def _leaves(record: dict[str, Any], above: Path = ()) -> Iterator[tuple[Path, Any]]:
     for key, value in record.items():
         path = (*above, key)
-        if isinstance(value, dict) and value and len(path) < _LEVELS:
+        if isinstance(value, dict) and value and len(path) < LEVELS:
             yield from _leaves(value, path)
         else:
             yield path, value
@@ -56,7 +66,7 @@ def _leaves(record: dict[str, Any], above: _Path = ()) -> Iterator[tuple[_Path, 
 def _record(name: str, number: int, line: str) -> dict[str, Any]:
     hint = "Write one JSON object a line, as `df.to_json(path, orient='records', lines=True)` does."
     try:
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=_once)
     except (ValueError, RecursionError) as invalid:
         raise JobError(
             "invalid_input", f"Line {number} of {name} is not a JSON object: {invalid}.", hint=hint
@@ -64,6 +74,14 @@ def _record(name: str, number: int, line: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise JobError("invalid_input", f"Line {number} of {name} is JSON but not an object.", hint=hint)
     return record
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
+        raise ValueError(f"it has the key {twice!r} twice")
+    return found
 
 
 def _column(key: str, place: int, seen: list[Any]) -> Column:
@@ -81,12 +99,12 @@ def _column(key: str, place: int, seen: list[Any]) -> Column:
 
 def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
     """Numbers as float64 or int64, all else as text; a key that is absent from an object is null there."""
-    paths: list[_Path] = [detected.layout["paths"][one.column.index] for one in wanted]
-    types = [_type(one) for one in wanted]
+    paths: list[Path] = [detected.layout["paths"][one.column.index] for one in wanted]
+    types = [_type(one, detected.source.name) for one in wanted]
     schema = _schema(dict(zip(paths, types, strict=True)))
     before = meter.packed_done
     try:
-        with native.native(detected.source, meter) as file:
+        with native.native(detected.source, meter, as_lines=ObjectLines if detected.layout["list"] else None) as file:
             reader = pyarrow.json.open_json(
                 file,
                 read_options=pyarrow.json.ReadOptions(block_size=native.BLOCK_BYTES),
@@ -97,15 +115,15 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
             for batch in reader:
                 native.advance(meter, detected.source, before, file)
                 yield pa.RecordBatch.from_arrays(
-                    [_at(batch, path) for path in paths], names=[one.name for one in wanted]
+                    [at(batch, path) for path in paths], names=[one.name for one in wanted]
                 )
     except (pa.ArrowInvalid, UnicodeDecodeError) as invalid:
         raise _explained(detected, dict(zip(paths, types, strict=True)), meter, str(invalid)) from invalid
 
 
-def _schema(types: Mapping[_Path, Arrow]) -> Arrow:
+def _schema(types: Mapping[Path, Arrow]) -> Arrow:
     """The schema of objects in which these paths lead to these types."""
-    tops: dict[str, dict[_Path, Arrow]] = {}
+    tops: dict[str, dict[Path, Arrow]] = {}
     for path, kind in types.items():
         tops.setdefault(path[0], {})[path[1:]] = kind
     return pa.schema(
@@ -113,28 +131,21 @@ def _schema(types: Mapping[_Path, Arrow]) -> Arrow:
     )
 
 
-def _at(batch: Arrow, path: _Path) -> Arrow:
-    column = batch.column(path[0])
-    return pc.struct_field(column, list(path[1:])) if len(path) > 1 else column
-
-
-def _type(wanted: Wanted) -> Arrow:
+def _type(wanted: Wanted, where: str) -> Arrow:
     column = wanted.column
     if column.type == "nested":
-        raise JobError(
-            "invalid_input",
-            f"The key {column.name!r} holds lists or objects.",
-            hint="Map a key with one value a line; one inside an object is named with a point, as in user=user.id.",
-            pointer=f"/columns/{wanted.name}",
-        )
+        raise holds_lists(column, wanted.name, where)
     if column.type == "boolean" and wanted.content != "text":
         return pa.bool_()
     if wanted.content == "text" or column.type not in {"integer", "number"}:
         return pa.string()
-    return pa.float64() if wanted.content in NUMERIC or column.type == "number" else pa.int64()
+    if wanted.content in NUMERIC or column.type == "number":
+        return pa.float64()
+    large = any(not -_INT64 <= int(example) < _INT64 for example in column.examples)
+    return pa.decimal128(38, 0) if large else pa.int64()
 
 
-def _explained(detected: Detected, types: Mapping[_Path, Arrow], meter: Meter, said: str) -> JobError:
+def _explained(detected: Detected, types: Mapping[Path, Arrow], meter: Meter, said: str) -> JobError:
     """Look line by line for the object that cannot be read as the first ones were."""
     name, number = detected.source.name, 0
     if "straddling" in said:
@@ -144,6 +155,12 @@ def _explained(detected: Detected, types: Mapping[_Path, Arrow], meter: Meter, s
             if not line.strip():
                 continue
             record = _record(name, number, line.decode("utf-8-sig"))
+            if _has_halves(record):
+                return JobError(
+                    "invalid_input",
+                    f"Line {number:,} of {name} holds half of a character (a lone surrogate, as in \\ud800).",
+                    hint="Write text with `json.dumps(..., ensure_ascii=False)` in UTF-8, which refuses such text.",
+                )
             for path, kind in types.items():
                 wrong = _mismatch(kind, _value(record, path))
                 if wrong:
@@ -156,16 +173,32 @@ def _explained(detected: Detected, types: Mapping[_Path, Arrow], meter: Meter, s
         return located
     except UnicodeDecodeError:
         return JobError("invalid_input", f"Line {number:,} of {name} is not UTF-8.", hint="Save it as UTF-8.")
-    return JobError("invalid_input", f"{name} cannot be read as JSON lines: {said[:200]}.")
+    return JobError(
+        "invalid_input",
+        f"{name} cannot be read as JSON lines: {said[:200]}.",
+        hint="Write one JSON object a line, with one type of value for each key.",
+    )
 
 
 def _lines(detected: Detected, meter: Meter) -> Iterator[bytes]:
     with detected.source.open(Meter(meter.limits)) as stream:
+        if detected.layout["list"]:
+            lines = ObjectLines(stream, detected.source.name)
+            while block := lines.read():
+                yield from block.splitlines()
         while line := stream.readline(native.BLOCK_BYTES):
             yield line
 
 
-def _value(record: Any, path: _Path) -> object:
+def _has_halves(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_halves(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return any(_has_halves(part) for part in value)
+    return isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _value(record: Any, path: Path) -> object:
     for key in path:
         record = record.get(key) if isinstance(record, dict) else None
     return record
@@ -178,7 +211,9 @@ def _mismatch(kind: Arrow, value: object) -> str:
         return "" if isinstance(value, str) else "is not text as in the first lines"
     if pa.types.is_boolean(kind):
         return "" if isinstance(value, bool) else "is not true or false as in the first lines"
-    whole = pa.types.is_integer(kind)
+    if pa.types.is_int64(kind) and isinstance(value, int) and not -_INT64 <= value < _INT64:
+        return f"is {str(value)[:30]}, beyond 64 bits: write such ids as text"
+    whole = pa.types.is_integer(kind) or pa.types.is_decimal(kind)
     number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
     return "" if number else f"is not a {'whole ' if whole else ''}number as in the first lines"
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from tokenize import TokenError
 from typing import IO, Any
@@ -21,11 +22,13 @@ from worker.ingest.columns import Column, Wanted
 from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Meter
 from worker.ingest.sample import Sample
-from worker.ingest.sources import DAMAGE, ZIP, Source
+from worker.ingest.sources import DAMAGE, ZIP, Source, damaged, promised_entries
+from worker.ingest.unsafe import refuse_unsafe_members
 
 _ROWS = 1 << 18
 _BATCH_BYTES = 16_000_000
 _HEADER_BYTES = 10_000
+_TYPES = {"i": "integer", "u": "integer", "f": "number", "b": "boolean", "M": "datetime"}
 _INDEX = {"csr": ("indptr", "indices"), "csc": ("indptr", "indices"), "coo": ("row", "col")}
 
 
@@ -74,14 +77,37 @@ def open_array(archive: zipfile.ZipFile, name: str, meter: Meter, *, column_majo
             hint="Save plain numbers or fixed-width text: `array.astype('int64')` or `array.astype('U')`.",
         )
     flipped = fortran and len(shape) > 1
-    if dtype.kind not in "iufbUS" or dtype.names or (flipped and not column_major) or dtype.itemsize == 0:
-        raise JobError("unsupported", f"The array {name!r} has the type {str(dtype)[:60]}, which is not read here.")
+    if not _is_read(dtype) or (flipped and not column_major):
+        raise JobError(
+            "unsupported",
+            f"The array {name!r} has the type {str(dtype)[:60]}, which is not read here.",
+            hint="Save it as numbers, as text, or as datetime64[s], [ms], [us] or [ns].",
+        )
     size = math.prod(shape) * dtype.itemsize
     held = info.file_size - stream.tell()
     if size != held or any(length < 0 for length in shape):
         raise JobError("invalid_input", f"The array {name!r} announces {size:,} bytes but {held:,} follow its header.")
     meter.promised(size, f"The array {name!r}")
     return Array(name, dtype, tuple(shape), stream, meter, flipped)
+
+
+@contextmanager
+def archive_of(source: Source, meter: Meter) -> Generator[zipfile.ZipFile]:
+    """The zip that an npz is, perhaps one inside an upload's zip; what it decodes to is not yet counted."""
+    with source.seekable(Meter(meter.limits)) as raw:
+        meter.entries(promised_entries(raw), source.name)
+        try:
+            archive = zipfile.ZipFile(raw)
+        except DAMAGE as broken:
+            raise damaged(source.name, broken) from broken
+        with archive:
+            refuse_unsafe_members(source.name, archive.namelist())
+            yield archive
+
+
+def _is_read(dtype: np.dtype[Any]) -> bool:
+    dated = dtype.kind == "M" and np.datetime_data(dtype)[0] in {"D", "s", "ms", "us", "ns"}
+    return (dtype.kind in "iufbUS" or dated) and not dtype.names and dtype.itemsize > 0
 
 
 def recognise(sample: Sample) -> bool:
@@ -92,7 +118,7 @@ def recognise(sample: Sample) -> bool:
 def describe(sample: Sample, meter: Meter) -> Detected:
     """The arrays of one dimension as columns, or row, column and value of a sparse matrix."""
     source = sample.source
-    with zipfile.ZipFile(source.path) as archive:
+    with archive_of(source, meter) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
         meter.columns(len(names), source.name)
         counted = Meter(meter.limits)
@@ -125,8 +151,12 @@ def _describe_sparse(source: Source, arrays: dict[str, Array]) -> Detected:
 
 
 def _column(place: int, array: Array) -> Column:
-    kind = {"i": "integer", "u": "integer", "f": "number", "b": "boolean"}.get(array.dtype.kind, "text")
+    kind = {"i": "integer", "u": "integer", "f": "number", "b": "boolean", "M": "datetime"}.get(
+        array.dtype.kind, "text"
+    )
     sample = array.take(min(20, array.shape[0])) if array.dtype.itemsize <= 4096 else np.array([])
+    if sample.dtype.kind in "SU" and len(sample):
+        sample = sample[~not_text(sample)]
     return Column(array.name, place, kind, [str(value)[:80] for value in sample])
 
 
@@ -134,7 +164,7 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
     """The arrays as they are stored; of a sparse matrix the stored entries, zeros too."""
     source, sparse = detected.source, detected.layout["sparse"]
     before = meter.packed_done
-    with zipfile.ZipFile(source.path) as archive:
+    with archive_of(source, meter) as archive:
         parts = _sparse(archive, sparse, meter) if sparse else _arrays(archive, source, wanted, meter)
         for share, batch in parts:
             meter.packed_done = before + share * source.packed_bytes
@@ -158,16 +188,36 @@ def _arrays(
     rows = max(1, min(_ROWS, _BATCH_BYTES // max(array.dtype.itemsize for array in arrays)))
     for start in range(0, total, rows):
         count = min(rows, total - start)
-        columns = [_to_arrow(array.take(count)) for array in arrays]
+        columns = [to_arrow(array.take(count), source.name) for array in arrays]
         yield (start + count) / total, pa.RecordBatch.from_arrays(columns, names=[array.name for array in arrays])
 
 
-def _to_arrow(values: NDArray[Any]) -> Any:
+def to_arrow(values: NDArray[Any], where: str) -> Arrow:
+    """An array of numpy as one of Arrow; fixed-width bytes without the zeros at their end. Raises `JobError` for text
+    that is none: numpy holds halves of characters that UTF-8 does not know.
+    """
     if values.dtype.kind == "f" and values.dtype.itemsize > 8:
         values = values.astype(np.float64)
-    if values.dtype.kind == "S":
-        return pa.array(values).cast(pa.binary())
-    return pa.array(values)
+    if values.dtype.kind in "SU":
+        wrong = not_text(values)
+        if wrong.any():
+            raise JobError(
+                "invalid_input",
+                f"Text {int(np.argmax(wrong)) + 1:,} of an array of {where} holds a NUL or half of a character.",
+                hint="Save the ids as whole numbers, or as text that `str.encode` takes and without NUL.",
+            )
+    return pa.array(values).cast(pa.binary()) if values.dtype.kind == "S" else pa.array(values)
+
+
+def not_text(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which cells of fixed-width text or bytes (n,) hold what is no text: characters that Unicode does not know, or a
+    NUL before the end, after which Arrow reads no further.
+    """
+    width = 4 if values.dtype.kind == "U" else 1
+    codes = np.ascontiguousarray(values).view(np.uint32 if width == 4 else np.uint8).reshape(len(values), -1)
+    inside = ((codes[:, :-1] == 0) & (codes[:, 1:] != 0)).any(axis=1)
+    unknown = (codes > 0x10FFFF) | ((codes >= 0xD800) & (codes <= 0xDFFF)) if width == 4 else codes < 0
+    return inside | unknown.any(axis=1)
 
 
 def _sparse(archive: zipfile.ZipFile, layout: str, meter: Meter) -> Iterator[tuple[float, Arrow]]:

@@ -11,12 +11,13 @@ import pyarrow.parquet
 
 from worker.contract.errors import JobError
 from worker.ingest.arrow import Arrow
-from worker.ingest.columns import Column, Wanted
+from worker.ingest.columns import Wanted
 from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Meter
 from worker.ingest.parquet_pages import extent
 from worker.ingest.sample import Sample
 from worker.ingest.sources import Source
+from worker.ingest.typed import Path, at, check_wanted, kind_at, typed_columns
 
 _ROWS = 131_072
 _BATCH_BYTES = 16_000_000
@@ -29,13 +30,12 @@ def recognise(sample: Sample) -> bool:
 
 
 def describe(sample: Sample, meter: Meter) -> Detected:
-    """The top-level columns with types, by the schema in the footer."""
+    """The columns with types, by the schema in the footer, fields inside structs too."""
     source = sample.source
     with _opened(source, Meter(meter.limits)) as (file, _):
-        schema = file.schema_arrow
-        meter.columns(len(schema), source.name)
-        columns = [Column(field.name, place, _type(field.type)) for place, field in enumerate(schema)]
-    return Detected(source, PARQUET, columns)
+        columns, paths = typed_columns(file.schema_arrow)
+    meter.columns(len(columns), source.name)
+    return Detected(source, PARQUET, columns, layout={"paths": paths})
 
 
 def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
@@ -44,10 +44,12 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
     """
     source = detected.source
     before, last_dictionary = meter.packed_done, dict[int, int]()
+    check_wanted(detected.columns, wanted, source.name)
     names = [one.column.name for one in wanted]
+    paths = [detected.layout["paths"][one.column.index] for one in wanted]
     text = [one.column.name for one in wanted if one.content == "text" or one.column.type == "text"]
     with _opened(source, meter, text) as (file, raw):
-        _check(file, wanted, meter, source)
+        _promise(file, paths, meter, source)
         widest = extent(raw, file.metadata, set(names), meter, source.name).widest
         rows_at_once = max(1, min(_ROWS, int(_BATCH_BYTES / widest)))
         rows = max(file.metadata.num_rows, 1)
@@ -66,25 +68,11 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
                 meter.decoded(size, source.name)
             done += batch.num_rows
             meter.packed_done = before + source.packed_bytes * min(done / rows, 1)
-            yield pa.RecordBatch.from_arrays([batch.column(name) for name in names], names=[one.name for one in wanted])
+            yield pa.RecordBatch.from_arrays([at(batch, path) for path in paths], names=[one.name for one in wanted])
 
 
-def _check(file: Any, wanted: Sequence[Wanted], meter: Meter, source: Source) -> None:
-    schema, width = file.schema_arrow, 0
-    for one in wanted:
-        field = schema.field(one.column.index)
-        if pa.types.is_nested(field.type):
-            raise JobError(
-                "unsupported",
-                f"The column {field.name!r} of {source.name} is nested ({str(field.type)[:80]}).",
-                hint="Flatten it to one value a row, or choose another column.",
-                pointer=f"/columns/{one.name}",
-            )
-        if schema.names.count(field.name) > 1:
-            raise JobError(
-                "invalid_input", f"{source.name} has two columns {field.name!r}.", pointer=f"/columns/{one.name}"
-            )
-        width += _width(field.type)
+def _promise(file: Any, paths: Sequence[Path], meter: Meter, source: Source) -> None:
+    width = sum(_width(kind_at(file.schema_arrow, path)) for path in paths)
     rows = file.metadata.num_rows
     meter.rows_read(rows, source.name)
     meter.rows -= rows  # announced only; counted when read
@@ -96,20 +84,6 @@ def _width(kind: Arrow) -> int:
         return max(kind.bit_width // 8, 1)
     except ValueError:
         return 4  # text: the index into its dictionary
-
-
-def _type(kind: Arrow) -> str:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_nested(kind):
-        return "nested"
-    if pa.types.is_boolean(kind):
-        return "boolean"
-    if pa.types.is_integer(kind):
-        return "integer"
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return "number"
-    return "datetime" if pa.types.is_temporal(kind) else "text"
 
 
 @contextmanager

@@ -43,6 +43,7 @@ from worker.numerics.distinct import distinct_rows
 
 __all__ = ["IngestOptions", "ingest"]
 MIN_ROUNDS = 30
+_LARGEST_REWARD = 3.4e38  # squares of larger ones, of which variances are made, are soon infinite
 _KEPT_OPTIONS = (
     "split", "seed", "renormalise", "estimate_propensity", "reward_is_cost", "position", "only_position", "simulate",
     "multiclass_to_bandit",
@@ -190,6 +191,14 @@ def _rewards(raw: RawLog, given: IngestOptions) -> NDArray[np.float64]:
             "nan_reward",
             f"The reward in row {row + 1:,} is missing, NaN or infinite ({int(wrong.sum()):,} such rows).",
             hint="Remove these rounds, or say 0 where nothing happened.",
+            pointer="/columns/reward",
+        )
+    if (far := np.abs(raw.reward) > _LARGEST_REWARD).any():
+        row = int(np.argmax(far))
+        raise JobError(
+            "invalid_input",
+            f"The reward in row {row + 1:,} is {raw.reward[row]:g}; rewards are at most {_LARGEST_REWARD:g}.",
+            hint="Rescale the rewards, or correct the row.",
             pointer="/columns/reward",
         )
     return -raw.reward if given.reward_is_cost else raw.reward

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.ingest.arrow import pc
 from worker.ingest.limits import Limits, too_large
-from worker.ingest.options import ColumnMap, ReadOptions, column_map, none_if_blank, parse_options
+from worker.ingest.options import ColumnMap, Maybe, ReadOptions, column_map, parse_options
 from worker.ingest.plausibility import of_times, refuse_hours
+from worker.ingest.sources import Source
 from worker.ingest.table import Table, as_table, read_columns
 from worker.ingest.times import NO_TIME
 from worker.ingest.upload import Files, Upload, choose_tables, detection
@@ -24,6 +25,7 @@ from worker.kinds.interactions import dataset, plausibility, published, splits
 from worker.kinds.interactions.roles import SCHEMA, find_titles, preference, read_titles
 
 MIN_USERS, MIN_ITEMS = 10, 5
+MIN_USER_EVENTS = 3
 _TITLE_CHARACTERS = 200
 
 
@@ -31,25 +33,53 @@ class IngestOptions(ReadOptions):
     """How an interaction table becomes a dataset version."""
 
     columns: ColumnMap = column_map(SCHEMA, example='{"user": "uid", "item": 1}')
-    binarize_threshold: Annotated[float | None, BeforeValidator(none_if_blank)] = Field(
+    binarize_threshold: Maybe[float] = Field(
         None, description="Keep only events rated at least this; null: every event counts."
     )
-    min_user_events: int = Field(3, ge=1, le=1000, description="Users with fewer events are left out.")
+    min_user_events: Maybe[int] = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Users with fewer events are left out; null: 3, but 1 where the split is a published one.",
+    )
     min_item_events: int = Field(1, ge=1, le=1000, description="Items with fewer events are left out.")
     dedup: Literal["first", "last", "sum"] = Field(
         "first", description="Of a pair's several events keep the earliest, the latest, or sum their ratings."
     )
     split: str = Field(
-        "clean",
-        pattern=r"^(paper|clean|leave_2|strong|files|column:.+)$",
+        "auto",
+        pattern=r"^(auto|paper|clean|leave_2|strong|files|column:.+)$",
         description="How events are held out: clean or paper (random 80/10/10 of each user), leave_2 (each user's "
         "last two by time), strong (whole users), column:NAME (a published split in the table: train, validation, "
-        "test), or files (a published split in files: train.csv, valid.csv, test.csv).",
+        "test), or files (a published split in files: train.csv, valid.csv, test.csv, or index.npz beside "
+        "total_data.hdf5). auto: that of an index.npz where there is one, else clean.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the split.")
     rows_in_time_order: bool = Field(
         False, description="The table has no times, but its rows are in order of time (as SASRec's files are)."
     )
+
+    @property
+    def published(self) -> bool:
+        """Whether the split is one that the upload brings."""
+        return self.split == "files" or self.split.startswith("column:")
+
+    def settled(self, index: Source | None) -> IngestOptions:
+        """The same with what was left open decided; `index`: that of a published split."""
+        split = self.split if self.split != "auto" else "clean" if index is None else "files"
+        decided = self.model_copy(update={"split": split})
+        least = self.min_user_events or (1 if decided.published else MIN_USER_EVENTS)
+        return decided.model_copy(update={"min_user_events": least})
+
+
+@dataclass
+class Chosen:
+    """The files to read: `tables` of events, of `titles`, the `index` of a published split; what was `detected`."""
+
+    tables: list[Table]
+    titles: Table | None
+    index: Source | None
+    detected: dict[str, Any]
 
 
 @dataclass
@@ -92,9 +122,11 @@ def ingest(
     given = parse_options(IngestOptions, options)
     bounds = Limits(**(limits or {}))
     upload = Upload(sources, SCHEMA, ctx, bounds)
-    tables, titles, detected = choose(upload, given)
+    chosen = choose(upload, given)
+    tables, titles, detected = chosen.tables, chosen.titles, chosen.detected
+    given = given.settled(chosen.index)
     counts: dict[str, int] = {"overlap": 0}
-    events, users, items = _read(tables, upload, given, counts, detected["warnings"], ctx)
+    events, users, items = _read(chosen, upload, given, counts, ctx)
     upload.tell(tables)
     for warning in detected["warnings"]:
         ctx.warn(warning)
@@ -129,15 +161,16 @@ def ingest(
     }
 
 
-def choose(upload: Upload, given: IngestOptions) -> tuple[list[Table], Table | None, dict[str, Any]]:
+def choose(upload: Upload, given: IngestOptions) -> Chosen:
     """The files of the events, the one of the titles if there is one, and what was guessed."""
     asked, schema = dict(given.columns), SCHEMA.without("split")
     if given.split.startswith("column:"):
         asked["split"], schema = given.split.removeprefix("column:"), SCHEMA
-    found = upload.named(given.file)
+    index = published.index_beside_data(upload.sources)
+    found = [source for source in upload.named(given.file) if source is not index]
     parts = published.parts([source.name for source in found])
     candidates, preferred = found, preference
-    if given.split == "files":
+    if given.split == "files" and index is None:
         parts = published.require([source.name for source in found])
         candidates, preferred = [source for source in found if source.name in parts], published.alike
     tables, ignored = choose_tables(
@@ -149,21 +182,20 @@ def choose(upload: Upload, given: IngestOptions) -> tuple[list[Table], Table | N
         ignored = [entry for entry in ignored if entry["file"] != titles.name]
         chosen.append(titles.detected.source)
     upload.expect(chosen)
+    if given.split not in {"auto", "files"}:
+        index = None
     guessed = detection(tables, ignored)
     guessed["titles"] = titles.name if titles is not None else None
+    guessed["split"] = index.name if index is not None else None
     guessed["warnings"] += plausibility.of_parts([table.name for table in tables], parts)
-    return tables, titles, guessed
+    return Chosen(tables, titles, index, guessed)
 
 
 def _read(
-    tables: list[Table],
-    upload: Upload,
-    options: IngestOptions,
-    counts: dict[str, int],
-    warnings: list[str],
-    ctx: Context,
+    chosen: Chosen, upload: Upload, options: IngestOptions, counts: dict[str, int], ctx: Context
 ) -> tuple[Events, Any, Any]:
     """All events, and the ids of users and items. Rows that a published split drops are left out."""
+    tables, warnings = chosen.tables, chosen.detected["warnings"]
     columns = read_columns(tables, upload.meter)
     pa.default_memory_pool().release_unused()  # the batches are gone, and sorting needs the room
     user, item = columns.words["user"], columns.words["item"]
@@ -171,13 +203,15 @@ def _read(
     if "split" in columns.words:
         part = columns.words["split"]
         events.part = splits.column(np.array(part.words.to_pylist(), dtype=str))[part.codes]
-        if events.part.size and events.part.min() < 0:
-            counts["in_no_part"] = int((events.part < 0).sum())
-            events.keep(events.part >= 0)
-            events.row = np.arange(len(events), dtype=np.int32)
-    if options.split == "files":
+    elif chosen.index is not None:
+        events.part = published.indexed(chosen.index, len(events), upload.meter)
+    elif options.split == "files":
         names = [table.name for table in tables]
         events.part = published.codes(names, columns.sizes, published.require(names))
+    if events.part is not None and events.part.size and events.part.min() < 0:
+        counts["in_no_part"] = int((events.part < 0).sum())
+        events.keep(events.part >= 0)
+        events.row = np.arange(len(events), dtype=np.int32)
     counts["rows"] = len(events)
     counts["users_read"] = int(np.count_nonzero(np.bincount(events.user)))
     counts["items_read"] = int(np.count_nonzero(np.bincount(events.item)))
@@ -243,7 +277,15 @@ def _unique(events: Events, how: str, n_users: int, n_items: int, counts: dict[s
     summed = None
     if how == "sum":
         rating = np.ones(len(key)) if events.rating is None else events.rating[order].astype(np.float64)
-        summed = np.add.reduceat(rating, starts).astype(np.float32)
+        with np.errstate(over="ignore"):
+            summed = np.add.reduceat(rating, starts).astype(np.float32)
+        if not np.isfinite(summed).all():
+            raise JobError(
+                "invalid_input",
+                "The sum of a pair's ratings is above what 32 bits hold (3.4e38).",
+                hint="Scale the ratings down, or keep one of them, as in dedup=last.",
+                pointer="/options/dedup",
+            )
     events.keep(order[starts + sizes - 1] if how == "last" else order[starts])
     events.rating = events.rating if summed is None else summed
 
@@ -308,7 +350,7 @@ def _frequent(events: Events, options: IngestOptions, n_users: int, n_items: int
 
 def _published_minima(options: IngestOptions) -> dict[str, int]:
     """What may thin out a published split; of others the minima are a part."""
-    if options.split != "files" and not options.split.startswith("column:"):
+    if not options.published:
         return {}
     return {"min_user_events": options.min_user_events, "min_item_events": options.min_item_events}
 

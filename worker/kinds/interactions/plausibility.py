@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from worker.contract.context import Context
 from worker.ingest.arrow import Arrow, pc
@@ -17,6 +18,7 @@ _FEW_VALIDATION_EVENTS = 500
 _HEAVY_DUPLICATES = 0.1
 _LOOKED_AT = 1_000
 _ENOUGH = 50  # rows, below which everything may be different
+_NOBODY = pa.array(["-", "--", "?", "missing", "unknown", "undefined", "anonymous"])
 _DATE = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?$"
 
 
@@ -39,6 +41,7 @@ def of_ids(columns: Mapping[str, Column], words: Mapping[str, Arrow], rows: int)
     warnings: list[str] = []
     for role in ("user", "item"):
         found, name = words[role], columns[role].name
+        warnings += _doubtful_words(found, role, name)
         if rows >= _ENOUGH and len(found) > 0.9 * rows:
             warnings.append(
                 f"The column {name!r}, taken for the {role}, has {len(found):,} values in {rows:,} rows: nearly every "
@@ -49,6 +52,24 @@ def of_ids(columns: Mapping[str, Column], words: Mapping[str, Arrow], rows: int)
                 f"The column {name!r}, taken for the {role}, holds times. If it is not the {role}, name another: "
                 f'columns={{"{role}": "..."}}.'
             )
+    return warnings
+
+
+def _doubtful_words(words: Arrow, role: str, name: str) -> list[str]:
+    """Warnings about ids that stand for a missing one, or for several."""
+    warnings: list[str] = []
+    nobody = words.filter(pc.is_in(pc.utf8_lower(words), _NOBODY)).to_pylist()
+    if nobody:
+        warnings.append(
+            f"The {role} ids {', '.join(map(repr, nobody[:5]))} count like all others: if they mean that the {role} is "
+            "not known, remove their rows."
+        )
+    lists = pc.match_substring_regex(words[:_LOOKED_AT], r"^[\[({].*,.*[\])}]$")
+    if len(words) and pc.all(lists).as_py():
+        warnings.append(
+            f"The column {name!r}, taken for the {role}, holds lists such as {words[0].as_py()[:40]!r}, each taken for "
+            f"one id: to have a row for each value, make lists of the texts and write `df.explode({name!r})`."
+        )
     return warnings
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from worker.contract.errors import JobError
+from worker.ingest.arrow import Arrow, pc
 from worker.ingest.columns import Wanted, plain_name
 from worker.ingest.format import Detected
 from worker.ingest.limits import Meter
@@ -84,8 +85,13 @@ def _titles_of(detected: Detected) -> Table | None:
 def read_titles(table: Table, meter: Meter) -> Any:
     """A pyarrow table of columns item, title: one row an item, its first title."""
     rows = [
-        pa.table({name: batch[name].cast(pa.string()) for name in ("item", "title")})
+        pa.table({"item": batch["item"].cast(pa.string()), "title": _shown(batch["title"])})
         for batch in read_batches([table], meter)
     ]
     titles = pa.concat_tables(rows).group_by("item", use_threads=False).aggregate([("title", "first")])
     return titles.rename_columns({"title_first": "title"})
+
+
+def _shown(titles: Arrow) -> Arrow:
+    """Titles as text without NUL characters, which no JSON column of Postgres holds."""
+    return pc.replace_substring(titles.cast(pa.string()), "\0", "")

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from worker.ingest.options import ColumnMap, ReadOptions, column_map, none_if_blank
+from worker.ingest.options import ColumnMap, Listed, Maybe, ReadOptions, column_map
 from worker.kinds.bandit.upload.roles import CLASSES, LOG, RATINGS
-
-
-def _listed(value: object) -> object:
-    """A list may come from a command line as `a,b`."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-Names = Annotated[list[str], BeforeValidator(_listed)]
-MaybeFloat = Annotated[float | None, BeforeValidator(none_if_blank)]
-MaybeInt = Annotated[int | None, BeforeValidator(none_if_blank)]
 
 
 class IngestOptions(ReadOptions):
     """How an uploaded log of decisions becomes a dataset version."""
 
     columns: ColumnMap = column_map(LOG, RATINGS, CLASSES, example='{"action": "banner", "propensity": "prob"}')
-    context_columns: Names = Field(
+    context_columns: Listed[str] = Field(
         default_factory=list,
         max_length=1000,
         description="Columns that describe the context, as names or patterns such as `user_feature_*`; empty: "
         "context*, user_feature*, user-item_affinity*, feature_*, x_*.",
     )
-    categorical_columns: Names = Field(
+    categorical_columns: Listed[str] = Field(
         default_factory=list,
         max_length=1000,
         description="Context columns of numbers that are names of categories, as names or patterns.",
@@ -39,15 +29,15 @@ class IngestOptions(ReadOptions):
         64, ge=0, le=4096, description="A categorical column of at most this many values is one-hot; others are hashed."
     )
     hash_columns: int = Field(32, ge=1, le=4096, description="Columns that the values of a hashed category fall into.")
-    n_actions: MaybeInt = Field(
+    n_actions: Maybe[int] = Field(
         None,
         ge=1,
         le=10_000_000,
         description="Number of actions when ids are positions 0..n_actions-1; null: those seen.",
     )
     reward_is_cost: bool = Field(False, description="The reward column holds costs: its sign is turned.")
-    r_min: MaybeFloat = Field(None, description="Smallest reward there can be; needed by intervals with guarantees.")
-    r_max: MaybeFloat = Field(None, description="Largest reward there can be.")
+    r_min: Maybe[float] = Field(None, description="Smallest reward there can be; needed by intervals with guarantees.")
+    r_max: Maybe[float] = Field(None, description="Largest reward there can be.")
     estimate_propensity: bool = Field(
         False,
         description="Where the log has no propensities, estimate them by a logistic model of the action given the "
@@ -57,7 +47,7 @@ class IngestOptions(ReadOptions):
     logging_builtin: Literal["", "uniform"] = Field(
         "", description="Declare the logging policy instead of uploading it: uniform over all actions."
     )
-    builtin_targets: Annotated[list[Literal["uniform"]], BeforeValidator(_listed)] = Field(
+    builtin_targets: Listed[Literal["uniform"]] = Field(
         default_factory=list, max_length=1, description="Target policies that need no upload: uniform."
     )
     score_policy: Literal["softmax", "epsilon_greedy", "argmax"] = Field(
@@ -70,7 +60,7 @@ class IngestOptions(ReadOptions):
     position: Literal["pooled", "context"] = Field(
         "pooled", description="pooled: keep positions beside the log; context: they are also part of the context."
     )
-    only_position: MaybeInt = Field(None, description="Keep only the rounds shown at this position; null: all.")
+    only_position: Maybe[int] = Field(None, description="Keep only the rounds shown at this position; null: all.")
     split: str = Field(
         "random",
         pattern=r"^(random|time|none|column:.+)$",
@@ -98,7 +88,7 @@ class IngestOptions(ReadOptions):
         description="imputed: 0/1 rewards drawn from a factor model of the ratings; observed: the rating itself, 0 "
         "for items without one.",
     )
-    simulated_beta: MaybeFloat = Field(
+    simulated_beta: Maybe[float] = Field(
         None,
         ge=-1000,
         le=1000,

@@ -27,7 +27,9 @@ from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.policy import RawPolicy, read_arrays, read_table
 from worker.kinds.bandit.upload.roles import ACTIONS
 
-_EXTENSION = re.compile(r"(\.(csv|tsv|txt|parquet|pq|jsonl|json|npz|gz))+$", re.IGNORECASE)
+_EXTENSION = re.compile(
+    r"(\.(csv|tsv|txt|parquet|pq|arrow|arrows|feather|ipc|jsonl|json|npz|h5|hdf5|gz))+$", re.IGNORECASE
+)
 _ROLES = (
     ("embeddings", re.compile(r"^((action_|item_)?embeddings?|action_context|(.+_)?item_context)$")),
     ("hierarchy", re.compile(r"^((action_)?hierarchy)$")),
