@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Text, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from app import tracing
 from app.jobs.budgets import need_possible_budget
@@ -22,15 +23,17 @@ from app.jobs.estimate import estimate
 from app.jobs.quotas import admit_job, gpu_time_is_used
 from app.jobs.references import Inputs, Reference, resolve_dataset, resolve_inputs, statistics_of
 from app.jobs.route import GPU_QUEUE, may_run_elsewhere, queue_for
-from app.jobs.states import JobRow, append_event, transition
+from app.jobs.states import JobRow, With, transition
 from app.store.database import notify
 from app.store.ids import new_id
 from app.store.jobs import visible
 from app.store.quotas import Quota, quota_of
-from app.store.tables import job, summary
-from app.store.webhooks import get_endpoint, name_endpoints
+from app.store.tables import job, job_event, summary
+from app.store.webhooks import existing
 
 _DEFAULT_QUOTA = Quota()
+_FOR_A_MOMENT = With(values={"lease_until": func.now()})
+_AT_ONCE = With(values={"started_at": func.now()})
 
 
 @dataclass(frozen=True)
@@ -84,15 +87,14 @@ def _create(conn: Connection, tenant_id: str, new: NewJob, quota: Quota, validat
     # One creation of a tenant at a time: the look for identical work and the insert must not interleave.
     own = quota_of(conn, tenant_id, quota, lock=True)
     if not new.force:
-        if (live := _live_twin(conn, row, lock=bool(new.webhooks))) is not None:
-            name_endpoints(conn, tenant_id, live["id"], new.webhooks)
+        if (live := _live_twin(conn, row, new.webhooks)) is not None:
             return dict(live)
         if (finished := _finished_twin(conn, row)) is not None:
-            return _answer_from_cache(conn, row, finished, new.webhooks)
+            return _answer_from_cache(conn, row, finished)
     if row["queue"] == GPU_QUEUE and may_run_elsewhere(method, new.device) and gpu_time_is_used(conn, tenant_id, own):
         row["queue"] = method["queue"]
     admit_job(conn, tenant_id, row["queue"], own)
-    return _queue(conn, row, new.webhooks)
+    return _queue(conn, row)
 
 
 def create_ingest_job(
@@ -139,6 +141,7 @@ def _row(
         "device": new.device,
         "limits": new.limits,
         "labels": new.labels,
+        "webhooks": list(new.webhooks),
         "priority": new.priority,
         "deterministic": new.deterministic,
         "force": new.force,
@@ -168,25 +171,27 @@ def _each(inputs: Inputs, of: Callable[[Reference], str]) -> dict[str, str | lis
 
 
 def _need_endpoints(conn: Connection, tenant_id: str, endpoint_ids: tuple[str, ...]) -> None:
-    for endpoint_id in endpoint_ids:
-        if get_endpoint(conn, tenant_id, endpoint_id) is None:
-            raise Refused(
-                "unknown_webhook",
-                f"There is no webhook endpoint {endpoint_id}.",
-                hint="Create it with POST /v1/webhooks.",
-                pointer="/webhook/endpoint_id",
-            )
+    for endpoint_id in sorted({*endpoint_ids} - {*existing(conn, tenant_id, endpoint_ids)}):
+        raise Refused(
+            "unknown_webhook",
+            f"There is no webhook endpoint {endpoint_id}.",
+            hint="Create it with POST /v1/webhooks.",
+            pointer="/webhook/endpoint_id",
+        )
 
 
-def _live_twin(conn: Connection, row: dict[str, Any], *, lock: bool) -> JobRow | None:
-    """Identical work that is under way; with `lock` it does not end before this transaction has."""
-    query = select(job).where(
+def _live_twin(conn: Connection, row: dict[str, Any], webhooks: tuple[str, ...]) -> JobRow | None:
+    """Identical work that is under way; these endpoints hear of its end, too."""
+    mine = (
         job.c.tenant_id == row["tenant_id"],
         job.c.input_hash == row["input_hash"],
         job.c.state.in_(("queued", "running")),
         ~job.c.force,
     )
-    return conn.execute(query.with_for_update(key_share=True) if lock else query).mappings().first()
+    if not webhooks:
+        return conn.execute(select(job).where(*mine)).mappings().first()
+    more = job.c.webhooks.op("||")(literal(list(webhooks), ARRAY(Text)))
+    return conn.execute(update(job).where(*mine).values(webhooks=more).returning(job)).mappings().first()
 
 
 def _finished_twin(conn: Connection, row: dict[str, Any]) -> JobRow | None:
@@ -209,25 +214,19 @@ def _finished_twin(conn: Connection, row: dict[str, Any]) -> JobRow | None:
     )
 
 
-def _queue(conn: Connection, row: dict[str, Any], webhooks: tuple[str, ...] = ()) -> dict[str, Any]:
-    conn.execute(insert(job).values(**row))
-    name_endpoints(conn, row["tenant_id"], row["id"], webhooks)
-    append_event(conn, row["id"], "created", {"method": row["method"], "retry_of": row["retry_of"]})
+def _queue(conn: Connection, row: dict[str, Any]) -> dict[str, Any]:
+    made = _insert(conn, row)
     if row["checkpoint"] is not None:
         adopt_checkpoint(conn, row["tenant_id"], row["id"], row["checkpoint"], str(row["retry_of"]))
     notify(conn, "job_queued", row["id"])
-    return dict(conn.execute(select(job).where(job.c.id == row["id"])).mappings().one())
+    return dict(made)
 
 
-def _answer_from_cache(
-    conn: Connection, row: dict[str, Any], finished: JobRow, webhooks: tuple[str, ...]
-) -> dict[str, Any]:
+def _answer_from_cache(conn: Connection, row: dict[str, Any], finished: JobRow) -> dict[str, Any]:
     """A job that passes through its states in one transaction and points at the earlier job's result."""
     # It never holds work, so it must not count as the live job of its input.
-    conn.execute(insert(job).values(**{**row, "force": True, "checkpoint": None}))
-    name_endpoints(conn, row["tenant_id"], row["id"], webhooks)
-    append_event(conn, row["id"], "created", {"method": row["method"]})
-    transition(conn, row["id"], "running", values={"lease_until": func.now()})
+    _insert(conn, {**row, "force": True, "checkpoint": None})
+    transition(conn, row["id"], "running", more=_FOR_A_MOMENT)
     done = transition(
         conn,
         row["id"],
@@ -239,9 +238,18 @@ def _answer_from_cache(
             "cost": finished["cost"],
             "environment": finished["environment"],
             "progress": {"phase": "cached", "fraction": 1.0},
-            "started_at": func.now(),
             "force": False,
         },
+        more=_AT_ONCE,
     )
     assert done is not None  # noqa: S101 - both moves are open on a row of this transaction
     return dict(done)
+
+
+def _insert(conn: Connection, row: dict[str, Any]) -> JobRow:
+    """The job with its first event, as one statement."""
+    data = {"method": row["method"], "retry_of": row["retry_of"]}
+    made = insert(job).values(**row, last_seq=1).returning(job).cte("made")
+    first = select(made.c.id, made.c.last_seq, made.c.tenant_id, literal("created"), literal(data, JSONB))
+    event = insert(job_event).from_select(("job_id", "seq", "tenant_id", "type", "data"), first)
+    return conn.execute(select(made).add_cte(event.cte("told"))).mappings().one()

@@ -210,6 +210,8 @@ job = Table(
     Column("device", Text, nullable=False, server_default="auto"),
     _json("limits", "{}"),
     _json("labels", "{}"),
+    # Endpoints that hear of its end whatever else they listen to.
+    Column("webhooks", ARRAY(Text), nullable=False, server_default="{}"),
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("deterministic", Boolean, nullable=False, server_default=text("false")),
     Column("force", Boolean, nullable=False, server_default=text("false")),
@@ -249,12 +251,14 @@ job = Table(
     ),
     CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed_jobs_say_why"),
     Index(
-        "ix_job_claimable",
-        "queue",
+        "ix_job_turn",
+        "tenant_id",
         text("priority DESC"),
         "created_at",
+        "queue",
         postgresql_where=text("state = 'queued'"),
     ),
+    Index("ix_job_running", "tenant_id", postgresql_where=text("state IN ('running','cancelling')")),
     Index("ix_job_lease", "lease_until", postgresql_where=text("state IN ('running','cancelling')")),
     Index(
         "uq_job_live_input",
@@ -274,7 +278,7 @@ job_attempt = Table(
     metadata,
     Column("job_id", Text, ForeignKey("job.id"), primary_key=True),
     Column("fence", BigInteger, primary_key=True),
-    _tenant(),
+    Column("tenant_id", Text, nullable=False),  # the job's
     Column("attempt", Integer, nullable=False),
     Column("worker_id", Text, nullable=False),
     _time("started_at", now=True),
@@ -285,6 +289,7 @@ job_attempt = Table(
     Column("peak_rss_mb", Float),
     Column("cpu_s", Float),
     Column("gpu_s", Float),  # for which its process held a CUDA device; NULL when nobody was left to say
+    Index("ix_job_attempt_start", "tenant_id", "started_at"),
 )
 
 job_event = Table(
@@ -292,7 +297,7 @@ job_event = Table(
     metadata,
     Column("job_id", Text, ForeignKey("job.id"), primary_key=True),
     Column("seq", BigInteger, primary_key=True),
-    _tenant(),
+    Column("tenant_id", Text, nullable=False),  # the job's
     _time("at", now=True),
     Column("type", Text, nullable=False),
     _json("data", "{}"),
@@ -345,15 +350,6 @@ webhook_endpoint = Table(
     _time("deleted_at"),
     Index("ix_webhook_endpoint_page", "tenant_id", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
     Index("uq_webhook_endpoint_url", "tenant_id", "url", unique=True, postgresql_where=text("deleted_at IS NULL")),
-)
-
-job_webhook = Table(
-    "job_webhook",
-    metadata,
-    # Endpoints that a job names itself: they hear of its end whatever else they listen to.
-    Column("job_id", Text, ForeignKey("job.id"), primary_key=True),
-    Column("endpoint_id", Text, ForeignKey("webhook_endpoint.id"), primary_key=True),
-    _tenant(),
 )
 
 webhook_delivery = Table(

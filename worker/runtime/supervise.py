@@ -34,6 +34,7 @@ from worker.runtime.claiming import Claimer
 from worker.runtime.file_trouble import FILE_TROUBLE, as_job_failure
 from worker.runtime.prepare import prepare
 from worker.runtime.protocol import OUTPUTS, Assignment
+from worker.runtime.slots import Slots, slots_of
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -367,24 +368,29 @@ class Supervisor:
         self._engine = engine
         self._settings = settings
         self._claimer = Claimer(engine, settings, worker_id)
+        self._slots = slots_of(settings)
         self._blobs = open_blobs(settings)
         self._children = children
         self._attempts: dict[str, Attempt] = {}
         self._stopping = False
 
-    def attempt(self, job_id: str) -> None:
-        """Claim the job and run it, then whatever else waits in our queues.
+    def work(self) -> None:
+        """Run what waits in our queues, one after the other, for as long as slots of theirs are free.
 
-        Celery would let a second pass before it hands a free slot the next hint; Postgres need not be waited for. So
-        hints are left over, and one about a job that is done must lead to the jobs whose hints stand behind it.
+        Which job a hint was about does not matter: tenants take turns. And Celery would let a second pass before it
+        hands a free slot the next hint; Postgres need not be waited for.
         """
-        row = self._claim(job_id) or self._claim()
-        while row is not None:
-            self._run(row)
-            row = self._claim()
+        for slots in self._slots:
+            again = True
+            while again and slots.enter():
+                try:
+                    while (row := self._claim(slots)) is not None:
+                        self._run(row)
+                finally:
+                    again = slots.leave()
 
-    def _claim(self, job_id: str | None = None) -> JobRow | None:
-        return None if self._stopping else self._claimer.claim(job_id)
+    def _claim(self, slots: Slots) -> JobRow | None:
+        return None if self._stopping else self._claimer.claim(slots.queues)
 
     def _run(self, row: JobRow) -> None:
         attempt = Attempt(self._engine, self._blobs, self._settings, self._children, row)

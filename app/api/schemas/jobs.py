@@ -102,7 +102,7 @@ class JobView(Answer):
     attempt: int
     progress: dict[str, Any] = Field(description="phase, step, total, fraction (0 to 1), eta_s, metrics.")
     queue: str
-    queue_position: int | None = Field(description="Jobs before it while it waits; not counted in lists.")
+    queue_position: int | None = Field(description="Jobs of yours before it while it waits; not in lists.")
     cancel_requested_at: datetime | None
     error: dict[str, Any] | None = Field(description="code, detail, hint, pointer of a failed job.")
     result: dict[str, Any] | None = Field(description="Ids: summary, report, dataset.")
