@@ -41,7 +41,7 @@ class Outcome:
 
     `summary`: files of the summary by path; `dataset`: canonical files of its export; `report`: files of the report;
     `canonical`: canonical files of an ingested version; `figures`: what later jobs on the same content may use.
-    `manifest`, `verdict`, `version`: JSON to go with them.
+    `manifest`, `verdict`, `version`: JSON to go with them. `cut`: the limits that ended work early, in seconds.
     """
 
     summary: Files = field(default_factory=dict[str, StoredBlob])
@@ -53,6 +53,7 @@ class Outcome:
     verdict: dict[str, Any] = field(default_factory=dict[str, Any])
     version: dict[str, Any] = field(default_factory=dict[str, Any])
     environment: dict[str, Any] = field(default_factory=dict[str, Any])
+    cut: dict[str, float] = field(default_factory=dict[str, float])
 
 
 def commit_result(conn: Connection, row: JobRow, outcome: Outcome, end: AttemptEnd) -> dict[str, Any] | None:
@@ -79,6 +80,7 @@ def commit_result(conn: Connection, row: JobRow, outcome: Outcome, end: AttemptE
             "result": result,
             "cost": end.cost,
             "environment": outcome.environment,
+            "cut": outcome.cut,
             "checkpoint": None,
             "progress": {**row["progress"], "phase": "done", "fraction": 1.0},
         },

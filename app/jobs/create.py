@@ -20,6 +20,7 @@ from app.jobs.catalogue import checked_parameters, checked_reading, find_method
 from app.jobs.checkpoint import adopt_checkpoint
 from app.jobs.errors import Refused
 from app.jobs.estimate import estimate
+from app.jobs.limits import answers, covers
 from app.jobs.quotas import admit_job, gpu_time_is_used
 from app.jobs.references import Inputs, Reference, resolve_dataset, resolve_inputs, statistics_of
 from app.jobs.route import GPU_QUEUE, may_run_elsewhere, queue_for
@@ -32,6 +33,8 @@ from app.store.tables import job, job_event, summary
 from app.store.webhooks import existing
 
 _DEFAULT_QUOTA = Quota()
+_TWINS = 100  # finished jobs of equal work that are looked at
+_ASKED = ("kind", "method", "method_version", "params", "evaluate", "seed", "device", "deterministic")
 _FOR_A_MOMENT = With(values={"lease_until": func.now()})
 _AT_ONCE = With(values={"started_at": func.now()})
 
@@ -158,7 +161,7 @@ def _row(
 
 
 def _input_hash(row: dict[str, Any], dataset: Reference, inputs: Inputs) -> str:
-    parts = [row[name] for name in ("kind", "method", "method_version", "params", "evaluate", "seed", "device")]
+    parts = [row[name] for name in _ASKED]
     hashes = [dataset.content, _each(inputs, lambda reference: reference.content)]
     return hashlib.sha256(json.dumps([*parts, *hashes], sort_keys=True).encode()).hexdigest()
 
@@ -181,37 +184,37 @@ def _need_endpoints(conn: Connection, tenant_id: str, endpoint_ids: tuple[str, .
 
 
 def _live_twin(conn: Connection, row: dict[str, Any], webhooks: tuple[str, ...]) -> JobRow | None:
-    """Identical work that is under way; these endpoints hear of its end, too."""
+    """Identical work that is under way and may take as long as this; these endpoints hear of its end, too."""
     mine = (
         job.c.tenant_id == row["tenant_id"],
         job.c.input_hash == row["input_hash"],
         job.c.state.in_(("queued", "running")),
         ~job.c.force,
     )
-    if not webhooks:
-        return conn.execute(select(job).where(*mine)).mappings().first()
+    live = conn.execute(select(job).where(*mine).order_by(job.c.created_at)).mappings()
+    twin = next((one for one in live if covers(one["limits"], row["limits"])), None)
+    if twin is None or not webhooks:
+        return twin
     more = job.c.webhooks.op("||")(literal(list(webhooks), ARRAY(Text)))
-    return conn.execute(update(job).where(*mine).values(webhooks=more).returning(job)).mappings().first()
+    named = update(job).where(*mine, job.c.id == twin["id"]).values(webhooks=more).returning(job)
+    return conn.execute(named).mappings().one_or_none()
 
 
 def _finished_twin(conn: Connection, row: dict[str, Any]) -> JobRow | None:
-    """Identical succeeded work that was not deleted, nor the summary that it made."""
-    return (
-        conn.execute(
-            select(job)
-            .outerjoin(summary, summary.c.id == job.c.result["summary"].astext)
-            .where(
-                *visible(row["tenant_id"]),
-                job.c.input_hash == row["input_hash"],
-                job.c.state == "succeeded",
-                summary.c.deleted_at.is_(None),
-            )
-            .order_by(job.c.finished_at.desc())
-            .limit(1)
+    """Identical succeeded work that no smaller limit cut; neither it nor the summary that it made was deleted."""
+    done = conn.execute(
+        select(job)
+        .outerjoin(summary, summary.c.id == job.c.result["summary"].astext)
+        .where(
+            *visible(row["tenant_id"]),
+            job.c.input_hash == row["input_hash"],
+            job.c.state == "succeeded",
+            summary.c.deleted_at.is_(None),
         )
-        .mappings()
-        .first()
-    )
+        .order_by(job.c.cut != {}, job.c.finished_at.desc())
+        .limit(_TWINS)
+    ).mappings()
+    return next((one for one in done if answers(one["cut"], row["limits"])), None)
 
 
 def _queue(conn: Connection, row: dict[str, Any]) -> dict[str, Any]:
@@ -237,6 +240,7 @@ def _answer_from_cache(conn: Connection, row: dict[str, Any], finished: JobRow) 
             "cached_from": finished["cached_from"] or finished["id"],
             "cost": finished["cost"],
             "environment": finished["environment"],
+            "cut": finished["cut"],
             "progress": {"phase": "cached", "fraction": 1.0},
             "force": False,
         },

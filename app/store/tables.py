@@ -233,6 +233,7 @@ job = Table(
     _json("result"),
     _json("cost"),
     _json("environment"),
+    _json("cut", "{}"),  # the limits that ended its work early, in seconds
     Column("cached_from", Text),
     Column("retry_of", Text),
     Column("api_key_id", Text),
@@ -261,9 +262,10 @@ job = Table(
     Index("ix_job_running", "tenant_id", postgresql_where=text("state IN ('running','cancelling')")),
     Index("ix_job_lease", "lease_until", postgresql_where=text("state IN ('running','cancelling')")),
     Index(
-        "uq_job_live_input",
+        "uq_job_live_work",
         "tenant_id",
         "input_hash",
+        "limits",
         unique=True,
         postgresql_where=text("state IN ('queued','running') AND NOT force"),
     ),

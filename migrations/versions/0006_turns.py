@@ -1,4 +1,4 @@
-"""A faster life of jobs: tenants take turns, and what is looked for at each end of a job lies in its own row.
+"""Tenants take turns, the endpoints that a job names lie in its row, and it says which limits ended its work early.
 
 Revision ID: 0006
 Revises: 0005
@@ -16,6 +16,7 @@ INDEXES = {
     "ix_job_running": "job (tenant_id) WHERE state IN ('running','cancelling')",
     "ix_job_attempt_start": "job_attempt (tenant_id, started_at)",
 }
+LIVE = "ON job (tenant_id, input_hash, limits) WHERE state IN ('queued','running') AND NOT force"
 
 WEBHOOKS = """
 DO $$ BEGIN
@@ -44,20 +45,28 @@ def upgrade() -> None:
         for name, columns in INDEXES.items():
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # what an upgrade that was broken off left
             op.execute(f"CREATE INDEX CONCURRENTLY {name} ON {columns}")
-        op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_job_claimable")
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS uq_job_live_work")
+        op.execute(f"CREATE UNIQUE INDEX CONCURRENTLY uq_job_live_work {LIVE}")
+        for name in ("ix_job_claimable", "uq_job_live_input"):
+            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
         for table in ("job_attempt", "job_event"):
             op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS fk_{table}_tenant_id_tenant")
+        op.execute("ALTER TABLE job ADD COLUMN IF NOT EXISTS cut JSONB NOT NULL DEFAULT '{}'::jsonb")
         op.execute("ALTER TABLE job ADD COLUMN IF NOT EXISTS webhooks TEXT[] NOT NULL DEFAULT '{}'")
         op.execute(WEBHOOKS)
 
 
 def downgrade() -> None:
     op.execute(NO_WEBHOOKS)
-    op.execute("ALTER TABLE job DROP COLUMN webhooks")
+    op.execute("ALTER TABLE job DROP COLUMN webhooks, DROP COLUMN cut")
     for table in ("job_attempt", "job_event"):
         op.execute(
             f"ALTER TABLE {table} ADD CONSTRAINT fk_{table}_tenant_id_tenant "
             "FOREIGN KEY (tenant_id) REFERENCES tenant (id)"
         )
     op.execute("CREATE INDEX ix_job_claimable ON job (queue, priority DESC, created_at) WHERE state = 'queued'")
-    op.execute("DROP INDEX ix_job_attempt_start, ix_job_running, ix_job_turn")
+    op.execute(
+        "CREATE UNIQUE INDEX uq_job_live_input ON job (tenant_id, input_hash) "
+        "WHERE state IN ('queued','running') AND NOT force"
+    )
+    op.execute("DROP INDEX uq_job_live_work, ix_job_attempt_start, ix_job_running, ix_job_turn")

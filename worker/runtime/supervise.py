@@ -23,6 +23,7 @@ from app import tracing
 from app.jobs.checkpoint import delete_blobs, drop_old_checkpoints, save_checkpoint, save_kept
 from app.jobs.commit import Outcome, commit_result
 from app.jobs.finish import AttemptEnd, cancel_attempt, fail_attempt, release_attempt
+from app.jobs.limits import seconds
 from app.jobs.renew import renew_lease
 from app.jobs.states import JobRow, append_event
 from app.settings import Settings
@@ -191,7 +192,7 @@ class Attempt:
         """Twice a second: deadline, memory, progress; every heartbeat: the lease."""
         asked = self.row["limits"]
         memory_mb = int(asked.get("memory_mb", self._settings.memory_limit_mb))
-        time_s = float(asked.get("time_s", 3600))
+        time_s = seconds(asked, "time_s")
         started = last_beat = last_heard = time.monotonic()
         while not self._over.is_set():
             self._woken.wait(TICK_S)
@@ -307,7 +308,7 @@ class Attempt:
     def _store_outputs(self, answer: dict[str, Any]) -> Outcome:
         out = self._settings.staging_dir / self.row["id"] / str(self.row["fence"]) / "out"
         files = {name: self._store_folder(out / name) for name in OUTPUTS}
-        parts = {name: answer.get(name, {}) for name in ("manifest", "verdict", "version", "environment")}
+        parts = {name: answer.get(name, {}) for name in ("manifest", "verdict", "version", "environment", "cut")}
         return Outcome(**files, **parts)
 
     def _store_folder(self, folder: Path) -> dict[str, StoredBlob]:
