@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Text, func, insert, literal, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy import Connection, func, insert, literal, select
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app import tracing
 from app.jobs.budgets import need_possible_budget
@@ -30,7 +30,7 @@ from app.store.ids import new_id
 from app.store.jobs import visible
 from app.store.quotas import Quota, quota_of
 from app.store.tables import job, job_event, summary
-from app.store.webhooks import existing
+from app.store.webhooks import get_endpoint, name_endpoints
 
 _DEFAULT_QUOTA = Quota()
 _TWINS = 100  # finished jobs of equal work that are looked at
@@ -90,14 +90,15 @@ def _create(conn: Connection, tenant_id: str, new: NewJob, quota: Quota, validat
     # One creation of a tenant at a time: the look for identical work and the insert must not interleave.
     own = quota_of(conn, tenant_id, quota, lock=True)
     if not new.force:
-        if (live := _live_twin(conn, row, new.webhooks)) is not None:
+        if (live := _live_twin(conn, row, lock=bool(new.webhooks))) is not None:
+            name_endpoints(conn, tenant_id, live["id"], new.webhooks)
             return dict(live)
         if (finished := _finished_twin(conn, row)) is not None:
-            return _answer_from_cache(conn, row, finished)
+            return _answer_from_cache(conn, row, finished, new.webhooks)
     if row["queue"] == GPU_QUEUE and may_run_elsewhere(method, new.device) and gpu_time_is_used(conn, tenant_id, own):
         row["queue"] = method["queue"]
     admit_job(conn, tenant_id, row["queue"], own)
-    return _queue(conn, row)
+    return _queue(conn, row, new.webhooks)
 
 
 def create_ingest_job(
@@ -144,7 +145,6 @@ def _row(
         "device": new.device,
         "limits": new.limits,
         "labels": new.labels,
-        "webhooks": list(new.webhooks),
         "priority": new.priority,
         "deterministic": new.deterministic,
         "force": new.force,
@@ -174,30 +174,29 @@ def _each(inputs: Inputs, of: Callable[[Reference], str]) -> dict[str, str | lis
 
 
 def _need_endpoints(conn: Connection, tenant_id: str, endpoint_ids: tuple[str, ...]) -> None:
-    for endpoint_id in sorted({*endpoint_ids} - {*existing(conn, tenant_id, endpoint_ids)}):
-        raise Refused(
-            "unknown_webhook",
-            f"There is no webhook endpoint {endpoint_id}.",
-            hint="Create it with POST /v1/webhooks.",
-            pointer="/webhook/endpoint_id",
-        )
+    for endpoint_id in endpoint_ids:
+        if get_endpoint(conn, tenant_id, endpoint_id) is None:
+            raise Refused(
+                "unknown_webhook",
+                f"There is no webhook endpoint {endpoint_id}.",
+                hint="Create it with POST /v1/webhooks.",
+                pointer="/webhook/endpoint_id",
+            )
 
 
-def _live_twin(conn: Connection, row: dict[str, Any], webhooks: tuple[str, ...]) -> JobRow | None:
-    """Identical work that is under way and may take as long as this; these endpoints hear of its end, too."""
-    mine = (
+def _live_twin(conn: Connection, row: dict[str, Any], *, lock: bool) -> JobRow | None:
+    """Identical work that is under way and may take as long as this.
+
+    With `lock` it does not end before this transaction has.
+    """
+    query = select(job).where(
         job.c.tenant_id == row["tenant_id"],
         job.c.input_hash == row["input_hash"],
         job.c.state.in_(("queued", "running")),
         ~job.c.force,
     )
-    live = conn.execute(select(job).where(*mine).order_by(job.c.created_at)).mappings()
-    twin = next((one for one in live if covers(one["limits"], row["limits"])), None)
-    if twin is None or not webhooks:
-        return twin
-    more = job.c.webhooks.op("||")(literal(list(webhooks), ARRAY(Text)))
-    named = update(job).where(*mine, job.c.id == twin["id"]).values(webhooks=more).returning(job)
-    return conn.execute(named).mappings().one_or_none()
+    live = conn.execute(query.with_for_update(key_share=True) if lock else query).mappings()
+    return next((one for one in live if covers(one["limits"], row["limits"])), None)
 
 
 def _finished_twin(conn: Connection, row: dict[str, Any]) -> JobRow | None:
@@ -217,18 +216,22 @@ def _finished_twin(conn: Connection, row: dict[str, Any]) -> JobRow | None:
     return next((one for one in done if answers(one["cut"], row["limits"])), None)
 
 
-def _queue(conn: Connection, row: dict[str, Any]) -> dict[str, Any]:
+def _queue(conn: Connection, row: dict[str, Any], webhooks: tuple[str, ...] = ()) -> dict[str, Any]:
     made = _insert(conn, row)
+    name_endpoints(conn, row["tenant_id"], row["id"], webhooks)
     if row["checkpoint"] is not None:
         adopt_checkpoint(conn, row["tenant_id"], row["id"], row["checkpoint"], str(row["retry_of"]))
     notify(conn, "job_queued", row["id"])
     return dict(made)
 
 
-def _answer_from_cache(conn: Connection, row: dict[str, Any], finished: JobRow) -> dict[str, Any]:
+def _answer_from_cache(
+    conn: Connection, row: dict[str, Any], finished: JobRow, webhooks: tuple[str, ...]
+) -> dict[str, Any]:
     """A job that passes through its states in one transaction and points at the earlier job's result."""
     # It never holds work, so it must not count as the live job of its input.
     _insert(conn, {**row, "force": True, "checkpoint": None})
+    name_endpoints(conn, row["tenant_id"], row["id"], webhooks)
     transition(conn, row["id"], "running", more=_FOR_A_MOMENT)
     done = transition(
         conn,

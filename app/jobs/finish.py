@@ -130,9 +130,7 @@ def _end_attempt(moved: CTE) -> list[UpdateBase]:
 
 
 _SAID = ("exit_code", "phase", "peak_rss_mb", "cpu_s", "gpu_s")
-ENDED = With(
-    also=_end_attempt, shown=(job.c.id, job.c.tenant_id, job.c.task, job.c.fence, job.c.last_seq, job.c.webhooks)
-)
+ENDED = With(also=_end_attempt, shown=(job.c.id, job.c.tenant_id, job.c.task, job.c.fence, job.c.last_seq))
 """With the move, the attempt that owned the job ends."""
 _TRIED_AGAIN = replace(ENDED, values={"available_at": lease(bindparam("delay_s", type_=Double))})
 _GIVEN_BACK = replace(ENDED, values={"available_at": func.now(), "attempt": job.c.attempt - 1})

@@ -12,7 +12,7 @@ from app.jobs.states import TERMINAL
 from app.store.jobs import visible
 from app.store.quotas import Quota
 from app.store.tables import job
-from app.store.webhooks import existing
+from app.store.webhooks import named_endpoints
 
 
 def retry_job(
@@ -39,7 +39,7 @@ def retry_job(
         dataset=f"{old['dataset_id']}@{old['dataset_version']}",
         retry_of=job_id,
         checkpoint=old["checkpoint"],
-        webhooks=tuple(existing(conn, tenant_id, old["webhooks"])),
+        webhooks=tuple(named_endpoints(conn, tenant_id, job_id)),
         api_key_id=api_key_id,
         request_id=request_id,
         **{name: old[name] for name in _SAME},

@@ -210,8 +210,6 @@ job = Table(
     Column("device", Text, nullable=False, server_default="auto"),
     _json("limits", "{}"),
     _json("labels", "{}"),
-    # Endpoints that hear of its end whatever else they listen to.
-    Column("webhooks", ARRAY(Text), nullable=False, server_default="{}"),
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("deterministic", Boolean, nullable=False, server_default=text("false")),
     Column("force", Boolean, nullable=False, server_default=text("false")),
@@ -280,7 +278,7 @@ job_attempt = Table(
     metadata,
     Column("job_id", Text, ForeignKey("job.id"), primary_key=True),
     Column("fence", BigInteger, primary_key=True),
-    Column("tenant_id", Text, nullable=False),  # the job's
+    _tenant(),
     Column("attempt", Integer, nullable=False),
     Column("worker_id", Text, nullable=False),
     _time("started_at", now=True),
@@ -299,7 +297,7 @@ job_event = Table(
     metadata,
     Column("job_id", Text, ForeignKey("job.id"), primary_key=True),
     Column("seq", BigInteger, primary_key=True),
-    Column("tenant_id", Text, nullable=False),  # the job's
+    _tenant(),
     _time("at", now=True),
     Column("type", Text, nullable=False),
     _json("data", "{}"),
@@ -352,6 +350,15 @@ webhook_endpoint = Table(
     _time("deleted_at"),
     Index("ix_webhook_endpoint_page", "tenant_id", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
     Index("uq_webhook_endpoint_url", "tenant_id", "url", unique=True, postgresql_where=text("deleted_at IS NULL")),
+)
+
+job_webhook = Table(
+    "job_webhook",
+    metadata,
+    # Endpoints that a job names itself: they hear of its end whatever else they listen to.
+    Column("job_id", Text, ForeignKey("job.id"), primary_key=True),
+    Column("endpoint_id", Text, ForeignKey("webhook_endpoint.id"), primary_key=True),
+    _tenant(),
 )
 
 webhook_delivery = Table(

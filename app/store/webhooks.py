@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Text, cast, delete, exists, fu
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from app.store.ids import new_id
-from app.store.tables import tenant, webhook_delivery, webhook_endpoint
+from app.store.tables import job_webhook, tenant, webhook_delivery, webhook_endpoint
 
 After = tuple[datetime, str]
 EVENTS = ("dataset.ready", "job.cancelled", "job.failed", "job.succeeded")
@@ -145,12 +145,21 @@ def delete_endpoint(conn: Connection, tenant_id: str, endpoint_id: str) -> bool:
     return done.rowcount == 1
 
 
-def existing(conn: Connection, tenant_id: str, endpoint_ids: Collection[str]) -> list[str]:
-    """Those of these endpoints that (still) exist."""
-    query = select(webhook_endpoint.c.id).where(
-        webhook_endpoint.c.tenant_id == tenant_id, webhook_endpoint.c.id.in_(endpoint_ids), _live
+def name_endpoints(conn: Connection, tenant_id: str, job_id: str, endpoint_ids: Collection[str]) -> None:
+    """Let these endpoints hear of a job's end."""
+    for endpoint_id in endpoint_ids:
+        values = {"job_id": job_id, "endpoint_id": endpoint_id, "tenant_id": tenant_id}
+        conn.execute(insert(job_webhook).values(**values).on_conflict_do_nothing())
+
+
+def named_endpoints(conn: Connection, tenant_id: str, job_id: str) -> list[str]:
+    """The endpoints that a job names and that still exist."""
+    query = (
+        select(job_webhook.c.endpoint_id)
+        .join(webhook_endpoint, webhook_endpoint.c.id == job_webhook.c.endpoint_id)
+        .where(job_webhook.c.job_id == job_id, job_webhook.c.tenant_id == tenant_id, _live)
     )
-    return list(conn.scalars(query)) if endpoint_ids else []
+    return list(conn.scalars(query))
 
 
 def has_endpoints(tenant_id: ColumnElement[str]) -> ColumnElement[bool]:
@@ -158,13 +167,14 @@ def has_endpoints(tenant_id: ColumnElement[str]) -> ColumnElement[bool]:
     return exists().where(webhook_endpoint.c.tenant_id == tenant_id, webhook_endpoint.c.disabled_at.is_(None), _live)
 
 
-def listeners(conn: Connection, tenant_id: str, event: str, named: Sequence[str] = ()) -> list[str]:
-    """The enabled endpoints that hear of this event: those that listen to it, and those that are named."""
+def listeners(conn: Connection, tenant_id: str, event: str, job_id: str) -> list[str]:
+    """The enabled endpoints that hear of this event: those that listen to it, and those that the job names."""
+    named = exists().where(job_webhook.c.job_id == job_id, job_webhook.c.endpoint_id == webhook_endpoint.c.id)
     query = select(webhook_endpoint.c.id).where(
         webhook_endpoint.c.tenant_id == tenant_id,
         webhook_endpoint.c.disabled_at.is_(None),
         _live,
-        or_(webhook_endpoint.c.events.contains(cast([event], ARRAY(Text))), webhook_endpoint.c.id.in_(named)),
+        or_(webhook_endpoint.c.events.contains(cast([event], ARRAY(Text))), named),
     )
     return list(conn.scalars(query))
 
@@ -325,6 +335,7 @@ def forget_old(conn: Connection, *, keep_s: float) -> int:
         webhook_endpoint.c.deleted_at < oldest,
         ~exists().where(webhook_delivery.c.endpoint_id == webhook_endpoint.c.id),
     )
+    conn.execute(delete(job_webhook).where(job_webhook.c.endpoint_id.in_(dead)))
     conn.execute(delete(webhook_endpoint).where(webhook_endpoint.c.id.in_(dead)))
     return done.rowcount
 

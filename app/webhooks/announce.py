@@ -48,7 +48,7 @@ def message(event: str, at: datetime, data: Mapping[str, Any]) -> str:
 
 
 def _announce(conn: Connection, ended: Mapping[Any, Any], event: str, data: Mapping[str, Any]) -> None:
-    endpoints = listeners(conn, ended["tenant_id"], event, ended["webhooks"])
+    endpoints = listeners(conn, ended["tenant_id"], event, ended["id"])
     if not endpoints:
         return
     body = message(event, ended["finished_at"], data)
