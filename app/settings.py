@@ -79,7 +79,8 @@ class Settings(BaseSettings):
     ingest_text_slack_bytes: int = Field(10_000_000, description="Compressed text may decode to this much more.")
 
     queues: str = Field("cpu,io", description="Queues a worker serves, comma separated: cpu, gpu, io.")
-    slots: int = Field(1, description="Jobs a worker runs at the same time.")
+    slots: int = Field(1, description="Jobs a worker runs at the same time, not counting those of the queue io.")
+    io_slots: int = Field(1, description="Jobs of the queue io, uploads that are read, a worker runs beside them.")
     device: str = Field("auto", description="Device of a worker's children: auto, cpu or cuda.")
     devices: str = Field("", description="Devices a worker announces, comma separated: cpu, cuda; empty: those found.")
     credentials_file: str = Field(
@@ -90,10 +91,10 @@ class Settings(BaseSettings):
     warm_spare: bool = Field(True, description="Keep a process with everything imported, of which children are forks.")
     spare_idle_s: float = Field(600.0, description="That process is given up after this without a job; 0: never.")
 
-    lease_s: float = Field(30.0, description="How long a claim holds without a heartbeat.")
+    lease_s: float = Field(20.0, description="How long a claim holds without a heartbeat.")
     heartbeat_s: float = Field(5.0, description="How often a worker renews its leases.")
-    reap_every_s: float = Field(5.0, description="How often expired leases are looked for.")
-    reap_grace_s: float = Field(5.0, description="How long past its lease a job is left alone.")
+    reap_every_s: float = Field(2.0, description="How often expired leases are looked for.")
+    reap_grace_s: float = Field(2.0, description="How long past its lease a job is left alone.")
     dispatch_every_s: float = Field(1.0, description="How often queued jobs are looked for without a hint.")
     probe_every_s: float = Field(30.0, description="How often each idle worker is asked whether it takes messages.")
     probe_silence_s: float = Field(120.0, description="An idle worker that took none for this long starts again.")

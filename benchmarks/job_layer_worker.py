@@ -50,7 +50,7 @@ def fetch(supervisor: Idle) -> None:
     claimer = Claimer(supervisor.engine, supervisor.settings, str(os.getpid()))
     say("ready")
     sys.stdin.readline()
-    while (row := claimer.claim()) is not None:
+    while (row := claimer.claim(["cpu"])) is not None:
         supervisor._run(row)
     say("done")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from distillery import errors
@@ -50,7 +51,10 @@ class _NoStream(Exception):
 
 def follow(job_id: str, *, after: int = 0, timeout_s: float | None = None) -> Operation[None]:
     """Emit the job's events {"seq", "at", "type", "data"} with `seq` > `after` until it has ended, or the
-    time is up."""
+    time is up.
+
+    `waiting` is no event of its history: it says what a queued job waits for, under the number of the last one.
+    """
     at = _Position(job_id, after, None if timeout_s is None else time.monotonic() + timeout_s)
     broken = 0
     # Close to the time limit polling takes over: it can be told to the second how long to wait.
@@ -101,9 +105,16 @@ def _stream(at: _Position) -> Operation[None]:
                 at.ended = at.ended or event.type == "end"
                 at.pause_s = parser.retry_s if parser.retry_s is not None else at.pause_s
                 return
-            yield from at.pass_on(json.loads(event.data))
+            if event.type == "waiting":
+                yield Emit(_waiting(at, json.loads(event.data)))
+            else:
+                yield from at.pass_on(json.loads(event.data))
         if at.ended or at.left_s() < _HOLD_S:
             return
+
+
+def _waiting(at: _Position, data: dict[str, Any]) -> dict[str, Any]:
+    return {"seq": at.seen, "at": datetime.now(UTC).isoformat(), "type": "waiting", "data": data}
 
 
 def _poll(at: _Position) -> Operation[None]:
@@ -119,7 +130,10 @@ def _poll(at: _Position) -> Operation[None]:
         if reply.status != 304:
             etag = reply.headers.get("etag", "")
             yield from _catch_up(at)
-            at.ended = at.ended or json.loads(reply.body)["state"] in ENDED
+            job = json.loads(reply.body)
+            at.ended = at.ended or job["state"] in ENDED
+            if job["state"] == "queued":
+                yield Emit(_waiting(at, {"before": job["queue_position"]}))
         if at.ended or at.left_s() <= 0:
             return
         if time.monotonic() - asked_at < 0.5:

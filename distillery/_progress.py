@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -33,7 +34,8 @@ def reporter(progress: Progress, label: str, stream: TextIO | None = None) -> Ge
         with _bars(label, out) as report:
             yield report
     else:
-        yield PlainLines(label, out)
+        with _lines(label, out) as report:
+            yield report
 
 
 def _ignore(_: Any) -> None:
@@ -41,13 +43,15 @@ def _ignore(_: Any) -> None:
 
 
 class PlainLines:
-    """Progress as lines: one for each phase and state, and one in five seconds in between."""
+    """Progress as lines: one for each phase and state, one in five seconds in between, and one after five seconds
+    in which nothing was heard."""
 
     def __init__(self, label: str, out: TextIO) -> None:
         self._label = label
         self._out = out
         self._phase = ""
-        self._last = float("-inf")
+        self._since = self._last = float("-inf")
+        self._lock = threading.Lock()
 
     def __call__(self, what: Any) -> None:
         """Take note of what happened."""
@@ -55,12 +59,44 @@ class PlainLines:
         if not phase:
             return
         now = time.monotonic()
-        if phase == self._phase and now - self._last < _LINE_EVERY_S and fraction != 1.0:
-            return
-        self._phase, self._last = phase, now
-        percent = "" if fraction is None else f" {100 * fraction:3.0f} %"
-        line = f"{self._label}: {phase}{percent}" + (f"  {note}" if note else "")
-        print(line, file=self._out, flush=True)
+        with self._lock:
+            if phase == self._phase and now - self._last < _LINE_EVERY_S and fraction != 1.0:
+                return
+            self._since = self._since if phase == self._phase else now
+            self._phase = phase
+            percent = "" if fraction is None else f" {100 * fraction:3.0f} %"
+            self._write(f"{phase}{percent}" + (f"  {note}" if note else ""), now)
+
+    def remind(self) -> float:
+        """Say again what goes on when nothing was said for long; the seconds until this is to be asked again."""
+        now = time.monotonic()
+        with self._lock:
+            left = self._last + _LINE_EVERY_S - now
+            if self._phase and left <= 0:
+                self._write(f"{self._phase}, for {now - self._since:.0f} s", now)
+            return left if left > 0 else _LINE_EVERY_S
+
+    def _write(self, line: str, now: float) -> None:
+        self._last = now
+        print(f"{self._label}: {line}", file=self._out, flush=True)
+
+
+@contextmanager
+def _lines(label: str, out: TextIO) -> Generator[Report]:
+    lines, over = PlainLines(label, out), threading.Event()
+
+    def remind() -> None:
+        pause = _LINE_EVERY_S
+        while not over.wait(pause):
+            pause = lines.remind()
+
+    thread = threading.Thread(target=remind, daemon=True)
+    thread.start()
+    try:
+        yield lines
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextmanager
@@ -116,11 +152,20 @@ def described(what: Any) -> tuple[str, float | None, str]:
         return str(data.get("phase") or "running"), data.get("fraction"), _metrics(data.get("metrics") or {})
     if kind == "warning":
         return f"warning: {data.get('text') or data.get('message') or data}", None, ""
+    if kind == "waiting":
+        return f"queued, {_waits_for(data)}", None, ""
     if kind in ("succeeded", "failed", "cancelled"):
         return kind, 1.0 if kind == "succeeded" else None, ""
     shown = {"created": "queued", "started": "started", "cancelling": "stopping"}
     shown["requeued"] = "queued again"
     return shown.get(str(kind), ""), None, ""
+
+
+def _waits_for(data: dict[str, Any]) -> str:
+    if data.get("workers") == 0:
+        return "and no worker is up that could run it"
+    before = data.get("before") or 0
+    return f"{before} of your jobs before it" if before > 1 else "1 of your jobs before it" if before else "next"
 
 
 def _is_remark(what: Any) -> bool:

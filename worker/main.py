@@ -31,6 +31,7 @@ from app.store.ids import new_id
 from app.store.tables import worker
 from worker.runtime.announce import announce, capabilities
 from worker.runtime.children import Children
+from worker.runtime.slots import queues_of, slots_of
 from worker.runtime.supervise import Supervisor
 from worker.runtime.watchdog import Watchdog
 
@@ -45,9 +46,9 @@ def main() -> None:
     logs.configure("worker", settings)
     tracing.configure("worker", settings)
     setup_logging.connect(lambda **_: None, weak=False)  # whoever connects keeps Celery from doing it its own way
-    engine = open_engine(settings.database_url, pool=settings.slots + 3, silence_s=settings.lease_s)
+    queues, slots = queues_of(settings), sum(each.count for each in slots_of(settings))
+    engine = open_engine(settings.database_url, pool=slots + 3, silence_s=settings.lease_s)
     worker_id = new_id("wrk")
-    queues = [name.strip() for name in settings.queues.split(",") if name.strip()]
     children = Children(threads=settings.threads, warm_spare=settings.warm_spare, spare_idle_s=settings.spare_idle_s)
     offer = children.offer()
     with engine.begin() as conn:
@@ -67,7 +68,7 @@ def main() -> None:
             "--quiet",
             "worker",
             "--pool=threads",
-            f"--concurrency={settings.slots}",
+            f"--concurrency={slots}",
             f"--queues={','.join([*queues, probe_queue(worker_id)])}",
             f"--hostname={worker_id}@%h",
             "--loglevel=WARNING",
@@ -82,7 +83,7 @@ def build(settings: Settings, supervisor: Supervisor) -> Celery:
     app = open_broker(settings.broker_url)
 
     def attempt(job_id: str) -> None:
-        supervisor.attempt(job_id)
+        supervisor.work()
 
     app.task(attempt, name=TASK)
     return app

@@ -95,11 +95,15 @@ class EventHub:
 
 @dataclass(frozen=True)
 class News:
-    """What a follower lacked: events in order, the job's state, and whether there is more to read at once."""
+    """What a follower lacked: events in order, the job's state, and whether there is more to read at once.
+
+    `waiting`: what a queued job waits for.
+    """
 
     events: list[dict[str, Any]]
     state: str
     more: bool
+    waiting: dict[str, int] | None = None
 
 
 def encode_event(event: dict[str, Any]) -> bytes:
@@ -115,7 +119,11 @@ def item_of(event: dict[str, Any]) -> dict[str, Any]:
 async def stream_events(
     hub: EventHub, stopping: asyncio.Event, job_id: str, after: int, read: Callable[[int], Awaitable[News]]
 ) -> AsyncIterator[bytes]:
-    """Every event after `after`, then those to come, until the job has ended (`end`) or the process stops (`bye`)."""
+    """Every event after `after`, then those to come, until the job has ended (`end`) or the process stops (`bye`).
+
+    `waiting` tells what a queued job waits for, whenever that changes; it is no part of its history.
+    """
+    said = None
     with hub.following(job_id) as flag:
         yield format_sse_event(retry=RETRY_MS)
         while True:
@@ -129,6 +137,9 @@ async def stream_events(
             if news.state in TERMINAL:
                 yield format_sse_event(event="end", data_str=json.dumps({"state": news.state}))
                 return
+            if news.waiting is not None and news.waiting != said:
+                said = news.waiting
+                yield format_sse_event(event="waiting", data_str=json.dumps(said))
             if not await woken(flag, stopping, KEEPALIVE_S):
                 yield KEEPALIVE_COMMENT  # and look again: a notification may have been lost with its connection
             if stopping.is_set():

@@ -1,39 +1,92 @@
-"""Claim a queued job: compare-and-set, a lease, and a fence number that is never used twice."""
+"""Claim a queued job: compare-and-set, a lease, and a fence number that is never used twice.
+
+Tenants take turns: the next job is of the tenant that has the fewest running, among equals of the one whose last start
+is longest ago. Priority counts among the jobs of one tenant.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import Connection, ScalarSelect, func, insert, select
+from sqlalchemy import CTE, Connection, Double, Text, bindparam, func, insert, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.sql.dml import UpdateBase
 
-from app.jobs.states import JobRow, lease, transition
+from app.jobs.states import JobRow, With, lease, transition
 from app.store.tables import job, job_attempt
 
+# `waiting` steps through an index from tenant to tenant, however many jobs each has, and ends with a NULL. The join
+# goes through the tenants in their order to the first one with a job that no other claimer holds just now.
+_NEXT = (
+    text("""
+WITH RECURSIVE waiting (tenant_id) AS (
+    SELECT min(tenant_id) FROM job WHERE state = 'queued' AND queue = ANY (:queues) AND available_at <= now()
+    UNION ALL
+    SELECT (
+        SELECT min(next.tenant_id) FROM job AS next
+        WHERE next.tenant_id > waiting.tenant_id
+            AND next.state = 'queued' AND next.queue = ANY (:queues) AND next.available_at <= now()
+    ) FROM waiting WHERE waiting.tenant_id IS NOT NULL
+), turns AS (
+    SELECT tenant_id FROM waiting WHERE tenant_id IS NOT NULL
+    ORDER BY
+        (SELECT count(*) FROM job AS own
+            WHERE own.tenant_id = waiting.tenant_id AND own.state IN ('running', 'cancelling')),
+        (SELECT max(started_at) FROM job_attempt AS own WHERE own.tenant_id = waiting.tenant_id) NULLS FIRST
+)
+SELECT first.id FROM turns CROSS JOIN LATERAL (
+    SELECT id FROM job
+    WHERE job.tenant_id = turns.tenant_id
+        AND state = 'queued' AND queue = ANY (:queues) AND available_at <= now()
+    ORDER BY priority DESC, created_at LIMIT 1 FOR UPDATE SKIP LOCKED
+) AS first LIMIT 1
+""")
+    .bindparams(bindparam("queues", type_=ARRAY(Text)))
+    .columns(job.c.id)
+    .scalar_subquery()
+)
 
-def claim_job(conn: Connection, job_id: str | ScalarSelect[str], worker_id: str, lease_s: float) -> JobRow | None:
+
+def claim_job(conn: Connection, job_id: str, worker_id: str, lease_s: float) -> JobRow | None:
     """The job, now owned by this worker until its lease ends; None when somebody else was first."""
-    row = transition(
-        conn,
-        job_id,
-        "running",
-        where=job.c.available_at <= func.now(),
-        data={"worker": worker_id},
-        values={
-            "fence": job.c.fence + 1,
-            "attempt": job.c.attempt + 1,
-            "lease_until": lease(lease_s),
-            "worker_id": worker_id,
-            "started_at": func.coalesce(job.c.started_at, func.now()),
-        },
-    )
-    if row is not None:
-        columns = ("fence", "tenant_id", "attempt", "worker_id")
-        conn.execute(insert(job_attempt), {"job_id": row["id"], **{name: row[name] for name in columns}})
-    return row
+    return _claim(conn, job_id, _OF_ONE, worker_id, lease_s)
 
 
 def claim_next(conn: Connection, queues: Sequence[str], worker_id: str, lease_s: float) -> JobRow | None:
-    """The job that waits first in these queues, now owned by this worker; None when none is due."""
-    waiting = select(job.c.id).where(job.c.state == "queued", job.c.queue.in_(queues), job.c.available_at <= func.now())
-    first = waiting.order_by(job.c.priority.desc(), job.c.created_at).limit(1).with_for_update(skip_locked=True)
-    return claim_job(conn, first.scalar_subquery(), worker_id, lease_s)
+    """The job whose turn it is in these queues, now owned by this worker; None when none is due."""
+    return _claim(conn, None, _OF_QUEUES, worker_id, lease_s, queues=list(queues))
+
+
+def _claim(
+    conn: Connection, job_id: str | None, which: With, worker_id: str, lease_s: float, **params: Any
+) -> JobRow | None:
+    return transition(
+        conn,
+        job_id,
+        "running",
+        data={"worker": worker_id},
+        values={"worker_id": worker_id},
+        more=which,
+        params={"lease_s": lease_s, **params},
+    )
+
+
+def _begin_attempt(claimed: CTE) -> list[UpdateBase]:
+    names = ("fence", "tenant_id", "attempt", "worker_id")
+    row = select(claimed.c.id, *(claimed.c[name] for name in names))
+    return [insert(job_attempt).from_select(("job_id", *names), row)]
+
+
+_OF_ONE = With(
+    where=(job.c.available_at <= func.now(),),
+    values={
+        "fence": job.c.fence + 1,
+        "attempt": job.c.attempt + 1,
+        "lease_until": lease(bindparam("lease_s", type_=Double)),
+        "started_at": func.coalesce(job.c.started_at, func.now()),
+    },
+    also=_begin_attempt,
+)
+_OF_QUEUES = replace(_OF_ONE, where=(job.c.id == _NEXT, *_OF_ONE.where))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from app.jobs.finish import AttemptEnd
+from app.jobs.finish import ENDED, AttemptEnd, said
 from app.jobs.states import JobRow, transition
 from app.store.blobs import StoredBlob, record
 from app.store.ids import new_id
-from app.store.tables import artifact, dataset, dataset_version, job_attempt, report, summary
+from app.store.tables import artifact, dataset, dataset_version, report, summary
 
 MEDIA_TYPES = {
     "json": "application/json",
@@ -28,6 +28,10 @@ MEDIA_TYPES = {
     "parquet": "application/vnd.apache.parquet",
 }
 Files = Mapping[str, StoredBlob]
+# Its checkpoints have done their work.
+_SUCCEEDED = replace(
+    ENDED, also=lambda moved: [*ENDED.also(moved), delete(artifact).where(artifact.c.owner == moved.c.id)]
+)
 FIGURE_FILES = 50  # jobs whose figures are kept for each content of a tenant
 
 
@@ -37,7 +41,7 @@ class Outcome:
 
     `summary`: files of the summary by path; `dataset`: canonical files of its export; `report`: files of the report;
     `canonical`: canonical files of an ingested version; `figures`: what later jobs on the same content may use.
-    `manifest`, `verdict`, `version`: JSON to go with them.
+    `manifest`, `verdict`, `version`: JSON to go with them. `cut`: the limits that ended work early, in seconds.
     """
 
     summary: Files = field(default_factory=dict[str, StoredBlob])
@@ -49,6 +53,7 @@ class Outcome:
     verdict: dict[str, Any] = field(default_factory=dict[str, Any])
     version: dict[str, Any] = field(default_factory=dict[str, Any])
     environment: dict[str, Any] = field(default_factory=dict[str, Any])
+    cut: dict[str, float] = field(default_factory=dict[str, float])
 
 
 def commit_result(conn: Connection, row: JobRow, outcome: Outcome, end: AttemptEnd) -> dict[str, Any] | None:
@@ -75,9 +80,12 @@ def commit_result(conn: Connection, row: JobRow, outcome: Outcome, end: AttemptE
             "result": result,
             "cost": end.cost,
             "environment": outcome.environment,
+            "cut": outcome.cut,
             "checkpoint": None,
             "progress": {**row["progress"], "phase": "done", "fraction": 1.0},
         },
+        more=_SUCCEEDED,
+        params=said("succeeded", replace(end, exit_code=0)),
     )
     if moved is None:
         return None
@@ -89,19 +97,6 @@ def commit_result(conn: Connection, row: JobRow, outcome: Outcome, end: AttemptE
         _store_report(conn, row, outcome, result)
     for stored in outcome.figures.values():
         _store_figures(conn, row, stored)
-    conn.execute(delete(artifact).where(artifact.c.owner == row["id"]))  # its checkpoints have done their work
-    conn.execute(
-        update(job_attempt)
-        .where(job_attempt.c.job_id == row["id"], job_attempt.c.fence == row["fence"])
-        .values(
-            ended_at=func.now(),
-            outcome="succeeded",
-            exit_code=0,
-            peak_rss_mb=end.peak_rss_mb,
-            cpu_s=end.cpu_s,
-            gpu_s=end.gpu_s,
-        )
-    )
     return result
 
 

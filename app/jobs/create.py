@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, literal, select
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app import tracing
 from app.jobs.budgets import need_possible_budget
@@ -19,18 +20,23 @@ from app.jobs.catalogue import checked_parameters, checked_reading, find_method
 from app.jobs.checkpoint import adopt_checkpoint
 from app.jobs.errors import Refused
 from app.jobs.estimate import estimate
+from app.jobs.limits import answers, covers
 from app.jobs.quotas import admit_job, gpu_time_is_used
 from app.jobs.references import Inputs, Reference, resolve_dataset, resolve_inputs, statistics_of
 from app.jobs.route import GPU_QUEUE, may_run_elsewhere, queue_for
-from app.jobs.states import JobRow, append_event, transition
+from app.jobs.states import JobRow, With, transition
 from app.store.database import notify
 from app.store.ids import new_id
 from app.store.jobs import visible
 from app.store.quotas import Quota, quota_of
-from app.store.tables import job, summary
+from app.store.tables import job, job_event, summary
 from app.store.webhooks import get_endpoint, name_endpoints
 
 _DEFAULT_QUOTA = Quota()
+_TWINS = 100  # finished jobs of equal work that are looked at
+_ASKED = ("kind", "method", "method_version", "params", "evaluate", "seed", "device", "deterministic")
+_FOR_A_MOMENT = With(values={"lease_until": func.now()})
+_AT_ONCE = With(values={"started_at": func.now()})
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,7 @@ def _row(
 
 
 def _input_hash(row: dict[str, Any], dataset: Reference, inputs: Inputs) -> str:
-    parts = [row[name] for name in ("kind", "method", "method_version", "params", "evaluate", "seed", "device")]
+    parts = [row[name] for name in _ASKED]
     hashes = [dataset.content, _each(inputs, lambda reference: reference.content)]
     return hashlib.sha256(json.dumps([*parts, *hashes], sort_keys=True).encode()).hexdigest()
 
@@ -179,44 +185,44 @@ def _need_endpoints(conn: Connection, tenant_id: str, endpoint_ids: tuple[str, .
 
 
 def _live_twin(conn: Connection, row: dict[str, Any], *, lock: bool) -> JobRow | None:
-    """Identical work that is under way; with `lock` it does not end before this transaction has."""
+    """Identical work that is under way and may take as long as this.
+
+    With `lock` it does not end before this transaction has.
+    """
     query = select(job).where(
         job.c.tenant_id == row["tenant_id"],
         job.c.input_hash == row["input_hash"],
         job.c.state.in_(("queued", "running")),
         ~job.c.force,
     )
-    return conn.execute(query.with_for_update(key_share=True) if lock else query).mappings().first()
+    live = conn.execute(query.with_for_update(key_share=True) if lock else query).mappings()
+    return next((one for one in live if covers(one["limits"], row["limits"])), None)
 
 
 def _finished_twin(conn: Connection, row: dict[str, Any]) -> JobRow | None:
-    """Identical succeeded work that was not deleted, nor the summary that it made."""
-    return (
-        conn.execute(
-            select(job)
-            .outerjoin(summary, summary.c.id == job.c.result["summary"].astext)
-            .where(
-                *visible(row["tenant_id"]),
-                job.c.input_hash == row["input_hash"],
-                job.c.state == "succeeded",
-                summary.c.deleted_at.is_(None),
-            )
-            .order_by(job.c.finished_at.desc())
-            .limit(1)
+    """Identical succeeded work that no smaller limit cut; neither it nor the summary that it made was deleted."""
+    done = conn.execute(
+        select(job)
+        .outerjoin(summary, summary.c.id == job.c.result["summary"].astext)
+        .where(
+            *visible(row["tenant_id"]),
+            job.c.input_hash == row["input_hash"],
+            job.c.state == "succeeded",
+            summary.c.deleted_at.is_(None),
         )
-        .mappings()
-        .first()
-    )
+        .order_by(job.c.cut != {}, job.c.finished_at.desc())
+        .limit(_TWINS)
+    ).mappings()
+    return next((one for one in done if answers(one["cut"], row["limits"])), None)
 
 
 def _queue(conn: Connection, row: dict[str, Any], webhooks: tuple[str, ...] = ()) -> dict[str, Any]:
-    conn.execute(insert(job).values(**row))
+    made = _insert(conn, row)
     name_endpoints(conn, row["tenant_id"], row["id"], webhooks)
-    append_event(conn, row["id"], "created", {"method": row["method"], "retry_of": row["retry_of"]})
     if row["checkpoint"] is not None:
         adopt_checkpoint(conn, row["tenant_id"], row["id"], row["checkpoint"], str(row["retry_of"]))
     notify(conn, "job_queued", row["id"])
-    return dict(conn.execute(select(job).where(job.c.id == row["id"])).mappings().one())
+    return dict(made)
 
 
 def _answer_from_cache(
@@ -224,10 +230,9 @@ def _answer_from_cache(
 ) -> dict[str, Any]:
     """A job that passes through its states in one transaction and points at the earlier job's result."""
     # It never holds work, so it must not count as the live job of its input.
-    conn.execute(insert(job).values(**{**row, "force": True, "checkpoint": None}))
+    _insert(conn, {**row, "force": True, "checkpoint": None})
     name_endpoints(conn, row["tenant_id"], row["id"], webhooks)
-    append_event(conn, row["id"], "created", {"method": row["method"]})
-    transition(conn, row["id"], "running", values={"lease_until": func.now()})
+    transition(conn, row["id"], "running", more=_FOR_A_MOMENT)
     done = transition(
         conn,
         row["id"],
@@ -238,10 +243,20 @@ def _answer_from_cache(
             "cached_from": finished["cached_from"] or finished["id"],
             "cost": finished["cost"],
             "environment": finished["environment"],
+            "cut": finished["cut"],
             "progress": {"phase": "cached", "fraction": 1.0},
-            "started_at": func.now(),
             "force": False,
         },
+        more=_AT_ONCE,
     )
     assert done is not None  # noqa: S101 - both moves are open on a row of this transaction
     return dict(done)
+
+
+def _insert(conn: Connection, row: dict[str, Any]) -> JobRow:
+    """The job with its first event, as one statement."""
+    data = {"method": row["method"], "retry_of": row["retry_of"]}
+    made = insert(job).values(**row, last_seq=1).returning(job).cte("made")
+    first = select(made.c.id, made.c.last_seq, made.c.tenant_id, literal("created"), literal(data, JSONB))
+    event = insert(job_event).from_select(("job_id", "seq", "tenant_id", "type", "data"), first)
+    return conn.execute(select(made).add_cte(event.cte("told"))).mappings().one()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import CTE, Connection, Double, bindparam, func, select, update
+from sqlalchemy.sql.dml import UpdateBase
 
-from app.jobs.states import JobRow, lease, transition
+from app.jobs.states import JobRow, With, lease, transition
 from app.jobs.versions import mark_version_failed
 from app.store.tables import job, job_attempt
 
@@ -59,16 +60,14 @@ def fail_attempt(
             fence=fence,
             data={"reason": code, "detail": error.get("detail", ""), "in_s": round(delay, 1)},
             values={
-                "available_at": lease(delay),
                 "published_at": None,
                 "worker_id": None,
                 "degrade": 1 if code == "out_of_memory" else row["degrade"],
             },
+            more=_TRIED_AGAIN,
+            params={"delay_s": delay, **said(code, end)},
         )
-        if moved is not None:
-            _end_attempt(conn, job_id, fence, code, end)
-            return "queued"
-        return cancel_attempt(conn, row, end)
+        return "queued" if moved is not None else cancel_attempt(conn, row, end)
     moved = transition(
         conn,
         job_id,
@@ -77,20 +76,29 @@ def fail_attempt(
         source="running",
         data=error,
         values={"error": dict(error), "cost": end.cost},
+        more=ENDED,
+        params=said(code, end),
     )
     if moved is None:
         return cancel_attempt(conn, row, end)
-    _end_attempt(conn, job_id, fence, code, end)
     mark_version_failed(conn, row, dict(error))
     return "failed"
 
 
 def cancel_attempt(conn: Connection, row: JobRow, end: AttemptEnd) -> str | None:
     """End the attempt of a job that its user cancelled; None when it is not being cancelled by this owner."""
-    moved = transition(conn, row["id"], "cancelled", fence=row["fence"], source="cancelling", values={"cost": end.cost})
+    moved = transition(
+        conn,
+        row["id"],
+        "cancelled",
+        fence=row["fence"],
+        source="cancelling",
+        values={"cost": end.cost},
+        more=ENDED,
+        params=said("cancelled", end),
+    )
     if moved is None:
         return None
-    _end_attempt(conn, row["id"], row["fence"], "cancelled", end)
     mark_version_failed(conn, row)
     return "cancelled"
 
@@ -103,30 +111,26 @@ def release_attempt(conn: Connection, row: JobRow, end: AttemptEnd) -> str | Non
         "queued",
         fence=row["fence"],
         data={"reason": "worker_stopping"},
-        values={
-            "available_at": func.now(),
-            "published_at": None,
-            "worker_id": None,
-            "attempt": job.c.attempt - 1,
-        },
+        values={"published_at": None, "worker_id": None},
+        more=_GIVEN_BACK,
+        params=said("released", end),
     )
-    if moved is None:
-        return cancel_attempt(conn, row, end)
-    _end_attempt(conn, row["id"], row["fence"], "released", end)
-    return "queued"
+    return "queued" if moved is not None else cancel_attempt(conn, row, end)
 
 
-def _end_attempt(conn: Connection, job_id: str, fence: int, outcome: str, end: AttemptEnd) -> None:
-    conn.execute(
-        update(job_attempt)
-        .where(job_attempt.c.job_id == job_id, job_attempt.c.fence == fence)
-        .values(
-            ended_at=func.now(),
-            outcome=outcome,
-            exit_code=end.exit_code,
-            phase=end.phase,
-            peak_rss_mb=end.peak_rss_mb,
-            cpu_s=end.cpu_s,
-            gpu_s=end.gpu_s,
-        )
-    )
+def said(outcome: str, end: AttemptEnd) -> dict[str, Any]:
+    """The parameters of `ENDED`."""
+    return {"outcome": outcome, **{name: getattr(end, name) for name in _SAID}}
+
+
+def _end_attempt(moved: CTE) -> list[UpdateBase]:
+    mine = update(job_attempt).where(job_attempt.c.job_id == moved.c.id, job_attempt.c.fence == moved.c.fence)
+    told = {name: bindparam(name, type_=job_attempt.c[name].type) for name in ("outcome", *_SAID)}
+    return [mine.values(ended_at=func.now(), **told)]
+
+
+_SAID = ("exit_code", "phase", "peak_rss_mb", "cpu_s", "gpu_s")
+ENDED = With(also=_end_attempt, shown=(job.c.id, job.c.tenant_id, job.c.task, job.c.fence, job.c.last_seq))
+"""With the move, the attempt that owned the job ends."""
+_TRIED_AGAIN = replace(ENDED, values={"available_at": lease(bindparam("delay_s", type_=Double))})
+_GIVEN_BACK = replace(ENDED, values={"available_at": func.now(), "attempt": job.c.attempt - 1})

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, sele
 
 from app.store.lists import After, newest_first
 from app.store.tables import job, job_attempt, job_event
+from app.store.workers import workers_of
 
 
 def get_job(conn: Connection, tenant_id: str, job_id: str) -> dict[str, Any] | None:
@@ -60,7 +61,10 @@ def reads(dataset: tuple[str, int | None]) -> ColumnElement[bool]:
 
 
 def queue_position(conn: Connection, row: Mapping[str, Any]) -> int | None:
-    """How many queued jobs of the same queue, of all tenants, come before this one; None unless it waits."""
+    """How many jobs of the same tenant and queue come before this one; None unless it waits.
+
+    Tenants take turns, so jobs of others put it off by no more than one for each of these.
+    """
     if row["state"] != "queued":
         return None
     before: ColumnElement[bool] = or_(
@@ -71,8 +75,16 @@ def queue_position(conn: Connection, row: Mapping[str, Any]) -> int | None:
             < tuple_(literal(row["created_at"], job.c.created_at.type), literal(row["id"])),
         ),
     )
-    query = select(func.count()).where(job.c.queue == row["queue"], job.c.state == "queued", before)
-    return conn.scalar(query)
+    own = (job.c.tenant_id == row["tenant_id"], job.c.queue == row["queue"], job.c.state == "queued")
+    return conn.scalar(select(func.count()).where(*own, before))
+
+
+def waiting_for(conn: Connection, tenant_id: str, job_id: str) -> dict[str, int] | None:
+    """What a job waits for: `before` it, jobs of its tenant, and `workers` of its queue; None unless it waits."""
+    row = get_job(conn, tenant_id, job_id)
+    if row is None or (before := queue_position(conn, row)) is None:
+        return None
+    return {"before": before, "workers": workers_of(conn, row["queue"])}
 
 
 def events_after(

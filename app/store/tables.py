@@ -231,6 +231,7 @@ job = Table(
     _json("result"),
     _json("cost"),
     _json("environment"),
+    _json("cut", "{}"),  # the limits that ended its work early, in seconds
     Column("cached_from", Text),
     Column("retry_of", Text),
     Column("api_key_id", Text),
@@ -249,17 +250,20 @@ job = Table(
     ),
     CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed_jobs_say_why"),
     Index(
-        "ix_job_claimable",
-        "queue",
+        "ix_job_turn",
+        "tenant_id",
         text("priority DESC"),
         "created_at",
+        "queue",
         postgresql_where=text("state = 'queued'"),
     ),
+    Index("ix_job_running", "tenant_id", postgresql_where=text("state IN ('running','cancelling')")),
     Index("ix_job_lease", "lease_until", postgresql_where=text("state IN ('running','cancelling')")),
     Index(
-        "uq_job_live_input",
+        "uq_job_live_work",
         "tenant_id",
         "input_hash",
+        "limits",
         unique=True,
         postgresql_where=text("state IN ('queued','running') AND NOT force"),
     ),
@@ -285,6 +289,7 @@ job_attempt = Table(
     Column("peak_rss_mb", Float),
     Column("cpu_s", Float),
     Column("gpu_s", Float),  # for which its process held a CUDA device; NULL when nobody was left to say
+    Index("ix_job_attempt_start", "tenant_id", "started_at"),
 )
 
 job_event = Table(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Text, cast, delete, exists, func, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Text, cast, delete, exists, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from app.store.ids import new_id
@@ -160,6 +160,11 @@ def named_endpoints(conn: Connection, tenant_id: str, job_id: str) -> list[str]:
         .where(job_webhook.c.job_id == job_id, job_webhook.c.tenant_id == tenant_id, _live)
     )
     return list(conn.scalars(query))
+
+
+def has_endpoints(tenant_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether a tenant has an enabled endpoint."""
+    return exists().where(webhook_endpoint.c.tenant_id == tenant_id, webhook_endpoint.c.disabled_at.is_(None), _live)
 
 
 def listeners(conn: Connection, tenant_id: str, event: str, job_id: str) -> list[str]:

@@ -15,6 +15,12 @@ def unavailable_kinds(conn: Connection) -> dict[str, str]:
     return {kind: package for one in reports for kind, package in (one or {}).items()}
 
 
+def workers_of(conn: Connection, queue: str) -> int:
+    """Live workers that serve this queue."""
+    query = select(func.count()).select_from(worker).where(worker.c.queues.contains([queue]), _alive())
+    return conn.scalar(query) or 0
+
+
 def has_device(conn: Connection, queue: str, method: str, device: str) -> bool:
     """Whether a live worker serves this queue, runs the method (`kind/name`), and has the device."""
     able = {"devices": [device], "methods": [method]}

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from app.store.tables import job
 from app.store.webhooks import add_delivery, listeners
 
 BODY_BYTES = 20_000
@@ -17,20 +18,21 @@ _TOLD = ("id", "state", "task", "kind", "method", "labels", "result", "error", "
 _TIMES = ("created_at", "started_at", "finished_at")
 
 
-def announce_end(conn: Connection, job: Mapping[Any, Any]) -> None:
+def announce_end(conn: Connection, job_id: str) -> None:
     """A message to every endpoint that hears of this job's end, and of the version it made ready."""
-    _announce(conn, job, f"job.{job['state']}", job_data(job))
-    if job["task"] == "ingest" and job["state"] == "succeeded":
-        reference = f"{job['dataset_id']}@{job['dataset_version']}"
-        data = {"dataset": job["dataset_id"], "version": job["dataset_version"], "reference": reference}
-        _announce(conn, job, "dataset.ready", {**data, "kind": job["kind"], "job": job["id"]})
+    ended = conn.execute(select(job).where(job.c.id == job_id)).mappings().one()
+    _announce(conn, ended, f"job.{ended['state']}", job_data(ended))
+    if ended["task"] == "ingest" and ended["state"] == "succeeded":
+        reference = f"{ended['dataset_id']}@{ended['dataset_version']}"
+        data = {"dataset": ended["dataset_id"], "version": ended["dataset_version"], "reference": reference}
+        _announce(conn, ended, "dataset.ready", {**data, "kind": ended["kind"], "job": job_id})
 
 
-def job_data(job: Mapping[Any, Any]) -> dict[str, Any]:
+def job_data(row: Mapping[Any, Any]) -> dict[str, Any]:
     """What a message tells of a job: enough to act on; the rest is at `/v1/jobs/{id}`."""
-    data = {name: job[name] for name in _TOLD}
-    times = {name: job[name].isoformat() if job[name] else None for name in _TIMES}
-    return {**data, **times, "dataset": f"{job['dataset_id']}@{job['dataset_version']}"}
+    data = {name: row[name] for name in _TOLD}
+    times = {name: row[name].isoformat() if row[name] else None for name in _TIMES}
+    return {**data, **times, "dataset": f"{row['dataset_id']}@{row['dataset_version']}"}
 
 
 def message(event: str, at: datetime, data: Mapping[str, Any]) -> str:
@@ -45,13 +47,13 @@ def message(event: str, at: datetime, data: Mapping[str, Any]) -> str:
     return body
 
 
-def _announce(conn: Connection, job: Mapping[Any, Any], event: str, data: Mapping[str, Any]) -> None:
-    endpoints = listeners(conn, job["tenant_id"], event, job["id"])
+def _announce(conn: Connection, ended: Mapping[Any, Any], event: str, data: Mapping[str, Any]) -> None:
+    endpoints = listeners(conn, ended["tenant_id"], event, ended["id"])
     if not endpoints:
         return
-    body = message(event, job["finished_at"], data)
+    body = message(event, ended["finished_at"], data)
     for endpoint_id in endpoints:
-        add_delivery(conn, job["tenant_id"], endpoint_id, event=event, body=body, job_id=job["id"])
+        add_delivery(conn, ended["tenant_id"], endpoint_id, event=event, body=body, job_id=ended["id"])
 
 
 def _keep(data: dict[str, Any]) -> dict[str, Any]:

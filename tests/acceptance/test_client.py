@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from distillery import AsyncClient, Client, errors
 from distillery._home import look
-from tests.acceptance.conftest import Installation
+from tests.acceptance.conftest import ROOT, Installation
 
+MSWEB = ROOT / "distillery" / "data" / "msweb.parquet"
 QUICK = {"learners": ["popularity", "ease"], "bootstrap": 100}
 
 
@@ -45,15 +48,30 @@ def test_upload_when_columns_are_numbers_then_file_needs_no_header(
 def test_distil_when_waited_for_then_events_are_gapless_and_summary_is_whole(
     client: Client, dataset: str, tmp_path: Path
 ) -> None:
-    told: list[int] = []
+    told: list[dict[str, Any]] = []
     job = client.distil(dataset, "head-users", budget=0.25, evaluate=QUICK, labels={"test": "client"})
-    job.wait(progress=lambda event: told.append(event["seq"]))
-    assert told == list(range(1, len(told) + 1))
+    job.wait(progress=told.append)
+    history = [event["seq"] for event in told if event["type"] != "waiting"]
+    assert history == list(range(1, len(history) + 1))
     assert job.report.verdict
     files = {file["path"]: file for file in job.summary.manifest()["files"]}
     folder = job.summary.download(tmp_path)
     assert {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} == set(files)
     assert [found.id for found in client.jobs(label="test=client")] == [job.id]
+
+
+def test_upload_when_a_long_job_runs_then_is_ready_before_that_ends(client: Client, tmp_path: Path) -> None:
+    msweb = client.datasets.upload(MSWEB, kind="interactions", columns={"user": "user_id", "item": "item_id"})
+    long = client.distil(msweb, "random-users", budget=300, force=True)  # judged by every default learner
+    while client.job(long.id).view["state"] == "queued":
+        time.sleep(0.1)
+    events = tmp_path / "events.csv"
+    events.write_text("user,item\n" + "".join(f"{row % 9973},{row * 7 % 501}\n" for row in range(130_000)))
+    assert events.stat().st_size > 1_000_000
+    uploaded = client.datasets.upload(events, kind="interactions", columns={"user": "user", "item": "item"})
+    assert uploaded.state == "ready"
+    assert client.job(long.id).view["state"] == "running"
+    long.cancel()
 
 
 def test_evaluate_when_given_a_summary_then_reports_on_it(client: Client, dataset: str) -> None:

@@ -73,7 +73,7 @@ def contents(engine: Engine) -> dict[str, tuple[int, str]]:
     return found
 
 
-ADDED = {("tenant", "limits"), ("method", "needs"), ("job_attempt", "gpu_s"), ("job", "deleted_at")}
+ADDED = {("tenant", "limits"), ("method", "needs"), ("job_attempt", "gpu_s"), ("job", "deleted_at"), ("job", "cut")}
 """Columns that tables of the first schema got later; a downgrade takes them away with what is in them."""
 
 
@@ -118,6 +118,16 @@ def shape(engine: Engine) -> dict[tuple[str, str], dict[str, Any]]:
     with engine.connect() as conn:
         seen = inspect(conn)
         return {(name, one["name"]): dict(one) for name in seen.get_table_names() for one in seen.get_columns(name)}
+
+
+def test_downgrade_when_equal_work_waits_with_two_limits_then_one_no_longer_stands_for_it(engines: Engines):
+    with engines.database() as url:
+        with opened(url) as engine, engine.begin() as conn:
+            fill(conn)
+            ids = [queue_job(conn, limits={"time_s": time_s})["id"] for time_s in (60, 600)]
+        move(url, "0005", back=True)
+        with opened(url) as engine, engine.connect() as conn:
+            assert dict(conn.execute(text("SELECT id, force FROM job")).all()) == {ids[0]: False, ids[1]: True}
 
 
 @pytest.mark.parametrize(("older", "newer"), list(pairwise(REVISIONS)))

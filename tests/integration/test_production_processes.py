@@ -132,7 +132,8 @@ def production() -> Iterator[Production]:
         stack.callback(production.close)
         assert production.start("migrate").wait(60) == 0, production.lines("migrate")
         for service, machine in (
-            ("api", ""), ("dispatcher", ""), ("worker-cpu", "worker-cpu-1"), ("worker-cpu", "worker-cpu-2"),
+            ("api", ""), ("dispatcher", ""), ("worker-io", ""), ("worker-cpu", "worker-cpu-1"),
+            ("worker-cpu", "worker-cpu-2"),
         ):  # fmt: skip
             production.start(service, machine)
         yield production

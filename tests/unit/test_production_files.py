@@ -57,7 +57,8 @@ def environment_of(name: str) -> dict[str, str]:
 
 
 def test_services_when_listed_then_all_parts_of_the_service_are_there():
-    assert set(SERVICES) == {"api", "dispatcher", "migrate", "postgres", "redis", "worker-cpu", "worker-gpu"}
+    workers = {"worker-cpu", "worker-gpu", "worker-io"}
+    assert set(SERVICES) == {"api", "dispatcher", "migrate", "postgres", "redis", *workers}
     assert SERVICES["worker-gpu"]["profiles"] == ["gpu"]
     assert SERVICES["postgres"]["image"] == "postgres:18"
     assert not [name for name in SERVICES if name != "worker-gpu" and "profiles" in SERVICES[name]]
@@ -132,7 +133,7 @@ def test_service_when_it_starts_then_it_waits_for_the_schema_and_the_engines(nam
 def test_grace_periods_when_compared_with_the_settings_then_are_long_enough():
     settings = Settings.model_fields
     worker = max(settings["shutdown_grace_s"].default, settings["stop_grace_s"].default)
-    for name in ("worker-cpu", "worker-gpu"):
+    for name in ("worker-cpu", "worker-io", "worker-gpu"):
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= worker + 10
 
 

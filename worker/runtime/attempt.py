@@ -88,7 +88,7 @@ def _run_method(kind: Kind[Any], method: Method, assignment: Assignment, ctx: Ch
     report = build(evidence, {**assignment.job, "environment": answer["environment"], **cost})
     report.write(assignment.out / "report")
     ctx.write_remembered(assignment.out / "figures")
-    return {**answer, "verdict": report.json["verdict"]}
+    return {**answer, "verdict": report.json["verdict"], "cut": ctx.cut}
 
 
 def _load_input(kind: Kind[Any], data: Any, declared: Input, given: GivenInput) -> Any:
@@ -134,7 +134,7 @@ def _keep_product(product: Product, files: list[Path], folder: Path, cost: dict[
     for path in files[len(kept) :]:
         kept.append_file(path)
     names = [path.relative_to(folder).as_posix() for path in files]
-    ctx.finish({}, {"product": type(product).type, "files": names, "cost": cost})
+    ctx.finish({}, {"product": type(product).type, "files": names, "cost": cost, "cut": ctx.cut})
     ctx.save_now()
 
 
@@ -147,6 +147,7 @@ def _kept_product(kind: Kind[Any], assignment: Assignment, ctx: ChildContext) ->
     for name, path in zip(point.state["files"], ctx.keep("product").files(), strict=True):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, folder / name)
+    ctx.cut.update(point.state["cut"])
     return Made(kind.product(point.state["product"]).read(folder), point.state["cost"])
 
 

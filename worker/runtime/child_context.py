@@ -43,6 +43,7 @@ class ChildContext(Context):
         self._spent: dict[str, float] = {}
         self._resume()
         self._earlier: dict[str, Figures] | None = None
+        self.cut: dict[str, float] = {}  # the limits that ended work early, in seconds
 
     @property
     def spent_s(self) -> float:
@@ -68,7 +69,14 @@ class ChildContext(Context):
     def out_of_time(self) -> bool:
         """See `Context.out_of_time`; a method that asks is trusted to return its best so far."""
         self._minds_the_time = True
-        return super().out_of_time()
+        over = super().out_of_time()
+        if over:
+            self._note_cut()
+        return over
+
+    def _note_cut(self) -> None:
+        name = "evaluate_s" if self._stage == "evaluate" else "time_s"
+        self.cut[name] = getattr(self._assignment, name)
 
     def report_progress(self, step: int, total: int, phase: str, metrics: Mapping[str, float], fraction: float) -> None:
         """Tell the supervisor; the fraction never goes back within an attempt."""
@@ -89,6 +97,7 @@ class ChildContext(Context):
 
     def _end_for_time(self) -> None:
         if self._stage == "evaluate":
+            self._note_cut()
             raise TimeOver  # what was made is never lost to its judging
         if not self._minds_the_time:
             raise JobError(

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from app.jobs.checkpoint import KEPT
 from app.jobs.commit import figures_of
+from app.jobs.limits import seconds
 from app.jobs.references import references_of
 from app.jobs.route import GPU_QUEUE
 from app.jobs.states import JobRow
@@ -58,8 +59,8 @@ def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> 
         device=settings.device if job["queue"] == GPU_QUEUE else "cpu",
         threads=settings.threads,
         memory_mb=int(limits.get("memory_mb", settings.memory_limit_mb)),
-        time_s=float(limits.get("time_s", 3600)),
-        evaluate_s=float(limits.get("evaluate_s", 3600)),
+        time_s=seconds(limits, "time_s"),
+        evaluate_s=seconds(limits, "evaluate_s"),
         ingest_limits=_ingest_limits(settings),
         credentials=credentials_for(conn, settings, job),
     )

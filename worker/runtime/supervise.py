@@ -23,6 +23,7 @@ from app import tracing
 from app.jobs.checkpoint import delete_blobs, drop_old_checkpoints, save_checkpoint, save_kept
 from app.jobs.commit import Outcome, commit_result
 from app.jobs.finish import AttemptEnd, cancel_attempt, fail_attempt, release_attempt
+from app.jobs.limits import seconds
 from app.jobs.renew import renew_lease
 from app.jobs.states import JobRow, append_event
 from app.settings import Settings
@@ -34,6 +35,7 @@ from worker.runtime.claiming import Claimer
 from worker.runtime.file_trouble import FILE_TROUBLE, as_job_failure
 from worker.runtime.prepare import prepare
 from worker.runtime.protocol import OUTPUTS, Assignment
+from worker.runtime.slots import Slots, slots_of
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -190,7 +192,7 @@ class Attempt:
         """Twice a second: deadline, memory, progress; every heartbeat: the lease."""
         asked = self.row["limits"]
         memory_mb = int(asked.get("memory_mb", self._settings.memory_limit_mb))
-        time_s = float(asked.get("time_s", 3600))
+        time_s = seconds(asked, "time_s")
         started = last_beat = last_heard = time.monotonic()
         while not self._over.is_set():
             self._woken.wait(TICK_S)
@@ -306,7 +308,7 @@ class Attempt:
     def _store_outputs(self, answer: dict[str, Any]) -> Outcome:
         out = self._settings.staging_dir / self.row["id"] / str(self.row["fence"]) / "out"
         files = {name: self._store_folder(out / name) for name in OUTPUTS}
-        parts = {name: answer.get(name, {}) for name in ("manifest", "verdict", "version", "environment")}
+        parts = {name: answer.get(name, {}) for name in ("manifest", "verdict", "version", "environment", "cut")}
         return Outcome(**files, **parts)
 
     def _store_folder(self, folder: Path) -> dict[str, StoredBlob]:
@@ -367,24 +369,29 @@ class Supervisor:
         self._engine = engine
         self._settings = settings
         self._claimer = Claimer(engine, settings, worker_id)
+        self._slots = slots_of(settings)
         self._blobs = open_blobs(settings)
         self._children = children
         self._attempts: dict[str, Attempt] = {}
         self._stopping = False
 
-    def attempt(self, job_id: str) -> None:
-        """Claim the job and run it, then whatever else waits in our queues.
+    def work(self) -> None:
+        """Run what waits in our queues, one after the other, for as long as slots of theirs are free.
 
-        Celery would let a second pass before it hands a free slot the next hint; Postgres need not be waited for. So
-        hints are left over, and one about a job that is done must lead to the jobs whose hints stand behind it.
+        Which job a hint was about does not matter: tenants take turns. And Celery would let a second pass before it
+        hands a free slot the next hint; Postgres need not be waited for.
         """
-        row = self._claim(job_id) or self._claim()
-        while row is not None:
-            self._run(row)
-            row = self._claim()
+        for slots in self._slots:
+            again = True
+            while again and slots.enter():
+                try:
+                    while (row := self._claim(slots)) is not None:
+                        self._run(row)
+                finally:
+                    again = slots.leave()
 
-    def _claim(self, job_id: str | None = None) -> JobRow | None:
-        return None if self._stopping else self._claimer.claim(job_id)
+    def _claim(self, slots: Slots) -> JobRow | None:
+        return None if self._stopping else self._claimer.claim(slots.queues)
 
     def _run(self, row: JobRow) -> None:
         attempt = Attempt(self._engine, self._blobs, self._settings, self._children, row)

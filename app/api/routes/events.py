@@ -49,7 +49,10 @@ async def job_events(
         str | None, Header(max_length=20, description="As `after`; sent by browsers that reconnect.")
     ] = None,
 ) -> Response:
-    """Events in order. A stream ends with `event: end` once the job has, or `event: bye` when the server stops."""
+    """Events in order. A stream ends with `event: end` once the job has, or `event: bye` when the server stops.
+
+    `event: waiting` says what a queued job waits for: `before` it, jobs of yours, and `workers` that serve its queue.
+    """
     services = services_of(request)
     if last_event_id is not None and last_event_id.isascii() and last_event_id.isdigit():
         after = max(after, min(int(last_event_id), 2**63 - 1))
@@ -89,7 +92,8 @@ def _news(conn: Connection, tenant_id: str, job_id: str, after: int, limit: int)
     if known is None:
         raise _unknown(job_id)
     events = store.events_after(conn, tenant_id, job_id, after, limit)
-    return News(events, known[0], more=len(events) == limit)
+    waiting = store.waiting_for(conn, tenant_id, job_id) if known[0] == "queued" else None
+    return News(events, known[0], more=len(events) == limit, waiting=waiting)
 
 
 def _line(event: Mapping[str, Any]) -> str:

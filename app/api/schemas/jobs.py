@@ -102,7 +102,7 @@ class JobView(Answer):
     attempt: int
     progress: dict[str, Any] = Field(description="phase, step, total, fraction (0 to 1), eta_s, metrics.")
     queue: str
-    queue_position: int | None = Field(description="Jobs before it while it waits; not counted in lists.")
+    queue_position: int | None = Field(description="Jobs of yours before it while it waits; not in lists.")
     cancel_requested_at: datetime | None
     error: dict[str, Any] | None = Field(description="code, detail, hint, pointer of a failed job.")
     result: dict[str, Any] | None = Field(description="Ids: summary, report, dataset.")
@@ -110,6 +110,9 @@ class JobView(Answer):
         description="What it took; of one that was only validated, what it will take: seconds, memory_mb, judging."
     )
     environment: dict[str, Any] | None
+    cut: dict[str, float] = Field(
+        description="Limits that ended its work early, in seconds; a request with larger ones is worked on anew."
+    )
     input_hash: str = Field(description="Equal for requests that must give equal results.")
     cached_from: str | None = Field(description="The identical job whose result this one was given.")
     retry_of: str | None
@@ -134,7 +137,7 @@ class JobView(Answer):
     @classmethod
     def of_validated(cls, row: Mapping[str, Any]) -> JobView:
         """From a row that was not stored; `cost` is then an estimate."""
-        return cls.of({"attempt": 0, "last_seq": 0, "progress": {}, **row, "id": None})
+        return cls.of({"attempt": 0, "last_seq": 0, "progress": {}, "cut": {}, **row, "id": None})
 
 
 class JobList(Listed):

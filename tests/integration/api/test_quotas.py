@@ -174,10 +174,10 @@ def test_worker_when_short_of_disk_then_claims_nothing(
     worker = Supervisor(engine, settings, None, "w1")  # type: ignore[arg-type] - no child is started
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**9))
-        worker.attempt(job_id)
+        worker.work()
         assert api.state_of(job_id) == "queued"
     with pytest.raises(AttributeError):
-        worker.attempt(job_id)
+        worker.work()
     assert api.state_of(job_id) == "running"
 
 

@@ -76,6 +76,57 @@ def test_create_when_the_same_work_is_done_then_answers_from_cache(engine: Engin
         assert queue_job(conn, force=True)["state"] == "queued"
 
 
+@pytest.mark.parametrize(
+    ("cut", "limits", "cached"),
+    [
+        ({}, {"time_s": 10}, True),
+        ({"time_s": 12.0}, {"time_s": 12}, True),
+        ({"time_s": 12.0}, {"time_s": 10, "evaluate_s": 600}, True),
+        ({"time_s": 12.0}, {"time_s": 600}, False),
+        ({"time_s": 12.0}, {}, False),
+        ({"evaluate_s": 30.0}, {"time_s": 10, "evaluate_s": 30}, True),
+        ({"evaluate_s": 30.0}, {"time_s": 10}, False),
+    ],
+)
+def test_create_when_a_limit_cut_the_same_work_then_it_answers_no_larger_one(engine: Engine, cut, limits, cached):
+    with engine.begin() as conn:
+        owned = claim_job(conn, queue_job(conn)["id"], "w", 30)
+        commit_result(conn, owned, Outcome(cut=cut), AttemptEnd())
+        again = queue_job(conn, limits=limits)
+        assert (again["state"], again["cut"]) == (("succeeded", cut) if cached else ("queued", {}))
+
+
+def test_create_when_the_same_work_was_cut_and_done_whole_then_answers_with_the_whole(engine: Engine):
+    with engine.begin() as conn:
+        whole = queue_job(conn)
+        commit_result(conn, claim_job(conn, whole["id"], "w", 30), Outcome(), AttemptEnd())
+        cut = claim_job(conn, queue_job(conn, force=True)["id"], "w", 30)
+        commit_result(conn, cut, Outcome(cut={"time_s": 10.0}), AttemptEnd())
+        assert queue_job(conn, limits={"time_s": 10})["cached_from"] == whole["id"]
+
+
+@pytest.mark.parametrize(
+    ("own", "limits", "shared"),
+    [
+        ({"time_s": 600}, {"time_s": 600}, True),
+        ({"time_s": 600}, {"time_s": 60}, True),
+        ({"time_s": 60}, {"time_s": 600}, False),
+        ({"time_s": 60}, {}, False),
+        ({}, {"time_s": 3600}, True),
+        ({"memory_mb": 100}, {}, False),
+    ],
+)
+def test_create_when_the_same_work_waits_with_less_time_then_is_other_work(engine: Engine, own, limits, shared):
+    with engine.begin() as conn:
+        first = queue_job(conn, limits=own)
+        assert (queue_job(conn, limits=limits)["id"] == first["id"]) is shared
+
+
+def test_create_when_only_one_must_be_deterministic_then_they_are_not_the_same_work(engine: Engine):
+    with engine.begin() as conn:
+        assert queue_job(conn)["input_hash"] != queue_job(conn, deterministic=True)["input_hash"]
+
+
 def test_create_when_only_validating_then_stores_nothing(engine: Engine):
     with engine.begin() as conn:
         row = create_job(conn, "ten_a", NewJob(method="tiny", dataset="ds_a"), validate_only=True)

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
+from distillery import _progress
 from distillery._downloading import Downloaded
 from distillery._progress import PlainLines, described, reporter
 from distillery._uploading import Uploaded
@@ -22,6 +25,32 @@ def test_lines_when_phase_goes_on_then_come_once_in_a_while() -> None:
         "job: judge  30 %  loss 0.1235",
         "job: succeeded 100 %",
     ]
+
+
+def test_lines_when_nothing_is_heard_for_long_then_say_again_what_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: now[0])
+    out = io.StringIO()
+    lines = PlainLines("job", out)
+    lines(progress(0.1))
+    now[0] += 4.0
+    assert lines.remind() == 1.0
+    now[0] += 1.5
+    assert lines.remind() == 5.0
+    assert out.getvalue().splitlines() == ["job: fit  10 %  loss 0.1235", "job: fit, for 6 s"]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"before": 0, "workers": 1}, "queued, next"),
+        ({"before": 1, "workers": 1}, "queued, 1 of your jobs before it"),
+        ({"before": 7}, "queued, 7 of your jobs before it"),
+        ({"before": 0, "workers": 0}, "queued, and no worker is up that could run it"),
+    ],
+)
+def test_waiting_when_described_then_says_what_for(data: dict[str, int], words: str) -> None:
+    assert described({"type": "waiting", "data": data})[0] == words
 
 
 def test_reporter_when_function_is_given_then_hands_it_everything() -> None:

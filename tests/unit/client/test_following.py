@@ -57,6 +57,14 @@ def follow(service: Service) -> list[int]:
         return [event["seq"] for event in client.job("job_1").events()]
 
 
+def test_events_when_the_job_waits_then_say_what_for_without_a_number_of_their_own() -> None:
+    chunks = [wire(EVENTS[0]), b'event: waiting\ndata: {"before": 2, "workers": 1}\n\n', *map(wire, EVENTS[1:])]
+    with serving(Service(chunks)) as server, Client(server.url, "k") as client:
+        events = list(client.job("job_1").events())
+    assert [(event["seq"], event["type"]) for event in events[:3]] == [(1, "created"), (1, "waiting"), (2, "progress")]
+    assert events[1]["data"] == {"before": 2, "workers": 1}
+
+
 def test_events_when_streamed_then_come_in_order() -> None:
     assert follow(Service([wire(event) for event in EVENTS])) == [1, 2, 3]
 
