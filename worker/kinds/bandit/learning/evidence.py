@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from worker.evidence.findings import Findings, KeyFigure
+from worker.evidence.looks import OWN
 from worker.evidence.plot import Plot, Series
 from worker.evidence.table import Column, Table
 from worker.evidence.wording import number, share
@@ -52,6 +53,7 @@ def findings(
         warnings=tuple(dict.fromkeys([*learnt.warnings, *warnings, *mine.diagnostics.warnings])),
         protocol=_protocol(learnt, estimator),
         lead="policies",
+        families={LEARNT: OWN},
         unfinished=unfinished,
         metric={"name": "value", "label": "reward a round", "unit": "reward", "scale": 1.0, "higher_is_better": True},
         footnote=FOOTNOTE,
@@ -188,6 +190,7 @@ def _beside(found: list[TargetEstimate], logging: Estimated, n: int) -> Plot:
         "",
         (Series("value", names, tuple(s.value for s in spans), *ends, stress=(LEARNT,)),),
         mark_x=logging.estimate.value,
+        mark_label="logging policy",
         n=n,
     )
 

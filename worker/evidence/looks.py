@@ -1,0 +1,80 @@
+"""Which colour, marker and dash a thing has: decided here, once for a whole report, and the same in all of its plots.
+
+A label in a plot names a thing, and things are of families: the full data, this summary in its forms, random picks,
+head users, any other baseline, a learner, a policy, an estimator. A family has a colour and a marker of its own; those
+of the first four are the same in every report. Members of a family differ by how their marker is filled, and by their
+dashes. Most colours are those of Okabe and Ito, distinct for every kind of colour vision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+INK, MUTED, LINE, QUIET, HEAT = "#24292f", "#66707a", "#e3e6e9", "#b4bcc4", "#5b6b7c"
+BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"
+_FREE_COLOURS = ("#cc79a7", "#e69f00", "#7a68b3", "#56b4e9", "#8b5a2b", "#7d8b2f")
+COLOURS = (BLUE, VERMILION, GREEN, *_FREE_COLOURS)
+
+FULL, OWN, RANDOM, HEAD, REFERENCE = "full", "summary", "random", "head", "reference"
+"""Families of fixed looks. `OWN`: what the report is about; `REFERENCE`: a line that others are held against."""
+
+_FIXED = {
+    FULL: (INK, "o"),
+    OWN: (BLUE, "s"),
+    RANDOM: (VERMILION, "^"),
+    HEAD: (GREEN, "D"),
+    REFERENCE: (MUTED, ""),
+}
+_FREE_MARKERS = ("v", "P", "X", "p", "<", ">", "h", "d")
+_FILLS = ("full", "none", "left", "top", "right", "bottom")
+_DASHES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)))
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a thing is drawn; `dash` and `fill` of the marker as matplotlib takes them."""
+
+    colour: str
+    marker: str
+    dash: object = "-"
+    fill: str = "full"
+
+
+class Looks:
+    """The looks of all labels of a report. Labels that `families` does not know are families of their own."""
+
+    def __init__(self, families: Mapping[str, str], labels: Iterable[str] = ()) -> None:
+        everything = dict(families) | {label: f"label {label}" for label in labels if label not in families}
+        self._looks: dict[str, Look] = {}
+        members: dict[str, int] = {}
+        free = 0
+        bases: dict[str, tuple[str, str]] = dict(_FIXED)
+        for label, family in everything.items():
+            if family not in bases:
+                bases[family] = _free(free)
+                free += 1
+            number = members[family] = members.get(family, -1) + 1
+            colour, marker = bases[family]
+            dash = (0, (4, 3)) if family == REFERENCE else _DASHES[number % len(_DASHES)]
+            self._looks[label] = Look(colour, marker, dash, _FILLS[number % len(_FILLS)])
+
+    def of(self, label: str) -> Look:
+        """The look of a label; that of a reference line where it is unknown."""
+        return self._looks.get(label, Look(*_FIXED[REFERENCE], (0, (4, 3))))
+
+    def known(self, label: str) -> Look | None:
+        """The look of a label, None where it is unknown."""
+        return self._looks.get(label)
+
+
+def family_of_baseline(method: str) -> str:
+    """The family of a cheap pick by the name of its method, such as `random-users` or `head-users`."""
+    first = method.partition("-")[0]
+    return first if first in (RANDOM, HEAD) else method
+
+
+def _free(number: int) -> tuple[str, str]:
+    """The pair of a family without a fixed one; no pair comes twice among the first 48."""
+    turn, colour = divmod(number, len(_FREE_COLOURS))
+    return _FREE_COLOURS[colour], _FREE_MARKERS[(colour + turn) % len(_FREE_MARKERS)]
