@@ -107,7 +107,7 @@ def document(found: Findings, job: Mapping[str, Any]) -> dict[str, Any]:
         "dataset_name": job.get("dataset_name"),
         "dataset_files": list(job.get("dataset_files") or ()),
         "created_at": job.get("created_at"),
-        "about": about(job | {"kind": found.kind}),
+        "about": about({**job, "kind": found.kind}),
         "because": found.because,
         "key_figures": [vars(one) for one in found.key_figures],
         "headline": found.title,
