@@ -47,7 +47,7 @@ def tuned(
     rows = data.training_rows() if rows is None else rows
     asked = evaluate_params()(learners=[name], **params)
     full = Contender(TrainingSet("full", "full data", "full", rows.shape[0], rows.nnz, 0), (rows,))
-    plan = plan_of(data, hold_out(data, asked, ctx), [full], asked, ctx)
+    plan = replace(plan_of(data, hold_out(data, asked, ctx), [full], asked, ctx), timings=0)
     if values is not None:
         own = replace(plan.learners[0], settings=grid(PARAMETERS[name], values), further=None)
         plan = replace(plan, learners=[own])
