@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
+from datetime import datetime
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,9 @@ def test_manifest_origin_and_report_when_compared_with_the_page_then_each_field_
     own, more = (named(part) for part in section(SUMMARIES, "The report").split("Reports that train learners"))
     report: dict[str, Any] = json.loads((made / "report" / "report.json").read_text())
     assert set(report) == own | more
+    assert report["dataset_files"] == ["msweb.parquet"]
+    assert report["dataset_name"] in report["about"][1]
+    assert report["about"][1].endswith(str(datetime.fromisoformat(report["created_at"]).year))
     assert set(json.loads((made / "policy" / "report.json").read_text())) == own
 
 

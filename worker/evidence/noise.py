@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from worker.evidence.measurements import Measurements, Scores, TrainedResult
-from worker.evidence.statistics import Estimate, interval, resample, value_of
+from worker.evidence.statistics import LEVEL, Estimate, interval, resample, value_of
 
 
 class Noise:
@@ -36,14 +36,17 @@ class Noise:
         return self._behind.get(_key(result), [])
 
 
-def behind(tried: Sequence[Scores], drawn: np.ndarray, *, higher: bool) -> list[Estimate]:
-    """Metric of each configuration minus that of the best, paired. `drawn` (R, K): the metrics under every resample."""
+def behind(tried: Sequence[Scores], drawn: np.ndarray, *, higher: bool, level: float = LEVEL) -> list[Estimate]:
+    """Metric of each configuration minus that of the best, paired, with intervals of a level.
+
+    `drawn` (R, K): the metrics under every resample.
+    """
     values = np.array([value_of(one) for one in tried])
     sign = 1.0 if higher else -1.0
     best = int(np.argmax(np.where(np.isfinite(values), sign * values, -np.inf)))
     found: list[Estimate] = []
     for at, value in enumerate(values):
-        low, high = (0.0, 0.0) if at == best else interval(drawn[:, at] - drawn[:, best])
+        low, high = (0.0, 0.0) if at == best else interval(drawn[:, at] - drawn[:, best], level)
         found.append(Estimate(float(value - values[best]), low, high, len(values)))
     return found
 

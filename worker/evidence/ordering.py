@@ -19,7 +19,7 @@ import numpy as np
 from worker.contract.learner import Settings
 from worker.evidence.measurements import Measurements, Scores, columns_of
 from worker.evidence.noise import as_good, behind
-from worker.evidence.statistics import Estimate, Resampled, interval, resample, value_of
+from worker.evidence.statistics import LEVEL, Estimate, Resampled, interval, resample, value_of
 
 NEEDED = 12
 Key = tuple[str, str]
@@ -97,7 +97,9 @@ def ordering(m: Measurements, summary: str) -> Ordering:
     )
     if len(found) < NEEDED:
         return Ordering(found, because=f"{len(found)} tried on both, {NEEDED} needed")
-    if all(as_good(one.behind_full) for one in found):
+    # Of many intervals some exclude 0 by chance: together they do at the level of one (Bonferroni).
+    together = 1 - (1 - LEVEL) / (len(found) - 1)
+    if all(as_good(one) for one in behind(full, on_all, higher=higher, level=together)):
         return Ordering(found, because=f"the {len(found)} tried do not differ by more than noise")
     return _ranked(m, found, [*full, *small], on_all, on_part)
 
