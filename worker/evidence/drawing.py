@@ -31,7 +31,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from worker.evidence.looks import BLUE, COLOURS, HEAT, INK, LINE, MUTED, QUIET, Look, Looks
+from worker.evidence.looks import COLOURS, HEAT, INK, LINE, MUTED, QUIET, Look, Looks
 from worker.evidence.plot import Plot, Series
 from worker.evidence.wording import decimals_of
 
@@ -185,7 +185,7 @@ def _draw_interval(axes: Axes, plot: Plot, looks: Looks) -> None:
         axes.text(0, y, _short(series.label), transform=axes.get_yaxis_transform(), va="center", fontweight="bold")
         for i, label in enumerate(series.x):
             y += 1
-            look = looks.known(str(label)) or Look(BLUE if label in series.stress else QUIET, "")
+            look = looks.of_bar(str(label), stressed=label in series.stress)
             axes.barh(y, series.y[i], height=0.56, color=look.colour, alpha=1.0 if look.marker == "" else 0.3)
             end, said = series.y[i], f"{series.y[i]:.{digits}f}"
             if series.low and np.isfinite(series.low[i]):

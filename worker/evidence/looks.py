@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 INK, MUTED, LINE, QUIET, HEAT = "#24292f", "#66707a", "#e3e6e9", "#b4bcc4", "#5b6b7c"
 BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"
-_FREE_COLOURS = ("#cc79a7", "#e69f00", "#7a68b3", "#56b4e9", "#8b5a2b", "#7d8b2f")
+_FREE_COLOURS = ("#cc79a7", "#e69f00", "#7a68b3", "#8b5a2b", "#7d8b2f", "#56b4e9")
 COLOURS = (BLUE, VERMILION, GREEN, *_FREE_COLOURS)
 
 FULL, OWN, RANDOM, HEAD, REFERENCE = "full", "summary", "random", "head", "reference"
@@ -63,9 +63,9 @@ class Looks:
         """The look of a label; that of a reference line where it is unknown."""
         return self._looks.get(label, Look(*_FIXED[REFERENCE], (0, (4, 3))))
 
-    def known(self, label: str) -> Look | None:
-        """The look of a label, None where it is unknown."""
-        return self._looks.get(label)
+    def of_bar(self, label: str, *, stressed: bool) -> Look:
+        """The look of a lying bar that is named beside it: without a look of its own it is quiet, unless stressed."""
+        return self._looks.get(label, Look(BLUE if stressed else QUIET, ""))
 
 
 def family_of_baseline(method: str) -> str:

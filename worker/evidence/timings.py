@@ -82,6 +82,8 @@ class Payback:
             return f"not shown: from {_count(self.low)} to never"
         if self.high == 0:
             return "with the first search"
+        if self.value == 0:
+            return f"with the first search, at the latest {_count(self.high)} later"
         return f"after the search and {_count(self.value)} [{self.low:.0f}, {self.high:.0f}]"
 
 

@@ -24,14 +24,15 @@ from worker.evidence.measurements import Metric, Scores, TrainedResult, Training
 from worker.evidence.meter import measured
 from worker.evidence.packing import pack, unpack
 from worker.evidence.statistics import value_of
+from worker.evidence.timings import NEEDED
 
 Measure = Callable[[Any], Mapping[str, Mapping[str, Scores]]]
 """A trained model to its scores: test set -> metric -> scores."""
 Validate = Callable[[Any], Scores]
 """A trained model to the primary metric on validation data."""
 
-# Seconds that timing one training again may take, or this part of the search if that is more.
-_AGAIN_S, _AGAIN_SHARE = 20.0, 0.5
+# Timing one training again takes few seconds, or else is done as seldom as will do, within a part of the search.
+_AGAIN_S, _AGAIN_SHARE = 5.0, 0.5
 _FIGURES = 2  # raised when remembered figures would lack something
 _FIRST = {"full": 0, "summary": 0, "baseline": 1, "form": 2}
 
@@ -200,13 +201,12 @@ def _timed_again(plan: Plan, step: _Step, best: _Best, search_s: float, ctx: Con
     """Seconds of further trainings from the start at the chosen settings, where costs are compared."""
     if step.contender.record.role not in ("full", "summary") or step.draw or step.seed or step.learner.prepare is None:
         return
-    left = max(_AGAIN_S, _AGAIN_SHARE * search_s)
-    for number in range(plan.timings):
-        left -= best.fit_s
-        if left < 0:
-            return
+    again = plan.timings if plan.timings * best.fit_s <= _AGAIN_S else min(plan.timings, NEEDED - 1)
+    if again * best.fit_s > max(_AGAIN_S, _AGAIN_SHARE * search_s):
+        return
+    for number in range(again):
         try:
-            ctx.progress(number, plan.timings, phase="timing")
+            ctx.progress(number, again, phase="timing")
             started = time.perf_counter()
             step.learner.prepare(step.contender.draws[step.draw], plan.params, ctx).fit(best.settings, ctx)
         except TimeOver:

@@ -46,6 +46,7 @@ def test_payback_when_timings_are_apart_then_is_said_with_its_interval() -> None
     assert found.low < found.value < found.high
     assert found.words == f"after the search and {found.value:.0f} trainings [{found.low:.0f}, {found.high:.0f}]"
     assert payback(1.0, SLOW, FAST).words == "with the first search"
+    assert payback(39.0, SLOW, FAST).words.startswith("with the first search, at the latest ")
 
 
 def test_payback_when_timings_overlap_then_is_not_shown_though_the_means_would_pay() -> None:

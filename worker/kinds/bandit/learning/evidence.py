@@ -204,7 +204,7 @@ def _over_k(learnt: SoftmaxPolicy) -> Plot:
     by_k = {one.k: one for one in reversed(learnt.choice.tried)}
     drawn = [one for _, one in sorted(by_k.items())]
     mass = tuple(1.0 - one.mean_weight if one.unsupported is None else one.unsupported for one in drawn)
-    series = (Series("mass", tuple(float(one.k) for one in drawn), mass),) if len(drawn) > 1 else ()
+    series = (Series("mass", tuple(float(one.k) for one in drawn), mass),) if len(drawn) > 1 and any(mass) else ()
     chosen = next((float(one.k) for one in drawn if one.name == learnt.choice.chosen), None)
     return Plot(
         "k",
