@@ -28,6 +28,7 @@ _FIXED = {
 }
 _FREE_MARKERS = ("v", "P", "X", "p", "<", ">", "h", "d")
 _FILLS = ("full", "none", "left", "top", "right", "bottom")
+_REFERENCE_DASH = (0, (4, 3))
 _DASHES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)))
 
 
@@ -51,17 +52,20 @@ class Looks:
         free = 0
         bases: dict[str, tuple[str, str]] = dict(_FIXED)
         for label, family in everything.items():
-            if family not in bases:
-                bases[family] = _free(free)
-                free += 1
             number = members[family] = members.get(family, -1) + 1
-            colour, marker = bases[family]
-            dash = (0, (4, 3)) if family == REFERENCE else _DASHES[number % len(_DASHES)]
-            self._looks[label] = Look(colour, marker, dash, _FILLS[number % len(_FILLS)])
+            # Beyond as many members as there are fills the family goes on as another one.
+            turn, number = divmod(number, len(_FILLS))
+            branch = f"{family} {turn}" if turn else family
+            if branch not in bases:
+                bases[branch] = _free(free)
+                free += 1
+            colour, marker = bases[branch]
+            dash = _REFERENCE_DASH if family == REFERENCE else _DASHES[number]
+            self._looks[label] = Look(colour, marker, dash, _FILLS[number])
 
     def of(self, label: str) -> Look:
         """The look of a label; that of a reference line where it is unknown."""
-        return self._looks.get(label, Look(*_FIXED[REFERENCE], (0, (4, 3))))
+        return self._looks.get(label, Look(*_FIXED[REFERENCE], _REFERENCE_DASH))
 
     def of_bar(self, label: str, *, stressed: bool) -> Look:
         """The look of a lying bar that is named beside it: without a look of its own it is quiet, unless stressed."""

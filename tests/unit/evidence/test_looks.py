@@ -68,6 +68,13 @@ def test_looks_when_families_are_many_then_no_pair_of_colour_and_marker_comes_tw
     assert not set(pairs) & {(look.colour, look.marker) for look in map(fixed.of, "abcd")}
 
 
+def test_looks_when_a_family_has_many_members_then_each_still_looks_different() -> None:
+    labels = [f"summary {number}" for number in range(20)]
+    looks = Looks(dict.fromkeys(labels, OWN) | {"a": RANDOM, "b": FULL})
+    seen = [(look.colour, look.marker, look.fill) for look in map(looks.of, [*labels, "a", "b"])]
+    assert len(set(seen)) == 22
+
+
 @pytest.mark.parametrize(
     ("method", "family"),
     [("random-users", RANDOM), ("random-rounds", RANDOM), ("head-users", HEAD), ("k-means", "k-means")],
