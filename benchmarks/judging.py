@@ -35,6 +35,7 @@ def main() -> None:
             "same_again": second,
             "another_size": other,
             "another_size_over_first": round(other["seconds"] / first["seconds"], 3),
+            "another_size_over_first_cpu": round(other["cpu_s"] / first["cpu_s"], 3),
         },
         ("torch", "numpy", "scipy", "matplotlib"),
     )

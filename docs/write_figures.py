@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from worker.evidence.measurements import Plot, Series
-from worker.evidence.plots import draw
+from worker.evidence.drawing import draw, looks_of
+from worker.evidence.looks import OWN
+from worker.evidence.plot import Plot, Series
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 FIGURES = Path(__file__).with_name("figures")
@@ -70,5 +71,7 @@ def _sweep(title: str, results: Mapping[str, Any], label: str, log_x: bool) -> P
 
 if __name__ == "__main__":
     FIGURES.mkdir(exist_ok=True)
-    for name, plot in figures().items():
-        (FIGURES / f"{name}.svg").write_text(draw(plot), encoding="utf-8")
+    drawn = figures()
+    looks = looks_of(drawn.values(), {NAMES["tree default"]: OWN})
+    for name, plot in drawn.items():
+        (FIGURES / f"{name}.svg").write_text(draw(plot, looks), encoding="utf-8")

@@ -121,7 +121,10 @@ def show_job(job: Job) -> None:
     for name, value in job.result.items():
         print(f"  {name:<16} {value}")
     if job.result.get("report"):
-        print(f"\n{job.report.verdict}")
+        report = job.report
+        print(f"\n{report.verdict}")
+        for warning in report.json()["warnings"]:
+            print(f"Warning: {warning}")
     error = view.get("error")
     if error:
         print(f"  {error['code']}: {error['detail']}")

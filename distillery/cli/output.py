@@ -75,13 +75,29 @@ def items(found: Sequence[Any]) -> dict[str, Any]:
 
 
 def size(count: int) -> str:
-    """Bytes for people: 812 B, 1.2 MB; empty for none."""
+    """Bytes for people: 812 B, 1.23 MB; empty for none."""
     value, unit = float(count), "B"
     for larger in ("kB", "MB", "GB", "TB"):
         if value < 1000:
             break
         value, unit = value / 1000, larger
-    return f"{value:.1f} {unit}" if unit != "B" else f"{count} B" if count else ""
+    return f"{_three_digits(value)} {unit}" if unit != "B" else f"{count} B" if count else ""
+
+
+def seconds(value: float) -> str:
+    """A duration for people: 0.042 s, 25.3 s, 4.2 min, 3.1 h."""
+    if value < 0.001:
+        return "< 0.001 s"
+    for bound, part, unit in ((120, 1, "s"), (7200, 60, "min")):
+        if value < bound:
+            return f"{_three_digits(value / part)} {unit}"
+    return f"{_three_digits(value / 3600)} h"
+
+
+def _three_digits(value: float) -> str:
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
 def minute(time: str) -> str:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from distillery.cli.output import AsJson, CreatedAfter, emit_json, failing_well, items, minute, size
+from distillery.cli.output import AsJson, CreatedAfter, emit_json, failing_well, items, minute, seconds, size
 from distillery.cli.tables import table
 
 if TYPE_CHECKING:
     from distillery._resources import Report
 
 _MISSING = "–"
-_LEFT_OUT = {"role", "chosen", "draws"}  # too wide for a terminal; --json and the page have them
+_LEFT_OUT = {"role", "chosen", "draws", "timed_in"}  # too wide for a terminal; --json and the page have them
 
 
 Of = Annotated[str | None, typer.Option("--dataset", help="Only those of one dataset.")]
@@ -96,23 +96,34 @@ def report(
 
 
 def show_report(found: Report) -> None:
-    """The verdict, the first table, what it saved and cost, and the warnings of a report."""
-    document = found.json()
+    """What it is about, the verdict with its warnings, the key figures, the first table, what it saved and cost."""
+    document = found.json()  # of any version: those made before an upgrade lack some fields
+    for line in document.get("about", []):
+        print(line)
+    if document.get("headline"):
+        print(f"\n{document['headline']} ({document['verdict']['label']})")
     print(found.verdict)
+    for warning in document["warnings"]:
+        print(f"Warning: {warning}")
+    for said in (document.get("unfinished"), document.get("because")):
+        if said:
+            print(f"\n{said}")
+    figures = [(one["value"], one["label"], one["small"]) for one in document.get("key_figures", [])]
+    if figures:
+        print()
+        table(["", "", ""], figures, right=(0,))
     for number, one in enumerate(document["tables"]):
         if number == 0 or one["name"] in ("sizes", "cost"):
             print()
             show_table(one)
-    for warning in document["warnings"]:
-        print(f"\nWarning: {warning if isinstance(warning, str) else warning.get('text', warning)}")
 
 
 def show_table(one: dict[str, Any]) -> None:
     """A table of a report, for a terminal: the ends of an interval stand in brackets behind their value."""
     print(one["caption"])
     ends = {key for column in one["columns"] for key in column.get("interval") or ()}
-    columns = [c for c in one["columns"] if c["key"] not in ends | _LEFT_OUT]
-    headings = [f"{c['label']} ({c['unit']})" if c.get("unit") else c["label"] for c in columns]
+    columns = [c for c in one["columns"] if c["key"] not in ends | _LEFT_OUT and c.get("shown", True)]
+    headings = [c.get("heading", c["label"]) for c in columns]
     rows = [[_cell(row, column) for column in columns] for row in one["rows"]]
     table(headings, rows, right=[i for i, c in enumerate(columns) if c["kind"] == "number"])
     if one.get("note"):
@@ -121,15 +132,21 @@ def show_table(one: dict[str, Any]) -> None:
 
 def _cell(row: dict[str, Any], column: dict[str, Any]) -> str:
     interval = [row.get(key) for key in column.get("interval") or ()]
-    text = _text(row.get(column["key"]))
-    return f"{text} [{', '.join(map(_text, interval))}]" if None not in interval and interval else text
+    text = _text(row.get(column["key"]), column)
+    ends = ", ".join(_text(end, column) for end in interval)
+    return f"{text} [{ends}]" if None not in interval and interval else text
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, column: dict[str, Any]) -> str:
+    """A cell as the page shows it: sizes and durations with their units, numbers with as many digits."""
     if value is None:
         return _MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.1f}" if abs(value) < 1000 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    if not isinstance(value, int | float):
+        return str(value)
+    if column["unit"] == "B":
+        return size(int(value)) or "0 B"
+    if column["unit"] == "s":
+        return seconds(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.{column.get('decimals', 1)}f}"

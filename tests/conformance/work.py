@@ -85,7 +85,7 @@ class Judge:
 def hash_of_report(evidence: Any, method: Method | None) -> str:
     """A hash of all that a report says but the times, which differ."""
     if isinstance(evidence, Measurements):
-        untimed = (replace(r, fit_s=0.0, tune_s=0.0, predict_s=0.0, peak_mb=None) for r in evidence.results)
+        untimed = (replace(r, fit_s=(), tune_s=0.0, predict_s=0.0, peak_mb=None) for r in evidence.results)
         evidence = replace(evidence, results=tuple(untimed))
     job = {} if method is None else {"method": method.name, "task": method.task, "kind": method.kind}
     report = build(evidence, job)

@@ -10,8 +10,9 @@ from worker.evidence import costs, figures, tables, wording
 from worker.evidence.archive import NAME, archive
 from worker.evidence.comparison import Comparison
 from worker.evidence.findings import Findings, KeyFigure
-from worker.evidence.measurements import Measurements
-from worker.evidence.ordering import NEEDED, Ordering
+from worker.evidence.measurements import MakingCost, Measurements
+from worker.evidence.noise import Noise
+from worker.evidence.ordering import Ordering
 from worker.evidence.searches import tuning
 from worker.evidence.summary_verdict import Judged, judge
 from worker.evidence.table import Table
@@ -21,7 +22,7 @@ from worker.evidence.verdict import Verdict
 def conclude(measurements: Measurements, job: Mapping[str, Any]) -> Findings:
     """Judge the measurements; `job` as in `worker.evidence.report.build`."""
     m = measurements
-    comparison = Comparison(m)
+    comparison, noise = Comparison(m), Noise(m)
     judged = [judge(comparison, summary) for summary in m.summaries]
     known, verdict = judged[0]
     made = costs.making(m, job)
@@ -36,9 +37,10 @@ def conclude(measurements: Measurements, job: Mapping[str, Any]) -> Findings:
         verdict=verdict,
         headline=_headline(known, verdict),
         because=_because(m, known),
-        key_figures=tuple(_key_figures(known, spent)),
-        tables=_tables(comparison, judged, cost, job),
-        plots=figures.all_figures(comparison, known),
+        key_figures=tuple(_key_figures(known, made)),
+        tables=_tables(comparison, judged, cost, noise, job),
+        plots=figures.all_figures(comparison, known, noise),
+        families=figures.families(m),
         pictures=m.pictures,
         warnings=(*m.warnings, *warnings(comparison, known)),
         protocol=m.protocol,
@@ -61,13 +63,13 @@ def conclude(measurements: Measurements, job: Mapping[str, Any]) -> Findings:
 
 
 def _tables(
-    c: Comparison, judged: list[tuple[Judged, Verdict]], cost: Table, job: Mapping[str, Any]
+    c: Comparison, judged: list[tuple[Judged, Verdict]], cost: Table, noise: Noise, job: Mapping[str, Any]
 ) -> tuple[Table, ...]:
     """Every table that has rows: fidelity first, then sizes, cost, the matrix, all metrics, the kind's own."""
     m = c.measurements
     built = [
         tables.fidelity(c), tables.summaries(c, judged), tables.sizes(m, job.get("uploaded_bytes")), cost,
-        tables.cross_learner(c), tables.metrics(c), *m.tables, tables.privacy(m), tuning(m),
+        tables.cross_learner(c), tables.metrics(c), *m.tables, tables.privacy(m), tuning(m, noise),
     ]  # fmt: skip
     return tuple(table for table in built if table.rows)
 
@@ -125,7 +127,7 @@ def _because(m: Measurements, known: Judged) -> str:
     return f"Judged with {known.learner.label}, {known.because}, {measured}.{chosen}"
 
 
-def _key_figures(known: Judged, spent: dict[str, Any]) -> list[KeyFigure]:
+def _key_figures(known: Judged, made: MakingCost) -> list[KeyFigure]:
     """The numbers that a reader looks for first."""
     m, share, found = known.measurements, known.share, list[KeyFigure]()
     if share is not None and known.learner is not None and math.isfinite(share.value):
@@ -147,36 +149,36 @@ def _key_figures(known: Judged, spent: dict[str, Any]) -> list[KeyFigure]:
             ends = wording.ends(rival.share.low, rival.share.high, 100)
             found.append(KeyFigure(f"kept by {rival.set.label}", _percent(rival.share.value), ends))
     found += _of_ordering(m, known.ordering)
-    seconds = spent["distilling"]["seconds"]["value"]
-    if seconds is not None:
-        found.append(KeyFigure("to make it", wording.duration(seconds), _paid(known, spent)))
+    if made.seconds is not None:
+        found.append(KeyFigure("to make it", wording.duration(made.seconds), _paid(known, made)))
     return found
 
 
 def _of_ordering(m: Measurements, found: Ordering) -> list[KeyFigure]:
     count = len(found.configurations)
     label = "ordering of configurations, Kendall's tau\u2011b"
-    if found.tau is None or found.regret is None or not math.isfinite(found.tau.value):
-        few = f"{count} tried on both, {NEEDED} needed" if count < NEEDED else "they do not differ"
-        return [KeyFigure(label, "undetermined", few)]
+    if found.tau is None or found.regret is None:
+        return [KeyFigure(label, "undetermined", found.because)]
     ends = wording.ends(found.tau.low, found.tau.high, decimals=2)
-    lost = wording.number(
-        m.metric.scale * found.regret.value, wording.decimals_of(found.regret.width * m.metric.scale / 2)
-    )
-    unit = f" {m.metric.unit}" if m.metric.unit else ""
+    scale, unit = m.metric.scale, f" {m.metric.unit}" if m.metric.unit else ""
+    lost = wording.number(scale * found.regret.value, wording.decimals_of(found.regret.width * scale / 2))
     share = "" if found.regret_share is None else f"{wording.share(found.regret_share)} of the best"
+    if found.regret.low <= 0 <= found.regret.high:
+        share = "within the noise of validation"
     return [
         KeyFigure(label, wording.number(found.tau.value, 2), f"{ends} over {count} configurations".strip()),
         KeyFigure(f"lost in validation {m.metric.label} by taking the summary's favourite", f"{lost}{unit}", share),
     ]
 
 
-def _paid(known: Judged, spent: dict[str, Any]) -> str:
-    for row in spent["learners"]:
-        if known.learner is not None and row["learner"] == known.learner.label:
-            said = row["break_even"]["said"]
-            return {"never": "never pays by training time", "unknown": ""}.get(said, f"has paid {said}")
-    return ""
+def _paid(known: Judged, made: MakingCost) -> str:
+    """Said only where repeated timings show it."""
+    pays = None if known.learner is None else costs.paid(known.measurements, known.learner, made)
+    if pays is None or pays.because:
+        return ""
+    if pays.known:
+        return f"has paid {pays.words}"
+    return "never pays by training time" if pays.words == "never" else "not shown to pay by training time"
 
 
 def _percent(value: float) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from worker.contract.learner import Learner
+from worker.evidence.columns import with_interval
 from worker.evidence.measurements import MakingCost, Measurements, TrainedResult
+from worker.evidence.statistics import Estimate
 from worker.evidence.table import Cell, Column, Table
+from worker.evidence.timings import Payback, Timings, payback, ratio, timings_of
 from worker.evidence.wording import duration, number
-
-NEVER = "never"
 
 
 def making(m: Measurements, job: Mapping[str, Any]) -> MakingCost:
@@ -22,55 +21,82 @@ def making(m: Measurements, job: Mapping[str, Any]) -> MakingCost:
 
 
 def cost_table(m: Measurements, made: MakingCost) -> Table:
-    """Per learner: one training on full and on the summary, the search, memory, and when distilling has paid."""
-    rows: list[dict[str, Cell]] = []
-    for learner in m.learners:
-        full, small = m.of(learner.name, m.full.name), m.of(learner.name, m.summary.name)
-        if not full or not small:
-            continue
-        fit_full, fit_small = _mean([r.fit_s for r in full]), _mean([r.fit_s for r in small])
-        after = break_even(made.seconds, fit_full, fit_small)
-        rows.append(
-            {
-                "learner": learner.label,
-                "fit_full": fit_full,
-                "fit_summary": fit_small,
-                "tune_full": _mean([r.tune_s for r in full]),
-                "tune_summary": _mean([r.tune_s for r in small]),
-                "mb_full": _most(r.peak_mb for r in full),
-                "mb_summary": _most(r.peak_mb for r in small),
-                "break_even": after if isinstance(after, int) else None,
-                "pays": break_even_words(after),
-                "timed_in": _timed_in({"full data": full, "summary": small}),
-                "n": len(full) + len(small),
-            }
-        )
+    """Per learner: one training on full and on the summary, the searches, memory, and when distilling has paid."""
+    rows = [_row(m, learner, made) for learner in m.learners]
     return Table(
         "cost",
         "What training costs on the full data and on the summary",
         (
             Column("learner", "Learner", "text"),
-            Column("fit_full", "One training, full", unit="s"),
-            Column("fit_summary", "One training, summary", unit="s"),
+            *with_interval("fit_full", "One training, full", "s"),
+            *with_interval("fit_summary", "One training, summary", "s"),
+            *with_interval("ratio", "Full takes", "times as long"),
             Column("tune_full", "Whole search, full", unit="s"),
             Column("tune_summary", "Whole search, summary", unit="s"),
             Column("mb_full", "Memory, full", unit="MB", decimals=0),
             Column("mb_summary", "Memory, summary", unit="MB", decimals=0),
             Column("pays", "Distilling has paid", "text"),
-            Column("break_even", "Break-even", unit="trainings", decimals=0, shown=False),
+            *(
+                Column(key, label, unit="trainings", decimals=0, shown=False)
+                for key, label in (
+                    ("break_even", "Break-even"),
+                    ("break_even_low", "Break-even, low"),
+                    ("break_even_high", "Break-even, high"),
+                )
+            ),
             Column("timed_in", "Timed in", "text"),
-            Column("n", "n", unit="runs", decimals=0),
+            Column("n", "n", unit="timings", decimals=0),
         ),
-        tuple(rows),
+        tuple(row for row in rows if row),
         note=" ".join(
             [
                 _made(made),
+                "It has paid when making it, the search on it and so many trainings take no longer than the search and "
+                "as many trainings on the full data; intervals are of repeated timings of one training.",
                 "Wall-clock time; memory is what training took beyond what was in use before.",
                 *(reuse_sentence(m, one) for one in reused_from(m)),
             ]
         ),
         heading="What it costs",
     )
+
+
+def paid(m: Measurements, learner: Learner, made: MakingCost) -> Payback:
+    """After how many trainings of a learner the summary has paid; unknown where the two sides cannot be compared."""
+    full, small = m.of(learner.name, m.full.name), m.of(learner.name, m.summary.name)
+    if {r.job for r in full} != {r.job for r in small}:
+        return Payback(because="full data and summary were timed in different jobs")
+    return payback(made.seconds, _timings(full), _timings(small))
+
+
+def _row(m: Measurements, learner: Learner, made: MakingCost) -> dict[str, Cell]:
+    """The cells of a learner; none where it was not trained on both."""
+    full, small = m.of(learner.name, m.full.name), m.of(learner.name, m.summary.name)
+    if not all(r.fit_s for r in (*full, *small)) or not full or not small:
+        return {}
+    on_full, on_summary, pays = _timings(full), _timings(small), paid(m, learner, made)
+    return {
+        "learner": learner.label,
+        **_spread("fit_full", on_full.estimate),
+        **_spread("fit_summary", on_summary.estimate),
+        **_spread("ratio", ratio(on_full, on_summary)),
+        "tune_full": on_full.search,
+        "tune_summary": on_summary.search,
+        "mb_full": _most(r.peak_mb for r in full),
+        "mb_summary": _most(r.peak_mb for r in small),
+        **_spread("break_even", Estimate(pays.value, pays.low, pays.high, 0)),
+        "pays": pays.words,
+        "timed_in": _timed_in({"full data": full, "summary": small}),
+        "n": min(len(on_full.fits), len(on_summary.fits)),
+    }
+
+
+def _timings(results: Sequence[TrainedResult]) -> Timings:
+    return timings_of([r.fit_s for r in results], [r.tune_s for r in results])
+
+
+def _spread(key: str, found: Estimate) -> dict[str, Cell]:
+    return {key: found.value, f"{key}_low": found.low, f"{key}_high": found.high}
 
 
 def _made(made: MakingCost) -> str:
@@ -118,9 +144,12 @@ def cost_json(table: Table, made: MakingCost) -> dict[str, Any]:
         "learners": [
             {
                 "learner": row["learner"],
-                "train_full": {"value": row["fit_full"], "unit": "s"},
-                "train_summary": {"value": row["fit_summary"], "unit": "s"},
-                "break_even": {"value": row["break_even"], "unit": "trainings", "said": row["pays"]},
+                "train_full": _quantity(row, "fit_full", "s"),
+                "train_summary": _quantity(row, "fit_summary", "s"),
+                "ratio": _quantity(row, "ratio", "ratio"),
+                "search_full": {"value": row["tune_full"], "unit": "s"},
+                "search_summary": {"value": row["tune_summary"], "unit": "s"},
+                "break_even": _quantity(row, "break_even", "trainings") | {"said": row["pays"]},
                 "timed_in": row["timed_in"],
                 "n": row["n"],
             }
@@ -129,37 +158,15 @@ def cost_json(table: Table, made: MakingCost) -> dict[str, Any]:
     }
 
 
-def break_even(distil_s: float | None, full_s: float, summary_s: float) -> int | str | None:
-    """Number of trainings after which distilling has paid for itself.
-
-    Smallest whole k with distil_s + k summary_s <= k full_s; "never" when training on the summary is not
-    faster; None when the cost of distilling is unknown.
-    """
-    if distil_s is None:
-        return None
-    if summary_s >= full_s:
-        return NEVER
-    # The tolerance keeps a quotient that is whole but for rounding from counting one training too many.
-    return max(1, math.ceil(distil_s / (full_s - summary_s) - 1e-9))
-
-
-def break_even_words(after: int | str | None) -> str:
-    """Break-even as a reader says it."""
-    if after is None:
-        return "unknown"
-    if isinstance(after, str):
-        return after
-    return "after 1 training" if after == 1 else f"after {number(after)} trainings"
+def _quantity(row: Mapping[str, Cell], key: str, unit: str) -> dict[str, Any]:
+    """A value with its interval; what is unknown, and a number of trainings that is never reached, is null."""
+    return {"value": row[key], "low": row[f"{key}_low"], "high": row[f"{key}_high"], "unit": unit}
 
 
 def _timed_in(sides: Mapping[str, Sequence[TrainedResult]]) -> str:
     """Where reused figures were timed, "" when all of them were timed in this job."""
     said = {side: ", ".join(sorted({r.job for r in results} - {""})) for side, results in sides.items()}
     return "; ".join(f"{side}: job {jobs}" for side, jobs in said.items() if jobs)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values))
 
 
 def _most(values: Iterable[float | None]) -> float | None:

@@ -1,8 +1,8 @@
 """Drawing: plots as data in, SVG and PNG out. Same data, same bytes; no dates, no random ids, text stays text in SVG.
 
-The first six colours are those of Okabe and Ito, distinct for every kind of colour vision; lines and clouds also differ
-by marker. A drawing exists twice: stand-alone with its colours written in, and for inlining with the colours as CSS
-variables, so that a page can turn dark.
+What a thing looks like is decided in `worker.evidence.looks`. A drawing exists twice: stand-alone with its colours
+written in, and for inlining with the colours as CSS variables, so that a page can turn dark. It is as wide as a page on
+a phone, where its text is as large as it is drawn; on a wider page it grows.
 """
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ import io
 import logging
 import math
 import re
+import textwrap
 import unicodedata
 import warnings
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -25,25 +29,23 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from worker.evidence.looks import COLOURS, HEAT, INK, LINE, MUTED, QUIET, Look, Looks
 from worker.evidence.plot import Plot, Series
 from worker.evidence.wording import decimals_of
 
-INK, MUTED, LINE, QUIET = "#24292f", "#66707a", "#e3e6e9", "#b4bcc4"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a68b3", "#595e63")
-_VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", QUIET: "--quiet"} | {
+VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", QUIET: "--quiet", HEAT: "--heat"} | {
     colour: f"--c{i}" for i, colour in enumerate(COLOURS, 1)
 }
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)), (0, (3, 3)))
-_WIDTH, _HEIGHT = 6.0, 3.3
-_LONGEST = 40
+"""Colours of a drawing, and the variables of a page that take their place in it."""
+WIDTH = 4.9
+_HEIGHT, _LONGEST, _AT_SIDE, _SMALL = 3.0, 40, 22, 9.2
 _STYLE = {
     "svg.hashsalt": "distillery",
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
-    "font.size": 9,
+    "font.size": 9.5,
     "text.parse_math": False,
     "text.color": INK,
     "axes.labelcolor": MUTED,
@@ -60,36 +62,56 @@ _STYLE = {
     "grid.color": LINE,
     "grid.linewidth": 0.8,
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": _SMALL,
+    "xtick.labelsize": _SMALL,
+    "ytick.labelsize": _SMALL,
 }
 
 
-def draw(plot: Plot) -> str:
+def looks_of(plots: Iterable[Plot], families: Mapping[str, str]) -> Looks:
+    """The looks of everything that some plots show; `families` as in `Findings`."""
+    coloured = [series.label for plot in plots if plot.kind not in ("interval", "heatmap") for series in plot.series]
+    return Looks(families, coloured)
+
+
+def draw(plot: Plot, looks: Looks) -> str:
     """The plot as a stand-alone SVG document (UTF-8 text), with title and description for screen readers."""
     empty = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    svg = _drawn(plot, FigureCanvasSVG, format="svg", metadata=empty, transparent=True)
+    svg = _saved(plot, looks, FigureCanvasSVG, format="svg", metadata=empty, transparent=True)
     return _finish(svg.decode("utf-8"), plot)
 
 
-def draw_png(plot: Plot) -> bytes:
-    """The same plot as a PNG on white paper, for places that show no SVG; 150 pixels an inch."""
+def draw_png(plot: Plot, looks: Looks) -> bytes:
+    """The same plot as a PNG on white paper, for places that show no SVG; 200 pixels an inch."""
     described = {"Software": None, "Title": _latin(plot.title), "Description": _latin(plot.description)}
-    return _drawn(plot, FigureCanvasAgg, format="png", metadata=described, dpi=150, facecolor="white")
+    return _saved(plot, looks, FigureCanvasAgg, format="png", metadata=described, dpi=200, facecolor="white")
 
 
-def _drawn(plot: Plot, canvas: type[FigureCanvasBase], **options: Any) -> bytes:
+def _saved(plot: Plot, looks: Looks, canvas: type[FigureCanvasBase], **options: Any) -> bytes:
+    out = io.BytesIO()
+    with _style():
+        figure = figure_of(plot, looks)
+        canvas(figure)
+        figure.savefig(out, **options)
+    return out.getvalue()
+
+
+def figure_of(plot: Plot, looks: Looks) -> Figure:
+    """The drawn plot."""
+    with _style():
+        figure = Figure(figsize=(WIDTH, _height(plot)), layout="constrained")
+        _DRAW[plot.kind](figure.add_subplot(), plot, looks)
+    return figure
+
+
+@contextmanager
+def _style() -> Generator[None]:
     style: dict[Any, Any] = {key: value for key, value in _STYLE.items() if key in mpl.rcParams}
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     with mpl.rc_context(style), warnings.catch_warnings():
         # Text is drawn by the reader's own font, so a glyph missing in the one used for measuring is no loss.
         warnings.simplefilter("ignore", UserWarning)
-        figure = Figure(figsize=(_WIDTH, _height(plot)), layout="constrained")
-        canvas(figure)
-        axes = figure.add_subplot()
-        _DRAW[plot.kind](axes, plot)
-        out = io.BytesIO()
-        figure.savefig(out, **options)
-    return out.getvalue()
+        yield
 
 
 def _latin(text: str) -> str:
@@ -107,7 +129,7 @@ def inline(svg: str, name: str) -> str:
     body = re.sub(r'\bid="', f'id="{prefix}', body)
     body = body.replace("url(#", f"url(#{prefix}").replace('href="#', f'href="#{prefix}')
     body = re.sub(r'aria-labelledby="([^" ]+) ([^"]+)"', rf'aria-labelledby="{prefix}\1 {prefix}\2"', body, count=1)
-    for colour, variable in _VARIABLES.items():
+    for colour, variable in VARIABLES.items():
         body = body.replace(colour, f"var({variable})")
     return body
 
@@ -137,42 +159,76 @@ def _short(text: object) -> str:
     return label if len(label) <= _LONGEST else label[: _LONGEST - 1] + "…"
 
 
+def _beside(text: object) -> str:
+    """A label that stands beside its bar: in two lines where it is long."""
+    lines = textwrap.wrap(_short(text), _AT_SIDE)
+    return "\n".join(lines if len(lines) < 3 else [lines[0], " ".join(lines[1:])])
+
+
+def _beside_axis(label: str) -> str:
+    """A label that stands along an axis, in lines no longer than the axis."""
+    return "\n".join(textwrap.wrap(clean(label), 30))
+
+
 def _height(plot: Plot) -> float:
     if plot.kind == "heatmap":
-        return 1.1 + 0.34 * len(plot.series)
+        return 1.1 + 0.38 * len(plot.series)
     if plot.kind != "interval":
-        return _HEIGHT + 0.2 * ((len(plot.series) - 1) // 2 if len(plot.series) > 1 else 0)
-    return 0.75 + 0.27 * sum(len(s.x) + 1.2 for s in plot.series)
+        return _HEIGHT + 0.2 * (_legend_rows(plot) - 1)
+    return 0.85 + 0.3 * sum(len(s.x) + 1.1 for s in plot.series)
 
 
-def _draw_interval(axes: Axes, plot: Plot) -> None:
+def _draw_interval(axes: Axes, plot: Plot, looks: Looks) -> None:
     y, ticks, labels, top, bottom = 0.0, [], [], 0.0, 0.0
     digits = _digits(plot)
     for series in plot.series:
         axes.text(0, y, _short(series.label), transform=axes.get_yaxis_transform(), va="center", fontweight="bold")
         for i, label in enumerate(series.x):
             y += 1
-            stressed = label in series.stress
-            axes.barh(y, series.y[i], height=0.62, color=COLOURS[0] if stressed else QUIET)
+            look = looks.of_bar(str(label), stressed=label in series.stress)
+            axes.barh(y, series.y[i], height=0.56, color=look.colour, alpha=1.0 if look.marker == "" else 0.3)
             end, said = series.y[i], f"{series.y[i]:.{digits}f}"
             if series.low and np.isfinite(series.low[i]):
                 axes.plot([series.low[i], series.high[i]], [y, y], color=INK, linewidth=1.4, solid_capstyle="butt")
                 end = max(end, series.high[i])
                 bottom = min(bottom, series.low[i])
                 said += f" [{series.low[i]:.{digits}f}, {series.high[i]:.{digits}f}]"
-            axes.text(1.02, y, said, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
+            if look.marker:
+                axes.plot([series.y[i]], [y], **_marker(look, 6.5), linestyle="none", zorder=3)
+            axes.text(1.02, y, said, transform=axes.get_yaxis_transform(), va="center", fontsize=_SMALL)
             ticks.append(y)
-            labels.append(_short(label))
+            labels.append(_beside(label))
             top, bottom = max(top, end), min(bottom, series.y[i])
-        y += 1.2
+        y += 1.1
     axes.set_yticks(ticks, labels)
     axes.set_ylim(y - 0.4, -0.6)
     axes.set_xlim(1.03 * min(bottom, plot.mark_x or 0.0), 1.03 * max(top, plot.mark_x or 0, 1e-9))
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.spines["left"].set_visible(False)
     axes.xaxis.grid(True)
-    if plot.mark_x is not None:
-        axes.axvline(plot.mark_x, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    _mark(axes, plot)
     axes.set_xlabel(clean(plot.x_label))
+
+
+def _mark(axes: Axes, plot: Plot) -> None:
+    """The reference line, with what it stands for above it."""
+    if plot.mark_x is None:
+        return
+    axes.axvline(plot.mark_x, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    if plot.mark_label:
+        place: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom"}
+        axes.text(plot.mark_x, 1.01, _short(plot.mark_label), color=MUTED, fontsize=_SMALL, **place)
+
+
+def _marker(look: Look, size: float) -> dict[str, Any]:
+    """How matplotlib is told of a marker: one that is not full keeps its edge."""
+    return {
+        "color": look.colour,
+        "marker": look.marker,
+        "markersize": size,
+        "fillstyle": look.fill,
+        "markerfacecoloralt": "none",
+    }
 
 
 def _digits(plot: Plot) -> int:
@@ -182,45 +238,55 @@ def _digits(plot: Plot) -> int:
     return max(1, min(4, decimals_of(min(halves)) if halves else 1))
 
 
-def _draw_line(axes: Axes, plot: Plot) -> None:
-    for i, series in _stressed_first(plot):
-        colour, marker, dash = _look(i)
+def _draw_line(axes: Axes, plot: Plot, looks: Looks) -> None:
+    for series in plot.series:
+        look = looks.of(series.label)
         x, y = np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float)
-        wide = 2.2 if series.stress else 1.4
-        many = len(x) > 25
-        if series.low:
-            spread = [y - np.asarray(series.low), np.asarray(series.high) - y]
-            axes.errorbar(x, y, yerr=np.maximum(spread, 0), fmt="none", ecolor=colour, elinewidth=1.2, capsize=3)
+        _whiskers(axes, series, look, 1.2)
+        shown = look if len(x) <= 25 else replace(look, marker="")
         axes.plot(
             x,
             y,
-            color=colour,
-            linestyle=dash if len(x) > 1 else "none",
-            linewidth=wide,
-            marker="" if many else marker,
-            markersize=7 if series.stress else 5,
+            linestyle=look.dash if len(x) > 1 else "none",
+            linewidth=2.2 if series.stress else 1.4,
             label=_short(series.label),
+            **_marker(shown, 7 if series.stress else 5.5),
         )
     _scales(axes, plot)
     _legend(axes, plot)
 
 
-def _draw_scatter(axes: Axes, plot: Plot) -> None:
-    for i, series in _stressed_first(plot):
-        colour, marker, _ = _look(i)
-        x, y = np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float)
-        if series.low:
-            spread = [y - np.asarray(series.low), np.asarray(series.high) - y]
-            axes.errorbar(x, y, yerr=np.maximum(spread, 0), fmt="none", ecolor=colour, elinewidth=1.0)
-        size = 34 if series.stress else 20
-        axes.scatter(x, y, s=size, color=colour, marker=marker, alpha=0.8, linewidths=0, label=_short(series.label))
+def _draw_scatter(axes: Axes, plot: Plot, looks: Looks) -> None:
+    for series in plot.series:
+        look = looks.of(series.label)
+        _whiskers(axes, series, look, 0.9)
+        axes.plot(
+            np.asarray(series.x, dtype=float),
+            np.asarray(series.y, dtype=float),
+            linestyle="none",
+            label=_short(series.label),
+            **_marker(look, 7 if series.stress else 5.5),
+        )
     axes.xaxis.grid(True)
     _scales(axes, plot)
     _legend(axes, plot)
 
 
-def _draw_heatmap(axes: Axes, plot: Plot) -> None:
-    """A tile per cell, the stronger the higher its value, with the value written on it."""
+def _whiskers(axes: Axes, series: Series, look: Look, width: float) -> None:
+    """Intervals of the values, and of the places where they have some."""
+    x, y = np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float)
+    style: dict[str, Any] = {"fmt": "none", "ecolor": look.colour, "elinewidth": width, "alpha": 0.6}
+    if series.low:
+        spread = [y - np.asarray(series.low), np.asarray(series.high) - y]
+        axes.errorbar(x, y, yerr=np.maximum(spread, 0), capsize=0 if series.x_low else 3, **style)
+    if series.x_low:
+        spread = [x - np.asarray(series.x_low), np.asarray(series.x_high) - x]
+        axes.errorbar(x, y, xerr=np.maximum(spread, 0), **style)
+
+
+def _draw_heatmap(axes: Axes, plot: Plot, looks: Looks) -> None:
+    """A tile per cell, the stronger the higher its value, with the value written on it, and half its interval."""
+    del looks  # a tile's colour says how much, not what
     values = np.array([series.y for series in plot.series], dtype=float)
     known = values[np.isfinite(values)]
     lowest, highest = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
@@ -230,40 +296,54 @@ def _draw_heatmap(axes: Axes, plot: Plot) -> None:
             if np.isfinite(value):
                 level = (value - lowest) / (highest - lowest) if highest > lowest else 0.5
                 # Ink stays readable on the strongest tile, on white and on dark paper.
-                axes.barh(down, 0.96, 0.92, across - 0.48, color=COLOURS[0], alpha=0.06 + 0.5 * level)
+                axes.barh(down, 0.96, 0.92, across - 0.48, color=HEAT, alpha=0.06 + 0.5 * level)
             said = f"{value:.{decimals}f}" if np.isfinite(value) else "–"
-            axes.text(across, down, said, ha="center", va="center", fontsize=8.5)
+            series = plot.series[down]
+            if series.low and np.isfinite(series.low[across]):
+                said += f" ±{(series.high[across] - series.low[across]) / 2:.{decimals}f}"
+            if str(series.x[across]) in series.stress:
+                axes.barh(down, 0.9, 0.84, across - 0.45, fill=False, edgecolor=INK, linewidth=1.2)
+            axes.text(across, down, said, ha="center", va="center", fontsize=_SMALL)
     labels = [_short(label) for label in plot.series[0].x]
     axes.set_xticks(range(len(labels)), labels, rotation=30 if len(labels) > 6 else 0)
-    axes.set_yticks(range(len(plot.series)), [_short(series.label) for series in plot.series])
+    axes.set_yticks(range(len(plot.series)), [_beside(series.label) for series in plot.series])
     axes.set_xlim(-0.5, len(labels) - 0.5)
     axes.set_ylim(len(plot.series) - 0.5, -0.5)
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.tick_params(length=0)
-    axes.set(xlabel=clean(plot.x_label), ylabel=clean(plot.y_label))
+    axes.set(xlabel=clean(plot.x_label), ylabel=_beside_axis(plot.y_label))
 
 
-def _draw_bar(axes: Axes, plot: Plot) -> None:
+def _draw_bar(axes: Axes, plot: Plot, looks: Looks) -> None:
     labels = list(dict.fromkeys(label for series in plot.series for label in series.x))
     width = 0.8 / max(len(plot.series), 1)
     for i, series in enumerate(plot.series):
         at = [labels.index(x) + (i - (len(plot.series) - 1) / 2) * width for x in series.x]
-        axes.bar(at, series.y, width=0.92 * width, color=_look(i)[0], label=_short(series.label))
+        look = looks.of(series.label)
+        axes.bar(
+            at,
+            series.y,
+            width=0.92 * width,
+            color=look.colour if look.fill == "full" else "none",
+            edgecolor=look.colour,
+            label=_short(series.label),
+        )
+        _whiskers(axes, replace(series, x=tuple(at)), replace(look, colour=INK), 1.2)
     axes.set_xticks(range(len(labels)), [_short(label) for label in labels], rotation=30 if len(labels) > 6 else 0)
     axes.yaxis.grid(True)
-    axes.set(xlabel=clean(plot.x_label), ylabel=clean(plot.y_label))
+    axes.set(xlabel=clean(plot.x_label), ylabel=_beside_axis(plot.y_label))
     if plot.log_y:
         axes.set_yscale("log")
     _legend(axes, plot)
 
 
-def _draw_histogram(axes: Axes, plot: Plot) -> None:
-    for i, series in _stressed_first(plot):
-        colour, _, dash = _look(i)
+def _draw_histogram(axes: Axes, plot: Plot, looks: Looks) -> None:
+    for series in plot.series:
+        look = looks.of(series.label)
         edges = np.asarray(series.x, dtype=float)
-        axes.stairs(series.y, edges, fill=True, color=colour, alpha=0.12)
-        axes.stairs(series.y, edges, color=colour, linestyle=dash, linewidth=1.8, label=_short(series.label))
+        axes.stairs(series.y, edges, fill=True, color=look.colour, alpha=0.12)
+        axes.stairs(series.y, edges, color=look.colour, linestyle=look.dash, linewidth=1.8, label=_short(series.label))
     _scales(axes, plot)
     _legend(axes, plot)
 
@@ -281,10 +361,9 @@ def _scales(axes: Axes, plot: Plot) -> None:
     if plot.log_y:
         axes.set_yscale("log")
         _plain_ticks(axes.yaxis, [y for series in plot.series for y in series.y if y > 0])
-    if plot.mark_x is not None:
-        axes.axvline(plot.mark_x, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    _mark(axes, plot)
     axes.yaxis.grid(True)
-    axes.set(xlabel=clean(plot.x_label), ylabel=clean(plot.y_label))
+    axes.set(xlabel=clean(plot.x_label), ylabel=_beside_axis(plot.y_label))
 
 
 def _plain_ticks(axis: Axis, values: list[float]) -> None:
@@ -309,17 +388,15 @@ def _compact(value: float) -> str:
 
 def _legend(axes: Axes, plot: Plot) -> None:
     if len(plot.series) > 1:
-        axes.figure.legend(loc="outside lower left", ncols=2, handlelength=2.6, columnspacing=2)
+        axes.figure.legend(loc="outside lower left", ncols=_legend_columns(plot), handlelength=2.6, columnspacing=1.5)
 
 
-def _look(i: int) -> tuple[str, str, object]:
-    return COLOURS[i % len(COLOURS)], _MARKERS[i % len(_MARKERS)], _DASHES[i % len(_DASHES)]
+def _legend_columns(plot: Plot) -> int:
+    return 2 if all(len(_short(series.label)) <= _AT_SIDE for series in plot.series) else 1
 
 
-def _stressed_first(plot: Plot) -> list[tuple[int, Series]]:
-    """The series with the number of their look: what is stressed has the first one in every plot."""
-    order = sorted(plot.series, key=lambda series: not series.stress)
-    return [(order.index(series), series) for series in plot.series]
+def _legend_rows(plot: Plot) -> int:
+    return math.ceil(len(plot.series) / _legend_columns(plot)) if len(plot.series) > 1 else 0
 
 
 def _slug(name: str) -> str:
@@ -346,6 +423,7 @@ def to_json(plot: Plot) -> dict[str, object]:
         "x": {"label": plot.x_label, "log": plot.log_x},
         "y": {"label": plot.y_label, "log": plot.log_y},
         "mark_x": plot.mark_x,
+        "mark_label": plot.mark_label,
         "n": plot.n,
         "series": [series(one) for one in plot.series],
     }

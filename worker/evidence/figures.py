@@ -6,18 +6,33 @@ import math
 
 from worker.contract.learner import Learner
 from worker.evidence.comparison import Comparison
+from worker.evidence.looks import FULL, OWN, family_of_baseline
+from worker.evidence.measurements import Measurements
+from worker.evidence.noise import Noise
 from worker.evidence.ordering import Ordering
 from worker.evidence.plot import Plot, Series
 from worker.evidence.searches import searches
 from worker.evidence.summary_verdict import Judged
 
 
-def all_figures(c: Comparison, judged: Judged) -> tuple[Plot, ...]:
+def families(m: Measurements) -> dict[str, str]:
+    """The family of every set and learner, by its label: a baseline's is its method, whatever was made equal."""
+    of_sets = {
+        one.label: FULL
+        if one.role == "full"
+        else family_of_baseline(one.method or one.name)
+        if one.role == "baseline"
+        else OWN
+        for one in m.sets
+    }
+    return of_sets | {one.label: f"learner {one.name}" for one in m.learners if not one.floor}
+
+
+def all_figures(c: Comparison, judged: Judged, noise: Noise) -> tuple[Plot, ...]:
     """Every plot that has something to show, the kind's own last."""
     m = c.measurements
-    drawn = [
-        kept(c), against_size(c, judged.learner), carried_over(c), ranked(c, judged.ordering), *searches(m), *m.plots
-    ]  # fmt: skip
+    drawn = [kept(c), against_size(c, judged.learner), carried_over(c), ranked(c, judged.ordering)]
+    drawn += [*searches(m, noise), *m.plots]
     return tuple(plot for plot in drawn if plot.series)
 
 
@@ -51,6 +66,7 @@ def kept(c: Comparison) -> Plot:
         "",
         tuple(series),
         mark_x=100.0,
+        mark_label=m.full.label,
         n=m.test.n,
     )
 
@@ -90,13 +106,18 @@ def carried_over(c: Comparison) -> Plot:
     for one in m.sets if len(learners) > 1 else ():
         shares = [c.share(learner.name, one.name) for learner in learners]
         if one.role != "full" and any(share is not None for share in shares):
-            cells = tuple(math.nan if share is None else 100 * share.value for share in shares)
-            series.append(Series(one.label, tuple(learner.label for learner in learners), cells))
+            found = [None if share is None else share.estimate for share in shares]
+            cells = tuple(math.nan if e is None else 100 * e.value for e in found)
+            ends = (
+                tuple(math.nan if e is None else 100 * e.low for e in found),
+                tuple(math.nan if e is None else 100 * e.high for e in found),
+            )
+            series.append(Series(one.label, tuple(learner.label for learner in learners), cells, *ends))
     said = "; ".join(f"{s.label}: " + ", ".join(_each(s)) for s in series)
     return Plot(
         "cross-learner",
         f"Share of full-data {m.metric.label} kept, by training set and learner",
-        f"Per cent of the full data's {m.metric.label}. {said}.",
+        f"Per cent of the full data's {m.metric.label}, with half the 95 % interval. {said}.",
         "heatmap",
         "% of full data, by learner",
         "",
@@ -106,27 +127,33 @@ def carried_over(c: Comparison) -> Plot:
 
 
 def ranked(c: Comparison, found: Ordering) -> Plot:
-    """Every configuration by its validation metric on the full data and on the summary."""
+    """Every configuration by how far it is from the favourite of the full data, and from that of the summary."""
     m = c.measurements
     series: list[Series] = []
-    for learner in m.learners:
+    for learner in m.learners if found.tau is not None else ():
         own = [one for one in found.configurations if one.learner == learner.name]
         if own:
-            x, y = (
-                tuple(m.metric.scale * v for v in side)
-                for side in zip(*((o.full, o.summary) for o in own), strict=True)
+            x, y = [one.behind_full for one in own], [one.behind_summary for one in own]
+            known = all(math.isfinite(e.width) for e in (*x, *y))
+            (x_, x_low, x_high), (y_, low, high) = (
+                zip(*((m.metric.scale * v for v in (e.value, e.low, e.high)) for e in side), strict=True)
+                for side in (x, y)
             )
-            series.append(Series(learner.label, x, y))
+            if known:
+                series.append(Series(learner.label, x_, y_, low, high, x_low=x_low, x_high=x_high))
+            else:
+                series.append(Series(learner.label, x_, y_))
     count = len(found.configurations)
     said = f" Kendall's tau-b is {found.tau.value:.2f}." if found.tau is not None else ""
     return Plot(
         "ordering",
         "Does the summary rank configurations as the full data does?",
-        f"Validation {m.metric.label} of {count} configurations trained on the full data and on the summary.{said}",
+        f"Validation {m.metric.label} of {count} configurations trained on the full data and on the summary, each less "
+        f"that of the favourite there, with 95 % intervals: where one holds 0, noise may be all.{said}",
         "scatter",
-        _with_unit(f"validation {m.metric.label}, full data", m.metric.unit),
-        _with_unit(f"validation {m.metric.label}, summary", m.metric.unit),
-        tuple(series) if count > 1 else (),
+        _with_unit("behind the full data's favourite", m.metric.unit),
+        _with_unit("behind the summary's favourite", m.metric.unit),
+        tuple(series),
     )
 
 

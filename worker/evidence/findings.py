@@ -38,6 +38,7 @@ class Findings:
     of the kind is called; `test_units` and `n_test`: what was measured on. `lead`: name of the plot that stands above
     the others. `metric`: what the verdict speaks of. `protocol`: how it was measured, as the record where learners were
     trained, else in words. `unfinished`: why judging ended early, "" when it did not. `cost`: numbers with units.
+    `families`: by the label of what plots show, the family whose look it has (`worker.evidence.looks`).
     `files`: further files of the report by path. `more`: further JSON fields of the report by name.
     """
 
@@ -56,6 +57,7 @@ class Findings:
     warnings: tuple[str, ...] = ()
     protocol: Protocol | str = ""
     lead: str = ""
+    families: Mapping[str, str] = field(default_factory=dict[str, str])
     metric: dict[str, Any] = field(default_factory=dict[str, Any])
     unfinished: str = ""
     cost: dict[str, Any] = field(default_factory=dict[str, Any])

@@ -16,17 +16,23 @@ def render(report: dict[str, Any], found: Findings) -> str:
     lines = [
         f"# {_plain(found.title)}",
         "",
+        *(line for one in report["about"] for line in (_plain(one), "")),
         f"**{_plain(found.status)}.** {_plain(report['verdict']['sentence'])}",
         "",
     ]
+    if report["warnings"]:
+        lines += ["**Read this before you use it**", "", *(f"- {_plain(one)}" for one in report["warnings"]), ""]
     if found.unfinished:
         lines += [_plain(f"Judging ended early: {found.unfinished}"), ""]
     if found.because:
         lines += [_plain(found.because), ""]
-    if report["warnings"]:
-        lines += ["## Read this before you use it", "", *(f"- {_plain(one)}" for one in report["warnings"]), ""]
+    figures = [f"{one.value} {one.label}{f' ({one.small})' if one.small else ''}" for one in found.key_figures]
+    lines += [*(f"- {_plain(one)}" for one in figures), ""] if figures else []
     for table in found.tables:
         lines += _table(show(table))
+    if report["protocol"]["text"]:
+        named = f" Protocol {report['protocol']['hash']}." if report["protocol"]["hash"] else ""
+        lines += ["## How it was measured", "", _plain(report["protocol"]["text"] + named), ""]
     lines += ["## Repeat it", "", "```python", report["reproduce"]["python"], "```", "", _plain(found.footnote), ""]
     return "\n".join(lines)
 

@@ -111,9 +111,9 @@ class TrainedResult:
 
     `draw`: number of the draw of the training set (random picks have several); `seed`: number of the learner's seed.
     `scores`: test set -> metric -> scores. `tried`: every configuration of the search, `chosen` the settings taken and
-    `validation` their primary metric on validation data. `fit_s`: one training at the chosen settings; `tune_s`: the
-    whole search, that training included. `peak_mb`: resident memory above what was in use before. `job`: the earlier
-    job that these figures were computed in, "" for this one.
+    `validation` their primary metric on validation data. `fit_s`: one training at the chosen settings, every time it
+    was timed; `tune_s`: the whole search, one such training included. `peak_mb`: resident memory above what was in use
+    before. `job`: the earlier job that these figures were computed in, "" for this one.
     """
 
     learner: str
@@ -124,7 +124,7 @@ class TrainedResult:
     tried: tuple[Tried, ...] = ()
     chosen: Settings = field(default_factory=dict[str, Any])
     validation: float | None = None
-    fit_s: float = 0.0
+    fit_s: tuple[float, ...] = ()
     tune_s: float = 0.0
     predict_s: float = 0.0
     peak_mb: float | None = None

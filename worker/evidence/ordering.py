@@ -3,12 +3,14 @@
 A configuration is a learner with settings. Those that tuning tried anyway, both on the full data and on the summary
 (first draw, first seed, floors apart), are ranked by the primary metric on the same validation units. tau-b after
 Kendall, "The treatment of ties in ranking problems" (Biometrika, 1945); its interval is a bootstrap over validation
-units. The regret is what a user loses who takes the summary's favourite to the full data.
+units. The regret is what a user loses who takes the summary's favourite to the full data. Where no configuration can be
+told from the best one on the full data there is no order to keep, and nothing is said.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,8 @@ import numpy as np
 
 from worker.contract.learner import Settings
 from worker.evidence.measurements import Measurements, Scores, columns_of
-from worker.evidence.statistics import Estimate, Resampled, interval, resample, value_of
+from worker.evidence.noise import as_good, behind
+from worker.evidence.statistics import LEVEL, Estimate, Resampled, interval, resample, value_of
 
 NEEDED = 12
 Key = tuple[str, str]
@@ -24,17 +27,22 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Configuration:
-    """A learner with settings, and its validation metric when trained on the full data and on the summary."""
+    """A learner with settings, and its validation metric when trained on the full data and on the summary.
+
+    `behind_full`, `behind_summary`: that metric less the one of the best configuration there, paired.
+    """
 
     learner: str
     settings: Settings
     full: float
     summary: float
+    behind_full: Estimate
+    behind_summary: Estimate
 
 
 @dataclass(frozen=True)
 class Ordering:
-    """How well the summary ranks configurations; tau and regret are None where there are too few to say.
+    """How well the summary ranks configurations; tau and regret are None where `because` says why.
 
     `regret`: in units of the metric, never negative for the value itself. `regret_share`: of the best configuration's.
     """
@@ -45,6 +53,12 @@ class Ordering:
     regret_share: float | None = None
     full_favourite: Configuration | None = None
     summary_favourite: Configuration | None = None
+    because: str = ""
+
+    @property
+    def as_good(self) -> int:
+        """Configurations that cannot be told from the best on the full data, itself among them."""
+        return sum(as_good(one.behind_full) for one in self.configurations)
 
     def to_json(self) -> dict[str, Any]:
         """JSON fields."""
@@ -52,6 +66,8 @@ class Ordering:
             "status": "undetermined" if self.tau is None else "measured",
             "configurations": len(self.configurations),
             "needed": NEEDED,
+            "as_good_as_the_best": self.as_good,
+            "because": self.because,
             "tau": _json(self.tau),
             "regret": _json(self.regret),
             "regret_share": self.regret_share,
@@ -64,25 +80,49 @@ def ordering(m: Measurements, summary: str) -> Ordering:
     """Compare the rankings of the full data and of one summary."""
     on_full, on_summary = _tried(m, m.full.name), _tried(m, summary)
     common = [key for key in on_full if key in on_summary]
-    pairs = [(on_full[key][1], on_summary[key][1]) for key in common]
+    full, small = [on_full[key][1] for key in common], [on_summary[key][1] for key in common]
+    drawn = resample([*full, *small], resamples=m.bootstrap, seed=m.seed)
+    on_all, on_part = drawn[:, : len(common)], drawn[:, len(common) :]
+    higher = m.metric.higher_is_better
     found = tuple(
-        Configuration(learner, on_full[learner, text][0], value_of(full), value_of(small))
-        for (learner, text), (full, small) in zip(common, pairs, strict=True)
+        Configuration(key[0], on_full[key][0], value_of(large), value_of(little), *behinds)
+        for key, large, little, *behinds in zip(
+            common,
+            full,
+            small,
+            behind(full, on_all, higher=higher) if common else (),
+            behind(small, on_part, higher=higher) if common else (),
+            strict=True,
+        )
     )
     if len(found) < NEEDED:
-        return Ordering(found)
+        return Ordering(found, because=f"{len(found)} tried on both, {NEEDED} needed")
+    # Of many intervals some exclude 0 by chance: together they do at the level of one (Bonferroni).
+    together = 1 - (1 - LEVEL) / (len(found) - 1)
+    if all(as_good(one) for one in behind(full, on_all, higher=higher, level=together)):
+        return Ordering(found, because=f"the {len(found)} tried do not differ by more than noise")
+    return _ranked(m, found, [*full, *small], on_all, on_part)
+
+
+def _ranked(
+    m: Measurements,
+    found: tuple[Configuration, ...],
+    columns: Sequence[Scores],
+    on_all: np.ndarray,
+    on_part: np.ndarray,
+) -> Ordering:
     sign = 1.0 if m.metric.higher_is_better else -1.0
     full, small = np.array([one.full for one in found]), np.array([one.summary for one in found])
     best, taken = int(np.argmax(sign * full)), int(np.argmax(sign * small))
-    columns = [scores for pair in pairs for scores in pair]
     n = max((len(column) for one in columns for column in columns_of(one).values()), default=0)
-    drawn = resample(columns, resamples=m.bootstrap, seed=m.seed)
-    on_all, on_part = drawn[:, ::2], drawn[:, 1::2]
+    tau = kendall(full, small)
+    if not np.isfinite(tau):
+        return Ordering(found, because=f"the {len(found)} tried do not differ")
     low, high = interval(np.array([kendall(a, b) for a, b in zip(on_all, on_part, strict=True)]))
     lost = Resampled(abs(float(full[best] - full[taken])), sign * (on_all[:, best] - on_all[:, taken]), n)
     return Ordering(
         found,
-        Estimate(kendall(full, small), low, high, n),
+        Estimate(tau, low, high, n),
         lost.estimate,
         abs(lost.value / float(full[best])) if full[best] else None,
         found[best],

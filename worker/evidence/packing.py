@@ -30,7 +30,8 @@ def pack(result: TrainedResult) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def unpack(arrays: Mapping[str, np.ndarray], state: Mapping[str, Any], job: str = "") -> TrainedResult:
     """The result back. `job`: where it comes from, when that is not the job that reads it."""
     return TrainedResult(
-        **{name: state[name] for name in _FIELDS},
+        **{name: state[name] for name in _FIELDS if name != "fit_s"},
+        fit_s=tuple(state["fit_s"]),
         scores={
             test: {metric: _unpack(f"score/{test}/{metric}", form, arrays) for metric, form in metrics.items()}
             for test, metrics in state["scores"].items()

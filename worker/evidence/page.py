@@ -94,7 +94,7 @@ def show(table: Table) -> ShownTable:
         table.heading,
         f"{table.caption} ({', '.join(said)})" if said else table.caption,
         table.note,
-        tuple((c.label, _shown_unit(c), c.kind == "number") for c in columns),
+        tuple((c.label, c.shown_unit, c.kind == "number") for c in columns),
         tuple(rows),
         table.folded,
     )
@@ -117,10 +117,6 @@ def _cell(column: Column, row: dict[str, Cell]) -> ShownCell:
 
 def _number(cell: Cell) -> float | None:
     return None if cell is None or isinstance(cell, str) else cell
-
-
-def _shown_unit(column: Column) -> str:
-    return "" if column.unit in ("B", "s") else column.unit
 
 
 def _constant(table: Table, key: str) -> Any:

@@ -11,7 +11,8 @@ class Series:
     """One line, cloud, group of bars, histogram, or row of a heat map.
 
     `x`: numbers or labels; for a histogram the bin edges (one more). `low`, `high`: ends of the 95 % interval of every
-    y, or empty. `stress`: labels in `x` (or the series' own) to draw with emphasis.
+    y, or empty; `x_low`, `x_high`: of every x of a cloud. `stress`: labels in `x` (or the series' own) to draw with
+    emphasis; in a heat map, cells to frame.
     """
 
     label: str
@@ -20,6 +21,8 @@ class Series:
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     stress: tuple[str, ...] = ()
+    x_low: tuple[float, ...] = ()
+    x_high: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,9 @@ class Plot:
     """A plot. `description`: one sentence for who cannot see it.
 
     `kind`: `line`, `scatter`, `bar` (upright, grouped by series), `histogram` (outlines), `interval` (lying bars with
-    whiskers, one group per series) or `heatmap` (a row per series over equal labels `x`, `y` the cells). `mark_x`:
-    where to draw a reference line, or None. `n`: over how many units.
+    whiskers, one group per series, a thing per label) or `heatmap` (a row per series over equal labels `x`, `y` the
+    cells). `mark_x`: where to draw a reference line, or None; `mark_label`: what it stands for. `n`: over how many
+    units.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Plot:
     log_x: bool = False
     log_y: bool = False
     mark_x: float | None = None
+    mark_label: str = ""
     n: int | None = None
 
 

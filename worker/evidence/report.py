@@ -14,8 +14,9 @@ from worker.evidence.findings import Findings
 from worker.evidence.measurements import Measurements, Protocol
 from worker.evidence.reproduce import reproduce
 from worker.evidence.table import Table, finite
+from worker.evidence.wording import about
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # Digits of the numbers in report.json: more than anyone reads, fewer than rounding errors of another order of sums.
 DIGITS = 10
 
@@ -68,11 +69,13 @@ def build(evidence: Measurements | Findings, job: Mapping[str, Any]) -> Report:
 
     `job` describes the run: id, method, method_version, kind, task, dataset, params, seed, evaluate, input_hash,
     environment; and, where the runtime knows them, `cost` = {"seconds", "peak_mb"} of making the summary, which goes
-    before what the measurements say, and `uploaded_bytes` of the dataset. Deterministic: same arguments, same bytes.
+    before what the measurements say; `uploaded_bytes`, `dataset_name` and `dataset_files` of what was uploaded, and
+    `created_at`, when the job was sent (ISO 8601). Deterministic: same arguments, same bytes.
     """
     found = evidence if isinstance(evidence, Findings) else conclude(evidence, job)
-    drawings = {drawing.file_name(plot.name): drawing.draw(plot) for plot in found.plots}
-    prints = {drawing.file_name(plot.name, "png"): drawing.draw_png(plot) for plot in found.plots}
+    looks = drawing.looks_of(found.plots, found.families)
+    drawings = {drawing.file_name(plot.name): drawing.draw(plot, looks) for plot in found.plots}
+    prints = {drawing.file_name(plot.name, "png"): drawing.draw_png(plot, looks) for plot in found.plots}
     pictures = {drawing.file_name(one.name, "png"): one.png for one in found.pictures}
     content = document(found, job)
     figures = [
@@ -101,6 +104,12 @@ def document(found: Findings, job: Mapping[str, Any]) -> dict[str, Any]:
         "method": job.get("method"),
         "method_version": job.get("method_version"),
         "dataset": job.get("dataset"),
+        "dataset_name": job.get("dataset_name"),
+        "dataset_files": list(job.get("dataset_files") or ()),
+        "created_at": job.get("created_at"),
+        "about": about({**job, "kind": found.kind}),
+        "because": found.because,
+        "key_figures": [vars(one) for one in found.key_figures],
         "headline": found.title,
         "metric": found.metric,
         "protocol": _protocol(found.protocol),

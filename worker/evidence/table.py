@@ -28,6 +28,25 @@ class Column:
     interval: tuple[str, str] | None = None
     shown: bool = True
 
+    @property
+    def shown_unit(self) -> str:
+        """The unit that a heading must add: none that the label says already, none that every cell carries."""
+        return "" if self._says_unit or self.unit in ("B", "s") else self.unit
+
+    @property
+    def _says_unit(self) -> bool:
+        return self.unit.lower() in self.label.lower().split()
+
+    @property
+    def heading_of_numbers(self) -> str:
+        """Label and unit where cells are bare numbers."""
+        return self.label if self._says_unit or not self.unit else f"{self.label} ({self.unit})"
+
+    @property
+    def heading(self) -> str:
+        """Label and unit in one line."""
+        return f"{self.label} ({self.shown_unit})" if self.shown_unit else self.label
+
 
 @dataclass(frozen=True)
 class Table:
@@ -54,7 +73,16 @@ class Table:
             "caption": self.caption,
             "note": self.note,
             "columns": [
-                {"key": c.key, "label": c.label, "kind": c.kind, "unit": c.unit, "interval": list(c.interval or ())}
+                {
+                    "key": c.key,
+                    "label": c.label,
+                    "heading": c.heading,
+                    "kind": c.kind,
+                    "unit": c.unit,
+                    "decimals": c.decimals,
+                    "interval": list(c.interval or ()),
+                    "shown": c.shown,
+                }
                 for c in self.columns
             ],
             "rows": [{c.key: finite(row.get(c.key)) for c in self.columns} for row in self.rows],
@@ -65,7 +93,7 @@ class Table:
         out = io.StringIO()
         # RFC 4180 line ends: with "\n" alone the module leaves cells with a carriage return unquoted.
         writer = csv.writer(out, lineterminator="\r\n")
-        writer.writerow([formula_safe(_heading(column)) for column in self.columns])
+        writer.writerow([formula_safe(column.heading_of_numbers) for column in self.columns])
         for row in self.rows:
             writer.writerow([_csv_cell(row.get(column.key)) for column in self.columns])
         return out.getvalue()
@@ -83,10 +111,6 @@ def finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _heading(column: Column) -> str:
-    return f"{column.label} ({column.unit})" if column.unit else column.label
 
 
 def _csv_cell(value: Cell) -> Cell:

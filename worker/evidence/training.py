@@ -24,12 +24,16 @@ from worker.evidence.measurements import Metric, Scores, TrainedResult, Training
 from worker.evidence.meter import measured
 from worker.evidence.packing import pack, unpack
 from worker.evidence.statistics import value_of
+from worker.evidence.timings import NEEDED
 
 Measure = Callable[[Any], Mapping[str, Mapping[str, Scores]]]
 """A trained model to its scores: test set -> metric -> scores."""
 Validate = Callable[[Any], Scores]
 """A trained model to the primary metric on validation data."""
 
+# Timing one training again takes few seconds, or else is done as seldom as will do, within a part of the search.
+_AGAIN_S, _AGAIN_SHARE = 5.0, 0.5
+_FIGURES = 2  # raised when remembered figures would lack something
 _FIRST = {"full": 0, "summary": 0, "baseline": 1, "form": 2}
 
 
@@ -48,7 +52,8 @@ class Plan:
     `validator(trainable)`: how models of it are validated, None without validation data: then the middle one of a
     learner's settings is taken. `measure`: how models are tested. `params`: the kind's `evaluate` params, which
     learners see. `digest(rows)`: a hash of what is trained on. `basis`: JSON of everything else that one figure depends
-    on (the metric tuned for, what is validated and tested on), and `code`: a hash of the code that does it.
+    on (the metric tuned for, what is validated and tested on), and `code`: a hash of the code that does it. `timings`:
+    how often one training is timed again on the full data and on a summary, whose costs are compared.
     """
 
     learners: Sequence[Learner]
@@ -60,6 +65,7 @@ class Plan:
     digest: Callable[[Any], str]
     basis: Mapping[str, Any]
     code: str
+    timings: int = 4
 
 
 @dataclass(frozen=True)
@@ -158,7 +164,7 @@ def _key(plan: Plan, step: _Step, ctx: Context) -> str:
     """A hash of all that a result depends on."""
     learner = step.learner
     parts = [
-        plan.code, ctx.content, dict(plan.basis), learner.name, learner.version, ctx.seed, ctx.device,
+        _FIGURES, plan.code, ctx.content, dict(plan.basis), learner.name, learner.version, ctx.seed, ctx.device,
         [dict(settings) for settings in learner.settings], plan.digest(step.contender.draws[step.draw]),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -184,11 +190,28 @@ def _train(plan: Plan, step: _Step, ctx: Context) -> TrainedResult:
         tried=tuple(best.tried),
         chosen=best.settings,
         validation=best.validation,
-        fit_s=best.fit_s,
+        fit_s=(best.fit_s, *_timed_again(plan, step, best, usage.seconds, ctx)),
         tune_s=usage.seconds,
         predict_s=testing.seconds,
         peak_mb=usage.peak_mb,
     )
+
+
+def _timed_again(plan: Plan, step: _Step, best: _Best, search_s: float, ctx: Context) -> Iterator[float]:
+    """Seconds of further trainings from the start at the chosen settings, where costs are compared."""
+    if step.contender.record.role not in ("full", "summary") or step.draw or step.seed or step.learner.prepare is None:
+        return
+    again = plan.timings if plan.timings * best.fit_s <= _AGAIN_S else min(plan.timings, NEEDED - 1)
+    if again * best.fit_s > max(_AGAIN_S, _AGAIN_SHARE * search_s):
+        return
+    for number in range(again):
+        try:
+            ctx.progress(number, again, phase="timing")
+            started = time.perf_counter()
+            step.learner.prepare(step.contender.draws[step.draw], plan.params, ctx).fit(best.settings, ctx)
+        except TimeOver:
+            return  # what was measured until then counts
+        yield time.perf_counter() - started
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
 
 from worker.evidence.statistics import Estimate
 
 _SPACE = "\u202f"
 _MINUS = "\u2212"
 NOTHING = "\u2013"
+MONTHS = "January February March April May June July August September October November December".split()  # noqa: SIM905
 
 
 def number(value: float | int | None, decimals: int = 2) -> str:
@@ -96,6 +100,25 @@ def _three_digits(value: float) -> str:
     if value >= 10:
         return f"{value:.1f}"
     return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+
+
+def about(job: Mapping[str, Any]) -> list[str]:
+    """What the report of a job is about, in two lines: what was done; with which data, of which files, and when."""
+    version = f" v{job['method_version']}" if job.get("method_version") else ""
+    method = f"{job['method']}{version}" if job.get("method") else ""
+    files = [str(one) for one in job.get("dataset_files") or ()]
+    names = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+    done = [job.get("task") or "report", job.get("kind"), method]
+    made_of = [job.get("dataset_name"), job.get("dataset"), names, date(job.get("created_at"))]
+    return [line for part in (done, made_of) if (line := " \u00b7 ".join(str(one) for one in part if one))]
+
+
+def date(moment: str | None) -> str:
+    """The day of an ISO 8601 time in words, 30 November 2026, in UTC; nothing where there is none."""
+    if not moment:
+        return ""
+    day = datetime.fromisoformat(moment).astimezone(UTC)
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 def capital(text: str) -> str:

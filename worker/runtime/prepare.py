@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from app.jobs.checkpoint import KEPT
 from app.jobs.commit import figures_of
@@ -48,7 +49,8 @@ def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> 
             **{name: job[name] for name in _FIELDS},
             "dataset": reference,
             "dataset_content": content,
-            "uploaded_bytes": _uploaded_bytes(conn, job),
+            **_uploaded(conn, job),
+            "created_at": job["created_at"].astimezone(UTC).isoformat(timespec="seconds"),
         },
         folder=str(folder),
         data=str(folder / "data"),
@@ -113,13 +115,19 @@ def _content(conn: Connection, job: JobRow) -> str | None:
     )
 
 
-def _uploaded_bytes(conn: Connection, job: JobRow) -> int | None:
-    """What the user had sent for this version; None for a version that was not uploaded."""
+def _uploaded(conn: Connection, job: JobRow) -> dict[str, Any]:
+    """What the user calls the dataset, and what was sent for this version: nothing for one that was not uploaded."""
     owner = f"{job['dataset_id']}@{job['dataset_version']}"
-    size = conn.scalar(
-        select(func.sum(artifact.c.size)).where(artifact.c.owner == owner, artifact.c.path.startswith("source/"))
-    )
-    return None if size is None else int(size)
+    rows = conn.execute(
+        select(artifact.c.path, artifact.c.size)
+        .where(artifact.c.owner == owner, artifact.c.path.startswith("source/"))
+        .order_by(artifact.c.path)
+    ).all()
+    return {
+        "dataset_name": conn.scalar(select(dataset.c.name).where(dataset.c.id == job["dataset_id"])),
+        "dataset_files": [row.path.removeprefix("source/") for row in rows],
+        "uploaded_bytes": sum(row.size for row in rows) if rows else None,
+    }
 
 
 def _checkpoint(blobs: Blobs, job: JobRow) -> str:

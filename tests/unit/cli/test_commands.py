@@ -226,7 +226,7 @@ def test_datasets_ls_when_shown_then_has_state_rows_and_size(run: Run) -> None:
         result = run("datasets", "ls", "--state", "ready", "--name", "cli", "--kind", "interactions", url=server.url)
         run("datasets", "ls", "--exports", "--created-after", "2026-01-05T09:30:00Z", url=server.url)
     shown = re.split(" {2,}", result.stdout.splitlines()[1])
-    assert shown == ["ds_1@1", "ready", "interactions", "32,711 users", "1.2 MB", "clicks"]
+    assert shown == ["ds_1@1", "ready", "interactions", "32,711 users", "1.23 MB", "clicks"]
     assert [sorted(asked.path.partition("?")[2].split("&")) for asked in server.asked] == [
         ["kind=interactions", "name=cli", "state=ready"],
         ["created_after=2026-01-05T09%3A30%3A00Z", "exports=true"],
@@ -251,7 +251,7 @@ def test_summaries_and_reports_when_listed_then_say_what_they_are(run: Run) -> N
     with serving(service) as server:
         summaries = run("summaries", url=server.url).stdout
         reports = run("reports", "--dataset", "ds_1", url=server.url).stdout
-    assert re.search(r"sum_1 +distill-cf +ds_1@1 +2\.0 kB +2030-01-01 00:00", summaries)
+    assert re.search(r"sum_1 +distill-cf +ds_1@1 +2\.05 kB +2030-01-01 00:00", summaries)
     assert "Keeps 96.4 %" in reports
     assert server.asked[1].path == "/v1/reports?dataset=ds_1"
 

@@ -31,9 +31,9 @@ def ranked(full: list[float], summary: list[float], *, noise: float = 0.01, bare
 
     half = len(full) // 2
     results = [
-        result(learner, name, np.ones(2000), tried=tried(levels[part], 0, seed))
+        result(learner, name, np.ones(2000), tried=tried(levels[part], 0, seed + own))
         for name, levels, seed in (("full", full, 1), ("summary", summary, 2))
-        for learner, part in (("ease", slice(0, half)), ("ae", slice(half, None)))
+        for learner, part, own in (("ease", slice(0, half), 0), ("ae", slice(half, None), 10))
     ]
     floor = result("popularity", "full", np.ones(2000), tried=(Tried({}, 0.9),))
     return measurements({}, results=(floor, replace(floor, set="summary"), *results))
@@ -147,3 +147,30 @@ def test_key_figure_of_too_few_configurations_says_how_many_are_needed() -> None
     found = next(one for one in figures if one.label.startswith("ordering"))
     assert (found.value, found.small) == ("undetermined", "6 tried on both, 12 needed")
     assert LEARNERS[0].floor
+
+
+def test_ordering_when_no_configuration_can_be_told_from_the_best_then_is_undetermined_and_not_drawn() -> None:
+    close = [0.2 + 0.0001 * i for i in range(12)]
+    found = conclude(ranked(close, close, noise=0.3), JOB)
+    one = next(one for one in found.key_figures if one.label.startswith("ordering"))
+    assert (one.value, one.small) == ("undetermined", "the 12 tried do not differ by more than noise")
+    assert 8 <= found.verdict.details["ordering"]["as_good_as_the_best"] <= 12
+    assert "ordering" not in {plot.name for plot in found.plots}
+
+
+def test_plot_of_the_ordering_when_drawn_then_shows_each_distance_to_the_favourite_with_its_interval() -> None:
+    found = conclude(ranked(LEVELS, LEVELS[::-1], noise=0.05), JOB)
+    series = next(plot for plot in found.plots if plot.name == "ordering").series
+    full = [x for one in series for x in one.x]
+    assert full == pytest.approx([100 * (level - max(LEVELS)) for level in LEVELS])
+    assert max(y for one in series for y in one.y) == 0, "the summary's own favourite"
+    for one in series:
+        ends = zip(one.x_low, one.x, one.x_high, strict=True)
+        assert all(low < value < high or low == value == high == 0 for low, value, high in ends)
+
+
+def test_regret_when_its_interval_holds_zero_then_is_called_noise() -> None:
+    near = [0.331 if level == max(LEVELS) else level for level in LEVELS]  # beside 0.33, which the summary takes
+    found = conclude(ranked(near, [0.40 if level == 0.33 else level for level in LEVELS], noise=0.2), JOB)
+    lost = next(one for one in found.key_figures if one.label.startswith("lost in validation"))
+    assert lost.small == "within the noise of validation"

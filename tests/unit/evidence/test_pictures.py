@@ -11,11 +11,20 @@ import pytest
 from matplotlib.image import imread
 
 from tests.unit.evidence.made_up import JOB, measurements
-from worker.evidence.drawing import draw, draw_png
+from worker.evidence import drawing
+from worker.evidence.looks import Looks
 from worker.evidence.plot import Plot, Series
 from worker.evidence.report import build
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
+
+
+def draw(plot: Plot) -> str:
+    return drawing.draw(plot, Looks({}))
+
+
+def draw_png(plot: Plot) -> bytes:
+    return drawing.draw_png(plot, Looks({}))
 
 
 def plot(text: str, kind: str = "bar") -> Plot:

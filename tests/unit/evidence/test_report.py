@@ -15,12 +15,14 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
+from distillery.cli.results import show_report
 from tests.unit.evidence.made_up import JOB, LEVELS, PROTOCOL, SETS, changed, measurements, with_level
 from worker.contract.learner import Learner
 from worker.contract.product import Origin
 from worker.evidence import drawing
 from worker.evidence.conclude import conclude
 from worker.evidence.measurements import Measurements
+from worker.evidence.page import show
 from worker.evidence.plot import Picture, Plot, Series
 from worker.evidence.report import Report, build, document, plain
 from worker.evidence.reproduce import command_line
@@ -35,10 +37,11 @@ SCHEMA = {
     "required": [
         "schema_version", "kind", "unit", "units", "metric", "verdict",
         "tables", "plots", "pictures", "files", "warnings", "cost", "reproduce", "headline", "protocol", "tests",
-        "bootstrap", "origin", "summaries", "reused_from", "unfinished", "test_units",
+        "bootstrap", "origin", "summaries", "reused_from", "unfinished", "test_units", "about", "because",
+        "key_figures", "dataset_name", "dataset_files", "created_at",
     ],
     "properties": {
-        "schema_version": {"const": 2},
+        "schema_version": {"const": 3},
         "protocol": {
             "type": "object",
             "required": ["hash", "text", "fields"],
@@ -204,7 +207,7 @@ def test_drawing_is_the_same_every_time_and_carries_title_and_description() -> N
         (Series("s", (0.0, 1.0, 10.0), (1.0, 2.0, 3.0)),),
         log_x=True,
     )
-    first, second = drawing.draw(plot), drawing.draw(plot)
+    first, second = (drawing.draw(plot, drawing.looks_of([plot], {})) for _ in range(2))
     assert first == second
     root = ElementTree.fromstring(first)
     assert root.get("role") == "img"
@@ -225,12 +228,13 @@ def test_drawing_of_every_kind_is_well_formed_and_takes_the_page_colours(kind: s
         else (1.0, 2.0, 3.0)
     )
     series = tuple(Series(name, x, (3.0, 1.0, 2.0), (2.0, 0.5, 1.0), (4.0, 1.5, 3.0)) for name in ("one", "two"))
-    svg = drawing.draw(Plot("p", "t", "d", kind, "x", "y", series))
+    plot = Plot("p", "t", "d", kind, "x", "y", series)
+    svg = drawing.draw(plot, drawing.looks_of([plot], {"a": "summary"}))
     ElementTree.fromstring(svg)
     assert "<image" not in svg, "everything is drawn, nothing is a bitmap"
     inlined = drawing.inline(svg, "p")
-    assert "var(--c1)" in inlined or "var(--quiet)" in inlined
-    assert "#0072b2" not in inlined
+    assert re.search(r"var\(--(c\d|quiet|heat)\)", inlined)
+    assert not set(drawing.VARIABLES) & set(re.findall(r"#[0-9a-f]{6}", inlined))
     assert 'id="p-title"' in inlined
 
 
@@ -281,13 +285,13 @@ def test_reproduce_python_keeps_odd_parameter_names_out_of_the_call() -> None:
 
 def test_cost_measured_by_the_runtime_goes_first(report: Report) -> None:
     assert report.json["cost"]["distilling"]["seconds"] == {"value": 95.0, "unit": "s", "n": 1}
-    assert report.json["cost"]["learners"][0]["break_even"]["value"] == 9
+    assert report.json["cost"]["learners"][0]["break_even"]["value"] == 9  # 95 s over 11.5 s a training
 
 
 def test_cost_of_judging_an_existing_summary_is_not_taken_for_that_of_making_it() -> None:
     cost = told(measurements(), task="evaluate", method="fidelity", cost=None)["cost"]
     assert cost["distilling"]["seconds"]["value"] is None
-    assert cost["learners"][0]["break_even"]["said"] == "unknown"
+    assert cost["learners"][0]["break_even"]["said"].startswith("unknown")
 
 
 def test_learner_without_results_does_not_break_the_report() -> None:
@@ -345,6 +349,58 @@ def test_making_is_told_beside_the_cost_of_training(report: Report) -> None:
     assert "Making the summary took 95.0" in next(t for t in report.json["tables"] if t["name"] == "cost")["note"]
     note = next(t for t in told(measurements(), cost=None)["tables"] if t["name"] == "cost")["note"]
     assert "What making the summary cost is not known here." in note
+
+
+def test_head_when_the_runtime_knows_the_dataset_then_names_it_with_its_files_and_the_date() -> None:
+    files = ["ratings.csv", "users.csv", "items.csv", "tags.csv", "more.csv"]
+    told_of = {"dataset_name": "clicks <b>", "dataset_files": files, "created_at": "2026-11-30T23:26:41+00:00"}
+    report = build(measurements(), JOB | told_of)
+    head = "clicks <b> · ds_01@1 · ratings.csv, users.csv, items.csv and 2 more · 30 November 2026"
+    assert report.json["about"] == ["distil · interactions · distill-cf v1", head]
+    assert head in Page(report.html.partition("<body>")[2]).text.partition("Keeps")[0]
+    assert "clicks \\<b\\> · ds\\_01@1 · ratings.csv" in report.markdown.partition("##")[0]
+    assert (report.json["dataset_name"], report.json["dataset_files"]) == ("clicks <b>", files)
+
+
+def test_warnings_when_there_are_some_then_stand_beside_the_verdict_before_any_figure(report: Report) -> None:
+    text = Page(report.html.partition("<body>")[2]).text
+    assert text.index(report.verdict["sentence"]) < text.index("One warning.") < text.index("to make it")
+    assert report.html.index('<aside class="warnings"') < report.html.index('<dl class="key"')
+    assert report.markdown.index("One warning.") < report.markdown.index("- 97.0")
+
+
+def test_reports_when_rendered_as_page_markdown_and_on_the_command_line_then_tell_the_same(
+    report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Found:
+        verdict = report.verdict["sentence"]
+
+        def json(self) -> dict[str, Any]:
+            return json.loads(report.json_text())
+
+    show_report(Found())  # pyright: ignore[reportArgumentType]
+    shell = _words(capsys.readouterr().out)
+    markdown, page = _words(report.markdown.replace("\\", "")), _words(Page(report.html).text)
+    told = [report.verdict["sentence"], report.json["headline"], report.verdict["label"], *report.json["warnings"]]
+    told += [report.json["because"], *report.json["about"]]
+    for one in report.json["key_figures"]:
+        told += [one["value"], one["label"], one["small"]]
+    for table in report.tables:
+        if table.name in ("fidelity", "sizes", "cost"):
+            cells = [cell for row in show(table).rows for cell in row.cells if cell.number]
+            told += [f"{cell.text} {cell.interval}".strip() for cell in cells]
+            told += [table.note, table.caption]
+    for text in told:
+        assert _words(text) in shell, text
+        assert _words(text) in markdown, text
+        assert _words(text) in page, text
+
+
+def _words(text: str) -> str:
+    """Words with single spaces; how a minus is drawn, and whether thousands are set apart, is each one's own."""
+    plainer = text.replace("\u2212", "-").replace("\u2011", "-").replace("\u2013", "-")
+    plainer = re.sub(r"(?<=\d)[,\u202f](?=\d{3})", "", plainer)
+    return " ".join(plainer.replace("\u202f", " ").split())
 
 
 def test_reason_of_a_chosen_method_is_told_beside_the_verdict() -> None:

@@ -90,6 +90,7 @@ def plan(*learners: Learner, validation: bool = True, **changes: Any) -> Plan:
         digest=lambda values: values.tobytes().hex(),
         basis={"tested": 40},
         code="1",
+        timings=0,
     )
     return replace(made, **changes)
 
@@ -126,7 +127,7 @@ def names(results: tuple[TrainedResult, ...]) -> list[tuple[str, str, int, int]]
 
 
 def without_times(result: TrainedResult) -> tuple[Any, ...]:
-    arrays, state = pack(replace(result, fit_s=0, tune_s=0, predict_s=0, peak_mb=0))
+    arrays, state = pack(replace(result, fit_s=(), tune_s=0, predict_s=0, peak_mb=0))
     return state, {name: array.tolist() for name, array in arrays.items()}
 
 
@@ -163,7 +164,28 @@ def test_settings_are_chosen_on_validation_data_and_every_one_tried_is_kept() ->
     assert full.validation == pytest.approx(min(by_hand.values()))
     best = 3.5 / (1 + full.chosen["strength"])
     np.testing.assert_array_equal(full.scores["test"]["error"], np.abs(TESTED - best))
-    assert full.tune_s >= full.fit_s > 0
+    assert full.tune_s >= full.fit_s[0] > 0
+
+
+def test_one_training_is_timed_again_on_the_sides_whose_costs_are_compared_and_changes_nothing_else() -> None:
+    once, often = train_all(plan(), Context()), train_all(plan(timings=3), Context())
+    assert same(once.results, often.results)
+    assert {r.set: len(r.fit_s) for r in often.results} == {"full": 4, "summary": 4, "picks": 1, "as-bytes": 1}
+    assert all(seconds > 0 for r in often.results for seconds in r.fit_s)
+    twice = train_all(plan(toy("noisy", seeds=2), timings=3), Context())
+    assert [len(r.fit_s) for r in twice.results if r.set == "full"] == [4, 1]
+
+
+def test_time_that_ends_while_timing_again_loses_nothing_that_was_measured() -> None:
+    class Over(Context):
+        def report_progress(self, step: int, total: int, *rest: Any) -> None:
+            if total == 3:  # the three timings; nothing else here has as many steps
+                raise TimeOver
+
+    trained = train_all(plan(timings=3), Over())
+    assert trained.unfinished == ""
+    assert same(trained.results, train_all(plan(), Context()).results)
+    assert {len(r.fit_s) for r in trained.results} == {1}
 
 
 def test_equal_settings_go_to_the_earlier_one() -> None:
@@ -354,11 +376,12 @@ def test_result_with_scores_of_every_form_comes_back_from_its_arrays() -> None:
             "value": 0.25,
         }},
         (Tried({"strength": 1.0}, VALIDATED), Tried({"strength": 2.0}, 0.5)),
-        {"strength": 1.0}, 0.3, 1.0, 2.0, 3.0, 4.0,
+        {"strength": 1.0}, 0.3, (1.0, 1.5), 2.0, 3.0, 4.0,
     )  # fmt: skip
     arrays, state = pack(result)
     back = unpack(arrays, state, "job_9")
     assert back.job == "job_9"
+    assert back.fit_s == (1.0, 1.5)
     assert without_times(replace(back, job="")) == without_times(result)
     assert isinstance(back.scores["test"]["ratio"], Ratio)
     assert isinstance(back.scores["test"]["auc"], Pooled)

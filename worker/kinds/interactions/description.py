@@ -93,6 +93,7 @@ def training_curves(summary: InteractionsSummary) -> list[Plot]:
                     label,
                     (Series(label, x, y, stress=(label,)),),
                     mark_x=None if best is None else float(best),
+                    mark_label="delivered step",
                 )
             )
     return made

@@ -50,6 +50,7 @@ def findings(prepared: Prepared, found: list[TargetEstimate], params: EstimatePa
         warnings=(*warnings, *_warnings(found)),
         protocol=_protocol(prepared, params),
         lead="agreement",
+        families=plots.families(found),
         metric={"name": "value", "label": "reward a round", "unit": "reward", "scale": 1.0, "higher_is_better": True},
         footnote=FOOTNOTE,
         files=files,

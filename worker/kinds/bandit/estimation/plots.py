@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from worker.evidence.looks import OWN, REFERENCE
 from worker.evidence.plot import Plot, Series
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate
 from worker.kinds.bandit.estimation.prepare import Prepared
 
 _BINS = 10
+_PERFECT = "perfect"
+
+
+def families(found: list[TargetEstimate]) -> dict[str, str]:
+    """The families of what the plots show: the headline is what the report is about, every policy is its own."""
+    own = {one.headline.label: OWN for one in found}
+    return own | {one.name: f"policy {one.name}" for one in found} | {_PERFECT: REFERENCE}
 
 
 def all_plots(prepared: Prepared, found: list[TargetEstimate], logging: Estimated) -> tuple[Plot, ...]:
@@ -44,6 +52,7 @@ def agreement(found: list[TargetEstimate], logging: Estimated, n: int) -> Plot:
         "",
         tuple(series),
         mark_x=logging.estimate.value,
+        mark_label="logging policy",
         n=n,
     )
 
@@ -135,7 +144,7 @@ def calibration(prepared: Prepared) -> Plot:
                 tuple(a - b for a, b in zip(y, half, strict=True)),
                 tuple(a + b for a, b in zip(y, half, strict=True)),
             ),
-            Series("perfect", x, x),
+            Series(_PERFECT, x, x),
         )
     return Plot(
         "calibration",

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from worker.evidence.findings import Findings, KeyFigure
+from worker.evidence.looks import OWN
 from worker.evidence.plot import Plot, Series
 from worker.evidence.table import Column, Table
 from worker.evidence.wording import number, share
@@ -52,6 +53,7 @@ def findings(
         warnings=tuple(dict.fromkeys([*learnt.warnings, *warnings, *mine.diagnostics.warnings])),
         protocol=_protocol(learnt, estimator),
         lead="policies",
+        families={LEARNT: OWN},
         unfinished=unfinished,
         metric={"name": "value", "label": "reward a round", "unit": "reward", "scale": 1.0, "higher_is_better": True},
         footnote=FOOTNOTE,
@@ -169,7 +171,8 @@ def tried(learnt: SoftmaxPolicy) -> Table:
         ),
         tuple(rows),
         note="On validation rounds. MinSup counts every unsupported action like the rarest supported ones; SNIPS does "
-        "not see them at all, so it may favour a policy that moved its mass there.",
+        "not see them at all, so it may favour a policy that moved its mass there. Scores have no intervals: small "
+        "differences between them may be noise.",
         heading="Choice",
     )
 
@@ -188,26 +191,30 @@ def _beside(found: list[TargetEstimate], logging: Estimated, n: int) -> Plot:
         "",
         (Series("value", names, tuple(s.value for s in spans), *ends, stress=(LEARNT,)),),
         mark_x=logging.estimate.value,
+        mark_label="logging policy",
         n=n,
     )
 
 
 def _over_k(learnt: SoftmaxPolicy) -> Plot:
-    """Unsupported mass and the deciding score against k: where policies begin to prefer what was never tried."""
-    selector = learnt.choice.selector
+    """Unsupported mass against k: where policies begin to prefer what was never tried.
+
+    Selection scores are not drawn: they have no interval, and their differences may be noise.
+    """
     by_k = {one.k: one for one in reversed(learnt.choice.tried)}
-    drawn = [(one, score) for _, one in sorted(by_k.items()) if (score := one.scores.get(selector)) is not None]
-    series: tuple[Series, ...] = ()
-    if len(drawn) > 1:
-        ks = tuple(float(one.k) for one, _ in drawn)
-        missing = tuple(1.0 - one.mean_weight if one.unsupported is None else one.unsupported for one, _ in drawn)
-        series = Series(f"score ({selector})", ks, tuple(score for _, score in drawn)), Series("mass", ks, missing)
+    drawn = [one for _, one in sorted(by_k.items())]
+    mass = tuple(1.0 - one.mean_weight if one.unsupported is None else one.unsupported for one in drawn)
+    series = (Series("mass", tuple(float(one.k) for one in drawn), mass),) if len(drawn) > 1 and any(mass) else ()
+    chosen = next((float(one.k) for one in drawn if one.name == learnt.choice.chosen), None)
     return Plot(
         "k",
-        "Effect of the reward k that training gives to unsupported actions",
-        "Selection score and mass on unsupported actions on validation rounds against the constant k of training.",
+        "Decisions that go to unsupported actions, by the reward k that training gives to them",
+        "Mass on unsupported actions on validation rounds against the constant k of training; the dashed line marks "
+        "the chosen k.",
         "line",
         "k",
-        "score, mass",
+        "mass on unsupported actions",
         series,
+        mark_x=chosen,
+        mark_label="chosen",
     )

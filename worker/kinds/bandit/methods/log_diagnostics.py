@@ -73,6 +73,7 @@ def log_diagnostics(data: BanditLog, params: LogDiagnosticsParams, ctx: Context)
         plots=tuple(p for p in (plots.sizes(found, data.n), plots.weight_histogram(found, data.n)) if p.series),
         warnings=tuple(dict.fromkeys([*data.warnings, *ctx.warnings, *warnings])),
         lead="ess",
+        families=plots.families(found),
         footnote="Diagnostics of the logs; nothing here estimates a value.",
     )  # fmt: skip
 

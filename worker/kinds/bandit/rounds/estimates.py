@@ -115,11 +115,16 @@ def plot(kept: list[Kept]) -> Plot:
     """The same errors, by target and pick."""
     names = tuple(one.target for one in kept)
     series = [Series("this summary", names, tuple(one.error for one in kept))]
-    series += [Series(label, names, tuple(float(one.errors[label].mean()) for one in kept)) for label in kept[0].errors]
+    for label in kept[0].errors:
+        drawn = [one.errors[label] for one in kept]
+        ends = [np.quantile(errors, (0.025, 0.975)) for errors in drawn]
+        low, high = (tuple(float(end[at]) for end in ends) for at in (0, 1))
+        series.append(Series(label, names, tuple(float(errors.mean()) for errors in drawn), low, high))
     return Plot(
         "errors",
         "How far estimates move when only the kept rounds are used",
-        "Absolute difference to the estimate on all training rounds, by target policy and pick.",
+        "Absolute difference to the estimate on all training rounds, by target policy and pick; of cheap picks the "
+        "mean over their draws, and where 95 % of these lie.",
         "bar",
         "",
         "reward a round",

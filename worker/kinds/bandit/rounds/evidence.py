@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from worker.evidence import looks
 from worker.evidence.findings import Findings, KeyFigure
 from worker.evidence.verdict import Status, Verdict, beside_cheap
 from worker.evidence.wording import number, share
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.rounds import estimates
-from worker.kinds.bandit.rounds.comparison import PolicyComparison
+from worker.kinds.bandit.rounds.comparison import FULL, SUMMARY, PolicyComparison
 from worker.kinds.bandit.rounds.coresets import RANDOM
 from worker.kinds.bandit.rounds.estimates import Kept
 
@@ -53,6 +54,7 @@ def findings(
         warnings=tuple(dict.fromkeys(warnings)),
         protocol=f"Cheap picks of equal size were drawn {draws} times. " + ("" if learnt is None else learnt.protocol),
         lead="errors",
+        families={FULL: looks.FULL, SUMMARY: looks.OWN, RANDOM: looks.RANDOM},
         unfinished=unfinished,
     )
 

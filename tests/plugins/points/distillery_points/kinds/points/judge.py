@@ -59,6 +59,7 @@ def judge(data: Points, summaries: Sequence[PointsSummary], params: EvaluatePara
         digest=lambda points: hashlib.sha256(points.packed()).hexdigest(),
         basis={"metric": "accuracy"},
         code=code_hash(Path(__file__).parent),
+        timings=0,
     )
     trained = train_all(plan, ctx)
     ids = np.flatnonzero(data.split == TEST).astype(str)
