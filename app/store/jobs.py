@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, or_, select, text, tuple_
 
 from app.store.lists import After, newest_first
-from app.store.tables import job, job_attempt, job_event
+from app.store.tables import job, job_attempt, job_event, worker
 from app.store.workers import workers_of
 
 
@@ -132,3 +132,19 @@ def queue_depths(conn: Connection) -> list[tuple[str, int]]:
 def lost_attempts(conn: Connection) -> int:
     """Attempts whose lease ran out, over all tenants."""
     return conn.scalar(select(func.count()).where(job_attempt.c.outcome == "lost")) or 0
+
+
+def overdue_leases(conn: Connection) -> int:
+    """Running jobs whose lease is over and that nobody has taken from their silent owner, over all tenants."""
+    overdue = (job.c.state.in_(("running", "cancelling")), job.c.lease_until < func.now() - _OVERDUE)
+    return conn.scalar(select(func.count()).select_from(job).where(*overdue)) or 0
+
+
+def unregistered_owners(conn: Connection) -> int:
+    """Workers that own a running job and that no row of `worker` speaks of."""
+    known = exists().where(worker.c.id == job.c.worker_id, worker.c.stopped_at.is_(None))
+    owned = (job.c.state.in_(("running", "cancelling")), job.c.worker_id.is_not(None), ~known)
+    return conn.scalar(select(func.count(func.distinct(job.c.worker_id))).where(*owned)) or 0
+
+
+_OVERDUE = text("interval '30 seconds'")

@@ -373,7 +373,7 @@ class Supervisor:
         self._blobs = open_blobs(settings)
         self._children = children
         self._attempts: dict[str, Attempt] = {}
-        self._stopping = False
+        self.is_stopping = False
 
     def work(self) -> None:
         """Run what waits in our queues, one after the other, for as long as slots of theirs are free.
@@ -391,7 +391,7 @@ class Supervisor:
                     again = slots.leave()
 
     def _claim(self, slots: Slots) -> JobRow | None:
-        return None if self._stopping else self._claimer.claim(slots.queues)
+        return None if self.is_stopping else self._claimer.claim(slots.queues)
 
     def _run(self, row: JobRow) -> None:
         attempt = Attempt(self._engine, self._blobs, self._settings, self._children, row)
@@ -413,7 +413,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Claim nothing more, ask every child for a checkpoint, and wait until all are back in the queue."""
-        self._stopping = True
+        self.is_stopping = True
         for attempt in list(self._attempts.values()):
             attempt.release()
         give_up = time.monotonic() + self._settings.shutdown_grace_s
