@@ -28,6 +28,11 @@ _PATTERNS = (
     (re.compile(r"\b(dsk_[A-Za-z0-9]+_)[\w-]+"), rf"\1{HIDDEN}"),  # an API key: its id may be known
     (re.compile(r"\b(whsec_)[\w+/=-]+"), rf"\1{HIDDEN}"),
     (re.compile(r"\b(bearer\s+)[^\s\"',;]+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    # What Postgres adds to an error holds the values of a row.
+    (
+        re.compile(r"\b((?:DETAIL|CONTEXT): ).*?(?=\n(?:HINT|DETAIL|CONTEXT|\[SQL|\(Background|\n)|\Z)", re.DOTALL),
+        rf"\1{HIDDEN}",
+    ),
     (
         re.compile(r"\b([\w-]*(?:signature|credential|token|secret|password))=[^&\s\"']+", re.IGNORECASE),
         rf"\1={HIDDEN}",

@@ -41,6 +41,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 TICK_S = 0.5
 LONGEST_OUTAGE_S = 600.0
+_REPORT_IT = "This is a fault of the service: tell its operator the id of the job, and try other settings meanwhile."
 
 
 class Attempt:
@@ -284,8 +285,13 @@ class Attempt:
                 self._fail(as_job_failure(trouble), end)
                 return
             self._over.set()  # from here on the fence is no longer ours to keep
-            with tracing.span("commit"):
-                committed = self._persist(lambda conn: commit_result(conn, self.row, outcome, end))
+            try:
+                with tracing.span("commit"):
+                    committed = self._persist(lambda conn: commit_result(conn, self.row, outcome, end))
+            except DBAPIError as error:  # Postgres is there and will not have it: nor will it the next time
+                self._log.error("not_stored", error=type(error.orig).__name__)
+                self._fail({"code": "internal", "detail": "The result could not be stored.", "hint": _REPORT_IT}, end)
+                return
             if committed is not None:
                 self._log.info("succeeded")
                 return
