@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, bindparam, func, select, text
 
 from app.settings import Settings
 from app.store.tables import artifact, job, job_attempt, tenant, upload
 
 _DAY = text("interval '1 day'")
+# Built once: building a statement takes several times as long as running it.
+_LIMITS = select(tenant.c.limits).where(tenant.c.id == bindparam("id"))
+_LIMITS_HELD = _LIMITS.with_for_update(key_share=True)  # rows that only refer to the tenant need not wait
+_QUEUED = select(func.count()).select_from(job).where(job.c.state == "queued")
+_QUEUED_OF = _QUEUED.where(job.c.tenant_id == bindparam("tenant_id"))
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,7 @@ def quota_of(conn: Connection, tenant_id: str, default: Quota, *, lock: bool = F
 
     `lock`: hold the tenant until the transaction ends, so that what is counted next cannot grow meanwhile.
     """
-    query = select(tenant.c.limits).where(tenant.c.id == tenant_id)
-    if lock:
-        query = query.with_for_update(key_share=True)  # rows that only refer to the tenant need not wait
-    own: dict[str, Any] = conn.scalars(query).one()
+    own: dict[str, Any] = conn.scalars(_LIMITS_HELD if lock else _LIMITS, {"id": tenant_id}).one()
     given = {name: type(value)(own.get(name, value)) for name, value in asdict(default).items()}
     return Quota(**{**given, "queued_in_all": default.queued_in_all})
 
@@ -64,13 +66,12 @@ def has_stored(conn: Connection, tenant_id: str, sha256: str) -> bool:
 
 def queued_jobs_of(conn: Connection, tenant_id: str) -> int:
     """Jobs of a tenant that wait."""
-    query = select(func.count()).select_from(job).where(job.c.tenant_id == tenant_id, job.c.state == "queued")
-    return conn.scalar(query) or 0
+    return conn.scalar(_QUEUED_OF, {"tenant_id": tenant_id}) or 0
 
 
 def queued_jobs(conn: Connection) -> int:
     """Jobs that wait, of all tenants."""
-    return conn.scalar(select(func.count()).select_from(job).where(job.c.state == "queued")) or 0
+    return conn.scalar(_QUEUED) or 0
 
 
 def gpu_seconds_of(conn: Connection, tenant_id: str) -> float:

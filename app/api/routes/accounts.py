@@ -10,9 +10,10 @@ from app.api.documented import refusals
 from app.api.problems import Problem
 from app.api.schemas.accounts import KeyCreate, KeyCreated, KeyList, KeyView, Me
 from app.api.security import Admin, Anyone
+from app.api.transactions import TransactionRoute
 from app.store import api_keys as store
 
-router = APIRouter(prefix="/v1", tags=["account"])
+router = APIRouter(prefix="/v1", tags=["account"], route_class=TransactionRoute)
 
 
 @router.post(

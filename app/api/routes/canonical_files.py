@@ -16,11 +16,14 @@ from app.api.routes.versions import Number
 from app.api.schemas.datasets import FileList, FileView
 from app.api.security import DatasetReader, identified
 from app.api.services import services_of
+from app.api.transactions import TransactionRoute
 from app.store import datasets as store
 from app.store.api_keys import Identity
 from app.store.artifacts import get_artifact, list_artifacts
 
-router = APIRouter(prefix="/v1/datasets/{dataset_id}/versions/{number}/files", tags=["versions"])
+router = APIRouter(
+    prefix="/v1/datasets/{dataset_id}/versions/{number}/files", tags=["versions"], route_class=TransactionRoute
+)
 _FOLDER = "canonical/"
 
 

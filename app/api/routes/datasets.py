@@ -16,10 +16,11 @@ from app.api.problems import Problem
 from app.api.schemas.common import Name, ShortText
 from app.api.schemas.datasets import DatasetCreate, DatasetList, DatasetPatch, DatasetState, DatasetView
 from app.api.security import Caller, DatasetReader, DatasetWriter
+from app.api.transactions import TransactionRoute
 from app.jobs.catalogue import checked_reading, need_kind
 from app.store import datasets as store
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=TransactionRoute)
 
 
 @router.post("", status_code=201, response_model=DatasetView, responses=refusals(409, 415), summary="Create a dataset")

@@ -22,6 +22,7 @@ from app.api.routes.datasets import existing
 from app.api.schemas.datasets import FileList, FileView
 from app.api.security import DatasetReader, DatasetWriter, identified
 from app.api.services import Services, services_of
+from app.api.transactions import TransactionRoute
 from app.jobs.quotas import need_room
 from app.store import artifacts
 from app.store import datasets as store
@@ -29,7 +30,7 @@ from app.store.api_keys import Identity
 from app.store.blobs import StoredBlob
 from app.store.quotas import Quota
 
-router = APIRouter(prefix="/v1/datasets/{dataset_id}/files", tags=["files"])
+router = APIRouter(prefix="/v1/datasets/{dataset_id}/files", tags=["files"], route_class=TransactionRoute)
 _BODY = {
     "requestBody": {"required": False, "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 }

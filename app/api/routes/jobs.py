@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.security import HTTPAuthorizationCredentials
 from sqlalchemy import Connection
 from starlette.responses import Response
 
@@ -20,8 +19,9 @@ from app.api.prefer import changed, wait_of
 from app.api.problems import Problem
 from app.api.schemas.common import Name, State
 from app.api.schemas.jobs import JobCreate, JobList, JobView
-from app.api.security import Caller, JobReader, JobWriter, authorised, bearing
+from app.api.security import Asking, Caller, JobReader, JobWriter, calling
 from app.api.services import services_of
+from app.api.transactions import TransactionRoute
 from app.api.webhooks import endpoints_of_job
 from app.jobs.cancel import cancel_job as cancel
 from app.jobs.create import NewJob
@@ -31,7 +31,7 @@ from app.jobs.retry import retry_job as retry
 from app.store import jobs as store
 from app.store.quotas import Quota
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=TransactionRoute)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
@@ -111,7 +111,7 @@ def list_jobs(
 @router.get("/{job_id}", response_model=JobView, responses={**UNCHANGED, **refusals(404)}, summary="Get a job")
 async def get_job(
     request: Request,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, bearing("jobs:read")],
+    asking: Annotated[Asking, calling("jobs:read", reads=True)],
     job_id: str,
     prefer: Annotated[
         str | None, Header(description="`wait=20`: answer when the job changes, or after so many seconds, at most 30.")
@@ -121,15 +121,14 @@ async def get_job(
     services = services_of(request)
 
     def read(conn: Connection) -> JobView:
-        identity = authorised(conn, services, credentials, ("jobs:read",))
-        request.scope["distillery.tenant"] = identity.tenant_id  # for the log
-        row = store.get_job(conn, identity.tenant_id, job_id)
+        caller = asking.on(conn)
+        row = store.get_job(conn, caller.tenant_id, job_id)
         if row is None:
             raise _unknown(job_id)
-        return JobView.of(row, store.queue_position(conn, row))
+        return _view(caller, row)
 
     async def look() -> JobView:
-        return await services.in_transaction(read)
+        return await services.reading(read)
 
     wait_s = wait_of(prefer)
     if wait_s is None:

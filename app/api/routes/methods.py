@@ -14,9 +14,10 @@ from app.api.problems import Problem
 from app.api.schemas.common import Name
 from app.api.schemas.results import MethodList, MethodView
 from app.api.security import JobReader
+from app.api.transactions import TransactionRoute
 from app.store import methods as store
 
-router = APIRouter(prefix="/v1/methods", tags=["methods"])
+router = APIRouter(prefix="/v1/methods", tags=["methods"], route_class=TransactionRoute)
 
 
 @router.get("", response_model=MethodList, responses=refusals(), summary="List methods")

@@ -20,11 +20,12 @@ from app.api.schemas.common import Name
 from app.api.schemas.results import SummaryItem, SummaryList, SummaryView
 from app.api.security import JobWriter, SummaryReader, identified
 from app.api.services import services_of
+from app.api.transactions import TransactionRoute
 from app.store import summaries as store
 from app.store.api_keys import Identity
 from app.store.artifacts import get_artifact, list_artifacts
 
-router = APIRouter(prefix="/v1/summaries", tags=["summaries"])
+router = APIRouter(prefix="/v1/summaries", tags=["summaries"], route_class=TransactionRoute)
 Downloader = Annotated[Identity, identified("summaries:read")]
 
 

@@ -14,8 +14,9 @@ from app.api.problems import Problem
 from app.api.routes.datasets import existing
 from app.api.schemas.datasets import UploadUrl, UploadUrls, UploadUrlsWanted
 from app.api.security import DatasetWriter
+from app.api.transactions import TransactionRoute
 
-router = APIRouter(prefix="/v1/datasets/{dataset_id}/upload-urls", tags=["files"])
+router = APIRouter(prefix="/v1/datasets/{dataset_id}/upload-urls", tags=["files"], route_class=TransactionRoute)
 
 
 @router.post(

@@ -28,6 +28,7 @@ from app.api.schemas.datasets import (
 from app.api.schemas.jobs import JobView
 from app.api.security import Caller, DatasetReader, identified
 from app.api.services import services_of
+from app.api.transactions import TransactionRoute
 from app.jobs.create import create_ingest_job
 from app.store import datasets as store
 from app.store.api_keys import Identity
@@ -35,7 +36,7 @@ from app.store.artifacts import list_artifacts
 from app.store.jobs import queue_position
 from app.store.quotas import Quota
 
-router = APIRouter(prefix="/v1/datasets/{dataset_id}", tags=["versions"])
+router = APIRouter(prefix="/v1/datasets/{dataset_id}", tags=["versions"], route_class=TransactionRoute)
 Number = Annotated[int, Path(ge=1, lt=2**31, description="The version's number.")]
 
 

@@ -26,12 +26,13 @@ from app.api.schemas.webhooks import (
     WebhookView,
 )
 from app.api.security import Caller, WebhookWriter
+from app.api.transactions import TransactionRoute
 from app.api.webhooks import check_url, make_endpoint
 from app.store import webhooks as store
 from app.webhooks.announce import message
 from app.webhooks.sign import new_secret
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=TransactionRoute)
 _SECRET = {"Cache-Control": "no-store"}
 
 
