@@ -117,5 +117,9 @@ class Settings(BaseSettings):
 
     sweep_every_s: float = Field(600.0, description="How often what is kept no longer is looked for.")
     deleted_keep_s: float = Field(604_800.0, description="Files of deleted datasets and summaries are kept this long.")
+    failed_keep_s: float = Field(
+        604_800.0,
+        description="A dataset none of whose versions could be read is deleted this long after the last try; 0: never.",
+    )
     checkpoint_keep_s: float = Field(604_800.0, description="Resume points are kept this long after the end of a job.")
     event_keep_s: float = Field(0.0, description="Events are kept this long after the end of a job; 0: for ever.")

@@ -27,7 +27,7 @@ router = APIRouter(
 _FOLDER = "canonical/"
 
 
-@router.get("", response_model=FileList, responses=refusals(404), summary="List a version's canonical files")
+@router.get("", response_model=FileList, responses=refusals("not_found"), summary="List a version's canonical files")
 def list_version_files(caller: DatasetReader, dataset_id: str, number: Number, page: Page) -> FileList:
     """The files that jobs read, by path; none before the version is ready."""
     _need_version(caller.conn, caller.tenant_id, dataset_id, number)

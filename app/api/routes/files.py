@@ -36,7 +36,7 @@ _BODY = {
 }
 
 
-@router.get("", response_model=FileList, responses=refusals(404), summary="List uploaded files")
+@router.get("", response_model=FileList, responses=refusals("not_found"), summary="List uploaded files")
 def list_files(caller: DatasetReader, dataset_id: str, page: Page) -> FileList:
     """The files put so far, by path."""
     existing(caller, dataset_id)
@@ -54,7 +54,16 @@ def list_files(caller: DatasetReader, dataset_id: str, page: Page) -> FileList:
     response_model=FileView,
     responses={
         200: {"description": "An earlier file was replaced.", "model": FileView},
-        **refusals(404, 409, 422, 507),
+        **refusals(
+            "not_found",
+            "invalid_path",
+            "duplicate_file",
+            "malformed_request",
+            "checksum_mismatch",
+            "quota_exceeded",
+            "insufficient_storage",
+            "store_unavailable",
+        ),
     },
     openapi_extra=_BODY,
     summary="Upload a file",
@@ -120,7 +129,7 @@ async def get_file(
     return await send(request, content, file["media_type"], filename=filename, cache="private, no-cache")
 
 
-@router.delete("/{path:path}", status_code=204, responses=refusals(404), summary="Delete an uploaded file")
+@router.delete("/{path:path}", status_code=204, responses=refusals("not_found"), summary="Delete an uploaded file")
 def delete_file(caller: DatasetWriter, dataset_id: str, path: str) -> Response:
     """Forget a file; versions already committed keep their copy."""
     existing(caller, dataset_id)

@@ -37,7 +37,10 @@ def list_methods(
 
 
 @router.get(
-    "/{kind}/{name}", response_model=MethodView, responses={**UNCHANGED, **refusals(404)}, summary="Get a method"
+    "/{kind}/{name}",
+    response_model=MethodView,
+    responses={**UNCHANGED, **refusals("not_found")},
+    summary="Get a method",
 )
 def get_method(request: Request, caller: JobReader, kind: str, name: str) -> Response:
     """One method: the schema of its parameters, defaults, device, cost hints, paper."""

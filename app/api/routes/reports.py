@@ -141,7 +141,7 @@ async def get_report_file(request: Request, identity: Reader, report_id: str, na
 @router.get(
     "/{report_id}/download",
     response_class=Response,
-    responses={**binary("application/zip", ranges=True), **refusals(422)},
+    responses={**binary("application/zip", ranges=True), **refusals("unsupported")},
     summary="Download a report as a zip",
 )
 async def download_report(request: Request, identity: Reader, report_id: str) -> Response:

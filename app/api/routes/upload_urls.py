@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/datasets/{dataset_id}/upload-urls", tags=["files"
 @router.post(
     "",
     response_model=UploadUrls,
-    responses=refusals(404, 409, 415),
+    responses=refusals("not_found", "invalid_path", "duplicate_file", "unsupported", "quota_exceeded"),
     summary="Get presigned upload URLs",
 )
 def create_upload_urls(caller: DatasetWriter, dataset_id: str, body: UploadUrlsWanted) -> Response:
