@@ -18,6 +18,7 @@ import asyncio
 import itertools
 import json
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -51,7 +52,7 @@ def main() -> None:
         targets = {
             name: Target(stack.enter_context(Service(code=code, **UNLIMITED)), data) for name, code in codes.items()
         }
-        found = {name: {kind: {} for kind in given.only} for name in targets}
+        found: dict[str, Any] = {name: {kind: {} for kind in given.only} for name in targets}
         for kind, way in itertools.product(given.only, PAUSES):
             rounds: dict[str, list[Round]] = {name: [] for name in targets}
             count = min(given.requests, 500) if kind == "post_job" else given.requests
@@ -60,8 +61,10 @@ def main() -> None:
                     rounds[name].append(target.measured(kind, given.clients, count // given.rounds, PAUSES[way]))
             for name in targets:
                 found[name][kind][way] = figures(rounds[name])
-    if "against" in found:
+    if given.against:
         found["ratio"] = ratios(found["this"], found["against"])
+        named = ["git", "-C", given.against, "rev-parse", "--short", "HEAD"]
+        found["against"]["revision"] = subprocess.run(named, capture_output=True, text=True, check=True).stdout.strip()
     about = {name: getattr(given, name) for name in ("clients", "requests", "rounds")}
     write("api", {**about, **found}, ("fastapi", "uvicorn"))
 

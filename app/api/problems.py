@@ -47,6 +47,11 @@ def fallback_hint(code: str) -> str:
     return f"GET /problems/{code} explains it."
 
 
+def with_hint(error: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The error of a job or a version, with a hint where its worker had nothing more particular to say."""
+    return {**error, "hint": error.get("hint") or fallback_hint(error["code"])} if error else None
+
+
 def of_refused(refused: Refused) -> Problem:
     """The problem that says what `app.jobs` refused."""
     headers = {"Retry-After": "30"} if refused.code == "queue_full" else None

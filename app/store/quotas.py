@@ -14,8 +14,9 @@ _DAY = text("interval '1 day'")
 # Built once: building a statement takes several times as long as running it.
 _LIMITS = select(tenant.c.limits).where(tenant.c.id == bindparam("id"))
 _LIMITS_HELD = _LIMITS.with_for_update(key_share=True)  # rows that only refer to the tenant need not wait
-_QUEUED = select(func.count()).select_from(job).where(job.c.state == "queued")
-_QUEUED_OF = _QUEUED.where(job.c.tenant_id == bindparam("tenant_id"))
+_MINE = job.c.tenant_id == bindparam("tenant_id")
+_QUEUED_OF = select(func.count()).select_from(job).where(job.c.state == "queued", _MINE)
+_QUEUED_OF_BOTH = select(func.count().filter(_MINE), func.count()).select_from(job).where(job.c.state == "queued")
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,10 @@ def queued_jobs_of(conn: Connection, tenant_id: str) -> int:
     return conn.scalar(_QUEUED_OF, {"tenant_id": tenant_id}) or 0
 
 
-def queued_jobs(conn: Connection) -> int:
-    """Jobs that wait, of all tenants."""
-    return conn.scalar(_QUEUED) or 0
+def queued_jobs(conn: Connection, tenant_id: str) -> tuple[int, int]:
+    """Jobs that wait: of a tenant, and of all. Asked together, as the tenant is held meanwhile."""
+    own, of_all = conn.execute(_QUEUED_OF_BOTH, {"tenant_id": tenant_id}).one()
+    return own, of_all
 
 
 def gpu_seconds_of(conn: Connection, tenant_id: str) -> float:

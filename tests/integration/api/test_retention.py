@@ -172,6 +172,9 @@ def test_failed_upload_when_its_time_is_over_then_is_deleted_and_those_with_hope
     assert {one["id"] for one in api.get("/v1/datasets?state=failed").json()["items"]} == {old, touched}
     enforce(engine, retention)
     assert api.get(f"/v1/datasets/{old}").json()["state"] == "failed", "it is shown for a week"
+    version = api.get(f"/v1/datasets/{old}/versions/1").json()
+    ingest = api.get(f"/v1/jobs/{version['job']}").json()
+    assert version["error"]["hint"] == ingest["error"]["hint"] == "GET /problems/invalid_input explains it."
     for table, column in (("dataset", "updated_at"), ("dataset_version", "created_at"), ("artifact", "created_at")):
         age(engine, table, column, 8)
     api.put(f"/v1/datasets/{touched}/files/clicks.csv", content=b"user,item\n1,2\n")
