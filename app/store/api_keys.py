@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Text, bindparam, create_engine, func, insert, select, update
 
+from app.store.database import Prepared
 from app.store.ids import new_id
 from app.store.tables import api_key, tenant
 
@@ -67,10 +68,10 @@ def identify(conn: Connection, token: str) -> Identity | None:
     parts = token.split("_", 2)
     if len(parts) != 3 or parts[0] != "dsk":
         return None
-    row = conn.execute(_VALID, {"key_id": f"key_{parts[1]}"}).one_or_none()
-    if row is None or not hmac.compare_digest(row.secret_sha256, _digest(parts[2])):
+    row = _VALID.one(conn, {"key_id": f"key_{parts[1]}"})
+    if row is None or not hmac.compare_digest(row["secret_sha256"], _digest(parts[2])):
         return None
-    return Identity(row.id, row.tenant_id, row.name, frozenset(row.scopes))
+    return Identity(row["id"], row["tenant_id"], row["name"], frozenset(row["scopes"]))
 
 
 def touch(conn: Connection, key_id: str) -> None:
@@ -122,11 +123,12 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-# Built once: building a statement takes several times as long as running it.
-_VALID = select(api_key).where(
-    api_key.c.id == bindparam("key_id", type_=Text),
-    api_key.c.revoked_at.is_(None),
-    (api_key.c.expires_at.is_(None)) | (api_key.c.expires_at > func.now()),
+_VALID = Prepared(
+    select(api_key).where(
+        api_key.c.id == bindparam("key_id", type_=Text),
+        api_key.c.revoked_at.is_(None),
+        (api_key.c.expires_at.is_(None)) | (api_key.c.expires_at > func.now()),
+    )
 )
 _PUBLIC = (
     api_key.c.id,

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, and_, bindparam, func, literal, or_, select, tuple_
 
+from app.store.database import Prepared
 from app.store.lists import After, newest_first
 from app.store.tables import job, job_attempt, job_event
 from app.store.workers import workers_of
@@ -15,8 +16,7 @@ from app.store.workers import workers_of
 
 def get_job(conn: Connection, tenant_id: str, job_id: str) -> dict[str, Any] | None:
     """One job."""
-    row = conn.execute(_ONE, {"id": job_id, "tenant_id": tenant_id}).mappings().one_or_none()
-    return dict(row) if row else None
+    return _ONE.one(conn, {"id": job_id, "tenant_id": tenant_id})
 
 
 def list_jobs(
@@ -133,5 +133,4 @@ def lost_attempts(conn: Connection) -> int:
     return conn.scalar(select(func.count()).where(job_attempt.c.outcome == "lost")) or 0
 
 
-# Built once: building a statement takes several times as long as running it.
-_ONE = select(job).where(job.c.id == bindparam("id"), *visible(bindparam("tenant_id")))
+_ONE = Prepared(select(job).where(job.c.id == bindparam("id"), *visible(bindparam("tenant_id"))))
