@@ -65,7 +65,7 @@ async def _may_read_metrics(request: Request, credentials: Credentials) -> None:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={**binary("text/plain"), **refusals(403)},
+    responses={**binary("text/plain"), **refusals("forbidden")},
     openapi_extra={"security": [{}]},  # a key is needed only where metrics_open is off
     summary="Metrics for Prometheus",
 )

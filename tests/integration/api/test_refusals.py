@@ -22,6 +22,7 @@ from app.jobs.states import lease
 from app.main import create_app
 from app.store.tables import job
 from tests.integration.api.conftest import Api, file_settings
+from tests.stated import StatingClient
 
 JSON = {"Content-Type": "application/json"}
 
@@ -29,7 +30,7 @@ JSON = {"Content-Type": "application/json"}
 def check(answer: Any, status: int, code: str) -> dict[str, Any]:
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
     problem = answer.json()
-    assert (problem["status"], problem["code"], problem["type"]) == (status, code, f"/problems/{code}")
+    assert (problem["status"], problem["code"], problem["type"]) == (status, code, f"http://testserver/problems/{code}")
     assert problem["request_id"] == answer.headers["x-request-id"]
     assert problem["detail"]
     assert problem["title"]
@@ -120,7 +121,7 @@ def test_mistake_in_a_route_when_it_happens_then_500_problem_with_id(client: Tes
 
 def test_database_when_away_then_503_and_alive(engines: Any, tmp_path: Path) -> None:
     url = re.sub(r"(host=)[^&]*", r"\1/nowhere", "postgresql+psycopg://x@/x?host=/nowhere")
-    with TestClient(create_app(file_settings(url, tmp_path)), raise_server_exceptions=False) as client:
+    with StatingClient(create_app(file_settings(url, tmp_path)), raise_server_exceptions=False) as client:
         answer = client.get("/v1/me", headers={"Authorization": "Bearer dsk_a_b"})
         check(answer, 503, "database_unavailable")
         assert answer.headers["retry-after"]
