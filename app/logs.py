@@ -28,11 +28,17 @@ _PATTERNS = (
     (re.compile(r"\b(dsk_[A-Za-z0-9]+_)[\w-]+"), rf"\1{HIDDEN}"),  # an API key: its id may be known
     (re.compile(r"\b(whsec_)[\w+/=-]+"), rf"\1{HIDDEN}"),
     (re.compile(r"\b(bearer\s+)[^\s\"',;]+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    # What Postgres adds to an error holds the values of a row.
+    (
+        re.compile(r"\b((?:DETAIL|CONTEXT): ).*?(?=\n(?:HINT|DETAIL|CONTEXT|\[SQL|\(Background|\n)|\Z)", re.DOTALL),
+        rf"\1{HIDDEN}",
+    ),
     (
         re.compile(r"\b([\w-]*(?:signature|credential|token|secret|password))=[^&\s\"']+", re.IGNORECASE),
         rf"\1={HIDDEN}",
     ),
 )
+_SUSPECT = re.compile(r"://|dsk_|whsec_|bearer|signature|credential|token|secret|password", re.IGNORECASE)
 _LEAST_SECRET = 8  # shorter passwords are words that other lines hold too
 
 
@@ -98,8 +104,9 @@ class Redaction:
         """A text without its secrets."""
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
-        for pattern, shown in _PATTERNS:
-            text = pattern.sub(shown, text)
+        if _SUSPECT.search(text):  # few texts are, and each pattern takes as long as looking for them all at once
+            for pattern, shown in _PATTERNS:
+                text = pattern.sub(shown, text)
         return text
 
     def _clean(self, value: Any) -> Any:

@@ -45,6 +45,7 @@ from app.api.token_buckets import SharedBuckets
 from app.settings import Settings
 
 _ROUTERS = (
+    jobs,  # asked for most often, and looked through in this order
     datasets,
     files,
     upload_urls,
@@ -52,7 +53,6 @@ _ROUTERS = (
     versions,
     canonical_files,
     methods,
-    jobs,
     events,
     many_events,
     summaries,

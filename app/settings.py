@@ -107,6 +107,11 @@ class Settings(BaseSettings):
     blob_grace_s: float = Field(86_400.0, description="An unreferenced blob is deleted after this.")
     idempotency_s: float = Field(86_400.0, description="How long an Idempotency-Key is remembered.")
     queue_limit: int = Field(100, description="Most queued jobs of one tenant.")
+    running_limit: int = Field(
+        0, description="Most running jobs of one tenant, uploads that are read counted apart; 0: no limit."
+    )
+    job_s_limit: int = Field(43_200, description="Most seconds that limits.time_s or evaluate_s may ask for.")
+    job_memory_mb_limit: int = Field(65_536, description="Most memory that limits.memory_mb may ask for.")
     queue_total_limit: int = Field(1_000, description="Most queued jobs of all tenants; 0: no limit.")
     quota_stored_bytes: int = Field(500_000_000_000, description="Most bytes one tenant may store; 0: no limit.")
     quota_gpu_s_per_day: float = Field(
@@ -117,5 +122,9 @@ class Settings(BaseSettings):
 
     sweep_every_s: float = Field(600.0, description="How often what is kept no longer is looked for.")
     deleted_keep_s: float = Field(604_800.0, description="Files of deleted datasets and summaries are kept this long.")
+    failed_keep_s: float = Field(
+        604_800.0,
+        description="A dataset none of whose versions could be read is deleted this long after the last try; 0: never.",
+    )
     checkpoint_keep_s: float = Field(604_800.0, description="Resume points are kept this long after the end of a job.")
     event_keep_s: float = Field(0.0, description="Events are kept this long after the end of a job; 0: for ever.")

@@ -107,6 +107,7 @@ def service(folder: Path, repeats: int, give_up_s: float) -> dict[str, Any]:
         stop(first[0])
         return found
     found["idle"] = idle(first[0].pid, home)
+    found["command_line"] = command_line(home, repeats)
     stops = [stop(first[0])]
     later: list[dict[str, Any]] = []
     for _ in range(repeats):
@@ -167,6 +168,17 @@ def idle(pid: int, home: Home) -> dict[str, Any]:
         "parts_mb": parts,
         "cpu_share_of_one_core": round(share, 4),
     }
+
+
+def command_line(home: Home, repeats: int) -> dict[str, Any]:
+    """Seconds of commands that only show something, while the service is up."""
+    environment = {**os.environ, "DISTILLERY_HOME": str(home.path)}
+
+    def run(word: str) -> float:
+        command = [sys.executable, "-m", "distillery", word]
+        return timed(lambda: subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True))
+
+    return {f"{word.strip('-')}_s": spread([run(word) for _ in range(repeats)]) for word in ("--help", "status")}
 
 
 def part_is(state: RunState, name: str, what: str) -> bool:

@@ -22,7 +22,8 @@ from distillery import Client
 
 
 class Service:
-    """An embedded installation started with extra `DISTILLERY_*` settings; a context manager.
+    """An embedded installation started with extra `DISTILLERY_*` settings; a context manager. `code`: the checkout that
+    it runs, when that is not this one.
 
     What is in `before_stop` is called with every service that is left without an error, while it still runs.
     """
@@ -30,7 +31,7 @@ class Service:
     running: ClassVar[list[Service]] = []
     before_stop: ClassVar[list[Callable[[Service], None]]] = []
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, *, code: Path | None = None, **settings: object) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="distillery-service-"))
         if os.geteuid() == 0:
             self.home.chmod(0o711)  # as root Postgres runs as another account, which must pass through
@@ -38,11 +39,14 @@ class Service:
             **os.environ,
             **{f"DISTILLERY_{name.upper()}": str(value) for name, value in settings.items()},
         }
+        self._code = code
+        if code is not None:
+            self._environment["PYTHONPATH"] = os.pathsep.join([str(code), os.environ.get("PYTHONPATH", "")])
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Service:
         command = [sys.executable, "-m", "app.embedded.supervisor", "--home", str(self.home), "--port", "0"]
-        self._supervisor = subprocess.Popen(command, env=self._environment, stderr=subprocess.DEVNULL)
+        self._supervisor = subprocess.Popen(command, cwd=self._code, env=self._environment, stderr=subprocess.DEVNULL)
         try:
             self.wait(lambda: self.state().get("state") == "ready", 90, "the service to be ready")
         except BaseException:

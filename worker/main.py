@@ -19,8 +19,10 @@ from celery import Celery
 from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from kombu.exceptions import OperationalError
-from sqlalchemy import Engine, func, insert, update
+from sqlalchemy import Engine, func, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app import logs, tracing
 from app.health import beat
@@ -37,6 +39,7 @@ from worker.runtime.watchdog import Watchdog
 
 log = structlog.get_logger()
 LAST_SEEN_EVERY_S = 10.0
+NOT_SAID_S = 1.0  # until it is said again, after it could not be
 DEAD_CONSUMER = 70  # the exit code then
 
 
@@ -58,24 +61,37 @@ def main() -> None:
     watchdog = watch(app, settings, supervisor, worker_id)
     register_probe(app, engine, watchdog, worker_id)
     threading.Thread(target=_listen_for_cancels, args=(engine, supervisor), daemon=True).start()
-    threading.Thread(target=_say_alive, args=(engine, worker_id, settings.alive_file), daemon=True).start()
-    worker_ready.connect(lambda **_: _register(engine, worker_id, queues, capabilities(offer, settings)), weak=False)
+    row: dict[str, Any] = {"id": worker_id, "host": socket.gethostname(), "pid": os.getpid(), "queues": queues}
+    row["capabilities"] = able = capabilities(offer, settings)
+    ready = threading.Event()
+    threading.Thread(target=_say_alive, args=(engine, row, ready, settings.alive_file), daemon=True).start()
+
+    def begin(**_: object) -> None:
+        log.info("worker_ready", worker=worker_id, queues=queues, devices=able["devices"], lacking=able["unavailable"])
+        ready.set()
+
+    worker_ready.connect(begin, weak=False)
     worker_shutting_down.connect(lambda **_: _stop_in_background(supervisor), weak=False)
     # Celery warns root users because of pickled messages; ours are JSON, and what runs is a job id.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    app.worker_main(
-        [
-            "--quiet",
-            "worker",
-            "--pool=threads",
-            f"--concurrency={slots}",
-            f"--queues={','.join([*queues, probe_queue(worker_id)])}",
-            f"--hostname={worker_id}@%h",
-            "--loglevel=WARNING",
-            "--without-gossip",
-            "--without-mingle",
-        ]
-    )
+    try:
+        app.worker_main(
+            [
+                "--quiet",
+                "worker",
+                "--pool=threads",
+                f"--concurrency={slots}",
+                f"--queues={','.join([*queues, probe_queue(worker_id)])}",
+                f"--hostname={worker_id}@%h",
+                "--loglevel=WARNING",
+                "--without-gossip",
+                "--without-mingle",
+            ]
+        )
+    finally:
+        if not supervisor.is_stopping:  # Celery gave up, with whatever code: whoever keeps us is to start another
+            log.critical("consumer_ended", worker=worker_id)
+            os._exit(DEAD_CONSUMER)
 
 
 def build(settings: Settings, supervisor: Supervisor) -> Celery:
@@ -121,21 +137,6 @@ def watch(app: Celery, settings: Settings, supervisor: Supervisor, worker_id: st
     return watchdog
 
 
-def _register(engine: Engine, worker_id: str, queues: list[str], able: dict[str, Any]) -> None:
-    """Say that this worker consumes now."""
-    with engine.begin() as conn:
-        conn.execute(
-            insert(worker).values(
-                id=worker_id,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                queues=queues,
-                capabilities=able,
-            )
-        )
-    log.info("worker_ready", worker=worker_id, queues=queues, devices=able["devices"], unavailable=able["unavailable"])
-
-
 def _listen_for_cancels(engine: Engine, supervisor: Supervisor) -> None:
     while True:
         try:
@@ -146,16 +147,22 @@ def _listen_for_cancels(engine: Engine, supervisor: Supervisor) -> None:
             time.sleep(1.0)  # until then the heartbeat hears of cancels
 
 
-def _say_alive(engine: Engine, worker_id: str, alive_file: str) -> None:
+def _say_alive(engine: Engine, row: dict[str, Any], ready: threading.Event, alive_file: str) -> None:
+    """Say every ten seconds that this worker lives; once it takes messages, in its row, which the first time makes."""
+    said = insert(worker).values(row)
+    said = said.on_conflict_do_update(index_elements=["id"], set_={"last_seen": func.now(), "stopped_at": None})
     while True:
         beat(alive_file)
-        time.sleep(LAST_SEEN_EVERY_S)
+        if not ready.wait(LAST_SEEN_EVERY_S):
+            continue
+        pause = LAST_SEEN_EVERY_S
         try:
             with engine.begin() as conn:
-                alive = {"last_seen": func.now(), "stopped_at": None}
-                conn.execute(update(worker).where(worker.c.id == worker_id).values(alive))
-        except DBAPIError as error:
+                conn.execute(said)
+        except (DBAPIError, PoolTimeout) as error:
             log.warning("database_away", error=type(error).__name__)
+            pause = NOT_SAID_S
+        time.sleep(pause)
 
 
 def _stop_in_background(supervisor: Supervisor) -> None:

@@ -32,8 +32,9 @@ def answer(model: BaseModel, *, status: int = 200, headers: Mapping[str, str] | 
 def tagged(request: Request, model: BaseModel, *, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer with its ETag; 304 when the client has it already."""
     body = encoded(model)
-    sent = {"ETag": etag_of(body), "Cache-Control": "no-cache", **(headers or {})}
-    if is_known(request, model):
+    tag = etag_of(body)
+    sent = {"ETag": tag, "Cache-Control": "no-cache", **(headers or {})}
+    if names_tag(request.headers.get("if-none-match"), tag, weak=True):
         return Response(status_code=304, headers=sent)
     return Response(body, 200, sent, media_type="application/json")
 

@@ -6,11 +6,9 @@ So a new field has an example, and no example can contradict its schema; a test 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
-
-from app.api.problem_codes import CODES
-from app.api.problems import MEDIA_TYPE, fallback_hint
 
 Schema = Mapping[str, Any]
 _IDS = {
@@ -49,40 +47,37 @@ _TIME = "2026-01-05T09:30:00Z"
 
 
 def add_examples(document: dict[str, Any]) -> None:
-    """Give every path parameter and every JSON answer of the description an example, in place."""
-    schemas: Mapping[str, Schema] = document["components"]["schemas"]
+    """Give every path parameter and every schema of a JSON answer an example, in place."""
+    schemas: Mapping[str, dict[str, Any]] = document["components"]["schemas"]
     for operations in document["paths"].values():
         for operation in operations.values():
             for parameter in operation.get("parameters", ()):
                 if parameter["in"] == "path" and "example" not in parameter:
                     parameter["example"] = _value(parameter["name"], parameter["schema"], schemas)
-            for status, answer in operation["responses"].items():
-                _add_to_answer(status, answer, schemas)
+            for answer in operation["responses"].values():
+                _add_to_answer(answer, schemas)
 
 
-def _add_to_answer(status: str, answer: dict[str, Any], schemas: Mapping[str, Schema]) -> None:
+def _add_to_answer(answer: dict[str, Any], schemas: Mapping[str, dict[str, Any]]) -> None:
     for media_type, content in answer.get("content", {}).items():
         if "example" in content or "examples" in content:
             continue
-        if media_type == MEDIA_TYPE:
-            content["example"] = _problem(int(status))
-        elif media_type == "application/json" and content.get("schema"):
+        if media_type != "application/json" or not content.get("schema"):
+            continue
+        if "$ref" in content["schema"]:
+            named = _named(content["schema"], schemas)
+            owner = re.sub("(View|Item|Created|Detail)$", "", named.get("title", "")).lower()
+            named.setdefault("examples", [_value(owner, named, schemas)])
+        else:
             content["example"] = _value("", content["schema"], schemas)
 
 
-def _problem(status: int) -> dict[str, Any]:
-    code, known = next((code, known) for code, known in CODES.items() if known.status == status)
-    return {
-        "type": f"/problems/{code}",
-        "title": known.title,
-        "status": status,
-        "detail": known.meaning,
-        "instance": "/v1/jobs",
-        "code": code,
-        "errors": [],
-        "hint": fallback_hint(code),
-        "request_id": _NAMED["request_id"],
-    }
+def _named(reference: Schema, schemas: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The schema that has the example: of a list, that of its items."""
+    schema = schemas[reference["$ref"].rpartition("/")[2]]
+    return (
+        _named(schema["properties"]["items"]["items"], schemas) if "next_page_token" in schema["properties"] else schema
+    )
 
 
 def _value(name: str, schema: Schema, schemas: Mapping[str, Schema]) -> Any:

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.store.jobs import lost_attempts, outcome_counts, queue_depths
+from app.store.jobs import lost_attempts, outcome_counts, overdue_leases, queue_depths, unregistered_owners
 from app.store.summaries import stored_bytes
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -79,9 +79,13 @@ def _job_families(conn: Connection) -> Iterable[Metric]:
         depth.add_metric([queue], number)
     lost = CounterMetricFamily("distillery_lease_expired", "Attempts whose lease ran out.")
     lost.add_metric([], lost_attempts(conn))
+    overdue = GaugeMetricFamily("distillery_leases_overdue", "Running jobs whose lease is over and that nobody took.")
+    overdue.add_metric([], overdue_leases(conn))
+    strangers = GaugeMetricFamily("distillery_workers_unregistered", "Workers that own jobs and are not registered.")
+    strangers.add_metric([], unregistered_owners(conn))
     stored = GaugeMetricFamily("distillery_store_bytes", "Bytes of all stored files.")
     stored.add_metric([], stored_bytes(conn))
-    return [ended, seconds, live, depth, lost, stored]
+    return [ended, seconds, live, depth, lost, overdue, strangers, stored]
 
 
 class MetricsMiddleware:

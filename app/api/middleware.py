@@ -8,6 +8,7 @@ import re
 import time
 
 import structlog
+from psycopg.errors import DiskFull
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.requests import ClientDisconnect, Request
@@ -122,6 +123,8 @@ def of_error(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
+        case DBAPIError(orig=DiskFull()):
+            return Problem("insufficient_storage")
         case OperationalError() | InterfaceError() | PoolTimeout():
             return Problem("database_unavailable", headers={"Retry-After": "2"})
         case DBAPIError() if error.connection_invalidated:

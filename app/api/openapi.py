@@ -8,16 +8,23 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.api.documented import complete
+from app.api.documented import OF_ANY_REQUEST, complete
 from app.api.examples import add_examples
+from app.api.problem_codes import CODES
+from app.api.problems import example_of
 from app.api.schemas.common import ProblemDocument
+from app.api.shared import share_parameters, simplify, simplify_parameters
 
 VERSION = "0.1.0"
 TITLE = "Distillery"
 SUMMARY = "Turns a large dataset into a tiny summary that trains models as well as the whole, with the evidence."
 DESCRIPTION = (
     "Upload a dataset, run a method on it as a job, fetch the summary and the evidence of how good it is. Requests "
-    "carry `Authorization: Bearer dsk_...`; refusals are problem documents (RFC 9457) with a stable `code`."
+    "carry `Authorization: Bearer dsk_...`; refusals are problem documents (RFC 9457) with a stable `code`, and the "
+    "`x-codes` of an answer are those it may have. Whatever the operation, a request that is no proper HTTP, or too "
+    "large, is refused: "
+    + ", ".join(f"{CODES[code].status} `{code}`" for code in OF_ANY_REQUEST)
+    + ". Times are RFC 3339 in UTC; a number of seconds has a name that ends in `_s`."
 )
 TAGS = {
     "datasets": "What was uploaded.",
@@ -67,12 +74,15 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(problem.pop("$defs", {}))
-    schemas["ProblemDocument"] = problem
+    schemas["ProblemDocument"] = {**problem, "examples": [example_of("not_found")]}
     # FastAPI's own shape of a 422 is never answered: every refusal is a problem document.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     for operations in document["paths"].values():
         for operation in operations.values():
-            complete(operation)
+            complete(operation, document["components"])
     add_examples(document)
+    simplify_parameters(document)
+    simplify(document)
+    share_parameters(document)
     return document

@@ -108,6 +108,7 @@ CODES: dict[str, Code] = {
         422, "Logging policy needed", "The logged propensities are not enough here; upload the whole logging policy."
     ),
     "non_numeric_label": Code(422, "Label not numeric", "The label column must hold numbers."),
+    "limit_too_large": Code(422, "Limit too large", "The job asks for more time or memory than jobs may have here."),
     "budget_too_large": Code(422, "Budget too large", "The budget exceeds what the dataset has."),
     "budget_too_small": Code(422, "Budget too small", "The budget is below the smallest summary of this method."),
     "too_few_rounds": Code(

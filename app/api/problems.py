@@ -47,17 +47,38 @@ def fallback_hint(code: str) -> str:
     return f"GET /problems/{code} explains it."
 
 
+def with_hint(error: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The error of a job or a version, with a hint where its worker had nothing more particular to say."""
+    return {**error, "hint": error.get("hint") or fallback_hint(error["code"])} if error else None
+
+
 def of_refused(refused: Refused) -> Problem:
     """The problem that says what `app.jobs` refused."""
     headers = {"Retry-After": "30"} if refused.code == "queue_full" else None
     return Problem(refused.code, refused.detail, hint=refused.hint, pointer=refused.pointer, headers=headers)
 
 
+def example_of(code: str) -> dict[str, Any]:
+    """The document of a code as the description shows it."""
+    known = CODES[code]
+    return {
+        "type": f"https://distillery.example.com/problems/{code}",
+        "title": known.title,
+        "status": known.status,
+        "detail": known.meaning,
+        "instance": "/v1/jobs",
+        "code": code,
+        "errors": [],
+        "hint": fallback_hint(code),
+        "request_id": "req_06dc1m9f1w3y5a7c9e2g4j6mnr",
+    }
+
+
 def render(request: Request, problem: Problem) -> JSONResponse:
     """The document, with the request it is about."""
     known = kind_of(problem.code)
     document: dict[str, Any] = {
-        "type": f"/problems/{problem.code}",
+        "type": f"{request.base_url}problems/{problem.code}",
         "title": known.title,
         "status": problem.status_code,
         "detail": problem.detail,

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 
 from app.api.metrics import route_template
 from app.api.problems import Problem
+from app.api.shared import parameters_of
 
 Taken = dict[tuple[str, str], list[str]]
 
@@ -34,9 +35,10 @@ def _described(verb: str) -> str:
 def _taken(app: FastAPI) -> Taken:
     """Of every operation, by verb and path, the names of its query parameters; read from the description once."""
     if not hasattr(app.state, "query_parameters"):
+        document = app.openapi()
         app.state.query_parameters = {
-            (verb.upper(), path): [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"]
-            for path, verbs in app.openapi()["paths"].items()
+            (verb.upper(), path): [one["name"] for one in parameters_of(operation, document) if one["in"] == "query"]
+            for path, verbs in document["paths"].items()
             for verb, operation in verbs.items()
         }
     return app.state.query_parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from app.store.blobs import Blobs, StoreUnavailable
+from app.store.jobs import overdue_leases, unregistered_owners
 
 _BROKER_S = 0.5
 
@@ -15,6 +16,17 @@ def check_schema(conn: Connection) -> str:
 
     found, expected = current_revision(conn), head_revision()
     return "ok" if found == expected else f"at {found}, this code expects {expected}"
+
+
+def check_work(conn: Connection) -> list[str]:
+    """What is odd about the work, in sentences: nothing, mostly."""
+    overdue, strangers = overdue_leases(conn), unregistered_owners(conn)
+    notes: list[str] = []
+    if overdue:
+        notes.append(f"{overdue} running jobs have a lease that is over, and no dispatcher has taken them back.")
+    if strangers:
+        notes.append(f"{strangers} workers own running jobs and are not registered.")
+    return notes
 
 
 def check_store(blobs: Blobs) -> str:

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 
-import anyio
 from fastapi import Depends, Request
 from fastapi.params import Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Connection
-from starlette.concurrency import run_in_threadpool
 
 from app.api.problems import Problem
 from app.api.services import Services, services_of
 from app.store.api_keys import Identity, identify, touch
 
-_bearer = HTTPBearer(auto_error=False, description="An API key, `dsk_<id>_<secret>`.")
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-
-
-def bearing(*scopes: str) -> Security:
-    """The credentials alone, of a route that itself asks `authorised` for these scopes."""
-    return Security(_bearer, scopes=scopes)
+bearer = HTTPBearer(auto_error=False, description="An API key, `dsk_<id>_<secret>`.")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, and the transaction their request lives in. It commits before the answer is sent."""
+    """Who asks, and the transaction their request lives in (see `app.api.transactions`)."""
 
     conn: Connection
     identity: Identity
@@ -40,31 +32,34 @@ class Caller:
         return self.identity.tenant_id
 
 
-def calling(*scopes: str) -> Security:
-    """A dependency for routes in the thread pool. It ends with the function, so that the commit precedes the answer."""
+@dataclass(frozen=True)
+class Asking:
+    """A request that has not been looked into yet. `reads`: it changes nothing, so it needs no transaction."""
 
-    async def caller(request: Request, credentials: Credentials) -> AsyncIterator[Caller]:
-        services = services_of(request)
+    request: Request
+    credentials: HTTPAuthorizationCredentials | None
+    scopes: tuple[str, ...]
+    reads: bool
 
-        def begin() -> Caller:
-            conn = services.engine.connect()
-            try:
-                return Caller(conn, authorised(conn, services, credentials, scopes), services)
-            except BaseException:
-                conn.close()
-                raise
+    @property
+    def services(self) -> Services:
+        """Of the process that answers."""
+        return services_of(self.request)
 
-        async with services.gate:
-            made = await run_in_threadpool(begin)
-            request.scope["distillery.tenant"] = made.tenant_id  # for the log
-            try:
-                yield made
-                await run_in_threadpool(made.conn.commit)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await run_in_threadpool(made.conn.close)  # rolls back what was not committed
+    def on(self, conn: Connection) -> Caller:
+        """Who asks, on this connection; refused without a valid key or a scope."""
+        identity = _authorised(conn, self.services, self.credentials, self.scopes)
+        self.request.scope["distillery.tenant"] = identity.tenant_id  # for the log
+        return Caller(conn, identity, self.services)
 
-    return Security(caller, scope="function", scopes=scopes)
+
+def calling(*scopes: str, reads: bool = False) -> Security:
+    """A dependency of routes in `app.api.transactions`: they make a `Caller` of it in their thread."""
+
+    async def asking(request: Request, credentials: Credentials) -> Asking:
+        return Asking(request, credentials, scopes, reads)
+
+    return Security(asking, scopes=scopes)
 
 
 def identified(*scopes: str) -> Security:
@@ -77,20 +72,16 @@ def identified(*scopes: str) -> Security:
 
 
 async def identify_caller(request: Request, credentials: HTTPAuthorizationCredentials | None, *scopes: str) -> Identity:
-    """Who asks, in a transaction of its own; refused without a valid key or a scope."""
-    services = services_of(request)
-    found = await services.in_transaction(lambda conn: authorised(conn, services, credentials, scopes))
-    request.scope["distillery.tenant"] = found.tenant_id  # for the log
-    return found
+    """Who asks; refused without a valid key or a scope. No connection is held afterwards."""
+    return (await services_of(request).reading(Asking(request, credentials, scopes, reads=True).on)).identity
 
 
-def authorised(
+def _authorised(
     conn: Connection,
     services: Services,
     credentials: HTTPAuthorizationCredentials | None,
     scopes: tuple[str, ...],
 ) -> Identity:
-    """Who asks; refused without a valid key or a scope. For routes that open transactions of their own."""
     # A NUL cannot be part of any key, and Postgres refuses to compare with one.
     token = credentials.credentials if credentials else ""
     identity = identify(conn, token) if token and token.isascii() and token.isprintable() else None
@@ -108,11 +99,11 @@ def authorised(
     return identity
 
 
-DatasetReader = Annotated[Caller, calling("datasets:read")]
+DatasetReader = Annotated[Caller, calling("datasets:read", reads=True)]
 DatasetWriter = Annotated[Caller, calling("datasets:write")]
-JobReader = Annotated[Caller, calling("jobs:read")]
+JobReader = Annotated[Caller, calling("jobs:read", reads=True)]
 JobWriter = Annotated[Caller, calling("jobs:write")]
-SummaryReader = Annotated[Caller, calling("summaries:read")]
+SummaryReader = Annotated[Caller, calling("summaries:read", reads=True)]
 WebhookWriter = Annotated[Caller, calling("webhooks:write")]
 Admin = Annotated[Caller, calling("admin")]
-Anyone = Annotated[Caller, calling()]
+Anyone = Annotated[Caller, calling(reads=True)]

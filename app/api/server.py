@@ -62,8 +62,9 @@ class TimedH11Protocol(H11Protocol):
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.close()  # an answer has begun: nothing more can be said on this connection
             return
+        host, port = self.server or ("localhost", 0)
         document = {
-            "type": "/problems/malformed_request",
+            "type": f"{self.scheme}://{host}:{port}/problems/malformed_request",
             "title": "Malformed request",
             "status": 400,
             "detail": msg,

@@ -17,7 +17,7 @@ from app.api.events import EventHub
 from app.api.metrics import Metrics
 from app.settings import Settings
 from app.store.blobs import Blobs
-from app.store.database import open_engine
+from app.store.database import at_once, open_engine
 from app.store.disk import short_of_disk
 from app.store.open_blobs import open_blobs, open_direct
 
@@ -74,6 +74,16 @@ class Services:
 
         def run() -> T:
             with self.engine.begin() as conn:
+                return work(conn)
+
+        async with self.gate:
+            return await run_in_threadpool(run)
+
+    async def reading(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which only reads, in a thread: each of its statements by itself, without BEGIN and COMMIT."""
+
+        def run() -> T:
+            with at_once(self.engine) as conn:
                 return work(conn)
 
         async with self.gate:

@@ -183,9 +183,13 @@ def write_private(path: Path, text: str) -> None:
     """Write a file of mode 0600 in one step: readers see the old content or the new, never half of it."""
     half = path.with_name(f"{path.name}.{os.getpid()}.half")
     half.unlink(missing_ok=True)
-    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    half.replace(path)
+    try:
+        with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        half.replace(path)
+    except OSError:
+        half.unlink(missing_ok=True)
+        raise
 
 
 def _config_text(made: Secrets) -> str:

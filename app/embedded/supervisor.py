@@ -36,6 +36,7 @@ _HOUSEKEEPING_S = 5.0
 _ONCE_TRIES = 3
 _HURRY_S = 1.0
 _HANDOVER_S = 60.0
+_AFTER_TROUBLE_S = 1.0
 
 
 @dataclass
@@ -73,15 +74,28 @@ class Supervisor:
         self._state.parts = {runner.part.name: runner.shown for runner in self._runners}
         try:
             while not self._wakeup.stop_requests:
-                self._collect()
-                self._probe()
-                self._launch()
-                self._note_ready()
-                self._publish()
-                self._housekeep()
-                self._wakeup.wait(self._idle_s())
+                self._wakeup.wait(self._round())
         finally:
             self._stop()
+
+    def _round(self) -> float:
+        """Look after all parts once; the seconds until the next round is due.
+
+        Whatever goes wrong here, the parts run on, and the next round may find a disk with room again.
+        """
+        try:
+            self._collect()
+            self._probe()
+            self._launch()
+            self._note_ready()
+            self._publish()
+            self._housekeep()
+        except EmbeddedError:
+            raise
+        except Exception:
+            _log.exception("a round was broken off")
+            return _AFTER_TROUBLE_S
+        return self._idle_s()
 
     # --- the four steps of a round ---
 
@@ -132,15 +146,19 @@ class Supervisor:
         part = runner.part
         if part.repair and runner.failures:
             part.repair(runner.failures)
-        with logs.open_log(self._log_path(part)) as log:
-            runner.process = spawn(
-                part.argv,
-                log=log,
-                env=part.env,
-                account=part.account,
-                death_signal=part.death_signal,
-                cwd=self._home.path,
-            )
+        try:
+            with logs.open_log(self._log_path(part)) as log:
+                runner.process = spawn(
+                    part.argv,
+                    log=log,
+                    env=part.env,
+                    account=part.account,
+                    death_signal=part.death_signal,
+                    cwd=self._home.path,
+                )
+        except OSError as error:  # no room for its log, or for a process
+            self._postpone(runner, f"cannot be started ({error.strerror})")
+            return
         runner.shown.state = "starting"
         runner.shown.pid = runner.process.pid
         runner.shown.pid_ticks = started_ticks(runner.process.pid) or 0
@@ -155,15 +173,19 @@ class Supervisor:
         if runner.part.once and code == 0:
             runner.shown.state = "done"
             return
-        delay = _BACKOFF_S[min(0 if was_steady else runner.failures, len(_BACKOFF_S) - 1)]
-        runner.failures = 1 if was_steady else runner.failures + 1
-        runner.shown.state = "restarting"
+        runner.failures = 0 if was_steady else runner.failures
         runner.shown.restarts += 1
-        runner.next_start = time.monotonic() + delay
-        _log.warning("%s ended with %s; again in %.1f s", runner.part.name, _said(code), delay)
+        self._postpone(runner, f"ended with {_said(code)}")
         if runner.part.once and runner.failures >= _ONCE_TRIES:
             said = logs.tail(self._log_path(runner.part))
             raise EmbeddedError(f"{runner.part.name} failed {runner.failures} times, the last time with: {said}")
+
+    def _postpone(self, runner: _Runner, why: str) -> None:
+        delay = _BACKOFF_S[min(runner.failures, len(_BACKOFF_S) - 1)]
+        runner.failures += 1
+        runner.shown.state = "restarting"
+        runner.next_start = time.monotonic() + delay
+        _log.warning("%s %s; again in %.1f s", runner.part.name, why, delay)
 
     # --- stopping ---
 
@@ -212,8 +234,13 @@ class Supervisor:
 
     def _publish(self) -> None:
         now = repr(self._state)
-        if now != self._written:
+        if now == self._written:
+            return
+        try:
             self._home.write_state(self._state)
+        except OSError as error:  # a full disk: what the file says is old until it can be written again
+            _log.warning("%s cannot be written (%s)", self._home.state_file, error.strerror)
+        else:
             self._written = now
 
     def _log_path(self, part: Part) -> Path:
@@ -243,6 +270,9 @@ def main(arguments: Sequence[str] | None = None, service: ServiceParts = service
             return _supervise(home, wakeup, chosen, service)
     except EmbeddedError as error:
         _log.error("%s", error)
+        return 1
+    except Exception:
+        _log.exception("the service ends")
         return 1
 
 

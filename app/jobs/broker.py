@@ -13,6 +13,8 @@ from redis import Redis, RedisError
 
 TASK = "distillery.attempt"
 PROBE = "distillery.probe"
+ERRORS = (OperationalError, RedisError, OSError)
+"""What may come of talking to a broker that is away, or that has no room."""
 LONGEST_PAUSE_S = 5.0  # between two tries to reach a broker that is away
 _MARK = "distillery:holds-hints"
 
@@ -43,6 +45,7 @@ def open_broker(url: str) -> Celery:
         worker_redirect_stdouts=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_channel_error_retry=True,  # also what the broker answers with when its disk is full
         broker_transport_options={
             "socket_timeout": 30,
             "socket_connect_timeout": 2,

@@ -1,7 +1,7 @@
 """Claim a queued job: compare-and-set, a lease, and a fence number that is never used twice.
 
-Tenants take turns: the next job is of the tenant that has the fewest running, among equals of the one whose last start
-is longest ago. Priority counts among the jobs of one tenant.
+Tenants take turns: the next job is of the tenant that has the fewest running there, among equals of the one whose last
+start is longest ago. Priority counts among the jobs of one tenant.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import CTE, Connection, Double, Text, bindparam, func, insert, select, text
+from sqlalchemy import CTE, Connection, Double, Integer, Text, bindparam, func, insert, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import UpdateBase
 
@@ -30,11 +30,17 @@ WITH RECURSIVE waiting (tenant_id) AS (
             AND next.state = 'queued' AND next.queue = ANY (:queues) AND next.available_at <= now()
     ) FROM waiting WHERE waiting.tenant_id IS NOT NULL
 ), turns AS (
-    SELECT tenant_id FROM waiting WHERE tenant_id IS NOT NULL
+    SELECT waiting.tenant_id FROM waiting
+    JOIN tenant ON tenant.id = waiting.tenant_id
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS running FROM job AS own
+        WHERE own.tenant_id = tenant.id AND own.state IN ('running', 'cancelling') AND own.queue = ANY (:queues)
+    ) AS own
+    CROSS JOIN LATERAL (SELECT coalesce((tenant.limits ->> 'running_jobs')::int, :running_limit) AS most) AS may
+    WHERE may.most = 0 OR own.running < may.most
     ORDER BY
-        (SELECT count(*) FROM job AS own
-            WHERE own.tenant_id = waiting.tenant_id AND own.state IN ('running', 'cancelling')),
-        (SELECT max(started_at) FROM job_attempt AS own WHERE own.tenant_id = waiting.tenant_id) NULLS FIRST
+        own.running,
+        (SELECT max(started_at) FROM job_attempt AS last WHERE last.tenant_id = tenant.id) NULLS FIRST
 )
 SELECT first.id FROM turns CROSS JOIN LATERAL (
     SELECT id FROM job
@@ -43,7 +49,7 @@ SELECT first.id FROM turns CROSS JOIN LATERAL (
     ORDER BY priority DESC, created_at LIMIT 1 FOR UPDATE SKIP LOCKED
 ) AS first LIMIT 1
 """)
-    .bindparams(bindparam("queues", type_=ARRAY(Text)))
+    .bindparams(bindparam("queues", type_=ARRAY(Text)), bindparam("running_limit", type_=Integer))
     .columns(job.c.id)
     .scalar_subquery()
 )
@@ -54,9 +60,15 @@ def claim_job(conn: Connection, job_id: str, worker_id: str, lease_s: float) -> 
     return _claim(conn, job_id, _OF_ONE, worker_id, lease_s)
 
 
-def claim_next(conn: Connection, queues: Sequence[str], worker_id: str, lease_s: float) -> JobRow | None:
-    """The job whose turn it is in these queues, now owned by this worker; None when none is due."""
-    return _claim(conn, None, _OF_QUEUES, worker_id, lease_s, queues=list(queues))
+def claim_next(
+    conn: Connection, queues: Sequence[str], worker_id: str, lease_s: float, *, running_limit: int = 0
+) -> JobRow | None:
+    """The job whose turn it is in these queues, now owned by this worker; None when none is due.
+
+    `running_limit`: a tenant that has so many running in these queues, or as many as its own limits say, is passed
+    over; 0: no limit. Claims of the same moment do not see each other, so their number may be in excess of it.
+    """
+    return _claim(conn, None, _OF_QUEUES, worker_id, lease_s, queues=list(queues), running_limit=running_limit)
 
 
 def _claim(

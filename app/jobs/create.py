@@ -9,9 +9,10 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, literal, select
+from sqlalchemy import Connection, bindparam, func, insert, literal, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app import tracing
@@ -20,12 +21,12 @@ from app.jobs.catalogue import checked_parameters, checked_reading, find_method
 from app.jobs.checkpoint import adopt_checkpoint
 from app.jobs.errors import Refused
 from app.jobs.estimate import estimate
-from app.jobs.limits import answers, covers
+from app.jobs.limits import answers, covers, need_allowed
 from app.jobs.quotas import admit_job, gpu_time_is_used
 from app.jobs.references import Inputs, Reference, resolve_dataset, resolve_inputs, statistics_of
 from app.jobs.route import GPU_QUEUE, may_run_elsewhere, queue_for
 from app.jobs.states import JobRow, With, transition
-from app.store.database import notify
+from app.store.database import Prepared, notify
 from app.store.ids import new_id
 from app.store.jobs import visible
 from app.store.quotas import Quota, quota_of
@@ -33,7 +34,7 @@ from app.store.tables import job, job_event, summary
 from app.store.webhooks import get_endpoint, name_endpoints
 
 _DEFAULT_QUOTA = Quota()
-_TWINS = 100  # finished jobs of equal work that are looked at
+_TWINS = 20  # finished jobs of equal work that are looked at
 _ASKED = ("kind", "method", "method_version", "params", "evaluate", "seed", "device", "deterministic")
 _FOR_A_MOMENT = With(values={"lease_until": func.now()})
 _AT_ONCE = With(values={"started_at": func.now()})
@@ -85,10 +86,12 @@ def _create(conn: Connection, tenant_id: str, new: NewJob, quota: Quota, validat
     statistics = statistics_of(conn, dataset)
     need_possible_budget(row["params"].get("budget"), method["cost"].get("units", ""), statistics)
     if validate_only:
+        need_allowed(new.limits, quota_of(conn, tenant_id, quota))
         cost = estimate(method["cost"], statistics, row["params"], row["evaluate"])
         return {**row, "cost": cost, "progress": {}, "attempt": 0, "fence": 0, "last_seq": 0}
     # One creation of a tenant at a time: the look for identical work and the insert must not interleave.
     own = quota_of(conn, tenant_id, quota, lock=True)
+    need_allowed(new.limits, own)
     if not new.force:
         if (live := _live_twin(conn, row, lock=bool(new.webhooks))) is not None:
             name_endpoints(conn, tenant_id, live["id"], new.webhooks)
@@ -189,30 +192,14 @@ def _live_twin(conn: Connection, row: dict[str, Any], *, lock: bool) -> JobRow |
 
     With `lock` it does not end before this transaction has.
     """
-    query = select(job).where(
-        job.c.tenant_id == row["tenant_id"],
-        job.c.input_hash == row["input_hash"],
-        job.c.state.in_(("queued", "running")),
-        ~job.c.force,
-    )
-    live = conn.execute(query.with_for_update(key_share=True) if lock else query).mappings()
+    same = {name: row[name] for name in ("tenant_id", "input_hash")}
+    live = (_LIVE_HELD if lock else _LIVE).all(conn, same)
     return next((one for one in live if covers(one["limits"], row["limits"])), None)
 
 
 def _finished_twin(conn: Connection, row: dict[str, Any]) -> JobRow | None:
     """Identical succeeded work that no smaller limit cut; neither it nor the summary that it made was deleted."""
-    done = conn.execute(
-        select(job)
-        .outerjoin(summary, summary.c.id == job.c.result["summary"].astext)
-        .where(
-            *visible(row["tenant_id"]),
-            job.c.input_hash == row["input_hash"],
-            job.c.state == "succeeded",
-            summary.c.deleted_at.is_(None),
-        )
-        .order_by(job.c.cut != {}, job.c.finished_at.desc())
-        .limit(_TWINS)
-    ).mappings()
+    done = _FINISHED.all(conn, {name: row[name] for name in ("tenant_id", "input_hash")})
     return next((one for one in done if answers(one["cut"], row["limits"])), None)
 
 
@@ -255,8 +242,38 @@ def _answer_from_cache(
 
 def _insert(conn: Connection, row: dict[str, Any]) -> JobRow:
     """The job with its first event, as one statement."""
-    data = {"method": row["method"], "retry_of": row["retry_of"]}
-    made = insert(job).values(**row, last_seq=1).returning(job).cte("made")
-    first = select(made.c.id, made.c.last_seq, made.c.tenant_id, literal("created"), literal(data, JSONB))
+    first = {"method": row["method"], "retry_of": row["retry_of"]}
+    made = _made(tuple(row)).one(conn, {**row, "_first": first})
+    assert made is not None  # noqa: S101 - it was inserted just now
+    return made
+
+
+@cache
+def _made(names: tuple[str, ...]) -> Prepared:
+    given = {name: bindparam(name, type_=job.c[name].type) for name in names}
+    made = insert(job).values(**given, last_seq=1).returning(job).cte("made")
+    data = bindparam("_first", type_=JSONB)
+    first = select(made.c.id, made.c.last_seq, made.c.tenant_id, literal("created"), data)
     event = insert(job_event).from_select(("job_id", "seq", "tenant_id", "type", "data"), first)
-    return conn.execute(select(made).add_cte(event.cte("told"))).mappings().one()
+    return Prepared(select(made).add_cte(event.cte("told")))
+
+
+_SAME_LIVE = select(job).where(
+    job.c.tenant_id == bindparam("tenant_id"),
+    job.c.input_hash == bindparam("input_hash"),
+    text("job.state IN ('queued', 'running') AND NOT job.force"),
+)
+_LIVE = Prepared(_SAME_LIVE)
+_LIVE_HELD = Prepared(_SAME_LIVE.with_for_update(key_share=True))
+_FINISHED = Prepared(
+    select(job)
+    .outerjoin(summary, summary.c.id == job.c.result["summary"].astext)
+    .where(
+        *visible(bindparam("tenant_id")),
+        job.c.input_hash == bindparam("input_hash"),
+        text("job.state = 'succeeded'"),
+        summary.c.deleted_at.is_(None),
+    )
+    .order_by(text("job.cut <> '{}'"), job.c.finished_at.desc())
+    .limit(_TWINS)
+)

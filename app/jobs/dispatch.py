@@ -15,13 +15,12 @@ from typing import NamedTuple
 import psycopg
 import structlog
 from celery import Celery
-from kombu.exceptions import OperationalError
 from sqlalchemy import Connection, Engine, func, or_, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app import logs, tracing
 from app.health import beat
-from app.jobs.broker import LONGEST_PAUSE_S, forgot_hints, mark_hints, open_broker, publish, waiting
+from app.jobs.broker import ERRORS, LONGEST_PAUSE_S, forgot_hints, mark_hints, open_broker, publish, waiting
 from app.jobs.probe import probe_idle_workers
 from app.jobs.reap import Reaper
 from app.jobs.retain import Retention, drop_expired_uploads
@@ -114,7 +113,7 @@ def serve(settings: Settings, stopping: threading.Event) -> None:
                 log.info("broker_was_empty")
             publish_due(engine, broker, settings.republish_s)
             pause = 0.0
-        except (OperationalError, OSError, SQLAlchemyError) as error:
+        except (*ERRORS, SQLAlchemyError) as error:
             pause = min(LONGEST_PAUSE_S, pause * 2 or 1.0)
             log.warning("dispatch_paused", error=type(error).__name__, pause_s=pause)
         # New jobs are no reason to try again sooner while the broker or Postgres is away.
@@ -162,7 +161,7 @@ def _repeat(work: Callable[[], object], every_s: float, stopping: threading.Even
     while not stopping.wait(every_s):
         try:
             work()
-        except (SQLAlchemyError, OperationalError, OSError, StoreUnavailable) as error:  # also: no connection in time
+        except (*ERRORS, SQLAlchemyError, StoreUnavailable) as error:  # also: no connection in time
             log.warning("round_skipped", work=work.__name__, error=type(error).__name__)
 
 

@@ -11,7 +11,6 @@ from app.store.quotas import (
     gpu_seconds_of,
     has_stored,
     queued_jobs,
-    queued_jobs_of,
     quota_of,
     stored_bytes_of,
 )
@@ -19,10 +18,10 @@ from app.store.quotas import (
 
 def admit_job(conn: Connection, tenant_id: str, queue: str, quota: Quota) -> None:
     """Refuse a job that its tenant's quota (already looked up, its tenant held) or the whole queue has no room for."""
-    waiting = queued_jobs_of(conn, tenant_id)
+    waiting, of_all = queued_jobs(conn, tenant_id) if quota.queued_jobs or quota.queued_in_all else (0, 0)
     if quota.queued_jobs and waiting >= quota.queued_jobs:
         raise Refused("queue_full", f"{waiting} jobs are waiting already.", hint="Try again when some have finished.")
-    if quota.queued_in_all and queued_jobs(conn) >= quota.queued_in_all:
+    if quota.queued_in_all and of_all >= quota.queued_in_all:
         raise Refused("queue_full", "The queue of the whole service is full.", hint="Try again in a minute.")
     if queue == GPU_QUEUE and gpu_time_is_used(conn, tenant_id, quota):
         raise Refused(

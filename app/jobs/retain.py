@@ -37,16 +37,17 @@ _BATCH = 1_000
 
 @dataclass(frozen=True)
 class Retention:
-    """How long things outlive their end, in seconds. `events_s` 0: for ever."""
+    """How long things outlive their end, in seconds. `events_s` and `failed_s` 0: for ever."""
 
     deleted_s: float
     checkpoints_s: float
     events_s: float = 0.0
+    failed_s: float = 0.0
 
     @classmethod
     def of(cls, settings: Settings) -> Retention:
         """As the settings have it."""
-        return cls(settings.deleted_keep_s, settings.checkpoint_keep_s, settings.event_keep_s)
+        return cls(settings.deleted_keep_s, settings.checkpoint_keep_s, settings.event_keep_s, settings.failed_keep_s)
 
     def enforce(self, conn: Connection) -> int:
         """One round under an advisory lock; returns the number of rows that went. At most a batch of each."""
@@ -56,6 +57,8 @@ class Retention:
         count += _drop_checkpoints(conn, self.checkpoints_s)
         if self.events_s:
             count += _drop_events(conn, self.events_s)
+        if self.failed_s:
+            count += _delete_failed(conn, self.failed_s)
         return count
 
 
@@ -144,6 +147,20 @@ def _drop_events(conn: Connection, keep_s: float) -> int:
         .limit(_BATCH)
     )
     return conn.execute(delete(job_event).where(job_event.c.job_id.in_(list(conn.scalars(old))))).rowcount
+
+
+def _delete_failed(conn: Connection, keep_s: float) -> int:
+    """Datasets that were committed, none of whose versions could be read, and that nobody has touched since; their
+    files then go as those of every deleted dataset."""
+    version, oldest = dataset_version.c, _before(keep_s)
+    hopeful = exists().where(
+        version.dataset_id == dataset.c.id, or_(version.state != "failed", version.created_at >= oldest)
+    )
+    put_since = exists().where(artifact.c.owner == dataset.c.id, artifact.c.created_at >= oldest)
+    over = (dataset.c.deleted_at.is_(None), dataset.c.latest_version > 0, dataset.c.updated_at < oldest)
+    ids = list(conn.scalars(select(dataset.c.id).where(*over, ~hopeful, ~put_since).limit(_BATCH)))
+    gone = {"deleted_at": func.now(), "revision": dataset.c.revision + 1, "updated_at": func.now()}
+    return conn.execute(update(dataset).where(dataset.c.id.in_(ids)).values(gone)).rowcount
 
 
 def _drop(conn: Connection, which: ColumnElement[bool]) -> int:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, func, insert, select, update
+from sqlalchemy import Connection, Text, bindparam, create_engine, func, insert, select, update
 
+from app.store.database import Prepared
 from app.store.ids import new_id
 from app.store.tables import api_key, tenant
 
@@ -67,16 +68,10 @@ def identify(conn: Connection, token: str) -> Identity | None:
     parts = token.split("_", 2)
     if len(parts) != 3 or parts[0] != "dsk":
         return None
-    row = conn.execute(
-        select(api_key).where(
-            api_key.c.id == f"key_{parts[1]}",
-            api_key.c.revoked_at.is_(None),
-            (api_key.c.expires_at.is_(None)) | (api_key.c.expires_at > func.now()),
-        )
-    ).one_or_none()
-    if row is None or not hmac.compare_digest(row.secret_sha256, _digest(parts[2])):
+    row = _VALID.one(conn, {"key_id": f"key_{parts[1]}"})
+    if row is None or not hmac.compare_digest(row["secret_sha256"], _digest(parts[2])):
         return None
-    return Identity(row.id, row.tenant_id, row.name, frozenset(row.scopes))
+    return Identity(row["id"], row["tenant_id"], row["name"], frozenset(row["scopes"]))
 
 
 def touch(conn: Connection, key_id: str) -> None:
@@ -128,6 +123,13 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
+_VALID = Prepared(
+    select(api_key).where(
+        api_key.c.id == bindparam("key_id", type_=Text),
+        api_key.c.revoked_at.is_(None),
+        (api_key.c.expires_at.is_(None)) | (api_key.c.expires_at > func.now()),
+    )
+)
 _PUBLIC = (
     api_key.c.id,
     api_key.c.name,

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func
 from sqlalchemy.dialects.postgresql import insert
 
 from app.store.ids import new_id
@@ -221,7 +221,7 @@ def record(conn: Connection, tenant_id: str, owner: str, path: str, stored: Stor
     conn.execute(
         statement.on_conflict_do_update(
             index_elements=["owner", "path"],
-            set_={"sha256": stored.sha256, "size": stored.size, "media_type": media_type},
+            set_={"sha256": stored.sha256, "size": stored.size, "media_type": media_type, "created_at": func.now()},
         )
     )
 

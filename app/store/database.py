@@ -85,11 +85,15 @@ class Prepared:
 
     def one(self, conn: Connection, values: Mapping[str, Any]) -> dict[str, Any] | None:
         """The row, or None when there is none."""
+        return next(iter(self.all(conn, values)), None)
+
+    def all(self, conn: Connection, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Every row."""
         given = {name: _adapted(value) for name, value in values.items()}
         driver: psycopg.Connection = conn.connection.driver_connection  # pyright: ignore[reportAssignmentType]
         try:
             with driver.cursor(row_factory=dict_row) as cursor:
-                return cursor.execute(self._sql, {**self._constants, **given}, prepare=True).fetchone()
+                return cursor.execute(self._sql, {**self._constants, **given}, prepare=True).fetchall()
         except psycopg.Error as error:
             if driver.closed:
                 conn.invalidate(error)

@@ -6,18 +6,29 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, tuple_
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 
+from app.store.database import Prepared
 from app.store.lists import After, newest_first
-from app.store.tables import job, job_attempt, job_event
+from app.store.tables import job, job_attempt, job_event, worker
 from app.store.workers import workers_of
 
 
 def get_job(conn: Connection, tenant_id: str, job_id: str) -> dict[str, Any] | None:
     """One job."""
-    row = conn.execute(select(job).where(job.c.id == job_id, *visible(tenant_id))).mappings()
-    found = row.one_or_none()
-    return dict(found) if found else None
+    return _ONE.one(conn, {"id": job_id, "tenant_id": tenant_id})
 
 
 def list_jobs(
@@ -49,7 +60,7 @@ def list_jobs(
     return [dict(row) for row in conn.execute(query).mappings()]
 
 
-def visible(tenant_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def visible(tenant_id: str | BindParameter[str]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     """Whether a job is one that this tenant may see."""
     return job.c.tenant_id == tenant_id, job.c.deleted_at.is_(None)
 
@@ -67,16 +78,9 @@ def queue_position(conn: Connection, row: Mapping[str, Any]) -> int | None:
     """
     if row["state"] != "queued":
         return None
-    before: ColumnElement[bool] = or_(
-        job.c.priority > row["priority"],
-        and_(
-            job.c.priority == row["priority"],
-            tuple_(job.c.created_at, job.c.id)
-            < tuple_(literal(row["created_at"], job.c.created_at.type), literal(row["id"])),
-        ),
-    )
-    own = (job.c.tenant_id == row["tenant_id"], job.c.queue == row["queue"], job.c.state == "queued")
-    return conn.scalar(select(func.count()).where(*own, before))
+    own = {name: row[name] for name in ("id", "tenant_id", "queue", "priority", "created_at")}
+    found = _BEFORE.one(conn, own)
+    return found["before"] if found else None
 
 
 def waiting_for(conn: Connection, tenant_id: str, job_id: str) -> dict[str, int] | None:
@@ -132,3 +136,35 @@ def queue_depths(conn: Connection) -> list[tuple[str, int]]:
 def lost_attempts(conn: Connection) -> int:
     """Attempts whose lease ran out, over all tenants."""
     return conn.scalar(select(func.count()).where(job_attempt.c.outcome == "lost")) or 0
+
+
+def overdue_leases(conn: Connection) -> int:
+    """Running jobs whose lease is over and that nobody has taken from their silent owner, over all tenants."""
+    overdue = (job.c.state.in_(("running", "cancelling")), job.c.lease_until < func.now() - _OVERDUE)
+    return conn.scalar(select(func.count()).select_from(job).where(*overdue)) or 0
+
+
+def unregistered_owners(conn: Connection) -> int:
+    """Workers that own a running job and that no row of `worker` speaks of."""
+    known = exists().where(worker.c.id == job.c.worker_id, worker.c.stopped_at.is_(None))
+    owned = (job.c.state.in_(("running", "cancelling")), job.c.worker_id.is_not(None), ~known)
+    return conn.scalar(select(func.count(func.distinct(job.c.worker_id))).where(*owned)) or 0
+
+
+_OVERDUE = text("interval '30 seconds'")
+_ONE = Prepared(select(job).where(job.c.id == bindparam("id"), *visible(bindparam("tenant_id"))))
+_BEFORE = Prepared(
+    select(func.count().label("before")).where(
+        job.c.tenant_id == bindparam("tenant_id"),
+        job.c.queue == bindparam("queue"),
+        job.c.state == text("'queued'"),
+        or_(
+            job.c.priority > bindparam("priority"),
+            and_(
+                job.c.priority == bindparam("priority"),
+                tuple_(job.c.created_at, job.c.id)
+                < tuple_(bindparam("created_at", type_=job.c.created_at.type), bindparam("id", type_=job.c.id.type)),
+            ),
+        ),
+    )
+)

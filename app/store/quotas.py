@@ -5,21 +5,31 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, bindparam, func, select, text
 
 from app.settings import Settings
 from app.store.tables import artifact, job, job_attempt, tenant, upload
 
 _DAY = text("interval '1 day'")
+# Built once: building a statement takes several times as long as running it.
+_LIMITS = select(tenant.c.limits).where(tenant.c.id == bindparam("id"))
+_LIMITS_HELD = _LIMITS.with_for_update(key_share=True)  # rows that only refer to the tenant need not wait
+_MINE = job.c.tenant_id == bindparam("tenant_id")
+_QUEUED_OF = select(func.count()).select_from(job).where(job.c.state == "queued", _MINE)
+_QUEUED_OF_BOTH = select(func.count().filter(_MINE), func.count()).select_from(job).where(job.c.state == "queued")
 
 
 @dataclass(frozen=True)
 class Quota:
-    """Most stored bytes and queued jobs of a tenant, GPU-seconds in 24 h, and queued jobs of all; 0: no limit."""
+    """Most stored bytes, queued and running jobs (in one kind of queue) of a tenant, GPU-seconds in 24 h, seconds and
+    memory that a job may ask for, and queued jobs of all; 0: no limit."""
 
     stored_bytes: int = 0
     queued_jobs: int = 100
+    running_jobs: int = 0
     gpu_s_per_day: float = 0.0
+    job_s: int = 0
+    job_memory_mb: int = 0
     queued_in_all: int = 1_000
 
     @classmethod
@@ -28,7 +38,10 @@ class Quota:
         return cls(
             stored_bytes=settings.quota_stored_bytes,
             queued_jobs=settings.queue_limit,
+            running_jobs=settings.running_limit,
             gpu_s_per_day=settings.quota_gpu_s_per_day,
+            job_s=settings.job_s_limit,
+            job_memory_mb=settings.job_memory_mb_limit,
             queued_in_all=settings.queue_total_limit,
         )
 
@@ -38,10 +51,7 @@ def quota_of(conn: Connection, tenant_id: str, default: Quota, *, lock: bool = F
 
     `lock`: hold the tenant until the transaction ends, so that what is counted next cannot grow meanwhile.
     """
-    query = select(tenant.c.limits).where(tenant.c.id == tenant_id)
-    if lock:
-        query = query.with_for_update(key_share=True)  # rows that only refer to the tenant need not wait
-    own: dict[str, Any] = conn.scalars(query).one()
+    own: dict[str, Any] = conn.scalars(_LIMITS_HELD if lock else _LIMITS, {"id": tenant_id}).one()
     given = {name: type(value)(own.get(name, value)) for name, value in asdict(default).items()}
     return Quota(**{**given, "queued_in_all": default.queued_in_all})
 
@@ -64,13 +74,13 @@ def has_stored(conn: Connection, tenant_id: str, sha256: str) -> bool:
 
 def queued_jobs_of(conn: Connection, tenant_id: str) -> int:
     """Jobs of a tenant that wait."""
-    query = select(func.count()).select_from(job).where(job.c.tenant_id == tenant_id, job.c.state == "queued")
-    return conn.scalar(query) or 0
+    return conn.scalar(_QUEUED_OF, {"tenant_id": tenant_id}) or 0
 
 
-def queued_jobs(conn: Connection) -> int:
-    """Jobs that wait, of all tenants."""
-    return conn.scalar(select(func.count()).select_from(job).where(job.c.state == "queued")) or 0
+def queued_jobs(conn: Connection, tenant_id: str) -> tuple[int, int]:
+    """Jobs that wait: of a tenant, and of all. Asked together, as the tenant is held meanwhile."""
+    own, of_all = conn.execute(_QUEUED_OF_BOTH, {"tenant_id": tenant_id}).one()
+    return own, of_all
 
 
 def gpu_seconds_of(conn: Connection, tenant_id: str) -> float:

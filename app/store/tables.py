@@ -62,7 +62,7 @@ tenant = Table(
     _id(),
     Column("name", Text, nullable=False, unique=True),
     _time("created_at", now=True),
-    _json("limits", "{}"),  # instead of the settings': stored_bytes, queued_jobs, gpu_s_per_day; 0 is no limit
+    _json("limits", "{}"),  # instead of the settings': fields of `app.store.quotas.Quota`; 0 is no limit
 )
 
 api_key = Table(

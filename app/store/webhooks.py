@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Text, cast, delete, exists, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
@@ -234,16 +234,25 @@ def redeliver(conn: Connection, tenant_id: str, endpoint_id: str, delivery_id: s
     return dict(row) if row else None
 
 
-def due_endpoints(
-    conn: Connection, *, busy: Collection[str], full_tenants: Collection[str], limit: int
-) -> list[tuple[str, str]]:
-    """(endpoint, tenant) of enabled endpoints with a message due, the longest waiting first.
+class DueEndpoint(NamedTuple):
+    """An endpoint with a message due. `failing`: it did not take one of those when it was sent."""
 
-    `busy`: endpoints that are being served; `full_tenants`: tenants that have their share of the slots.
+    id: str
+    tenant_id: str
+    failing: bool
+
+
+def due_endpoints(conn: Connection, *, busy: Collection[str], full_tenants: Collection[str]) -> list[DueEndpoint]:
+    """Up to 200 enabled endpoints with a message due, those that do not fail first, then the longest waiting.
+
+    `busy`: endpoints that are being served; `full_tenants`: tenants that have their share of the slots. Of each tenant
+    come no more than 20, so that none fills the answer.
     """
-    first = func.min(webhook_delivery.c.next_at)
-    query = (
-        select(webhook_endpoint.c.id, webhook_endpoint.c.tenant_id)
+    failing = func.bool_or(webhook_delivery.c.attempt > 0).label("failing")
+    first = func.min(webhook_delivery.c.next_at).label("first")
+    place = func.row_number().over(partition_by=webhook_endpoint.c.tenant_id, order_by=(failing, first))
+    due = (
+        select(webhook_endpoint.c.id, webhook_endpoint.c.tenant_id, failing, first, place.label("place"))
         .join(webhook_delivery, webhook_delivery.c.endpoint_id == webhook_endpoint.c.id)
         .where(
             *_due,
@@ -251,10 +260,10 @@ def due_endpoints(
             webhook_endpoint.c.tenant_id.not_in(list(full_tenants)),
         )
         .group_by(webhook_endpoint.c.id, webhook_endpoint.c.tenant_id)
-        .order_by(first)
-        .limit(limit)
+        .subquery()
     )
-    return [(row[0], row[1]) for row in conn.execute(query)]
+    query = select(due.c.id, due.c.tenant_id, due.c.failing).where(due.c.place <= 20)
+    return [DueEndpoint(*row) for row in conn.execute(query.order_by(due.c.failing, due.c.first).limit(200))]
 
 
 def claim_delivery(conn: Connection, endpoint_id: str, lease_s: float) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 No database connection is held while a receiver is waited for: a try is claimed in one transaction and its end is
 recorded in another. Messages of one endpoint are sent one after the other, those of different endpoints side by side.
+No tenant gets more than a quarter of the slots, nor do all receivers together that failed lately, and those are waited
+for less long: whoever does not answer holds up nobody else.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from app.webhooks.retry import delay_after
 from app.webhooks.sign import signed_headers
 
 LEASE_S = 4 * TOTAL_S
+PATIENCE_S = 5.0  # with a receiver that failed the last time
+IN_A_ROW = 20  # messages to one endpoint before others get the slot
 GONE = 410
 log = structlog.get_logger()
 
@@ -41,7 +45,7 @@ class Result(NamedTuple):
 
 
 class Deliverer:
-    """Serves due endpoints in `slots` threads; one tenant gets at most half of them."""
+    """Serves due endpoints in `slots` threads."""
 
     def __init__(
         self,
@@ -57,7 +61,7 @@ class Deliverer:
         self.slots = slots
         self.total_s = total_s
         self.resolver = resolver
-        self._busy: dict[str, str] = {}  # endpoint -> tenant
+        self._busy: dict[str, store.DueEndpoint] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -71,30 +75,32 @@ class Deliverer:
             busy = dict(self._busy)
         if len(busy) >= self.slots:
             return 0
-        share = max(1, self.slots // 2)
-        load = Counter(busy.values())
+        share = max(1, self.slots // 4)
+        load = Counter(one.tenant_id for one in busy.values())
+        failing = sum(one.failing for one in busy.values())
         full = [tenant_id for tenant_id, count in load.items() if count >= share]
         with self.engine.begin() as conn:
-            found = store.due_endpoints(conn, busy=busy, full_tenants=full, limit=self.slots)
+            found = store.due_endpoints(conn, busy=busy, full_tenants=full)
         started = 0
-        for endpoint_id, tenant_id in found:
-            if len(busy) + started >= self.slots or load[tenant_id] >= share:
+        for due in sorted(found, key=lambda due: load[due.tenant_id]):  # otherwise the longest waiting first
+            if len(busy) + started >= self.slots or load[due.tenant_id] >= share or (due.failing and failing >= share):
                 continue
-            load[tenant_id] += 1
+            load[due.tenant_id] += 1
+            failing += due.failing
             started += 1
             with self._lock:
-                self._busy[endpoint_id] = tenant_id
+                self._busy[due.id] = due
             # Daemons: a dispatcher that stops does not wait for receivers; what it was sending is sent again.
-            threading.Thread(target=self._serve, args=(endpoint_id,), name="webhook", daemon=True).start()
+            threading.Thread(target=self._serve, args=(due,), name="webhook", daemon=True).start()
         return started
 
-    def deliver_next(self, endpoint_id: str) -> Result | None:
-        """Send the endpoint's next due message; None when there is none."""
+    def deliver_next(self, endpoint_id: str, *, failing: bool = False) -> Result | None:
+        """Send the endpoint's next due message; None when there is none. `failing`: it did not take the last one."""
         with self.engine.begin() as conn:
             claimed = store.claim_delivery(conn, endpoint_id, LEASE_S)
         if claimed is None:
             return None
-        result = self._send(claimed)
+        result = self._send(claimed, min(self.total_s, PATIENCE_S) if failing else self.total_s)
         retry_in_s = None if result.delivered or result.status == GONE else delay_after(claimed["attempt"])
         state = "delivered" if result.delivered else "failed" if retry_in_s is None else "pending"
         with self.engine.begin() as conn:
@@ -115,11 +121,14 @@ class Deliverer:
         )
         return result
 
-    def _serve(self, endpoint_id: str) -> None:
-        """Send what is due until there is nothing more, or the receiver fails: then others get the slot."""
+    def _serve(self, due: store.DueEndpoint) -> None:
+        """Send what is due until there is nothing more, the receiver fails, or it was others' turn long ago."""
+        endpoint_id = due.id
         try:
-            while (result := self.deliver_next(endpoint_id)) is not None and result.delivered:
-                pass
+            for _ in range(IN_A_ROW):
+                result = self.deliver_next(endpoint_id, failing=due.failing)
+                if result is None or not result.delivered:
+                    break
         except SQLAlchemyError as error:
             log.warning("webhook_paused", endpoint=endpoint_id, error=type(error).__name__)
         except Exception:
@@ -128,7 +137,7 @@ class Deliverer:
             with self._lock:
                 self._busy.pop(endpoint_id, None)
 
-    def _send(self, claimed: Mapping[str, Any]) -> Result:
+    def _send(self, claimed: Mapping[str, Any], total_s: float) -> Result:
         body = claimed["body"].encode()
         headers = {
             "Content-Type": "application/json",
@@ -136,7 +145,7 @@ class Deliverer:
             **signed_headers(claimed["secrets"], claimed["id"], int(time.time()), body),
         }
         try:
-            answer = post(claimed["url"], body, headers, self.rules, total_s=self.total_s, resolver=self.resolver)
+            answer = post(claimed["url"], body, headers, self.rules, total_s=total_s, resolver=self.resolver)
         except UnsafeTarget:
             return Result(None, "unsafe_url")
         except Unresolvable:

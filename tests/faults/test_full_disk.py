@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.embedded.accounts import postgres_account
@@ -41,6 +44,10 @@ class SmallDisk:
             self._mount(folder, "size=512m,mode=700" if folder != home.engines else "size=512m,mode=711")
         assert postgres is not None
         self._mount(home.postgres, f"size=1g,mode=700,uid={postgres.uid},gid={postgres.gid}")
+
+    def mount_whole(self, service: Service) -> None:
+        """The database, the broker, the logs and the state on it, too."""
+        self._mount(Home(service.home).path, "size=400m,mode=711")
 
     def release(self) -> None:
         for folder in reversed(self._mounted):
@@ -92,6 +99,44 @@ def test_disk_when_a_job_fills_it_then_disk_full_and_the_others_succeed(small_di
         assert staged(at) == []
         assert free - shutil.disk_usage(at.service.home).free < 3 * MB, "something large was left"
         assert at.finish(at.start("fill-disk", {"mb": 10}))["state"] == "succeeded"
+
+
+def is_ready(at: Misbehaving) -> bool:
+    try:
+        return at.http.get("/readyz").json()["status"] == "ready"
+    except httpx.TransportError:
+        return False
+
+
+def test_disk_when_database_and_files_fill_it_then_everything_goes_on_once_there_is_room(
+    small_disk: SmallDisk, measured
+):
+    """Nothing is expected of the service meanwhile but to be there, and to say why it can do nothing."""
+    with misbehaving(before=small_disk.mount_whole, disk_reserve_bytes=MB) as at:
+        assert at.finish(at.start("no-op"))["state"] == "succeeded"
+        supervisor = at.service.state()["pid"]
+        waits = at.start("dawdle", {"steps": 30, "pause_s": 0.2})
+        filler = at.service.home / "filler"
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(MB))
+        answers: set[int] = set()
+        for seed in range(100, 120):
+            with suppress(httpx.TransportError):  # while Postgres or the API starts again
+                answers.add(
+                    at.http.post("/v1/jobs", json={"method": "no-op", "dataset": at.notes, "seed": seed}).status_code
+                )
+            time.sleep(0.5)
+        assert answers <= {202, 503, 507}, answers
+        assert Path(f"/proc/{supervisor}").exists()
+        filler.unlink()
+        freed = time.monotonic()
+        Service.wait(lambda: is_ready(at), 60, "the service to be ready again")
+        assert at.finish(waits, seconds=90)["state"] == "succeeded"
+        assert at.finish(at.start("no-op", seed=7), seconds=60)["state"] == "succeeded"
+        measured("goes on", time.monotonic() - freed, "s", target=60)
+        assert at.service.state()["pid"] == supervisor
+        assert at.service.state()["state"] == "ready"
 
 
 @pytest.fixture(scope="module")

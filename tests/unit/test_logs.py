@@ -105,6 +105,18 @@ def test_secret_when_the_key_says_so_then_its_value_is_not_shown(lines: Lines, n
     assert lines()[0][name] == "***"
 
 
+def test_error_when_postgres_tells_of_a_row_then_its_values_are_not_shown(lines: Lines):
+    detail = "DETAIL:  Failing row contains (usr_1, Jane\nDoe).\nCONTEXT:  JSON data, line 1: Jane\nHINT:  Look."
+    try:
+        raise RuntimeError(f"null value in column\n{detail}")
+    except RuntimeError:
+        structlog.get_logger().exception("failed")
+    (line,) = lines()
+    assert "Jane" not in str(line)
+    assert "Doe" not in str(line)
+    assert "HINT:  Look." in line["exception"]
+
+
 def test_redaction_when_an_address_holds_no_secret_then_it_stays(lines: Lines):
     text = "https://host:8080/v1/datasets/ds_01@3 and s3://bucket/prefix"
     structlog.get_logger().info("x", url=text)

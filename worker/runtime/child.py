@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from worker.runtime import limits
+from worker.runtime.pages import release_untouched
 from worker.runtime.template import serve_forks
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def main() -> None:
     limits.tether(int(sys.argv[1]))
     if "warm" in sys.argv:
         _claim_stdout().say("ready", offer=_warm_up())
+        release_untouched()
         if not serve_forks():
             return
     speaker = _claim_stdout()

@@ -35,7 +35,8 @@ class Claimer:
         began = time.time()
         try:
             with at_once(self._engine) as conn:
-                row = claim_next(conn, queues, self._worker_id, self._settings.lease_s)
+                limit = self._settings.running_limit
+                row = claim_next(conn, queues, self._worker_id, self._settings.lease_s, running_limit=limit)
         except DBAPIError as error:
             log.warning("claim_failed", queues=queues, error=type(error).__name__)
             return None

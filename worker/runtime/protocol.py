@@ -8,6 +8,8 @@ environment, cost}, `error` {code, detail, hint, pointer, cost}, `stopped` {cost
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -85,9 +87,23 @@ class Speaker:
         self._pipe = pipe
 
     def say(self, kind: str, **content: Any) -> None:
-        """Send one message."""
-        line = json.dumps({"t": kind, **content}, default=str).encode() + b"\n"
+        """Send one message; what JSON or Postgres could not hold (NaN, infinity, NUL) becomes null or a blank."""
+        line = json.dumps({"t": kind, **_storable(content)}, default=str, allow_nan=False).encode() + b"\n"
         if kind in ("log", "warning") and len(line) > LONGEST_LINE:
             line = json.dumps({"t": kind, "text": str(content["text"])[: LONGEST_LINE // 8]}).encode() + b"\n"
         self._pipe.write(line)
         self._pipe.flush()
+
+
+def _storable(value: Any) -> Any:
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case str():
+            return value.replace("\0", " ").encode(errors="replace").decode()
+        case Mapping():
+            return {str(_storable(name)): _storable(one) for name, one in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        case list() | tuple():
+            return [_storable(one) for one in value]  # pyright: ignore[reportUnknownVariableType]
+        case _:
+            return value

@@ -41,6 +41,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 TICK_S = 0.5
 LONGEST_OUTAGE_S = 600.0
+_REPORT_IT = "This is a fault of the service: tell its operator the id of the job, and try other settings meanwhile."
 
 
 class Attempt:
@@ -284,8 +285,13 @@ class Attempt:
                 self._fail(as_job_failure(trouble), end)
                 return
             self._over.set()  # from here on the fence is no longer ours to keep
-            with tracing.span("commit"):
-                committed = self._persist(lambda conn: commit_result(conn, self.row, outcome, end))
+            try:
+                with tracing.span("commit"):
+                    committed = self._persist(lambda conn: commit_result(conn, self.row, outcome, end))
+            except DBAPIError as error:  # Postgres is there and will not have it: nor will it the next time
+                self._log.error("not_stored", error=type(error.orig).__name__)
+                self._fail({"code": "internal", "detail": "The result could not be stored.", "hint": _REPORT_IT}, end)
+                return
             if committed is not None:
                 self._log.info("succeeded")
                 return
@@ -373,7 +379,7 @@ class Supervisor:
         self._blobs = open_blobs(settings)
         self._children = children
         self._attempts: dict[str, Attempt] = {}
-        self._stopping = False
+        self.is_stopping = False
 
     def work(self) -> None:
         """Run what waits in our queues, one after the other, for as long as slots of theirs are free.
@@ -391,7 +397,7 @@ class Supervisor:
                     again = slots.leave()
 
     def _claim(self, slots: Slots) -> JobRow | None:
-        return None if self._stopping else self._claimer.claim(slots.queues)
+        return None if self.is_stopping else self._claimer.claim(slots.queues)
 
     def _run(self, row: JobRow) -> None:
         attempt = Attempt(self._engine, self._blobs, self._settings, self._children, row)
@@ -413,7 +419,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Claim nothing more, ask every child for a checkpoint, and wait until all are back in the queue."""
-        self._stopping = True
+        self.is_stopping = True
         for attempt in list(self._attempts.values()):
             attempt.release()
         give_up = time.monotonic() + self._settings.shutdown_grace_s

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from app.api.pages.page import prose, table
+from app.api.shared import parameters_of, resolved
 
 Document = Mapping[str, Any]
 _SCHEMAS = "#/components/schemas/"
@@ -26,7 +27,7 @@ def reference(document: Document) -> str:
         mine = [one for one in operations if tag["name"] in one[2]["tags"]]
         links = "".join(f"<li>{_link(one[2]['operationId'], one[2]['summary'])}</li>" for one in mine)
         contents.append(f"<h4>{escape(tag['name'])}</h4><ul>{links}</ul>")
-        shown = "".join(_operation(*one) for one in mine)
+        shown = "".join(_operation(*one, document) for one in mine)
         sections.append(f"<h2>{escape(tag['name'].capitalize())}</h2>{prose(tag['description'])}{shown}")
     schemas: Mapping[str, Document] = document["components"]["schemas"]
     sections.append("<h2>Schemas</h2>" + "".join(_schema(name, schemas[name]) for name in sorted(schemas)))
@@ -39,7 +40,7 @@ def reference(document: Document) -> str:
     )
 
 
-def _operation(verb: str, path: str, operation: Document) -> str:
+def _operation(verb: str, path: str, operation: Document, document: Document) -> str:
     scopes = ", ".join(f"<code>{escape(scope)}</code>" for scope in operation.get("x-scopes", ()))
     needs = f"Needs a key with {scopes}." if scopes else "Needs a key." if _needs_key(operation) else "Needs no key."
     parts = [
@@ -47,9 +48,9 @@ def _operation(verb: str, path: str, operation: Document) -> str:
         f'<p><span class="verb">{verb}</span> <code>{escape(path)}</code></p>',
         prose(operation["description"]),
         f'<p class="dim">{needs}</p>',
-        _parameters(operation.get("parameters", ())),
+        _parameters(parameters_of(operation, document)),
         *(_body(kind, content) for kind, content in operation.get("requestBody", {}).get("content", {}).items()),
-        _answers(operation["responses"]),
+        _answers(operation["responses"], document),
         "</section>",
     ]
     return "".join(parts)
@@ -77,16 +78,26 @@ def _body(media_type: str, content: Document) -> str:
     return f"<h4>Body</h4><p>{_type(schema)} <span class='dim'>as {escape(media_type)}</span></p>"
 
 
-def _answers(responses: Document) -> str:
+def _answers(responses: Document, document: Document) -> str:
     rows: list[list[str]] = []
     examples: list[str] = []
-    for status, answer in responses.items():
+    for status, answer in ((status, resolved(answer, document)) for status, answer in responses.items()):
         contents = answer.get("content", {})
         kinds = "<br>".join(_type(one.get("schema", {})) for one in contents.values())
-        rows.append([status, kinds, prose(answer.get("description", ""))])
+        codes = ", ".join(f'<a href="/problems/{code}"><code>{code}</code></a>' for code in answer.get("x-codes", ()))
+        rows.append([status, kinds, codes or prose(answer.get("description", ""))])
         if status < "300":
-            examples += [_example(one["example"]) for one in contents.values() if "example" in one]
-    return table(["Answer", "type", ""], rows) + "".join(examples)
+            examples += [_example(shown) for one in contents.values() if (shown := _shown(one, document)) is not None]
+    return table(["Answer", "type", ""], rows) + "".join(dict.fromkeys(examples))
+
+
+def _shown(content: Document, document: Document) -> Any:
+    """An example of an answer: its own or that of its schema; a list shows that of its items."""
+    schema = resolved(content.get("schema", {}), document)
+    if "next_page_token" in schema.get("properties", {}):
+        items = resolved(schema["properties"]["items"]["items"], document)
+        return {"items": items["examples"][:1], "next_page_token": ""}
+    return content.get("example", schema.get("examples", [None])[0])
 
 
 def _example(value: Any) -> str:
@@ -120,7 +131,10 @@ def _type(schema: Document) -> str:
     if "const" in schema or "enum" in schema:
         values = [schema["const"]] if "const" in schema else schema["enum"]
         return " | ".join(f"<code>{escape(json.dumps(value))}</code>" for value in values)
-    kind = schema.get("format") or schema.get("type", "any JSON")
+    kind = schema.get("type", "any JSON")
+    if isinstance(kind, list):
+        return " or ".join(_type({**schema, "type": one}) for one in kind)  # pyright: ignore[reportUnknownArgumentType]
+    kind = schema.get("format", kind) if kind == "string" else kind
     if kind == "array":
         return f"list of {_type(schema.get('items', {}))}"
     inner = schema.get("additionalProperties")

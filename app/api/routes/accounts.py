@@ -10,14 +10,13 @@ from app.api.documented import refusals
 from app.api.problems import Problem
 from app.api.schemas.accounts import KeyCreate, KeyCreated, KeyList, KeyView, Me
 from app.api.security import Admin, Anyone
+from app.api.transactions import TransactionRoute
 from app.store import api_keys as store
 
-router = APIRouter(prefix="/v1", tags=["account"])
+router = APIRouter(prefix="/v1", tags=["account"], route_class=TransactionRoute)
 
 
-@router.post(
-    "/api-keys", status_code=201, response_model=KeyCreated, responses=refusals(415), summary="Create an API key"
-)
+@router.post("/api-keys", status_code=201, response_model=KeyCreated, responses=refusals(), summary="Create an API key")
 def create_api_key(caller: Admin, body: KeyCreate) -> Response:
     """A key of the caller's own tenant. Its token is in this answer and nowhere else."""
     scopes = sorted(set(body.scopes))
@@ -33,7 +32,7 @@ def list_api_keys(caller: Admin) -> KeyList:
     return KeyList(items=[KeyView(**row) for row in rows], next_page_token="")
 
 
-@router.delete("/api-keys/{key_id}", status_code=204, responses=refusals(404), summary="Revoke an API key")
+@router.delete("/api-keys/{key_id}", status_code=204, responses=refusals("not_found"), summary="Revoke an API key")
 def revoke_api_key(caller: Admin, key_id: str) -> Response:
     """Make a key useless from now on."""
     if not store.revoke_key(caller.conn, caller.tenant_id, key_id):

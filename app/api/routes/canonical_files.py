@@ -16,15 +16,18 @@ from app.api.routes.versions import Number
 from app.api.schemas.datasets import FileList, FileView
 from app.api.security import DatasetReader, identified
 from app.api.services import services_of
+from app.api.transactions import TransactionRoute
 from app.store import datasets as store
 from app.store.api_keys import Identity
 from app.store.artifacts import get_artifact, list_artifacts
 
-router = APIRouter(prefix="/v1/datasets/{dataset_id}/versions/{number}/files", tags=["versions"])
+router = APIRouter(
+    prefix="/v1/datasets/{dataset_id}/versions/{number}/files", tags=["versions"], route_class=TransactionRoute
+)
 _FOLDER = "canonical/"
 
 
-@router.get("", response_model=FileList, responses=refusals(404), summary="List a version's canonical files")
+@router.get("", response_model=FileList, responses=refusals("not_found"), summary="List a version's canonical files")
 def list_version_files(caller: DatasetReader, dataset_id: str, number: Number, page: Page) -> FileList:
     """The files that jobs read, by path; none before the version is ready."""
     _need_version(caller.conn, caller.tenant_id, dataset_id, number)

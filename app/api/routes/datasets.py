@@ -16,13 +16,20 @@ from app.api.problems import Problem
 from app.api.schemas.common import Name, ShortText
 from app.api.schemas.datasets import DatasetCreate, DatasetList, DatasetPatch, DatasetState, DatasetView
 from app.api.security import Caller, DatasetReader, DatasetWriter
+from app.api.transactions import TransactionRoute
 from app.jobs.catalogue import checked_reading, need_kind
 from app.store import datasets as store
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=TransactionRoute)
 
 
-@router.post("", status_code=201, response_model=DatasetView, responses=refusals(409, 415), summary="Create a dataset")
+@router.post(
+    "",
+    status_code=201,
+    response_model=DatasetView,
+    responses=refusals("unknown_kind", "invalid_params"),
+    summary="Create a dataset",
+)
 def create_dataset(
     request: Request, caller: DatasetWriter, body: DatasetCreate, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -72,7 +79,10 @@ def list_datasets(
 
 
 @router.get(
-    "/{dataset_id}", response_model=DatasetView, responses={**UNCHANGED, **refusals(404)}, summary="Get a dataset"
+    "/{dataset_id}",
+    response_model=DatasetView,
+    responses={**UNCHANGED, **refusals("not_found")},
+    summary="Get a dataset",
 )
 def get_dataset(request: Request, caller: DatasetReader, dataset_id: str) -> Response:
     """One dataset with its ETag, which changes and deletions must name."""
@@ -82,7 +92,7 @@ def get_dataset(request: Request, caller: DatasetReader, dataset_id: str) -> Res
 @router.patch(
     "/{dataset_id}",
     response_model=DatasetView,
-    responses=refusals(404, 412, 415, 428),
+    responses=refusals("not_found", "unknown_kind", "invalid_params"),
     openapi_extra=IF_MATCH,
     summary="Change a dataset",
 )
@@ -102,7 +112,7 @@ def update_dataset(request: Request, caller: DatasetWriter, dataset_id: str, bod
 @router.delete(
     "/{dataset_id}",
     status_code=204,
-    responses=refusals(404, 409, 412, 428),
+    responses=refusals("not_found", "dataset_in_use"),
     openapi_extra=IF_MATCH,
     summary="Delete a dataset",
 )

@@ -35,7 +35,7 @@ _LOG_LINES = 100_000
             "description": "A page of events, or with `Accept: text/event-stream` the stream of them.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
-        **refusals(404),
+        **refusals("not_found", "stopping"),
     },
     summary="Events of a job",
 )

@@ -22,6 +22,7 @@ from app.api.routes.datasets import existing
 from app.api.schemas.datasets import FileList, FileView
 from app.api.security import DatasetReader, DatasetWriter, identified
 from app.api.services import Services, services_of
+from app.api.transactions import TransactionRoute
 from app.jobs.quotas import need_room
 from app.store import artifacts
 from app.store import datasets as store
@@ -29,13 +30,13 @@ from app.store.api_keys import Identity
 from app.store.blobs import StoredBlob
 from app.store.quotas import Quota
 
-router = APIRouter(prefix="/v1/datasets/{dataset_id}/files", tags=["files"])
+router = APIRouter(prefix="/v1/datasets/{dataset_id}/files", tags=["files"], route_class=TransactionRoute)
 _BODY = {
     "requestBody": {"required": False, "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 }
 
 
-@router.get("", response_model=FileList, responses=refusals(404), summary="List uploaded files")
+@router.get("", response_model=FileList, responses=refusals("not_found"), summary="List uploaded files")
 def list_files(caller: DatasetReader, dataset_id: str, page: Page) -> FileList:
     """The files put so far, by path."""
     existing(caller, dataset_id)
@@ -53,7 +54,16 @@ def list_files(caller: DatasetReader, dataset_id: str, page: Page) -> FileList:
     response_model=FileView,
     responses={
         200: {"description": "An earlier file was replaced.", "model": FileView},
-        **refusals(404, 409, 422, 507),
+        **refusals(
+            "not_found",
+            "invalid_path",
+            "duplicate_file",
+            "malformed_request",
+            "checksum_mismatch",
+            "quota_exceeded",
+            "insufficient_storage",
+            "store_unavailable",
+        ),
     },
     openapi_extra=_BODY,
     summary="Upload a file",
@@ -119,7 +129,7 @@ async def get_file(
     return await send(request, content, file["media_type"], filename=filename, cache="private, no-cache")
 
 
-@router.delete("/{path:path}", status_code=204, responses=refusals(404), summary="Delete an uploaded file")
+@router.delete("/{path:path}", status_code=204, responses=refusals("not_found"), summary="Delete an uploaded file")
 def delete_file(caller: DatasetWriter, dataset_id: str, path: str) -> Response:
     """Forget a file; versions already committed keep their copy."""
     existing(caller, dataset_id)

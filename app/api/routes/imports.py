@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from app.api.documented import refusals
+from app.api.documented import MAKES_JOB, refusals
 from app.api.idempotency import IdempotencyKey, Made, once, replayed
 from app.api.paths import checked_path
 from app.api.problems import Problem
@@ -37,7 +37,19 @@ router = APIRouter(prefix="/v1", tags=["datasets"])
     "/datasets:import",
     status_code=202,
     response_model=Committed,
-    responses=refusals(409, 415, 507),
+    responses=refusals(
+        "import_disabled",
+        "unsafe_url",
+        "invalid_path",
+        "unknown_kind",
+        "import_busy",
+        "import_failed",
+        "checksum_mismatch",
+        "insufficient_storage",
+        "stopping",
+        "store_unavailable",
+        *MAKES_JOB,
+    ),
     summary="Import a dataset from the web",
 )
 async def import_dataset(

@@ -7,12 +7,11 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.security import HTTPAuthorizationCredentials
 from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.api.answers import answer, tagged
-from app.api.documented import UNCHANGED, refusals
+from app.api.documented import MAKES_JOB, UNCHANGED, refusals
 from app.api.filters import CreatedAfter, OfDataset, text_of, version_of
 from app.api.idempotency import IdempotencyKey, Made, once
 from app.api.pagination import Page, Pager
@@ -20,8 +19,9 @@ from app.api.prefer import changed, wait_of
 from app.api.problems import Problem
 from app.api.schemas.common import Name, State
 from app.api.schemas.jobs import JobCreate, JobList, JobView
-from app.api.security import Caller, JobReader, JobWriter, authorised, bearing
+from app.api.security import Asking, Caller, JobReader, JobWriter, calling
 from app.api.services import services_of
+from app.api.transactions import TransactionRoute
 from app.api.webhooks import endpoints_of_job
 from app.jobs.cancel import cancel_job as cancel
 from app.jobs.create import NewJob
@@ -31,7 +31,7 @@ from app.jobs.retry import retry_job as retry
 from app.store import jobs as store
 from app.store.quotas import Quota
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=TransactionRoute)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
@@ -41,7 +41,19 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", 
     response_model=JobView,
     responses={
         200: {"description": "With validate_only: the job that would be made.", "model": JobView},
-        **refusals(409, 415),
+        **refusals(
+            "unknown_dataset",
+            "dataset_not_ready",
+            "unknown_summary",
+            "missing_input",
+            "kind_mismatch",
+            "task_mismatch",
+            "budget_too_small",
+            "budget_too_large",
+            "unknown_webhook",
+            "unsafe_url",
+            *MAKES_JOB,
+        ),
     },
     summary="Create a job",
 )
@@ -108,10 +120,10 @@ def list_jobs(
     return JobList.model_validate(pager.answer(rows, JobView.of))
 
 
-@router.get("/{job_id}", response_model=JobView, responses={**UNCHANGED, **refusals(404)}, summary="Get a job")
+@router.get("/{job_id}", response_model=JobView, responses={**UNCHANGED, **refusals("not_found")}, summary="Get a job")
 async def get_job(
     request: Request,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, bearing("jobs:read")],
+    asking: Annotated[Asking, calling("jobs:read", reads=True)],
     job_id: str,
     prefer: Annotated[
         str | None, Header(description="`wait=20`: answer when the job changes, or after so many seconds, at most 30.")
@@ -121,15 +133,14 @@ async def get_job(
     services = services_of(request)
 
     def read(conn: Connection) -> JobView:
-        identity = authorised(conn, services, credentials, ("jobs:read",))
-        request.scope["distillery.tenant"] = identity.tenant_id  # for the log
-        row = store.get_job(conn, identity.tenant_id, job_id)
+        caller = asking.on(conn)
+        row = store.get_job(conn, caller.tenant_id, job_id)
         if row is None:
             raise _unknown(job_id)
-        return JobView.of(row, store.queue_position(conn, row))
+        return _view(caller, row)
 
     async def look() -> JobView:
-        return await services.in_transaction(read)
+        return await services.reading(read)
 
     wait_s = wait_of(prefer)
     if wait_s is None:
@@ -138,7 +149,7 @@ async def get_job(
     return tagged(request, view, headers={"Preference-Applied": f"wait={wait_s}", "Vary": "Prefer"})
 
 
-@router.post("/{job_id}/cancel", response_model=JobView, responses=refusals(404), summary="Cancel a job")
+@router.post("/{job_id}/cancel", response_model=JobView, responses=refusals("not_found"), summary="Cancel a job")
 def cancel_job(caller: JobWriter, job_id: str) -> Response:
     """Stop a job: at once while it waits, soon while it runs; one that has ended stays as it is."""
     row = cancel(caller.conn, caller.tenant_id, job_id)
@@ -151,7 +162,20 @@ def cancel_job(caller: JobWriter, job_id: str) -> Response:
     "/{job_id}/retry",
     status_code=202,
     response_model=JobView,
-    responses=refusals(404, 409),
+    responses=refusals(
+        "not_found",
+        "job_not_finished",
+        "not_retryable",
+        "unknown_dataset",
+        "dataset_not_ready",
+        "unknown_summary",
+        "missing_input",
+        "kind_mismatch",
+        "budget_too_small",
+        "budget_too_large",
+        "unknown_webhook",
+        *MAKES_JOB,
+    ),
     summary="Retry a finished job",
 )
 def retry_job(request: Request, caller: JobWriter, job_id: str, idempotency_key: IdempotencyKey = None) -> Response:
@@ -173,7 +197,9 @@ def retry_job(request: Request, caller: JobWriter, job_id: str, idempotency_key:
     return once(request, caller, idempotency_key, None, make)
 
 
-@router.delete("/{job_id}", status_code=204, responses=refusals(404, 409), summary="Delete a finished job")
+@router.delete(
+    "/{job_id}", status_code=204, responses=refusals("not_found", "job_not_finished"), summary="Delete a finished job"
+)
 def delete_job(caller: JobWriter, job_id: str) -> Response:
     """Delete a job that has ended, with its events; the summary, report or version that it made stays.
 

@@ -30,7 +30,7 @@ _POSITION = r"^\d{1,18}(\.\d{1,18})*$"
             "description": "The stream; the data of an event is that of the job's own, with `job`.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
-        **refusals(404),
+        **refusals("not_found", "stopping"),
     },
     summary="Events of several jobs",
 )

@@ -14,9 +14,10 @@ from app.api.problems import Problem
 from app.api.schemas.common import Name
 from app.api.schemas.results import MethodList, MethodView
 from app.api.security import JobReader
+from app.api.transactions import TransactionRoute
 from app.store import methods as store
 
-router = APIRouter(prefix="/v1/methods", tags=["methods"])
+router = APIRouter(prefix="/v1/methods", tags=["methods"], route_class=TransactionRoute)
 
 
 @router.get("", response_model=MethodList, responses=refusals(), summary="List methods")
@@ -36,7 +37,10 @@ def list_methods(
 
 
 @router.get(
-    "/{kind}/{name}", response_model=MethodView, responses={**UNCHANGED, **refusals(404)}, summary="Get a method"
+    "/{kind}/{name}",
+    response_model=MethodView,
+    responses={**UNCHANGED, **refusals("not_found")},
+    summary="Get a method",
 )
 def get_method(request: Request, caller: JobReader, kind: str, name: str) -> Response:
     """One method: the schema of its parameters, defaults, device, cost hints, paper."""

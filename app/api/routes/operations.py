@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from app.api.documented import binary, refusals
 from app.api.metrics import CONTENT_TYPE
-from app.api.readiness import check_broker, check_schema, check_store
+from app.api.readiness import check_broker, check_schema, check_store, check_work
 from app.api.security import Credentials, identify_caller
 from app.api.services import services_of
 
@@ -34,12 +34,18 @@ async def get_health() -> dict[str, str]:
     responses={**refusals(), 503: {"description": "It cannot; the checks say why."}},
 )
 async def get_readiness(request: Request) -> JSONResponse:
-    """Database, schema and file store must be there; without the broker the service is only degraded."""
+    """Database, schema and file store must be there; without the broker the service is only degraded.
+
+    `notes` says what is odd about the work, which no other API process would do better: leases that nobody minds, and
+    workers that are not registered.
+    """
     services = services_of(request)
     checks: dict[str, str] = {}
+    notes: list[str] = []
     try:
         checks["schema"] = await services.in_transaction(check_schema)
         checks["database"] = "ok"
+        notes = await services.in_transaction(check_work)
     except SQLAlchemyError as error:
         checks["database"] = type(error).__name__
     checks["store"] = await run_in_threadpool(check_store, services.blobs)
@@ -48,7 +54,7 @@ async def get_readiness(request: Request) -> JSONResponse:
     ready = all(result == "ok" for result in checks.values())
     checks["broker"] = await run_in_threadpool(check_broker, services.settings.broker_url)
     status = "unready" if not ready else "ready" if checks["broker"] == "ok" else "degraded"
-    return JSONResponse({"status": status, "checks": checks}, 200 if ready else 503)
+    return JSONResponse({"status": status, "checks": checks, "notes": notes}, 200 if ready else 503)
 
 
 async def _may_read_metrics(request: Request, credentials: Credentials) -> None:
@@ -59,7 +65,7 @@ async def _may_read_metrics(request: Request, credentials: Credentials) -> None:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={**binary("text/plain"), **refusals(403)},
+    responses={**binary("text/plain"), **refusals("forbidden")},
     openapi_extra={"security": [{}]},  # a key is needed only where metrics_open is off
     summary="Metrics for Prometheus",
 )

@@ -38,7 +38,7 @@ async def list_problem_pages() -> HTMLResponse:
     return page("Problems", every_problem())
 
 
-@router.get("/problems/{code}", summary="Meaning of a problem", responses=refusals(404))
+@router.get("/problems/{code}", summary="Meaning of a problem", responses=refusals("not_found"))
 async def get_problem_page(code: str) -> HTMLResponse:
     """The page that the `type` of a problem document names."""
     known = CODES.get(code)

@@ -19,11 +19,12 @@ from app.api.schemas.common import Name
 from app.api.schemas.results import ReportItem, ReportList
 from app.api.security import SummaryReader, identified
 from app.api.services import services_of
+from app.api.transactions import TransactionRoute
 from app.store import summaries as store
 from app.store.api_keys import Identity
 from app.store.artifacts import get_artifact, list_artifacts
 
-router = APIRouter(prefix="/v1/reports", tags=["reports"])
+router = APIRouter(prefix="/v1/reports", tags=["reports"], route_class=TransactionRoute)
 Reader = Annotated[Identity, identified("summaries:read")]
 # The page holds strings of the user's data: it may be looked at, but runs no script and asks nobody.
 _PAGE = {
@@ -140,7 +141,7 @@ async def get_report_file(request: Request, identity: Reader, report_id: str, na
 @router.get(
     "/{report_id}/download",
     response_class=Response,
-    responses={**binary("application/zip", ranges=True), **refusals(422)},
+    responses={**binary("application/zip", ranges=True), **refusals("unsupported")},
     summary="Download a report as a zip",
 )
 async def download_report(request: Request, identity: Reader, report_id: str) -> Response:

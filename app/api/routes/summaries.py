@@ -20,11 +20,12 @@ from app.api.schemas.common import Name
 from app.api.schemas.results import SummaryItem, SummaryList, SummaryView
 from app.api.security import JobWriter, SummaryReader, identified
 from app.api.services import services_of
+from app.api.transactions import TransactionRoute
 from app.store import summaries as store
 from app.store.api_keys import Identity
 from app.store.artifacts import get_artifact, list_artifacts
 
-router = APIRouter(prefix="/v1/summaries", tags=["summaries"])
+router = APIRouter(prefix="/v1/summaries", tags=["summaries"], route_class=TransactionRoute)
 Downloader = Annotated[Identity, identified("summaries:read")]
 
 
@@ -56,7 +57,7 @@ def list_summaries(
 @router.get(
     "/{summary_id}",
     response_model=SummaryView,
-    responses={**UNCHANGED, **refusals(404)},
+    responses={**UNCHANGED, **refusals("not_found")},
     summary="Get a summary's manifest",
 )
 def get_summary(request: Request, caller: SummaryReader, summary_id: str) -> Response:
@@ -70,7 +71,7 @@ def get_summary(request: Request, caller: SummaryReader, summary_id: str) -> Res
 @router.get(
     "/{summary_id}/download",
     response_class=Response,
-    responses={**binary("application/zip", ranges=True), **refusals(422)},
+    responses={**binary("application/zip", ranges=True), **refusals("unsupported")},
     summary="Download a summary as a zip",
 )
 async def download_summary(request: Request, identity: Downloader, summary_id: str) -> Response:
@@ -115,7 +116,7 @@ async def get_summary_file(request: Request, identity: Downloader, summary_id: s
     return await send(request, content, file["media_type"], filename=filename, headers=headers)
 
 
-@router.delete("/{summary_id}", status_code=204, responses=refusals(404), summary="Delete a summary")
+@router.delete("/{summary_id}", status_code=204, responses=refusals("not_found"), summary="Delete a summary")
 def delete_summary(caller: JobWriter, summary_id: str) -> Response:
     """Delete a summary; its report stays."""
     if not store.delete_summary(caller.conn, caller.tenant_id, summary_id):

@@ -14,14 +14,15 @@ from app.api.problems import Problem
 from app.api.routes.datasets import existing
 from app.api.schemas.datasets import UploadUrl, UploadUrls, UploadUrlsWanted
 from app.api.security import DatasetWriter
+from app.api.transactions import TransactionRoute
 
-router = APIRouter(prefix="/v1/datasets/{dataset_id}/upload-urls", tags=["files"])
+router = APIRouter(prefix="/v1/datasets/{dataset_id}/upload-urls", tags=["files"], route_class=TransactionRoute)
 
 
 @router.post(
     "",
     response_model=UploadUrls,
-    responses=refusals(404, 409, 415),
+    responses=refusals("not_found", "invalid_path", "duplicate_file", "unsupported", "quota_exceeded"),
     summary="Get presigned upload URLs",
 )
 def create_upload_urls(caller: DatasetWriter, dataset_id: str, body: UploadUrlsWanted) -> Response:

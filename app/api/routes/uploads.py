@@ -36,6 +36,14 @@ from app.store.quotas import Quota
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=tus.TusRoute)
 Uploader = Annotated[Identity, identified("datasets:write")]
 ACKNOWLEDGED_BYTES = 32_000_000  # so much of a long body is lost at most when this process is killed
+_WHOLE = (  # what may be wrong when the last byte is there and the upload becomes the dataset's file
+    "upload_locked",
+    "checksum_mismatch",
+    "duplicate_file",
+    "quota_exceeded",
+    "insufficient_storage",
+    "store_unavailable",
+)
 _BODY = {
     "requestBody": {"required": True, "content": {tus.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 }
@@ -65,7 +73,12 @@ async def describe_uploads(request: Request, identity: Uploader) -> Response:
     "",
     status_code=201,
     response_model=UploadView,
-    responses=refusals(404, 409, 412, 507),
+    responses=refusals(
+        "not_found",
+        "invalid_request",
+        "invalid_path",
+        *_WHOLE,
+    ),
     openapi_extra=tus.parameters("Upload-Length", "Upload-Metadata"),
     summary="Begin a resumable upload",
 )
@@ -90,7 +103,7 @@ async def create_upload(request: Request, identity: Uploader, idempotency_key: I
 @router.head(
     "/{upload_id}",
     response_class=Response,
-    responses=refusals(404, 409, 410, 412, 422, 423, 507),
+    responses=refusals("not_found", "upload_expired", *_WHOLE),
     openapi_extra=tus.parameters(),
     summary="How far a resumable upload is",
 )
@@ -111,7 +124,14 @@ async def get_upload_offset(request: Request, identity: Uploader, upload_id: str
 @router.patch(
     "/{upload_id}",
     status_code=204,
-    responses=refusals(404, 409, 410, 412, 415, 422, 423, 460, 507),
+    responses=refusals(
+        "not_found",
+        "upload_expired",
+        "upload_offset_conflict",
+        "unsupported_media_type",
+        "upload_checksum_mismatch",
+        *_WHOLE,
+    ),
     openapi_extra={**_BODY, **tus.parameters("Upload-Offset", "Upload-Checksum")},
     summary="Send bytes of a resumable upload",
 )
@@ -145,7 +165,7 @@ async def append_to_upload(request: Request, identity: Uploader, upload_id: str)
 @router.delete(
     "/{upload_id}",
     status_code=204,
-    responses=refusals(404, 412),
+    responses=refusals("not_found"),
     openapi_extra=tus.parameters(),
     summary="Give a resumable upload up",
 )

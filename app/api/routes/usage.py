@@ -7,9 +7,10 @@ from fastapi import APIRouter
 from app.api.documented import refusals
 from app.api.schemas.usage import Amount, Usage
 from app.api.security import Anyone
+from app.api.transactions import TransactionRoute
 from app.store.quotas import Quota, gpu_seconds_of, queued_jobs_of, quota_of, stored_bytes_of
 
-router = APIRouter(prefix="/v1", tags=["account"])
+router = APIRouter(prefix="/v1", tags=["account"], route_class=TransactionRoute)
 
 
 @router.get("/usage", response_model=Usage, responses=refusals(), summary="What I use and may use")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from app.api.answers import tagged
 from app.api.dataset_files import keep_file
 from app.api.direct_uploads import fetch_named, forget_fetched
-from app.api.documented import UNCHANGED, refusals
+from app.api.documented import MAKES_JOB, UNCHANGED, refusals
 from app.api.idempotency import IdempotencyKey, Made, once
 from app.api.pagination import Page, Pager
 from app.api.problems import Problem
@@ -28,6 +28,7 @@ from app.api.schemas.datasets import (
 from app.api.schemas.jobs import JobView
 from app.api.security import Caller, DatasetReader, identified
 from app.api.services import services_of
+from app.api.transactions import TransactionRoute
 from app.jobs.create import create_ingest_job
 from app.store import datasets as store
 from app.store.api_keys import Identity
@@ -35,7 +36,7 @@ from app.store.artifacts import list_artifacts
 from app.store.jobs import queue_position
 from app.store.quotas import Quota
 
-router = APIRouter(prefix="/v1/datasets/{dataset_id}", tags=["versions"])
+router = APIRouter(prefix="/v1/datasets/{dataset_id}", tags=["versions"], route_class=TransactionRoute)
 Number = Annotated[int, Path(ge=1, lt=2**31, description="The version's number.")]
 
 
@@ -43,7 +44,17 @@ Number = Annotated[int, Path(ge=1, lt=2**31, description="The version's number."
     "/commit",
     status_code=202,
     response_model=Committed,
-    responses=refusals(404, 409, 415, 507),
+    responses=refusals(
+        "not_found",
+        "no_files",
+        "unknown_file",
+        "invalid_path",
+        "duplicate_file",
+        "checksum_mismatch",
+        "insufficient_storage",
+        "store_unavailable",
+        *MAKES_JOB,
+    ),
     summary="Commit the files as a version",
 )
 async def commit_dataset(
@@ -100,7 +111,7 @@ def make_version(request: Request, caller: Caller, dataset_id: str, named: list[
     return 202, answer, {"Location": f"/v1/jobs/{job['id']}", "Retry-After": "2"}
 
 
-@router.get("/versions", response_model=VersionList, responses=refusals(404), summary="List versions")
+@router.get("/versions", response_model=VersionList, responses=refusals("not_found"), summary="List versions")
 def list_versions(caller: DatasetReader, dataset_id: str, page: Page) -> VersionList:
     """Versions of a dataset, newest first."""
     existing(caller, dataset_id)
@@ -115,7 +126,7 @@ def list_versions(caller: DatasetReader, dataset_id: str, page: Page) -> Version
 @router.get(
     "/versions/{number}",
     response_model=VersionView,
-    responses={**UNCHANGED, **refusals(404)},
+    responses={**UNCHANGED, **refusals("not_found")},
     summary="Get a version",
 )
 def get_version(request: Request, caller: DatasetReader, dataset_id: str, number: Number) -> Response:
@@ -126,7 +137,7 @@ def get_version(request: Request, caller: DatasetReader, dataset_id: str, number
 @router.get(
     "/versions/{number}/preview",
     response_model=Preview,
-    responses=refusals(404, 409),
+    responses=refusals("not_found", "dataset_not_ready"),
     summary="Preview a version",
 )
 def preview_version(
@@ -143,7 +154,7 @@ def preview_version(
 @router.get(
     "/versions/{number}/stats",
     response_model=Statistics,
-    responses=refusals(404, 409),
+    responses=refusals("not_found", "dataset_not_ready"),
     summary="Statistics of a version",
 )
 def version_statistics(caller: DatasetReader, dataset_id: str, number: Number) -> Statistics:

@@ -26,12 +26,13 @@ from app.api.schemas.webhooks import (
     WebhookView,
 )
 from app.api.security import Caller, WebhookWriter
+from app.api.transactions import TransactionRoute
 from app.api.webhooks import check_url, make_endpoint
 from app.store import webhooks as store
 from app.webhooks.announce import message
 from app.webhooks.sign import new_secret
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=TransactionRoute)
 _SECRET = {"Cache-Control": "no-store"}
 
 
@@ -39,7 +40,7 @@ _SECRET = {"Cache-Control": "no-store"}
     "",
     status_code=201,
     response_model=WebhookCreated,
-    responses=refusals(409, 415),
+    responses=refusals("unsafe_url", "webhook_exists", "quota_exceeded"),
     summary="Create a webhook endpoint",
 )
 def create_webhook(
@@ -65,7 +66,9 @@ def list_webhooks(caller: WebhookWriter, page: Page) -> WebhookList:
     return WebhookList.model_validate(pager.answer(rows, WebhookView.of))
 
 
-@router.get("/{webhook_id}", response_model=WebhookView, responses=refusals(404), summary="Get a webhook endpoint")
+@router.get(
+    "/{webhook_id}", response_model=WebhookView, responses=refusals("not_found"), summary="Get a webhook endpoint"
+)
 def get_webhook(caller: WebhookWriter, webhook_id: str) -> WebhookView:
     """One endpoint, without its secret."""
     return WebhookView.of(_existing(caller, webhook_id))
@@ -74,7 +77,7 @@ def get_webhook(caller: WebhookWriter, webhook_id: str) -> WebhookView:
 @router.patch(
     "/{webhook_id}",
     response_model=WebhookView,
-    responses=refusals(404, 409, 415),
+    responses=refusals("not_found", "unsafe_url", "webhook_exists"),
     summary="Change a webhook endpoint",
 )
 def update_webhook(caller: WebhookWriter, webhook_id: str, body: WebhookPatch) -> WebhookView:
@@ -91,7 +94,7 @@ def update_webhook(caller: WebhookWriter, webhook_id: str, body: WebhookPatch) -
     return WebhookView.of(_existing(caller, webhook_id))
 
 
-@router.delete("/{webhook_id}", status_code=204, responses=refusals(404), summary="Delete a webhook endpoint")
+@router.delete("/{webhook_id}", status_code=204, responses=refusals("not_found"), summary="Delete a webhook endpoint")
 def delete_webhook(caller: WebhookWriter, webhook_id: str) -> Response:
     """Nothing more is sent to it, not even what waits."""
     if not store.delete_endpoint(caller.conn, caller.tenant_id, webhook_id):
@@ -102,7 +105,7 @@ def delete_webhook(caller: WebhookWriter, webhook_id: str) -> Response:
 @router.post(
     "/{webhook_id}/rotate",
     response_model=WebhookCreated,
-    responses=refusals(404, 415),
+    responses=refusals("not_found"),
     summary="Give a webhook endpoint a new secret",
 )
 def rotate_webhook(
@@ -128,7 +131,7 @@ def rotate_webhook(
     "/{webhook_id}/test",
     status_code=202,
     response_model=DeliveryView,
-    responses=refusals(404, 409),
+    responses=refusals("not_found", "webhook_disabled"),
     summary="Send a test message",
 )
 def send_test_webhook(
@@ -148,7 +151,7 @@ def send_test_webhook(
 @router.get(
     "/{webhook_id}/deliveries",
     response_model=DeliveryList,
-    responses=refusals(404),
+    responses=refusals("not_found"),
     summary="Messages to a webhook endpoint",
 )
 def list_deliveries(
@@ -177,7 +180,7 @@ def list_deliveries(
 @router.get(
     "/{webhook_id}/deliveries/{delivery_id}",
     response_model=DeliveryDetail,
-    responses=refusals(404),
+    responses=refusals("not_found"),
     summary="Get a message",
 )
 def get_delivery(caller: WebhookWriter, webhook_id: str, delivery_id: str) -> DeliveryDetail:
@@ -192,7 +195,7 @@ def get_delivery(caller: WebhookWriter, webhook_id: str, delivery_id: str) -> De
     "/{webhook_id}/deliveries/{delivery_id}/redeliver",
     status_code=202,
     response_model=DeliveryView,
-    responses=refusals(404, 409),
+    responses=refusals("not_found", "webhook_disabled"),
     summary="Send a message again",
 )
 def redeliver_delivery(

@@ -51,7 +51,7 @@ class Listed(Answer):
 class FieldError(Answer):
     """What is wrong with one field."""
 
-    pointer: str = Field(description="JSON pointer into the body, or the name of a parameter.")
+    pointer: str = Field(description="JSON pointer into the body, or the name of a query, path or header parameter.")
     code: str
     detail: str
 
@@ -59,7 +59,7 @@ class FieldError(Answer):
 class ProblemDocument(Answer):
     """A refusal (RFC 9457)."""
 
-    type: str = Field(description="Address of the page that explains the code.")
+    type: str = Field(description="Address of the page of this service that explains the code.")
     title: str
     status: int
     detail: str

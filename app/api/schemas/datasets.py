@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
 
+from app.api.problems import with_hint
 from app.api.schemas.common import Answer, Labels, Listed, Name, Request, Sha256, ShortText
 from app.api.schemas.jobs import JobView
 
@@ -192,7 +193,7 @@ class VersionView(Answer):
             detection=manifest.get("detection"),
             statistics=manifest.get("statistics", {}),
             warnings=manifest.get("warnings", []),
-            error=manifest.get("error"),
+            error=with_hint(manifest.get("error")),
             created_at=row["created_at"],
             ready_at=row["ready_at"],
         )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
+from app.api.problems import with_hint
 from app.api.schemas.common import Answer, Labels, Listed, Name, Request, State
 from app.api.schemas.job_webhook import JobWebhook
 
@@ -23,7 +24,6 @@ class Limits(Request):
         None, ge=10, le=86_400, description="Judging ends with what was measured by then; an hour unless given."
     )
     memory_mb: int | None = Field(None, ge=64, le=4_194_304)
-    disk_mb: int | None = Field(None, ge=16, le=67_108_864)
 
 
 class JobCreate(Request):
@@ -124,13 +124,14 @@ class JobView(Answer):
     @classmethod
     def of(cls, row: Mapping[str, Any], queue_position: int | None = None) -> JobView:
         """From its row."""
-        made = ("dataset", "queue_position")
+        made = ("dataset", "queue_position", "error")
         fields = {name: row.get(name) for name in cls.model_fields if name not in made}
         return cls.model_validate(
             {
                 **fields,
                 "dataset": f"{row['dataset_id']}@{row['dataset_version']}",
                 "queue_position": queue_position,
+                "error": with_hint(row.get("error")),
             }
         )
 

@@ -23,7 +23,7 @@ class Usage(Answer):
                 {
                     "stored_bytes": {"used": 1_520_000, "limit": 500_000_000_000},
                     "queued_jobs": {"used": 2, "limit": 100},
-                    "gpu_s_per_day": {"used": 0, "limit": None},
+                    "gpu_s_per_day": {"used": 0, "limit": 36_000},
                     "requests_per_s": 1000,
                 }
             ]

@@ -24,6 +24,7 @@ from app.store.blobs import LocalBlobs, StoredBlob
 from app.store.ids import new_id
 from app.store.tables import job, method, tenant, worker
 from tests.engines import Engines
+from tests.stated import StatingClient
 
 SCHEMA = {
     "type": "object",
@@ -242,7 +243,7 @@ def engine(settings: Settings) -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def client(settings: Settings, engine: Engine) -> Iterator[TestClient]:
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with StatingClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
 
 

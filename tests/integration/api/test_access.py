@@ -193,3 +193,9 @@ def test_api_key_when_expired_or_wrong_then_refused(api: Api) -> None:
     past = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
     for wrong in ({"scopes": []}, {"scopes": ["root"]}, {"scopes": ["admin"], "expires_at": past}):
         assert api.post("/v1/api-keys", json={"name": "x", **wrong}).status_code == 422
+
+
+def test_key_when_it_is_wrong_then_that_is_said_before_what_else_is(client: TestClient) -> None:
+    for headers in ({}, {"Authorization": "Bearer dsk_x_y"}):
+        answer = client.post("/v1/datasets", json={"kind": 5}, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")

@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from app.api.problem_codes import CODES
+from app.api.shared import parameters_of
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/problems", "/problems/not_found"])
@@ -44,7 +45,7 @@ def test_reference_when_opened_then_has_every_operation_parameter_and_schema(cli
         assert f"<code>{path}</code>" in page
         for operation in verbs.values():
             assert anchors.count(operation["operationId"]) == 1
-            for parameter in operation.get("parameters", []):
+            for parameter in parameters_of(operation, document):
                 assert f"<code>{parameter['name']}</code>" in page
     assert set(document["components"]["schemas"]) <= set(anchors)
     assert set(re.findall(r'href="#([^"]*)"', page)) <= set(anchors), "no link leads nowhere"

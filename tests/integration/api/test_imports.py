@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
 from app.main import create_app
 from app.settings import Settings
 from tests.engines import Engines
 from tests.integration.api.conftest import Api, file_settings
 from tests.receiver import Receiver, receiving
+from tests.stated import StatingClient
 
 CLICKS = b"user,item\n1,2\n"
 OPEN = {"import_enabled": True, "outbound_http": True, "outbound_private": True, "outbound_ports": "*"}
@@ -101,7 +101,7 @@ def test_import_when_the_address_is_unsafe_then_refused(api: Api) -> None:
 def test_import_when_the_settings_do_not_allow_it_then_refused(
     settings: Settings, api: Api, receiver: Receiver, tmp_path: Path, changes: dict[str, Any], code: str
 ) -> None:
-    with TestClient(create_app(file_settings(settings.database_url, tmp_path, **changes))) as client:
+    with StatingClient(create_app(file_settings(settings.database_url, tmp_path, **changes))) as client:
         mine = Api(client, api.engine, api.blobs, api.tenant_id, api.token)
         assert importing(mine, receiver.url("/clicks.csv")).json()["code"] == code
     assert receiver.fetched == 0

@@ -24,6 +24,7 @@ from app.jobs.commit import Outcome
 from app.settings import Settings
 from tests.engines import Engines
 from tests.integration.api.conftest import Api, announce, file_settings, new_tenant
+from tests.service import Service
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -125,6 +126,7 @@ class Stream:
 
     def __init__(self, api: Api, job_id: str, last_id: int | str | None = None, path: str = "") -> None:
         self.events: list[tuple[float, str, str, Any]] = []
+        self.waiting: list[Any] = []  # what a queued job waits for; no events of its history
         self.opened = threading.Event()
         self.headers = {"Authorization": f"Bearer {api.token}", "Accept": "text/event-stream"}
         if last_id is not None:
@@ -149,7 +151,10 @@ class Stream:
                         event[name] = value
                     elif "event" in event:
                         data = json.loads(event["data"])
-                        self.events.append((time.monotonic(), event.get("id", ""), event["event"], data))
+                        if event["event"] == "waiting":
+                            self.waiting.append(data)
+                        else:
+                            self.events.append((time.monotonic(), event.get("id", ""), event["event"], data))
                         event = {}
                     else:
                         self.retry = event.pop("retry", self.retry)
@@ -200,6 +205,16 @@ def test_stream_when_events_come_then_each_arrives_at_once_and_it_ends_with_the_
     assert [data for _, _, kind, data in stream.events if kind != "end"] == pages
     assert live_api.get(f"/v1/jobs/{job_id}/events?after=6").json()["items"] == pages[6:]
     assert live_api.get(f"/v1/jobs/{job_id}/events?limit=2").json()["items"] == pages[:2]
+
+
+def test_stream_when_the_job_is_queued_then_says_what_it_waits_for(live_api: Api) -> None:
+    reference = live_api.version()
+    first, second = (live_api.job(reference, seed=seed)["id"] for seed in (1, 2))
+    streams = [Stream(live_api, job_id) for job_id in (first, second)]
+    for before, stream in enumerate(streams):
+        stream.wait(1)
+        Service.wait(lambda stream=stream: stream.waiting, 10, "what it waits for")
+        assert stream.waiting == [{"before": before, "workers": 0}]
 
 
 def test_stream_when_resumed_then_neither_gap_nor_repeat(live_api: Api) -> None:

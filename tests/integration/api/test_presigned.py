@@ -19,6 +19,7 @@ from app.store.open_blobs import open_blobs, open_direct
 from tests.engines import Engines
 from tests.integration.api.conftest import Api, announce, file_settings, new_tenant
 from tests.s3_server import S3Server
+from tests.stated import StatingClient
 
 CONTENT = b"user,item\n" + b"".join(b"%d,%d\n" % (n, n % 7) for n in range(500))
 PREFIX = "presigned/deep"
@@ -43,7 +44,7 @@ def settings(engines: Engines, tmp_path_factory: pytest.TempPathFactory, s3: S3S
 
 @pytest.fixture(scope="module")
 def client(settings: Settings) -> Iterator[TestClient]:
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with StatingClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
 
 
@@ -172,7 +173,7 @@ def test_address_when_the_store_is_local_then_the_refusal_names_the_cure(
     engines: Engines, tmp_path: Path, engine: Engine, settings: Settings
 ) -> None:
     local = file_settings(settings.database_url, tmp_path, blob_presigned=True)
-    with TestClient(create_app(local)) as client:
+    with StatingClient(create_app(local)) as client:
         api = new_tenant(client, engine, local)
         dataset = api.dataset()["id"]
         refused = api.post(f"/v1/datasets/{dataset}/upload-urls", json={"files": [described()]})

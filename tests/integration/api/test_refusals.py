@@ -7,13 +7,22 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from fastapi import FastAPI
+from psycopg.errors import DiskFull
+from sqlalchemy import Engine, update
+from sqlalchemy.exc import DBAPIError
 from starlette.testclient import TestClient
 
 from app.api.problem_codes import CODES
+from app.api.routes import jobs as jobs_route
+from app.jobs.claim import claim_job
+from app.jobs.states import lease
 from app.main import create_app
+from app.store.tables import job
 from tests.integration.api.conftest import Api, file_settings
+from tests.stated import StatingClient
 
 JSON = {"Content-Type": "application/json"}
 
@@ -21,7 +30,7 @@ JSON = {"Content-Type": "application/json"}
 def check(answer: Any, status: int, code: str) -> dict[str, Any]:
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
     problem = answer.json()
-    assert (problem["status"], problem["code"], problem["type"]) == (status, code, f"/problems/{code}")
+    assert (problem["status"], problem["code"], problem["type"]) == (status, code, f"http://testserver/problems/{code}")
     assert problem["request_id"] == answer.headers["x-request-id"]
     assert problem["detail"]
     assert problem["title"]
@@ -112,7 +121,7 @@ def test_mistake_in_a_route_when_it_happens_then_500_problem_with_id(client: Tes
 
 def test_database_when_away_then_503_and_alive(engines: Any, tmp_path: Path) -> None:
     url = re.sub(r"(host=)[^&]*", r"\1/nowhere", "postgresql+psycopg://x@/x?host=/nowhere")
-    with TestClient(create_app(file_settings(url, tmp_path)), raise_server_exceptions=False) as client:
+    with StatingClient(create_app(file_settings(url, tmp_path)), raise_server_exceptions=False) as client:
         answer = client.get("/v1/me", headers={"Authorization": "Bearer dsk_a_b"})
         check(answer, 503, "database_unavailable")
         assert answer.headers["retry-after"]
@@ -127,6 +136,25 @@ def test_ready_when_the_broker_is_away_then_only_degraded(api: Api) -> None:
     answer = api.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
     assert answer.json()["checks"]["schema"] == "ok"
+
+
+def test_ready_when_leases_are_over_and_their_owner_is_unknown_then_says_so(api: Api, engine: Engine) -> None:
+    with engine.begin() as conn:
+        claimed = claim_job(conn, api.job()["id"], "wrk_nobody_knows", 30.0)
+        assert claimed is not None
+    assert api.get("/readyz").json()["notes"] == ["1 workers own running jobs and are not registered."]
+    with engine.begin() as conn:
+        conn.execute(update(job).where(job.c.id == claimed["id"]).values(lease_until=lease(-31)))
+    assert len(api.get("/readyz").json()["notes"]) == 2
+    shown = api.get("/metrics").text
+    assert "distillery_leases_overdue 1.0" in shown
+    assert "distillery_workers_unregistered 1.0" in shown
+
+
+def test_request_when_the_disk_of_postgres_is_full_then_507(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = DBAPIError.instance(None, None, DiskFull("could not extend file"), psycopg.Error)
+    monkeypatch.setattr(jobs_route, "create", lambda *_, **__: (_ for _ in ()).throw(full))
+    check(api.post("/v1/jobs", json={"dataset": api.version(), "method": "head-users"}), 507, "insufficient_storage")
 
 
 def test_ready_when_the_broker_is_there_then_ready(engines: Any, broker_url: str, client: TestClient) -> None:

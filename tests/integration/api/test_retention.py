@@ -151,3 +151,35 @@ def test_events_when_kept_for_a_time_then_those_of_old_jobs_go_and_the_jobs_stay
         }
     assert (left[old], left[live]) == (0, 1)
     assert api.get(f"/v1/jobs/{old}").json()["state"] == "cancelled"
+
+
+def failed_dataset(api: Api, engine: Engine) -> str:
+    """A dataset whose one version could not be read."""
+    dataset_id = api.dataset()["id"]
+    api.put(f"/v1/datasets/{dataset_id}/files/clicks.csv", content=b"?")
+    ingest = api.post(f"/v1/datasets/{dataset_id}/commit").json()["job"]["id"]
+    with engine.begin() as conn:
+        row = claim_job(conn, ingest, "w1", 30.0)
+        assert row is not None
+        fail_attempt(conn, row, {"code": "invalid_input", "detail": "no table"}, AttemptEnd())
+    return dataset_id
+
+
+def test_failed_upload_when_its_time_is_over_then_is_deleted_and_those_with_hope_stay(api: Api, engine: Engine) -> None:
+    retention = Retention(7 * DAY, 7 * DAY, failed_s=7 * DAY)
+    old, touched, ready = failed_dataset(api, engine), failed_dataset(api, engine), api.version().partition("@")[0]
+    opened = api.dataset()["id"]
+    assert {one["id"] for one in api.get("/v1/datasets?state=failed").json()["items"]} == {old, touched}
+    enforce(engine, retention)
+    assert api.get(f"/v1/datasets/{old}").json()["state"] == "failed", "it is shown for a week"
+    version = api.get(f"/v1/datasets/{old}/versions/1").json()
+    ingest = api.get(f"/v1/jobs/{version['job']}").json()
+    assert version["error"]["hint"] == ingest["error"]["hint"] == "GET /problems/invalid_input explains it."
+    for table, column in (("dataset", "updated_at"), ("dataset_version", "created_at"), ("artifact", "created_at")):
+        age(engine, table, column, 8)
+    api.put(f"/v1/datasets/{touched}/files/clicks.csv", content=b"user,item\n1,2\n")
+    enforce(engine, Retention(7 * DAY, 7 * DAY))
+    assert api.get(f"/v1/datasets/{old}").status_code == 200, "without a time it stays"
+    enforce(engine, retention)
+    assert api.get(f"/v1/datasets/{old}").status_code == 404
+    assert {one["id"] for one in api.get("/v1/datasets").json()["items"]} == {touched, ready, opened}

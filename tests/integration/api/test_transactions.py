@@ -11,6 +11,7 @@ from sqlalchemy import insert, select, text
 from starlette.testclient import TestClient
 
 from app.api.security import DatasetWriter
+from app.api.transactions import TransactionRoute
 from app.store.ids import new_id
 from app.store.tables import dataset
 from tests.integration.api.conftest import Api
@@ -41,7 +42,7 @@ def test_answer_when_it_is_sent_then_its_transaction_has_committed(api: Api, cli
         caller.conn.execute(insert(dataset).values(id=row_id, tenant_id=caller.tenant_id, name="n", kind="graph"))
         return {"id": row_id}
 
-    app.add_api_route("/probe", probe, methods=["POST"])
+    app.router.add_api_route("/probe", probe, methods=["POST"], route_class_override=TransactionRoute)
     stack = app.middleware_stack
     app.middleware_stack = Looking(stack)
     try:
@@ -61,7 +62,7 @@ def test_commit_when_it_fails_then_the_answer_is_no_success(api: Api, client: Te
         caller.conn.execute(text("INSERT INTO doomed VALUES (1), (1)"))
         return {"done": "yes"}
 
-    app.add_api_route("/doomed", doomed, methods=["POST"])
+    app.router.add_api_route("/doomed", doomed, methods=["POST"], route_class_override=TransactionRoute)
     answer = api.post("/doomed")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
 
@@ -75,7 +76,7 @@ def test_route_when_it_raises_then_nothing_is_kept(api: Api, client: TestClient)
         caller.conn.execute(insert(dataset).values(id=row_id, tenant_id=caller.tenant_id, name="n", kind="graph"))
         raise RuntimeError
 
-    app.add_api_route("/failing", failing, methods=["POST"])
+    app.router.add_api_route("/failing", failing, methods=["POST"], route_class_override=TransactionRoute)
     assert api.post("/failing").status_code == 500
     assert api.get(f"/v1/datasets/{row_id}").status_code == 404
 

@@ -10,16 +10,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, text, update
 
 from app.jobs.cancel import cancel_job
 from app.jobs.claim import claim_job
 from app.jobs.commit import Outcome
 from app.jobs.dispatch import serve
 from app.jobs.finish import AttemptEnd, fail_attempt
+from app.outbound.request import TOTAL_S, OutboundError
 from app.outbound.ssrf import Rules
 from app.settings import Settings
-from app.webhooks.deliver import Deliverer
+from app.store.tables import webhook_delivery
+from app.webhooks.deliver import PATIENCE_S, Deliverer
 from tests.engines import Engines
 from tests.integration.api.conftest import Api, file_settings
 from tests.receiver import Receiver, receiving
@@ -300,7 +302,7 @@ def test_round_when_one_receiver_hangs_then_others_are_served(api: Api, settings
         return ["127.0.0.1"]
 
     rules = Rules(ports=None, http=True, private=True)
-    deliverer = Deliverer(api.engine, rules, slots=4, resolver=resolver)
+    deliverer = Deliverer(api.engine, rules, slots=8, resolver=resolver)
     for hook in (dead, alive):
         for _ in range(3):
             api.post(f"/v1/webhooks/{hook['id']}/test")
@@ -313,7 +315,7 @@ def test_round_when_one_receiver_hangs_then_others_are_served(api: Api, settings
     assert order == sorted(order)
 
 
-def test_round_when_one_tenant_has_many_endpoints_then_it_gets_half_the_slots(
+def test_round_when_one_tenant_has_many_endpoints_then_it_gets_a_quarter_of_the_slots(
     api: Api, other: Api, receiver: Receiver
 ) -> None:
     gate = threading.Event()
@@ -323,7 +325,7 @@ def test_round_when_one_tenant_has_many_endpoints_then_it_gets_half_the_slots(
         return ["127.0.0.1"]
 
     rules = Rules(ports=None, http=True, private=True)
-    deliverer = Deliverer(api.engine, rules, slots=4, resolver=resolver)
+    deliverer = Deliverer(api.engine, rules, slots=8, resolver=resolver)
     for hook in [endpoint(api, receiver) for _ in range(3)]:
         api.post(f"/v1/webhooks/{hook['id']}/test")
     assert deliverer.round() == 2
@@ -334,6 +336,30 @@ def test_round_when_one_tenant_has_many_endpoints_then_it_gets_half_the_slots(
     Service.wait(lambda: len(receiver.received) == 3, 10, "these three")
     Service.wait(lambda: deliverer.round() == 1, 10, "a slot for the third endpoint")
     Service.wait(lambda: len(receiver.received) == 4, 10, "its message")
+
+
+def test_round_when_receivers_failed_lately_then_they_wait_for_each_other_and_nobody_for_them(
+    api: Api, other: Api, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience: dict[str, float] = {}
+
+    def note(url: str, *_: Any, total_s: float, **__: Any) -> Any:
+        patience[url] = total_s
+        raise OutboundError("timeout")
+
+    monkeypatch.setattr("app.webhooks.deliver.post", note)
+    deliverer = Deliverer(api.engine, Rules(ports=None, http=True, private=True), slots=4)
+    failed = [endpoint(who, receiver) for who in (api, other)]
+    for who, hook in zip((api, other), failed, strict=True):
+        who.post(f"/v1/webhooks/{hook['id']}/test")
+    with api.engine.begin() as conn:
+        conn.execute(update(webhook_delivery).values(attempt=1))
+    fresh = endpoint(other, receiver)
+    other.post(f"/v1/webhooks/{fresh['id']}/test")
+    assert deliverer.round() == 2  # the fresh one, and one of the two that failed
+    Service.wait(lambda: len(patience) == 2, 10, "two tries")
+    assert patience.pop(fresh["url"]) == TOTAL_S
+    assert list(patience.values()) == [PATIENCE_S]
 
 
 def test_round_when_two_dispatchers_run_then_nothing_is_sent_twice(

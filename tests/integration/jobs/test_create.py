@@ -142,6 +142,20 @@ def test_create_when_too_many_wait_then_refuses(engine: Engine):
     assert caught.value.code == "queue_full"
 
 
+@pytest.mark.parametrize("validate_only", [True, False])
+@pytest.mark.parametrize(("name", "given"), [("time_s", 3601), ("evaluate_s", 3601), ("memory_mb", 1001)])
+def test_create_when_a_limit_is_above_what_jobs_may_have_then_refused(
+    engine: Engine, name: str, given: int, validate_only: bool
+):
+    quota = Quota(job_s=3600, job_memory_mb=1000)
+    with engine.begin() as conn:
+        new = NewJob("tiny", "ds_a", limits={name: given})
+        with pytest.raises(Refused) as caught:
+            create_job(conn, "ten_a", new, quota=quota, validate_only=validate_only)
+        assert (caught.value.code, caught.value.pointer) == ("limit_too_large", f"/limits/{name}")
+        create_job(conn, "ten_a", NewJob("tiny", "ds_a", limits={name: given - 1}), quota=quota)
+
+
 def test_retry_when_the_job_still_runs_then_refuses(engine: Engine):
     with engine.begin() as conn:
         row = queue_job(conn)

@@ -94,3 +94,20 @@ def test_next_when_thousands_of_tenants_wait_then_one_statement_finds_it(engine:
         conn.execute(update(job).where(job.c.id == first).values(priority=9))
     seen = {claim(engine)[0] for _ in range(302)}
     assert len(seen) == 302
+
+
+def test_next_when_a_tenant_has_as_many_running_as_it_may_then_others_go_on(engine: Engine) -> None:
+    mine, theirs = queue(engine, "ten_a", 3), queue(engine, "ten_b", 3)
+    with engine.begin() as conn:
+        conn.execute(update(tenant).where(tenant.c.id == "ten_b").values(limits={"running_jobs": 2}))
+    taken = []
+    for _ in range(4):
+        with engine.begin() as conn:
+            row = claim_next(conn, ["cpu"], "worker", 30.0, running_limit=1)
+            taken.append(row and row["id"])
+    assert sorted(filter(None, taken)) == sorted([mine[0], *theirs[:2]])
+    with engine.begin() as conn:  # its uploads are counted apart
+        conn.execute(update(job).where(job.c.id == mine[1]).values(queue="io"))
+        row = claim_next(conn, ["io"], "worker", 30.0, running_limit=1)
+        assert row is not None
+        assert row["id"] == mine[1]
