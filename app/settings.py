@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8080, description="Port the API listens on.")
     metrics_open: bool = Field(True, description="Serve /metrics without an API key.")
+    statement_s: float = Field(30.0, description="Postgres ends a statement of the API after this; 0: never.")
     database_pool: int = Field(10, description="Connections an API process keeps.")
 
     upload_limit_bytes: int = Field(2_000_000_000, description="Largest single uploaded file.")

@@ -51,7 +51,7 @@ class Services:
     @classmethod
     def open(cls, settings: Settings, metrics: Metrics, stopping: asyncio.Event) -> Services:
         """Connects to nothing yet: the process starts even while the database is away."""
-        engine = open_engine(settings.database_url, pool=settings.database_pool)
+        engine = open_engine(settings.database_url, pool=settings.database_pool, statement_s=settings.statement_s)
         return cls(
             settings=settings,
             engine=engine,
