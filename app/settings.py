@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8080, description="Port the API listens on.")
     metrics_open: bool = Field(True, description="Serve /metrics without an API key.")
+    requests_at_once: int = Field(2, description="Requests of one API key that an API process works on at once.")
     statement_s: float = Field(30.0, description="Postgres ends a statement of the API after this; 0: never.")
     database_pool: int = Field(10, description="Connections an API process keeps.")
 
@@ -99,7 +100,7 @@ class Settings(BaseSettings):
     dispatch_every_s: float = Field(1.0, description="How often queued jobs are looked for without a hint.")
     probe_every_s: float = Field(30.0, description="How often each idle worker is asked whether it takes messages.")
     probe_silence_s: float = Field(120.0, description="An idle worker that took none for this long starts again.")
-    republish_s: float = Field(30.0, description="A queued job's hint is sent again after this.")
+    republish_s: float = Field(10.0, description="A queued job's hint is sent again after this.")
     retry_pause_s: float = Field(5.0, description="Pause after a full disk or an absent store; doubled each time.")
     checkpoint_every_s: float = Field(10.0, description="Least time between two checkpoints of a job; 0 writes all.")
     stop_grace_s: float = Field(10.0, description="Time a child has to write a last checkpoint before SIGKILL.")
