@@ -113,7 +113,9 @@ class Settings(BaseSettings):
     job_s_limit: int = Field(43_200, description="Most seconds that limits.time_s or evaluate_s may ask for.")
     job_memory_mb_limit: int = Field(65_536, description="Most memory that limits.memory_mb may ask for.")
     queue_total_limit: int = Field(1_000, description="Most queued jobs of all tenants; 0: no limit.")
-    quota_stored_bytes: int = Field(500_000_000_000, description="Most bytes one tenant may store; 0: no limit.")
+    quota_stored_bytes: int = Field(
+        500_000_000_000, description="Most bytes that may lie on the disk for one tenant; 0: no limit."
+    )
     quota_gpu_s_per_day: float = Field(
         0.0, description="Seconds in 24 h that one tenant's jobs may hold GPUs; 0: no limit."
     )

@@ -136,6 +136,18 @@ artifact = Table(
     Index("ix_artifact_tenant", "tenant_id", "sha256"),
 )
 
+loose_bytes = Table(
+    "loose_bytes",
+    metadata,
+    # What a tenant's quota counts beside its artifacts; see app/store/loose_bytes.py. A trigger of artifact adds to it.
+    Column("tenant_id", Text, ForeignKey("tenant.id"), primary_key=True),
+    Column("id", Text, primary_key=True),  # the blob's hash, or the name of a body on its way in
+    Column("size", BigInteger, nullable=False),
+    _time("created_at", now=True),
+    _time("expires_at"),  # NULL: counted until the sweeper finds the blob gone or referred to
+    Index("ix_loose_bytes_id", "id"),
+)
+
 dataset = Table(
     "dataset",
     metadata,
