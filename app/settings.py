@@ -130,3 +130,8 @@ class Settings(BaseSettings):
     )
     checkpoint_keep_s: float = Field(604_800.0, description="Resume points are kept this long after the end of a job.")
     event_keep_s: float = Field(0.0, description="Events are kept this long after the end of a job; 0: for ever.")
+    job_keep_s: float = Field(
+        7_776_000.0,
+        ge=86_400.0,
+        description="Ended jobs of which no summary, report or version is left are kept this long; a day at least.",
+    )

@@ -63,6 +63,7 @@ tenant = Table(
     Column("name", Text, nullable=False, unique=True),
     _time("created_at", now=True),
     _json("limits", "{}"),  # instead of the settings': fields of `app.store.quotas.Quota`; 0 is no limit
+    _time("erasing_at"),  # since when it is being erased, with everything it has
 )
 
 api_key = Table(

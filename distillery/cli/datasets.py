@@ -94,6 +94,7 @@ def show(dataset: Reference, as_json: AsJson = False) -> None:
 def rm(
     dataset: Reference,
     force: Annotated[bool, typer.Option("--force", help="Also while jobs use it.")] = False,
+    cascade: Annotated[bool, typer.Option("--cascade", help="With everything that was made from it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove a dataset with all its versions."""
@@ -101,7 +102,7 @@ def rm(
 
     with Client() as client:
         found = client.datasets.get(dataset)
-        found.delete(force=force)
+        found.delete(force=force, cascade=cascade)
     if as_json:
         emit_json(found.view)
     else:

@@ -1,4 +1,4 @@
-"""What lies on the disk for a tenant though no file refers to it.
+"""What lies on the disk for a tenant though no file refers to it, and tenants that are being erased.
 
 Revision ID: 0007
 Revises: 0006
@@ -35,6 +35,7 @@ END $$
 def upgrade() -> None:
     # Every statement for itself, so that no lock is held while the next one is waited for, and can be repeated.
     with op.get_context().autocommit_block():
+        op.execute("ALTER TABLE tenant ADD COLUMN IF NOT EXISTS erasing_at TIMESTAMP WITH TIME ZONE")
         op.execute(LOOSE_BYTES)
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_loose_bytes_id")
         op.execute("CREATE INDEX CONCURRENTLY ix_loose_bytes_id ON loose_bytes (id)")
@@ -54,3 +55,4 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER artifact_deleted ON artifact")
     op.execute("DROP FUNCTION artifact_loosened")
     op.execute("DROP TABLE loose_bytes")
+    op.execute("ALTER TABLE tenant DROP COLUMN erasing_at")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from app.api.answers import answer
 from app.api.documented import refusals
 from app.api.problems import Problem
-from app.api.schemas.accounts import KeyCreate, KeyCreated, KeyList, KeyView, Me
+from app.api.schemas.accounts import Erasure, KeyCreate, KeyCreated, KeyList, KeyView, Me
 from app.api.security import Admin, Anyone
 from app.api.transactions import TransactionRoute
+from app.jobs.erase_tenant import begin_erasure
 from app.store import api_keys as store
 
 router = APIRouter(prefix="/v1", tags=["account"], route_class=TransactionRoute)
@@ -38,6 +41,32 @@ def revoke_api_key(caller: Admin, key_id: str) -> Response:
     if not store.revoke_key(caller.conn, caller.tenant_id, key_id):
         raise Problem("not_found", f"There is no live key {key_id}.")
     return Response(status_code=204)
+
+
+@router.delete(
+    "/tenant",
+    status_code=202,
+    response_model=Erasure,
+    responses=refusals("invalid_request"),
+    summary="Erase the tenant",
+)
+def erase_tenant(
+    caller: Admin, confirm: Annotated[str, Query(description="The tenant's id, as GET /v1/me tells it.")]
+) -> Response:
+    """Erase the tenant with everything it has; nothing brings it back.
+
+    Its keys end at once, this one too, and its jobs are cancelled. Rows go when the last of them has ended, files when
+    the service sweeps next what nothing refers to.
+    """
+    if confirm != caller.tenant_id:
+        raise Problem(
+            "invalid_request",
+            f"{confirm[:80]} is not the tenant of this key.",
+            hint=f"To erase the tenant of this key, say confirm={caller.tenant_id}.",
+            pointer="confirm",
+        )
+    begin_erasure(caller.conn, caller.tenant_id)
+    return answer(Erasure(tenant_id=caller.tenant_id), status=202)
 
 
 @router.get("/me", response_model=Me, responses=refusals(), summary="Who am I")

@@ -64,3 +64,9 @@ class Me(Answer):
     tenant_id: str
     name: str
     scopes: list[str]
+
+
+class Erasure(Answer):
+    """The tenant that is being erased."""
+
+    tenant_id: str

@@ -32,7 +32,7 @@ NEEDS = {
     "methods": {"GET": "jobs:read"},
     "jobs": {"GET": "jobs:read", "else": "jobs:write"},
     "summaries": {"GET": "summaries:read", "else": "jobs:write"},
-    "reports": {"GET": "summaries:read"},
+    "reports": {"GET": "summaries:read", "else": "jobs:write"},
     "webhooks": {"GET": "webhooks:write", "else": "webhooks:write"},
     "account": {"GET": "admin", "else": "admin"},
 }
