@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     database_pool: int = Field(10, description="Connections an API process keeps.")
 
     upload_limit_bytes: int = Field(2_000_000_000, description="Largest single uploaded file.")
+    upload_limit: int = Field(1_000, description="Most unfinished resumable uploads of one tenant.")
     upload_keep_s: float = Field(86_400.0, description="A resumable upload is forgotten this long after its last byte.")
     json_limit_bytes: int = Field(1_000_000, description="Largest JSON request body.")
     header_limit_bytes: int = Field(16_384, description="Largest sum of request headers.")
@@ -119,6 +120,7 @@ class Settings(BaseSettings):
     quota_gpu_s_per_day: float = Field(
         0.0, description="Seconds in 24 h that one tenant's jobs may hold GPUs; 0: no limit."
     )
+    key_limit: int = Field(1_000, description="Most API keys of one tenant, revoked ones too while they are listed.")
     rate_limit_per_s: float = Field(1_000.0, description="Requests a second of one API key; 0: no limit.")
     rate_limit_burst: int = Field(2_000, description="Requests of one API key at once, when it was quiet before.")
 

@@ -275,6 +275,9 @@ class AsyncKeys:
         """Every key, without its secret."""
         return await self._transport.run(pages("/v1/api-keys"))
 
-    async def revoke(self, key_id: str) -> None:
-        """Make a key useless from now on."""
-        await self._transport.run(ops.revoke_key(key_id))
+    async def revoke(self, key_id: str, *, keep_made: bool = False, force: bool = False) -> None:
+        """Make a key useless from now on, with those that it made unless `keep_made`.
+
+        Raises `Conflict` when no key with the scope admin would be left, unless `force`.
+        """
+        await self._transport.run(ops.revoke_key(key_id, keep_made=keep_made, force=force))

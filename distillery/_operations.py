@@ -129,9 +129,10 @@ def create_key(name: str, scopes: list[str] | None, expires_at: str | None) -> O
     return (yield from post_json("/v1/api-keys", body))
 
 
-def revoke_key(key_id: str) -> Operation[None]:
-    """Make a key useless from now on."""
-    yield from call(Request("DELETE", f"/v1/api-keys/{key_id}"))
+def revoke_key(key_id: str, *, keep_made: bool = False, force: bool = False) -> Operation[None]:
+    """Make a key useless from now on, with those that it made."""
+    params = {"keep_made": "true" if keep_made else None, "force": "true" if force else None}
+    yield from call(Request("DELETE", f"/v1/api-keys/{key_id}", params=params))
 
 
 def readiness() -> Operation[dict[str, Any]]:

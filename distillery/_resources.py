@@ -269,6 +269,9 @@ class Keys:
         """Every key, without its secret."""
         return self._transport.run(pages("/v1/api-keys"))
 
-    def revoke(self, key_id: str) -> None:
-        """Make a key useless from now on."""
-        self._transport.run(ops.revoke_key(key_id))
+    def revoke(self, key_id: str, *, keep_made: bool = False, force: bool = False) -> None:
+        """Make a key useless from now on, with those that it made unless `keep_made`.
+
+        Raises `Conflict` when no key with the scope admin would be left, unless `force`.
+        """
+        self._transport.run(ops.revoke_key(key_id, keep_made=keep_made, force=force))

@@ -28,6 +28,7 @@ from app.jobs.commit import figures_of
 from app.jobs.erase_tenant import erase_tenants
 from app.jobs.states import TERMINAL
 from app.settings import Settings
+from app.store.api_keys import forget_dead_keys
 from app.store.staging import forget
 from app.store.tables import (
     artifact,
@@ -73,7 +74,7 @@ class Retention:
         if not conn.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK}):
             return 0
         count = _drop_dataset_files(conn, self.deleted_s) + _drop_summary_files(conn, self.deleted_s)
-        count += _drop_checkpoints(conn, self.checkpoints_s)
+        count += _drop_checkpoints(conn, self.checkpoints_s) + forget_dead_keys(conn, self.deleted_s)
         if self.events_s:
             count += _drop_events(conn, self.events_s)
         if self.failed_s:

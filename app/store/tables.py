@@ -78,6 +78,8 @@ api_key = Table(
     _time("expires_at"),
     _time("last_used_at"),
     _time("revoked_at"),
+    Column("made_by", Text),  # the key that it falls with; NULL: made by whoever runs the service
+    Index("ix_api_key_tenant", "tenant_id"),
 )
 
 method = Table(

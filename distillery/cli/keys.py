@@ -54,12 +54,17 @@ def list_keys(as_json: AsJson = False) -> None:
 
 @app.command()
 @failing_well
-def revoke(key: Annotated[str, typer.Argument(help="key_…", metavar="KEY")], as_json: AsJson = False) -> None:
-    """Make a key useless from now on."""
+def revoke(
+    key: Annotated[str, typer.Argument(help="key_…", metavar="KEY")],
+    keep_made: Annotated[bool, typer.Option("--keep-made", help="Keys that it made stay.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even the last one with the scope admin.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key useless from now on, with those that it made."""
     from distillery import Client
 
     with Client() as client:
-        client.keys.revoke(key)
+        client.keys.revoke(key, keep_made=keep_made, force=force)
         left = client.keys.list() if as_json else []
     if as_json:
         emit_json(next((one for one in left if one["id"] == key), {"id": key}))

@@ -1,4 +1,5 @@
-"""What lies on the disk for a tenant though no file refers to it, and tenants that are being erased.
+"""What lies on the disk for a tenant though no file refers to it, tenants that are being erased, and who
+made a key.
 
 Revision ID: 0007
 Revises: 0006
@@ -22,6 +23,7 @@ CREATE TABLE IF NOT EXISTS loose_bytes (
     CONSTRAINT fk_loose_bytes_tenant_id_tenant FOREIGN KEY (tenant_id) REFERENCES tenant (id)
 )
 """
+INDEXES = {"ix_loose_bytes_id": "loose_bytes (id)", "ix_api_key_tenant": "api_key (tenant_id)"}
 # A blob that an artifact no longer refers to lies on the disk until it is swept, whoever ended the reference.
 LOOSENED = """
 CREATE OR REPLACE FUNCTION artifact_loosened() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -36,9 +38,11 @@ def upgrade() -> None:
     # Every statement for itself, so that no lock is held while the next one is waited for, and can be repeated.
     with op.get_context().autocommit_block():
         op.execute("ALTER TABLE tenant ADD COLUMN IF NOT EXISTS erasing_at TIMESTAMP WITH TIME ZONE")
+        op.execute("ALTER TABLE api_key ADD COLUMN IF NOT EXISTS made_by TEXT")
         op.execute(LOOSE_BYTES)
-        op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_loose_bytes_id")
-        op.execute("CREATE INDEX CONCURRENTLY ix_loose_bytes_id ON loose_bytes (id)")
+        for name, columns in INDEXES.items():
+            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # what an upgrade that was broken off left
+            op.execute(f"CREATE INDEX CONCURRENTLY {name} ON {columns}")
         op.execute(LOOSENED)
         op.execute(
             "CREATE OR REPLACE TRIGGER artifact_deleted AFTER DELETE ON artifact "
@@ -55,4 +59,6 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER artifact_deleted ON artifact")
     op.execute("DROP FUNCTION artifact_loosened")
     op.execute("DROP TABLE loose_bytes")
+    op.execute("DROP INDEX ix_api_key_tenant")
+    op.execute("ALTER TABLE api_key DROP COLUMN made_by")
     op.execute("ALTER TABLE tenant DROP COLUMN erasing_at")

@@ -80,6 +80,7 @@ ADDED = {
     ("job", "deleted_at"),
     ("job", "cut"),
     ("tenant", "erasing_at"),
+    ("api_key", "made_by"),
 }
 """Columns that tables of the first schema got later; a downgrade takes them away with what is in them."""
 

@@ -355,6 +355,12 @@ def _create(request: Request, caller: Caller, wanted: UploadWanted) -> Made:
     settings = caller.services.settings
     check_target(caller.conn, caller.tenant_id, wanted.dataset, wanted.path)
     need_room(caller.conn, caller.tenant_id, Quota.of(settings), wanted.length)
+    if store.unfinished_of(caller.conn, caller.tenant_id) >= settings.upload_limit:
+        raise Problem(
+            "quota_exceeded",
+            f"At most {settings.upload_limit} uploads may be unfinished.",
+            hint="Finish some, or give them up by DELETE.",
+        )
     row = store.create_upload(
         caller.conn,
         caller.tenant_id,

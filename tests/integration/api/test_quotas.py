@@ -122,6 +122,16 @@ def test_resumable_upload_when_begun_then_its_room_is_taken_at_once(api: Api, cl
         assert known.json()["code"] == "quota_exceeded"
 
 
+def test_resumable_uploads_when_many_are_unfinished_then_no_more_begin(api: Api, client: TestClient) -> None:
+    dataset = api.dataset()["id"]
+    with changed(client, upload_limit=2):
+        first = begin(api, dataset=dataset, path="a").headers["location"]
+        assert begin(api, dataset=dataset, path="b").status_code == 201
+        assert begin(api, dataset=dataset, path="c").json()["code"] == "quota_exceeded"
+        assert patch(api, first, 0, CONTENT).status_code == 204
+        assert begin(api, dataset=dataset, path="c").status_code == 201
+
+
 class Disk:
     """What the files of a running API take on the disk."""
 
