@@ -194,13 +194,7 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-_VALID = Prepared(
-    select(api_key).where(
-        api_key.c.id == bindparam("key_id", type_=Text),
-        api_key.c.revoked_at.is_(None),
-        (api_key.c.expires_at.is_(None)) | (api_key.c.expires_at > func.now()),
-    )
-)
+_VALID = Prepared(select(api_key).where(api_key.c.id == bindparam("key_id", type_=Text), *_live()))
 _PUBLIC = (
     api_key.c.id,
     api_key.c.name,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from distillery.cli.output import AsJson, emit_json, failing_well, items, minute
+from distillery.cli.output import AsJson, emit_json, failing_well, items, minute, say
 from distillery.cli.tables import table
 
 app = typer.Typer(help="API keys (needs a key with the scope admin).", no_args_is_help=True)
@@ -31,7 +31,7 @@ def create(
     if as_json:
         emit_json(made)
     else:
-        print(made["token"])
+        say(made["token"])
 
 
 @app.command("ls")
@@ -69,4 +69,4 @@ def revoke(
     if as_json:
         emit_json(next((one for one in left if one["id"] == key), {"id": key}))
     else:
-        print(f"Revoked {key}.")
+        say(f"Revoked {key}.")
