@@ -38,7 +38,9 @@ _PATTERNS = (
         rf"\1={HIDDEN}",
     ),
 )
-_SUSPECT = re.compile(r"://|dsk_|whsec_|bearer|signature|credential|token|secret|password", re.IGNORECASE)
+_SUSPECT = re.compile(
+    r"://|dsk_|whsec_|bearer|signature|credential|token|secret|password|detail: |context: ", re.IGNORECASE
+)
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _LEAST_SECRET = 8  # shorter passwords are words that other lines hold too
 
