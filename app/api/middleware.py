@@ -24,6 +24,7 @@ from app.store.ids import new_id
 LEAST_BYTES_PER_S = 1000
 _RESUMABLE = re.compile(r"/v1/uploads/[^/]+$")
 _UPLOADS = {"PUT": re.compile(r"/v1/datasets/[^/]+/files/"), "PATCH": _RESUMABLE, "POST": _RESUMABLE}
+_FILE_NAMES = re.compile(r"^(/v1/datasets/[^/]*/(?:versions/[^/]*/)?files/).+", re.DOTALL)
 _GIVEN_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 log = structlog.get_logger()
 
@@ -72,8 +73,7 @@ class Gate:
                 log.exception("request_failed")
             await render(Request(scope), problem)(scope, receive, sending)
         finally:
-            # The raw path: percent-encoded, so nobody can write lines of their own into the log.
-            path, spent_ms = scope["raw_path"].decode("latin-1"), round(1000 * (time.monotonic() - begun))
+            path, spent_ms = _shown(scope), round(1000 * (time.monotonic() - begun))
             about = {"tenant": scope["distillery.tenant"]} if "distillery.tenant" in scope else {}
             log.info("request", method=scope["method"], path=path, status=status, ms=spent_ms, **about)
             structlog.contextvars.unbind_contextvars("request_id")
@@ -120,6 +120,12 @@ class Gate:
             return message
 
         return receiving
+
+
+def _shown(scope: Scope) -> str:
+    """The path for the log; without the names of a tenant's files, which outlive them there."""
+    # The raw path: percent-encoded, so nobody can write lines of their own into the log.
+    return _FILE_NAMES.sub(r"\1{path}", scope["raw_path"].decode("latin-1"))
 
 
 def of_error(error: Exception) -> Problem:
