@@ -135,7 +135,7 @@ def test_operations_when_described_then_have_valid_examples(document: dict[str, 
 
 
 def test_description_when_written_then_is_small_enough_to_be_read() -> None:
-    assert (ROOT / "openapi.json").stat().st_size < 210_000
+    assert (ROOT / "openapi.json").stat().st_size < 200_000
 
 
 def test_refusals_when_stated_then_each_code_has_its_status_and_is_known(document: dict[str, Any]) -> None:
