@@ -38,7 +38,10 @@ _PATTERNS = (
         rf"\1={HIDDEN}",
     ),
 )
-_SUSPECT = re.compile(r"://|dsk_|whsec_|bearer|signature|credential|token|secret|password", re.IGNORECASE)
+_SUSPECT = re.compile(
+    r"://|dsk_|whsec_|bearer|signature|credential|token|secret|password|detail: |context: ", re.IGNORECASE
+)
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _LEAST_SECRET = 8  # shorter passwords are words that other lines hold too
 
 
@@ -68,12 +71,13 @@ def configure(process: str, settings: Settings | None = None, *, stream: TextIO 
         name_process,
     ]
     readable = out.isatty()
-    last = structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer(sort_keys=True)
+    json_lines = structlog.processors.JSONRenderer(sort_keys=True)
+    last: list[Processor] = [_write_out_controls, structlog.dev.ConsoleRenderer()] if readable else [json_lines]
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*first, structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), drop_colours],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, last],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, *last],
         )
     )
     root = logging.getLogger()
@@ -88,6 +92,14 @@ def configure(process: str, settings: Settings | None = None, *, stream: TextIO 
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
+
+
+def _write_out_controls(_: Any, __: str, event: EventDict) -> EventDict:
+    """Show what would steer a terminal instead of sending it there; line ends of tracebacks stay."""
+    return {
+        name: _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], value) if isinstance(value, str) else value
+        for name, value in event.items()
+    }
 
 
 class Redaction:

@@ -90,6 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # ours is in app.api.pages
         redoc_url=None,
+        redirect_slashes=False,  # the framework would send clients to whatever host their request names
         generate_unique_id_function=lambda route: route.name,
         dependencies=[Depends(need_known_parameters)],
     )

@@ -45,9 +45,12 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8080, description="Port the API listens on.")
     metrics_open: bool = Field(True, description="Serve /metrics without an API key.")
+    requests_at_once: int = Field(2, description="Requests of one API key that an API process works on at once.")
+    statement_s: float = Field(30.0, description="Postgres ends a statement of the API after this; 0: never.")
     database_pool: int = Field(10, description="Connections an API process keeps.")
 
     upload_limit_bytes: int = Field(2_000_000_000, description="Largest single uploaded file.")
+    upload_limit: int = Field(1_000, description="Most unfinished resumable uploads of one tenant.")
     upload_keep_s: float = Field(86_400.0, description="A resumable upload is forgotten this long after its last byte.")
     json_limit_bytes: int = Field(1_000_000, description="Largest JSON request body.")
     header_limit_bytes: int = Field(16_384, description="Largest sum of request headers.")
@@ -98,7 +101,7 @@ class Settings(BaseSettings):
     dispatch_every_s: float = Field(1.0, description="How often queued jobs are looked for without a hint.")
     probe_every_s: float = Field(30.0, description="How often each idle worker is asked whether it takes messages.")
     probe_silence_s: float = Field(120.0, description="An idle worker that took none for this long starts again.")
-    republish_s: float = Field(30.0, description="A queued job's hint is sent again after this.")
+    republish_s: float = Field(10.0, description="A queued job's hint is sent again after this.")
     retry_pause_s: float = Field(5.0, description="Pause after a full disk or an absent store; doubled each time.")
     checkpoint_every_s: float = Field(10.0, description="Least time between two checkpoints of a job; 0 writes all.")
     stop_grace_s: float = Field(10.0, description="Time a child has to write a last checkpoint before SIGKILL.")
@@ -113,10 +116,13 @@ class Settings(BaseSettings):
     job_s_limit: int = Field(43_200, description="Most seconds that limits.time_s or evaluate_s may ask for.")
     job_memory_mb_limit: int = Field(65_536, description="Most memory that limits.memory_mb may ask for.")
     queue_total_limit: int = Field(1_000, description="Most queued jobs of all tenants; 0: no limit.")
-    quota_stored_bytes: int = Field(500_000_000_000, description="Most bytes one tenant may store; 0: no limit.")
+    quota_stored_bytes: int = Field(
+        500_000_000_000, description="Most bytes that may lie on the disk for one tenant; 0: no limit."
+    )
     quota_gpu_s_per_day: float = Field(
         0.0, description="Seconds in 24 h that one tenant's jobs may hold GPUs; 0: no limit."
     )
+    key_limit: int = Field(1_000, description="Most API keys of one tenant, revoked ones too while they are listed.")
     rate_limit_per_s: float = Field(1_000.0, description="Requests a second of one API key; 0: no limit.")
     rate_limit_burst: int = Field(2_000, description="Requests of one API key at once, when it was quiet before.")
 
@@ -128,3 +134,8 @@ class Settings(BaseSettings):
     )
     checkpoint_keep_s: float = Field(604_800.0, description="Resume points are kept this long after the end of a job.")
     event_keep_s: float = Field(0.0, description="Events are kept this long after the end of a job; 0: for ever.")
+    job_keep_s: float = Field(
+        7_776_000.0,
+        ge=86_400.0,
+        description="Ended jobs of which no summary, report or version is left are kept this long; a day at least.",
+    )

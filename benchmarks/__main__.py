@@ -9,6 +9,7 @@ ALL = (
     "embedded_startup",
     "memory",
     "api",
+    "neighbours",
     "claims",
     "job_layer",
     "ingest",

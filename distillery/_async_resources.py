@@ -26,9 +26,12 @@ class AsyncDataset(DatasetView):
         super().__init__(view)
         self._transport = transport
 
-    async def delete(self, *, force: bool = False) -> None:
-        """Delete it; raises `DatasetInUse` while a live job uses it, unless forced."""
-        await self._transport.run(ops.delete_dataset(self.id, force=force))
+    async def delete(self, *, force: bool = False, cascade: bool = False) -> None:
+        """Delete it; raises `DatasetInUse` while a live job uses it, unless forced.
+
+        `cascade`: erase it with everything that was made from it; raises `Conflict` while a job of that is unfinished.
+        """
+        await self._transport.run(ops.delete_dataset(self.id, force=force, cascade=cascade))
 
     async def versions(self) -> list[dict[str, Any]]:
         """Every version, with its content hash, statistics and warnings."""
@@ -112,9 +115,9 @@ class AsyncDatasets:
         )
         return [AsyncDataset(self._transport, view) for view in found]
 
-    async def delete(self, reference: str, *, force: bool = False) -> None:
-        """Delete a dataset with all its versions."""
-        await self._transport.run(ops.delete_dataset(reference, force=force))
+    async def delete(self, reference: str, *, force: bool = False, cascade: bool = False) -> None:
+        """Delete a dataset with all its versions; `cascade`: and with everything that was made from it."""
+        await self._transport.run(ops.delete_dataset(reference, force=force, cascade=cascade))
 
 
 class AsyncJob(JobView):
@@ -159,9 +162,9 @@ class AsyncJob(JobView):
         """A new job that does the same again, starting from this one's last checkpoint."""
         return AsyncJob(self._transport, await self._transport.run(ops.retry_job(self.id)))
 
-    async def delete(self) -> None:
-        """Delete it once it has ended; what it made stays. Raises `Conflict` before its end."""
-        await self._transport.run(ops.delete("jobs", self.id))
+    async def delete(self, *, cascade: bool = False) -> None:
+        """Delete it once it has ended; what it made stays, unless `cascade`. Raises `Conflict` before its end."""
+        await self._transport.run(ops.delete("jobs", self.id, cascade=cascade))
 
     @property
     def summary(self) -> AsyncSummary:
@@ -198,9 +201,9 @@ class AsyncSummary(View):
         """
         return await self._transport.run(ops.download_summary(self.id, Path(to), as_zip=as_zip, progress=progress))
 
-    async def delete(self) -> None:
-        """Delete it."""
-        await self._transport.run(ops.delete("summaries", self.id))
+    async def delete(self, *, cascade: bool = False) -> None:
+        """Delete it; `cascade`: with its report, its export and everything that was made from them."""
+        await self._transport.run(ops.delete("summaries", self.id, cascade=cascade))
 
 
 class AsyncReport(View):
@@ -210,6 +213,10 @@ class AsyncReport(View):
         super().__init__(view)
         self._transport = transport
         self._document: dict[str, Any] | None = None
+
+    async def delete(self) -> None:
+        """Erase it; the copy inside its summary stays."""
+        await self._transport.run(ops.delete("reports", self.id))
 
     async def json(self) -> dict[str, Any]:
         """The whole report; top-level `verdict`, `tables`, `plots`, `warnings`, `cost`, `reproduce`."""
@@ -268,6 +275,9 @@ class AsyncKeys:
         """Every key, without its secret."""
         return await self._transport.run(pages("/v1/api-keys"))
 
-    async def revoke(self, key_id: str) -> None:
-        """Make a key useless from now on."""
-        await self._transport.run(ops.revoke_key(key_id))
+    async def revoke(self, key_id: str, *, keep_made: bool = False, force: bool = False) -> None:
+        """Make a key useless from now on, with those that it made unless `keep_made`.
+
+        Raises `Conflict` when no key with the scope admin would be left, unless `force`.
+        """
+        await self._transport.run(ops.revoke_key(key_id, keep_made=keep_made, force=force))

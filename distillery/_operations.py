@@ -61,12 +61,13 @@ def get_dataset(reference: str) -> Operation[dict[str, Any]]:
     return (yield from get_json(f"/v1/datasets/{reference.partition('@')[0]}"))
 
 
-def delete_dataset(dataset_id: str, *, force: bool = False) -> Operation[None]:
+def delete_dataset(dataset_id: str, *, force: bool = False, cascade: bool = False) -> Operation[None]:
     """Delete a dataset as it is now; `Conflict` when a live job uses it, unless forced."""
     path = f"/v1/datasets/{dataset_id.partition('@')[0]}"
     now = yield from call(Request("GET", path))
     headers = {"If-Match": now.headers.get("etag", "*")}
-    yield from call(Request("DELETE", path, headers=headers, params={"force": "true" if force else None}))
+    params = {"force": "true" if force else None, "cascade": "true" if cascade else None}
+    yield from call(Request("DELETE", path, headers=headers, params=params))
 
 
 def download_summary(
@@ -128,9 +129,10 @@ def create_key(name: str, scopes: list[str] | None, expires_at: str | None) -> O
     return (yield from post_json("/v1/api-keys", body))
 
 
-def revoke_key(key_id: str) -> Operation[None]:
-    """Make a key useless from now on."""
-    yield from call(Request("DELETE", f"/v1/api-keys/{key_id}"))
+def revoke_key(key_id: str, *, keep_made: bool = False, force: bool = False) -> Operation[None]:
+    """Make a key useless from now on, with those that it made."""
+    params = {"keep_made": "true" if keep_made else None, "force": "true" if force else None}
+    yield from call(Request("DELETE", f"/v1/api-keys/{key_id}", params=params))
 
 
 def readiness() -> Operation[dict[str, Any]]:
@@ -139,9 +141,10 @@ def readiness() -> Operation[dict[str, Any]]:
     return json.loads(reply.body)
 
 
-def delete(collection: str, item_id: str) -> Operation[None]:
-    """Delete one thing that needs no precondition."""
-    yield from call(Request("DELETE", f"/v1/{collection}/{item_id}"))
+def delete(collection: str, item_id: str, *, cascade: bool = False) -> Operation[None]:
+    """Delete one thing that needs no precondition; `cascade`: with everything that was made from it."""
+    params = {"cascade": "true" if cascade else None}
+    yield from call(Request("DELETE", f"/v1/{collection}/{item_id}", params=params))
 
 
 def verdict_of(report: Mapping[str, Any]) -> str:

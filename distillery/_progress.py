@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from distillery._downloading import Downloaded
+from distillery._terminal import plain
 from distillery._uploading import Uploaded
 
 Progress = bool | Callable[[Any], object]
@@ -26,6 +27,7 @@ def reporter(progress: Progress, label: str, stream: TextIO | None = None) -> Ge
 
     `progress`: True shows, False does not, a function is told instead.
     """
+    label = plain(label)
     if callable(progress):
         yield progress
     elif not progress:
@@ -36,6 +38,12 @@ def reporter(progress: Progress, label: str, stream: TextIO | None = None) -> Ge
     else:
         with _lines(label, out) as report:
             yield report
+
+
+def _shown(what: Any) -> tuple[str, float | None, str]:
+    """`described`, for a terminal: the words are the service's and its workers'."""
+    phase, fraction, note = described(what)
+    return plain(phase), fraction, plain(note)
 
 
 def _ignore(_: Any) -> None:
@@ -55,7 +63,7 @@ class PlainLines:
 
     def __call__(self, what: Any) -> None:
         """Take note of what happened."""
-        phase, fraction, note = described(what)
+        phase, fraction, note = _shown(what)
         if not phase:
             return
         now = time.monotonic()
@@ -113,17 +121,17 @@ def _bars(label: str, out: TextIO) -> Generator[Report]:
 
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}", style="dim"),
+        TextColumn("{task.fields[note]}", style="dim", markup=False),
     )
     with Progress(*columns, console=Console(file=out), transient=False) as bars:
         bar = bars.add_task(label, total=None, note="")
 
         def report(what: Any) -> None:
-            phase, fraction, note = described(what)
+            phase, fraction, note = _shown(what)
             if _is_remark(what):
                 bars.console.print(f"{label}: {phase}", markup=False, highlight=False)
             elif phase:

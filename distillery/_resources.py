@@ -26,9 +26,12 @@ class Dataset(DatasetView):
         super().__init__(view)
         self._transport = transport
 
-    def delete(self, *, force: bool = False) -> None:
-        """Delete it; raises `DatasetInUse` while a live job uses it, unless forced."""
-        self._transport.run(ops.delete_dataset(self.id, force=force))
+    def delete(self, *, force: bool = False, cascade: bool = False) -> None:
+        """Delete it; raises `DatasetInUse` while a live job uses it, unless forced.
+
+        `cascade`: erase it with everything that was made from it; raises `Conflict` while a job of that is unfinished.
+        """
+        self._transport.run(ops.delete_dataset(self.id, force=force, cascade=cascade))
 
     def versions(self) -> list[dict[str, Any]]:
         """Every version, with its content hash, statistics and warnings."""
@@ -112,9 +115,9 @@ class Datasets:
         )
         return [Dataset(self._transport, view) for view in found]
 
-    def delete(self, reference: str, *, force: bool = False) -> None:
-        """Delete a dataset with all its versions."""
-        self._transport.run(ops.delete_dataset(reference, force=force))
+    def delete(self, reference: str, *, force: bool = False, cascade: bool = False) -> None:
+        """Delete a dataset with all its versions; `cascade`: and with everything that was made from it."""
+        self._transport.run(ops.delete_dataset(reference, force=force, cascade=cascade))
 
 
 class Job(JobView):
@@ -154,9 +157,9 @@ class Job(JobView):
         """A new job that does the same again, starting from this one's last checkpoint."""
         return Job(self._transport, self._transport.run(ops.retry_job(self.id)))
 
-    def delete(self) -> None:
-        """Delete it once it has ended; what it made stays. Raises `Conflict` before its end."""
-        self._transport.run(ops.delete("jobs", self.id))
+    def delete(self, *, cascade: bool = False) -> None:
+        """Delete it once it has ended; what it made stays, unless `cascade`. Raises `Conflict` before its end."""
+        self._transport.run(ops.delete("jobs", self.id, cascade=cascade))
 
     @property
     def summary(self) -> Summary:
@@ -193,9 +196,9 @@ class Summary(View):
         """
         return self._transport.run(ops.download_summary(self.id, Path(to), as_zip=as_zip, progress=progress))
 
-    def delete(self) -> None:
-        """Delete it."""
-        self._transport.run(ops.delete("summaries", self.id))
+    def delete(self, *, cascade: bool = False) -> None:
+        """Delete it; `cascade`: with its report, its export and everything that was made from them."""
+        self._transport.run(ops.delete("summaries", self.id, cascade=cascade))
 
 
 class Report(View):
@@ -205,6 +208,10 @@ class Report(View):
         super().__init__(view)
         self._transport = transport
         self._document: dict[str, Any] | None = None
+
+    def delete(self) -> None:
+        """Erase it; the copy inside its summary stays."""
+        self._transport.run(ops.delete("reports", self.id))
 
     def json(self) -> dict[str, Any]:
         """The whole report; top-level `verdict`, `tables`, `plots`, `warnings`, `cost`, `reproduce`."""
@@ -262,6 +269,9 @@ class Keys:
         """Every key, without its secret."""
         return self._transport.run(pages("/v1/api-keys"))
 
-    def revoke(self, key_id: str) -> None:
-        """Make a key useless from now on."""
-        self._transport.run(ops.revoke_key(key_id))
+    def revoke(self, key_id: str, *, keep_made: bool = False, force: bool = False) -> None:
+        """Make a key useless from now on, with those that it made unless `keep_made`.
+
+        Raises `Conflict` when no key with the scope admin would be left, unless `force`.
+        """
+        self._transport.run(ops.revoke_key(key_id, keep_made=keep_made, force=force))

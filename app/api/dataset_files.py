@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from app.api.problems import Problem
-from app.jobs.quotas import need_no_more_room
+from app.jobs.quotas import keep_within
 from app.store import artifacts
 from app.store import datasets as store
 from app.store.blobs import StoredBlob, record
@@ -27,6 +27,5 @@ def keep_file(conn: Connection, tenant_id: str, quota: Quota, dataset_id: str, p
     """Make a stored blob the dataset's file at `path`; whether it replaced an earlier one. Refused over quota."""
     check_target(conn, tenant_id, dataset_id, path)
     replaced = artifacts.get_artifact(conn, tenant_id, dataset_id, path) is not None
-    record(conn, tenant_id, dataset_id, path, stored, MEDIA_TYPE)
-    need_no_more_room(conn, tenant_id, quota)
+    keep_within(conn, tenant_id, quota, stored, lambda: record(conn, tenant_id, dataset_id, path, stored, MEDIA_TYPE))
     return replaced

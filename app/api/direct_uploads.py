@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from app.api.dataset_files import check_target
+from app.api.dataset_files import check_target, keep_file
 from app.api.paths import checked_path
 from app.api.problems import Problem
 from app.api.schemas.datasets import CommittedFile
 from app.api.services import Services
-from app.jobs.quotas import need_room
+from app.jobs.quotas import hold_room
 from app.store.artifacts import list_artifacts
 from app.store.blobs import NotAsPromised, StoredBlob, StoreUnavailable
+from app.store.loose_bytes import let_go, note_blob
 from app.store.quotas import Quota
 
 if TYPE_CHECKING:
@@ -34,7 +37,9 @@ def admit(
         check_target(conn, tenant_id, dataset_id, checked_path(file.path))
         if file.size > largest:
             raise Problem("payload_too_large", f"{file.path}: at most {largest} bytes are taken.")
-    need_room(conn, tenant_id, Quota.of(services.settings), sum(file.size for file in files))
+    # They lie at the store from when a client puts them there, with or without a word to us, until the sweeper comes.
+    coming = {_held_as(dataset_id, file.sha256): file.size for file in files}
+    hold_room(conn, tenant_id, Quota.of(services.settings), coming, services.settings.blob_grace_s)
 
 
 async def fetch_named(
@@ -55,10 +60,21 @@ async def fetch_named(
     for number, file in await services.in_transaction(lacking):
         if services.short_of_disk():
             raise Problem("insufficient_storage")
-        stored = await run_in_threadpool(_fetch, services, direct, dataset_id, file, f"/files/{number}")
-        if stored is not None:
-            arrived[checked_path(file.path)] = stored
+        path = await run_in_threadpool(_fetch, services, direct, dataset_id, file, f"/files/{number}")
+        if path is not None:
+            stored = StoredBlob(file.sha256, file.size)
+            await services.in_transaction(partial(note_blob, tenant_id=tenant_id, stored=stored))
+            arrived[checked_path(file.path)] = await run_in_threadpool(services.blobs.put_file, path)
     return arrived
+
+
+def keep_fetched(
+    conn: Connection, services: Services, tenant_id: str, dataset_id: str, arrived: Mapping[str, StoredBlob]
+) -> None:
+    """Make what was fetched the dataset's files, which count from now on instead of what the client has put."""
+    let_go(conn, tenant_id, *(_held_as(dataset_id, stored.sha256) for stored in arrived.values()))
+    for path, stored in arrived.items():
+        keep_file(conn, tenant_id, Quota.of(services.settings), dataset_id, path, stored)
 
 
 async def forget_fetched(services: Services, dataset_id: str, arrived: Mapping[str, StoredBlob]) -> None:
@@ -74,9 +90,12 @@ async def forget_fetched(services: Services, dataset_id: str, arrived: Mapping[s
         await run_in_threadpool(forget)
 
 
-def _fetch(services: Services, direct: Direct, dataset_id: str, file: CommittedFile, pointer: str) -> StoredBlob | None:
+def _fetch(services: Services, direct: Direct, dataset_id: str, file: CommittedFile, pointer: str) -> Path | None:
     try:
-        path = direct.fetch(dataset_id, file.sha256, file.size, services.blobs.staging)
+        return direct.fetch(dataset_id, file.sha256, file.size, services.blobs.staging)
     except NotAsPromised as error:
         raise Problem("checksum_mismatch", f"{file.path}: {error}", pointer=pointer) from None
-    return services.blobs.put_file(path) if path is not None else None
+
+
+def _held_as(dataset_id: str, sha256: str) -> str:
+    return f"incoming/{dataset_id}/{sha256}"

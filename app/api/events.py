@@ -28,6 +28,7 @@ CHANNEL = "job_event"
 BATCH = 500
 KEEPALIVE_S = 15.0
 RETRY_MS = 2000
+_BYE = format_sse_event(event="bye", data_str="{}", retry=RETRY_MS)
 log = structlog.get_logger()
 
 
@@ -93,6 +94,10 @@ class EventHub:
                 flag.set()
 
 
+class NoLonger(Exception):
+    """Whoever follows may not any more: their key was revoked, or has expired."""
+
+
 @dataclass(frozen=True)
 class News:
     """What a follower lacked: events in order, the job's state, and whether there is more to read at once.
@@ -121,14 +126,19 @@ async def stream_events(
 ) -> AsyncIterator[bytes]:
     """Every event after `after`, then those to come, until the job has ended (`end`) or the process stops (`bye`).
 
-    `waiting` tells what a queued job waits for, whenever that changes; it is no part of its history.
+    `waiting` tells what a queued job waits for, whenever that changes; it is no part of its history. `read` is asked
+    at least every `KEEPALIVE_S`; when it raises `NoLonger` the stream ends with `bye`, too.
     """
     said = None
     with hub.following(job_id) as flag:
         yield format_sse_event(retry=RETRY_MS)
         while True:
             flag.clear()
-            news = await read(after)
+            try:
+                news = await read(after)
+            except NoLonger:
+                yield _BYE
+                return
             for event in news.events:
                 after = event["seq"]
                 yield encode_event(event)
@@ -143,7 +153,7 @@ async def stream_events(
             if not await woken(flag, stopping, KEEPALIVE_S):
                 yield KEEPALIVE_COMMENT  # and look again: a notification may have been lost with its connection
             if stopping.is_set():
-                yield format_sse_event(event="bye", data_str="{}", retry=RETRY_MS)
+                yield _BYE
                 return
 
 
@@ -159,7 +169,11 @@ async def stream_many(
         yield format_sse_event(retry=RETRY_MS)
         while True:
             flag.clear()
-            news = await read(live)
+            try:
+                news = await read(live)
+            except NoLonger:
+                yield _BYE
+                return
             for job_id, one in news.items():
                 for event in one.events:
                     after[job_id] = live[job_id] = event["seq"]
@@ -176,7 +190,7 @@ async def stream_many(
             if not await woken(flag, stopping, KEEPALIVE_S):
                 yield KEEPALIVE_COMMENT
             if stopping.is_set():
-                yield format_sse_event(event="bye", data_str="{}", retry=RETRY_MS)
+                yield _BYE
                 return
 
 

@@ -43,3 +43,9 @@ def version_of(text: str | None) -> tuple[str, int | None] | None:
     if not (number.isascii() and number.isdigit() and int(number) < 2**31):
         raise Problem("invalid_request", "A version is named as ds_...@1.", pointer="dataset")
     return dataset_id, int(number)
+
+
+Cascade = Annotated[
+    bool,
+    Query(description="Erase it, and everything that was made from it, at once: jobs, summaries, reports, exports."),
+]

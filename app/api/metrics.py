@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.store.jobs import lost_attempts, outcome_counts, overdue_leases, queue_depths, unregistered_owners
 from app.store.summaries import stored_bytes
 
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -113,8 +114,9 @@ class MetricsMiddleware:
             await self.app(scope, receive, counting)
         finally:
             route = self.route_of(scope)
-            self.metrics.requests.labels(scope["method"], route, status).inc()
-            self.metrics.seconds.labels(scope["method"], route).observe(time.perf_counter() - started)
+            method = scope["method"] if scope["method"] in _METHODS else "other"  # a client may make up any number
+            self.metrics.requests.labels(method, route, status).inc()
+            self.metrics.seconds.labels(method, route).observe(time.perf_counter() - started)
 
 
 def route_template(scope: dict[str, Any] | Scope) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 import re
 import time
 
@@ -14,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.places import WHO
 from app.api.problems import Problem, render
 from app.settings import Settings
 from app.store.blobs import CorruptBlob, StoreUnavailable
@@ -22,6 +24,7 @@ from app.store.ids import new_id
 LEAST_BYTES_PER_S = 1000
 _RESUMABLE = re.compile(r"/v1/uploads/[^/]+$")
 _UPLOADS = {"PUT": re.compile(r"/v1/datasets/[^/]+/files/"), "PATCH": _RESUMABLE, "POST": _RESUMABLE}
+_FILE_NAMES = re.compile(r"^(/v1/datasets/[^/]*/(?:versions/[^/]*/)?files/).+", re.DOTALL)
 _GIVEN_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 log = structlog.get_logger()
 
@@ -43,6 +46,8 @@ class Gate:
         request_id = given if _GIVEN_ID.fullmatch(given) else new_id("req")
         scope["distillery.request_id"] = request_id
         structlog.contextvars.bind_contextvars(request_id=request_id)  # threads of this request inherit it
+        if key := headers.get(b"authorization"):
+            WHO.set(hashlib.sha256(key).hexdigest())
         started, begun, status = False, time.monotonic(), 0
 
         async def sending(message: Message) -> None:
@@ -68,8 +73,7 @@ class Gate:
                 log.exception("request_failed")
             await render(Request(scope), problem)(scope, receive, sending)
         finally:
-            # The raw path: percent-encoded, so nobody can write lines of their own into the log.
-            path, spent_ms = scope["raw_path"].decode("latin-1"), round(1000 * (time.monotonic() - begun))
+            path, spent_ms = _shown(scope), round(1000 * (time.monotonic() - begun))
             about = {"tenant": scope["distillery.tenant"]} if "distillery.tenant" in scope else {}
             log.info("request", method=scope["method"], path=path, status=status, ms=spent_ms, **about)
             structlog.contextvars.unbind_contextvars("request_id")
@@ -116,6 +120,12 @@ class Gate:
             return message
 
         return receiving
+
+
+def _shown(scope: Scope) -> str:
+    """The path for the log; without the names of a tenant's files, which outlive them there."""
+    # The raw path: percent-encoded, so nobody can write lines of their own into the log.
+    return _FILE_NAMES.sub(r"\1{path}", scope["raw_path"].decode("latin-1"))
 
 
 def of_error(error: Exception) -> Problem:

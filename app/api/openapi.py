@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from fastapi import FastAPI
@@ -55,8 +56,9 @@ def describe(app: FastAPI) -> None:
 
 
 def rendered(app: FastAPI) -> str:
-    """The description as the text of `openapi.json`."""
-    return json.dumps(app.openapi(), indent=1, sort_keys=True) + "\n"
+    """The description as the text of `openapi.json`, each reference on one line."""
+    text = json.dumps(app.openapi(), indent=1, sort_keys=True)
+    return re.sub(r'\{\s+("\$ref": "[^"]+")\s+\}', r"{\1}", text) + "\n"
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from app.api.problems import Problem
 
 DEFAULT_SIZE = 50
 LARGEST_SIZE = 1000
+LARGEST_TEXT = 4_000_000  # characters of a page, about
 _SIGNATURE_BYTES = 16
 
 
@@ -36,7 +37,9 @@ def _page(
     page_size: Annotated[
         int,
         Query(
-            ge=0, description=f"Items a page, {DEFAULT_SIZE} unless given; above {LARGEST_SIZE} it is {LARGEST_SIZE}."
+            ge=0,
+            description=f"Items a page, {DEFAULT_SIZE} unless given; above {LARGEST_SIZE} it is {LARGEST_SIZE}. "
+            "Fewer come when they are long.",
         ),
     ] = DEFAULT_SIZE,
     page_token: Annotated[
@@ -91,8 +94,8 @@ class Pager:
         view: Callable[[Mapping[str, Any]], Any],
         keys: Sequence[str] = ("created_at", "id"),
     ) -> dict[str, Any]:
-        """The page: rows beyond its size are dropped, and the token then names the last row shown."""
-        shown = rows[: self.page.size]
+        """The page: rows beyond its size, or its bytes, are dropped, and the token then names the last row shown."""
+        shown = rows[: fitting(rows[: self.page.size])]
         token = ""
         if len(rows) > len(shown):
             token = self._token([_text(shown[-1][key]) for key in keys])
@@ -105,6 +108,16 @@ class Pager:
     def _sign(self, body: bytes) -> bytes:
         message = hashlib.sha256(self.scope.encode()).digest() + body
         return hmac.digest(self.secret.encode(), message, "sha256")[:_SIGNATURE_BYTES]
+
+
+def fitting(rows: Sequence[Mapping[str, Any]]) -> int:
+    """How many of these rows a page has room for, by the length of what is in them; the first always fits."""
+    room = LARGEST_TEXT
+    for number, row in enumerate(rows):
+        room -= sum(len(repr(value)) for value in row.values() if isinstance(value, dict | list | str))
+        if room < 0:
+            return max(1, number)
+    return len(rows)
 
 
 def _text(value: Any) -> str:

@@ -43,6 +43,11 @@ CODES: dict[str, Code] = {
     "dataset_in_use": Code(
         409, "Dataset in use", "Unfinished jobs read this dataset; cancel them, or delete with ?force=true."
     ),
+    "last_admin_key": Code(
+        409,
+        "Last admin key",
+        "No key with the scope admin would be left; make one first and use ?keep_made=true, or insist by ?force=true.",
+    ),
     "duplicate_file": Code(409, "Duplicate file", "Another file has the same path in other letter case."),
     "webhook_exists": Code(409, "Webhook exists", "There is an endpoint of this address already."),
     "webhook_disabled": Code(409, "Webhook disabled", "Nothing is sent to a disabled endpoint; enable it first."),

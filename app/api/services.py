@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from app.api.events import EventHub
 from app.api.metrics import Metrics
+from app.api.places import Places
 from app.settings import Settings
 from app.store.blobs import Blobs
 from app.store.database import at_once, open_engine
@@ -32,7 +33,7 @@ _TOUCH_EVERY_S = 60.0
 class Services:
     """Opened when the process starts to serve, closed when it stops.
 
-    `gate` admits no more transactions than there are connections, so that no thread ever waits for one: threads
+    `places` admits no more transactions than there are connections, so that no thread ever waits for one: threads
     that wait for connections held by requests that wait for threads would stand still together.
     """
 
@@ -43,7 +44,7 @@ class Services:
     events: EventHub
     metrics: Metrics
     stopping: asyncio.Event
-    gate: asyncio.Semaphore
+    places: Places
     imports: asyncio.Semaphore
     _touched: dict[str, float] = field(default_factory=dict[str, float])
     _touching: threading.Lock = field(default_factory=threading.Lock)
@@ -51,7 +52,7 @@ class Services:
     @classmethod
     def open(cls, settings: Settings, metrics: Metrics, stopping: asyncio.Event) -> Services:
         """Connects to nothing yet: the process starts even while the database is away."""
-        engine = open_engine(settings.database_url, pool=settings.database_pool)
+        engine = open_engine(settings.database_url, pool=settings.database_pool, statement_s=settings.statement_s)
         return cls(
             settings=settings,
             engine=engine,
@@ -60,7 +61,7 @@ class Services:
             events=EventHub(engine),
             metrics=metrics,
             stopping=stopping,
-            gate=asyncio.Semaphore(2 * settings.database_pool),
+            places=Places(2 * settings.database_pool, settings.requests_at_once),
             imports=asyncio.Semaphore(settings.import_slots),
         )
 
@@ -76,7 +77,7 @@ class Services:
             with self.engine.begin() as conn:
                 return work(conn)
 
-        async with self.gate:
+        async with self.places.visit():
             return await run_in_threadpool(run)
 
     async def reading(self, work: Callable[[Connection], T]) -> T:
@@ -86,7 +87,7 @@ class Services:
             with at_once(self.engine) as conn:
                 return work(conn)
 
-        async with self.gate:
+        async with self.places.visit():
             return await run_in_threadpool(run)
 
     def due_for_touch(self, key_id: str) -> bool:

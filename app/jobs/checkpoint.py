@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, exists, insert, literal, select
 
 from app.jobs.states import OWNED, JobRow, append_event
 from app.store.blobs import Blobs, StoredBlob, record
-from app.store.tables import artifact, blob, job
+from app.store.tables import artifact, blob, job, loose_bytes
 
 MEDIA_TYPE = "application/x-safetensors"
 KEPT = "keep/"
@@ -43,11 +43,13 @@ def drop_old_checkpoints(conn: Connection, job_id: str, *, keep: int = 2) -> lis
         return []
     conn.execute(delete(artifact).where(mine, artifact.c.path.in_([row.path for row in old])))
     unused = ~exists().where(artifact.c.sha256 == blob.c.sha256)
-    return list(
+    gone = list(
         conn.scalars(
             delete(blob).where(blob.c.sha256.in_([row.sha256 for row in old]), unused).returning(blob.c.sha256)
         )
     )
+    conn.execute(delete(loose_bytes).where(loose_bytes.c.id.in_(gone)))
+    return gone
 
 
 def adopt_checkpoint(conn: Connection, tenant_id: str, job_id: str, point: dict[str, Any], before: str) -> None:

@@ -77,19 +77,26 @@ def republish_if_forgotten(engine: Engine, broker: Celery) -> bool:
 
 
 def publish_due(engine: Engine, broker: Celery, republish_s: float) -> int:
-    """Send every due hint; when the broker is away the transaction rolls back and they stay due.
+    """Send every due hint; those that the broker does not take stay due.
 
-    A hint is sent again only into an empty queue: any other that waits there makes its worker claim this job, too.
+    A hint goes out when nothing holds its job any more: a worker is quicker than a commit, and passes over jobs that
+    are held. It is sent again only into an empty queue: any other that waits there makes its worker claim this job.
     """
     sent = 0
     while True:
         with engine.begin() as conn:
             batch = due_jobs(conn, republish_s)
+        try:
             served = {queue for queue in {due.queue for due in batch if due.again} if waiting(broker, queue)}
             hints = [due for due in batch if not (due.again and due.queue in served)]
             for due in hints:
                 with tracing.span("publish", parent=due.traceparent, job_id=due.id, queue=due.queue):
                     publish(broker, due.id, due.queue)
+        except ERRORS:
+            with engine.begin() as conn:
+                unsent = job.c.id.in_([due.id for due in batch])
+                conn.execute(update(job).where(unsent, job.c.state == "queued").values(published_at=None))
+            raise
         sent += len(hints)
         if len(batch) < BATCH:
             return sent

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from sqlalchemy import Connection
 
 from app.jobs.errors import Refused
 from app.jobs.route import GPU_QUEUE
+from app.store.blobs import StoredBlob
+from app.store.loose_bytes import hold, let_go, note_blob
 from app.store.quotas import (
     Quota,
     gpu_seconds_of,
-    has_stored,
     queued_jobs,
     quota_of,
     stored_bytes_of,
@@ -37,24 +40,51 @@ def gpu_time_is_used(conn: Connection, tenant_id: str, quota: Quota) -> bool:
     return bool(quota.gpu_s_per_day) and gpu_seconds_of(conn, tenant_id) >= quota.gpu_s_per_day
 
 
-def need_room(conn: Connection, tenant_id: str, default: Quota, more_bytes: int, sha256: str | None = None) -> None:
-    """Refuse bytes that are about to come when they would not fit; `sha256`: what they are known to be."""
+def hold_room(conn: Connection, tenant_id: str, default: Quota, coming: Mapping[str, int], keep_s: float) -> None:
+    """Take room for bytes that are about to come, their number by a name for each; refused when they would not fit.
+
+    A name that holds room already holds this much from now on; all names are let go of after `keep_s`.
+    """
     quota = quota_of(conn, tenant_id, default, lock=True)
-    if quota.stored_bytes and not (sha256 and has_stored(conn, tenant_id, sha256)):
-        _check(stored_bytes_of(conn, tenant_id) + more_bytes, quota)
+    for name, size in coming.items():
+        hold(conn, tenant_id, name, size, keep_s)
+    _check(conn, tenant_id, quota)
 
 
-def need_no_more_room(conn: Connection, tenant_id: str, default: Quota) -> None:
-    """Refuse what this transaction has just stored when it is too much; the tenant is held, so the count is exact."""
+def hold_blob(conn: Connection, tenant_id: str, default: Quota, stored: StoredBlob, instead_of: str) -> None:
+    """Before a blob is stored, count it instead of the body that it came as; refused when it does not fit."""
     quota = quota_of(conn, tenant_id, default, lock=True)
-    if quota.stored_bytes:
-        _check(stored_bytes_of(conn, tenant_id), quota)
+    let_go(conn, tenant_id, instead_of)
+    note_blob(conn, tenant_id, stored)
+    _check(conn, tenant_id, quota)
 
 
-def _check(stored: int, quota: Quota) -> None:
+def keep_within(
+    conn: Connection, tenant_id: str, default: Quota, stored: StoredBlob, record: Callable[[], None]
+) -> None:
+    """Let a file refer to a blob, by `record`, and the blob no longer be loose; refused when that is too much.
+
+    The tenant is held from before the first change, so that the count is exact and nobody waits for us in a circle.
+    """
+    quota = quota_of(conn, tenant_id, default, lock=True)
+    record()
+    let_go(conn, tenant_id, stored.sha256)
+    _check(conn, tenant_id, quota)
+
+
+def need_room(conn: Connection, tenant_id: str, default: Quota, more_bytes: int) -> None:
+    """Refuse so many bytes, which are about to come, when they would not fit."""
+    _check(conn, tenant_id, quota_of(conn, tenant_id, default, lock=True), more_bytes)
+
+
+def _check(conn: Connection, tenant_id: str, quota: Quota, more_bytes: int = 0) -> None:
+    if not quota.stored_bytes:
+        return
+    stored = stored_bytes_of(conn, tenant_id) + more_bytes
     if stored > quota.stored_bytes:
         raise Refused(
             "quota_exceeded",
-            f"With this, {stored} bytes would be stored; {quota.stored_bytes} may be.",
-            hint="Delete datasets or summaries; their files cease to count when their grace period is over.",
+            f"With this, {stored} bytes would lie on the disk; {quota.stored_bytes} may.",
+            hint="Delete datasets or summaries; what was deleted or replaced counts until it has left the disk. "
+            "GET /v1/usage tells how much that is.",
         )

@@ -1,6 +1,6 @@
 """What is kept no longer: files of deleted things, resume points and events of old jobs, expired uploads.
 
-Only references go here; the sweeper then finds blobs that nothing refers to.
+Rows and references go here; the sweeper then finds blobs that nothing refers to.
 """
 
 from __future__ import annotations
@@ -25,10 +25,23 @@ from sqlalchemy import (
 )
 
 from app.jobs.commit import figures_of
+from app.jobs.erase_tenant import erase_tenants
 from app.jobs.states import TERMINAL
 from app.settings import Settings
+from app.store.api_keys import forget_dead_keys
 from app.store.staging import forget
-from app.store.tables import artifact, dataset, dataset_version, job, job_event, summary
+from app.store.tables import (
+    artifact,
+    dataset,
+    dataset_version,
+    job,
+    job_attempt,
+    job_event,
+    job_webhook,
+    report,
+    summary,
+    upload,
+)
 from app.store.uploads import delete_expired
 
 _LOCK = 7_368_119
@@ -37,29 +50,38 @@ _BATCH = 1_000
 
 @dataclass(frozen=True)
 class Retention:
-    """How long things outlive their end, in seconds. `events_s` and `failed_s` 0: for ever."""
+    """How long things outlive their end, in seconds. `events_s`, `failed_s` and `jobs_s` 0: for ever."""
 
     deleted_s: float
     checkpoints_s: float
     events_s: float = 0.0
     failed_s: float = 0.0
+    jobs_s: float = 0.0
 
     @classmethod
     def of(cls, settings: Settings) -> Retention:
         """As the settings have it."""
-        return cls(settings.deleted_keep_s, settings.checkpoint_keep_s, settings.event_keep_s, settings.failed_keep_s)
+        return cls(
+            deleted_s=settings.deleted_keep_s,
+            checkpoints_s=settings.checkpoint_keep_s,
+            events_s=settings.event_keep_s,
+            failed_s=settings.failed_keep_s,
+            jobs_s=settings.job_keep_s,
+        )
 
     def enforce(self, conn: Connection) -> int:
         """One round under an advisory lock; returns the number of rows that went. At most a batch of each."""
         if not conn.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK}):
             return 0
         count = _drop_dataset_files(conn, self.deleted_s) + _drop_summary_files(conn, self.deleted_s)
-        count += _drop_checkpoints(conn, self.checkpoints_s)
+        count += _drop_checkpoints(conn, self.checkpoints_s) + forget_dead_keys(conn, self.deleted_s)
         if self.events_s:
             count += _drop_events(conn, self.events_s)
         if self.failed_s:
             count += _delete_failed(conn, self.failed_s)
-        return count
+        if self.jobs_s:
+            count += _drop_jobs(conn, self.jobs_s) + _drop_datasets(conn, self.jobs_s)
+        return count + erase_tenants(conn)
 
 
 def drop_expired_uploads(conn: Connection, staging: Path) -> int:
@@ -161,6 +183,56 @@ def _delete_failed(conn: Connection, keep_s: float) -> int:
     ids = list(conn.scalars(select(dataset.c.id).where(*over, ~hopeful, ~put_since).limit(_BATCH)))
     gone = {"deleted_at": func.now(), "revision": dataset.c.revision + 1, "updated_at": func.now()}
     return conn.execute(update(dataset).where(dataset.c.id.in_(ids)).values(gone)).rowcount
+
+
+def _drop_jobs(conn: Connection, keep_s: float) -> int:
+    """Jobs that ended long ago and of which nothing is left: no summary, no report, no version."""
+    version = exists().where(
+        dataset_version.c.job_id == job.c.id,
+        dataset_version.c.dataset_id == dataset.c.id,
+        dataset.c.deleted_at.is_(None),
+    )
+    files = exists().where(artifact.c.owner == summary.c.id)
+    made = exists().where(summary.c.job_id == job.c.id, summary.c.deleted_at.is_(None) | files)
+    old = (
+        select(job.c.id)
+        .where(
+            job.c.state.in_(TERMINAL),
+            job.c.finished_at < _before(keep_s),
+            ~exists().where(report.c.job_id == job.c.id),
+            ~made,
+            ~version.correlate(job),
+        )
+        .limit(_BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(conn.scalars(old))
+    conn.execute(delete(artifact).where(artifact.c.owner.in_(ids)))
+    for table in (job_event, job_attempt, job_webhook, summary):
+        conn.execute(delete(table).where(table.c.job_id.in_(ids)))
+    return conn.execute(delete(job).where(job.c.id.in_(ids))).rowcount
+
+
+def _drop_datasets(conn: Connection, keep_s: float) -> int:
+    """Datasets deleted long ago of which neither a file nor a job is left."""
+    version = exists().where(
+        artifact.c.owner == dataset_version.c.dataset_id + "@" + cast(dataset_version.c.number, Text)
+    )
+    old = (
+        select(dataset.c.id)
+        .where(
+            dataset.c.deleted_at < _before(keep_s),
+            ~exists().where(job.c.dataset_id == dataset.c.id),
+            ~exists().where(artifact.c.owner == dataset.c.id),
+            ~exists().where(dataset_version.c.dataset_id == dataset.c.id, version),
+        )
+        .limit(_BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(conn.scalars(old))
+    for table in (upload, dataset_version):
+        conn.execute(delete(table).where(table.c.dataset_id.in_(ids)))
+    return conn.execute(delete(dataset).where(dataset.c.id.in_(ids))).rowcount
 
 
 def _drop(conn: Connection, which: ColumnElement[bool]) -> int:

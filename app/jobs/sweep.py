@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, exists, select, text
 from app.jobs.states import OWNED
 from app.store.blobs import Blobs
 from app.store.database import allow_silence
+from app.store.loose_bytes import forget_gone
 from app.store.staging import owner_of
 from app.store.tables import artifact, blob, job
 from app.store.uploads import unfinished_ids
@@ -32,8 +33,9 @@ class Sweeper:
         allow_silence(conn)
         self._sweep_staging(conn)
         oldest = time.time() - self.grace_s
-        old = [sha256 for sha256, modified in self.blobs.iterate() if modified < oldest]
-        deleted = 0
+        present = dict(self.blobs.iterate())
+        old = [sha256 for sha256, modified in present.items() if modified < oldest]
+        deleted: list[str] = []
         for start in range(0, len(old), 1000):
             batch = old[start : start + 1000]
             kept = set(conn.scalars(select(artifact.c.sha256).where(artifact.c.sha256.in_(batch))))
@@ -43,8 +45,9 @@ class Sweeper:
                     delete(blob).where(blob.c.sha256 == sha256, ~exists().where(artifact.c.sha256 == blob.c.sha256))
                 )
                 self.blobs.delete(sha256)
-                deleted += 1
-        return deleted
+                deleted.append(sha256)
+        forget_gone(conn, deleted, present)
+        return len(deleted)
 
     def _sweep_staging(self, conn: Connection) -> None:
         owned = set(conn.scalars(select(job.c.id).where(job.c.state.in_(OWNED)))) | unfinished_ids(conn)

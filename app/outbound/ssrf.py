@@ -23,18 +23,36 @@ from app.settings import Settings
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Sequence[str]]
 
-# `is_global` of Python 3.11 calls these public, though they embed or relay to IPv4 addresses, or are retired.
+# IANA's registries of special addresses (2025-10), because `is_global` says different things in different versions of
+# Python. Public is what lies in none of these; of IPv6 only 2000::/3 is given out at all.
 _NOT_PUBLIC = tuple(
     ipaddress.ip_network(text)
     for text in (
-        "64:ff9b::/96",  # NAT64
-        "64:ff9b:1::/48",  # NAT64 of local use
-        "2002::/16",  # 6to4
-        "2001::/32",  # Teredo
-        "::/96",  # IPv4-compatible, and the unspecified and loopback addresses
-        "fec0::/10",  # site-local
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # shared by carriers
+        "127.0.0.0/8",
+        "169.254.0.0/16",  # link-local, where clouds serve machine credentials
+        "172.16.0.0/12",
+        "192.0.0.0/24",  # protocol assignments
+        "192.0.2.0/24",  # documentation, as are 198.51.100.0/24, 203.0.113.0/24, 2001:db8::/32 and 3fff::/20
         "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, and broadcast
+        "2001::/23",  # protocol assignments, Teredo among them
+        "2001:db8::/32",
+        "2002::/16",  # 6to4
+        "3fff::/20",
     )
+)
+_GIVEN_OUT = ipaddress.ip_network("2000::/3")
+_INSIDE = tuple(  # what `private` opens; link-local stays closed
+    ipaddress.ip_network(text)
+    for text in ("10.0.0.0/8", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
 )
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_.])?", re.ASCII | re.IGNORECASE)
 _LONGEST_URL = 2048
@@ -113,15 +131,10 @@ def permitted(address: Address, rules: Rules) -> bool:
             return False
         if address.ipv4_mapped is not None:
             address = address.ipv4_mapped
-    embedding = any(address in network for network in _NOT_PUBLIC)
-    if address.is_global and not address.is_multicast and not embedding:
+    if rules.private and any(address in network for network in _INSIDE):
         return True
-    if not rules.private or address.is_multicast or address.is_unspecified:
-        return False
-    # Link-local addresses stay closed in a closed network too: clouds serve machine credentials there.
-    return address.is_loopback or (
-        address.is_private and not (address.is_link_local or address.is_reserved or embedding)
-    )
+    given_out = address.version == 4 or address in _GIVEN_OUT
+    return given_out and address.is_global and not any(address in network for network in _NOT_PUBLIC)
 
 
 def resolve(target: Target, rules: Rules, deadline: float, resolver: Resolver | None = None) -> list[str]:

@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Text, bindparam, create_engine, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Text,
+    bindparam,
+    create_engine,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from app.store.database import Prepared
 from app.store.ids import new_id
@@ -40,10 +52,20 @@ class Identity:
 
 
 def create_key(
-    conn: Connection, tenant_id: str, name: str, scopes: Sequence[str], expires_at: datetime | None = None
+    conn: Connection,
+    tenant_id: str,
+    name: str,
+    scopes: Sequence[str],
+    expires_at: datetime | None = None,
+    *,
+    made_by: str | None = None,
 ) -> tuple[dict[str, Any], str]:
-    """Make a key; returns its row and the token `dsk_<id>_<secret>`, which is shown this once."""
+    """Make a key; returns its row and the token `dsk_<id>_<secret>`, which is shown this once.
+
+    `made_by`: a key that it falls with, so it does not outlive that one's time either.
+    """
     secret = secrets.token_urlsafe(32)
+    its_end = select(api_key.c.expires_at).where(api_key.c.id == made_by).scalar_subquery()
     row = (
         conn.execute(
             insert(api_key)
@@ -53,7 +75,8 @@ def create_key(
                 name=name,
                 secret_sha256=_digest(secret),
                 scopes=list(scopes),
-                expires_at=expires_at,
+                expires_at=expires_at if made_by is None else func.least(expires_at, its_end),
+                made_by=made_by,
             )
             .returning(*_PUBLIC)
         )
@@ -61,6 +84,12 @@ def create_key(
         .one()
     )
     return dict(row), f"dsk_{row['id'].removeprefix('key_')}_{secret}"
+
+
+def count_keys(conn: Connection, tenant_id: str) -> int:
+    """Keys of a tenant, those that were revoked or have expired too while they are listed; the tenant is held."""
+    conn.execute(select(tenant.c.id).where(tenant.c.id == tenant_id).with_for_update(key_share=True))
+    return conn.scalar(select(func.count()).where(api_key.c.tenant_id == tenant_id)) or 0
 
 
 def identify(conn: Connection, token: str) -> Identity | None:
@@ -88,14 +117,56 @@ def list_keys(conn: Connection, tenant_id: str) -> list[dict[str, Any]]:
     return [dict(row) for row in rows.mappings()]
 
 
-def revoke_key(conn: Connection, tenant_id: str, key_id: str) -> bool:
-    """Make a key useless from now on; False when the tenant has no such live key."""
-    done = conn.execute(
-        update(api_key)
-        .where(api_key.c.id == key_id, api_key.c.tenant_id == tenant_id, api_key.c.revoked_at.is_(None))
-        .values(revoked_at=func.now())
+def is_live(conn: Connection, key_id: str) -> bool:
+    """Whether a key is neither revoked nor expired."""
+    return conn.scalar(select(api_key.c.id).where(api_key.c.id == key_id, *_live())) is not None
+
+
+class LastAdminKey(Exception):
+    """Without this key, and those that fall with it, nobody could manage the tenant's keys any more."""
+
+
+def revoke_key(
+    conn: Connection, tenant_id: str, key_id: str, *, keep_made: bool = False, even_last: bool = False
+) -> list[str]:
+    """Make a key useless from now on, and those that it made, and those that these made; returns the ids of all.
+
+    Empty when the tenant has no such live key. `keep_made`: those that it made stay, and fall with the one that made
+    it. `LastAdminKey`: no live key with the scope admin would be left, which `even_last` allows.
+    """
+    conn.execute(select(tenant.c.id).where(tenant.c.id == tenant_id).with_for_update(key_share=True))
+    named = (api_key.c.id == key_id, api_key.c.tenant_id == tenant_id, *_live())
+    row = conn.execute(select(api_key.c.id, api_key.c.made_by).where(*named)).one_or_none()
+    if row is None:
+        return []
+    falling = [row.id] if keep_made else _made_from(conn, row.id)
+    stays = select(api_key.c.id).where(
+        api_key.c.tenant_id == tenant_id, api_key.c.scopes.contains(["admin"]), api_key.c.id.not_in(falling), *_live()
     )
-    return done.rowcount == 1
+    if not even_last and conn.scalar(stays.limit(1)) is None:
+        raise LastAdminKey(key_id)
+    if keep_made:
+        conn.execute(update(api_key).where(api_key.c.made_by == key_id).values(made_by=row.made_by))
+    dead = update(api_key).where(api_key.c.id.in_(falling), api_key.c.revoked_at.is_(None))
+    return list(conn.scalars(dead.values(revoked_at=func.now()).returning(api_key.c.id)))
+
+
+def forget_dead_keys(conn: Connection, keep_s: float) -> int:
+    """Delete keys that were revoked, or expired, so long ago; returns how many."""
+    ended = func.least(api_key.c.revoked_at, api_key.c.expires_at)
+    old = ended < func.now() - text(f"interval '{float(keep_s)} seconds'")
+    return conn.execute(delete(api_key).where(old)).rowcount
+
+
+def _made_from(conn: Connection, key_id: str) -> list[str]:
+    """A key, and all that were made with it, however indirectly."""
+    made = select(api_key.c.id).where(api_key.c.id == key_id).cte("made", recursive=True)
+    made = made.union(select(api_key.c.id).where(api_key.c.made_by == made.c.id))
+    return list(conn.scalars(select(made.c.id)))
+
+
+def _live() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return api_key.c.revoked_at.is_(None), api_key.c.expires_at.is_(None) | (api_key.c.expires_at > func.now())
 
 
 def ensure_first_key(url: str, *, tenant_name: str = "default") -> str:
@@ -123,13 +194,7 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-_VALID = Prepared(
-    select(api_key).where(
-        api_key.c.id == bindparam("key_id", type_=Text),
-        api_key.c.revoked_at.is_(None),
-        (api_key.c.expires_at.is_(None)) | (api_key.c.expires_at > func.now()),
-    )
-)
+_VALID = Prepared(select(api_key).where(api_key.c.id == bindparam("key_id", type_=Text), *_live()))
 _PUBLIC = (
     api_key.c.id,
     api_key.c.name,
@@ -138,6 +203,7 @@ _PUBLIC = (
     api_key.c.expires_at,
     api_key.c.last_used_at,
     api_key.c.revoked_at,
+    api_key.c.made_by,
 )
 
 

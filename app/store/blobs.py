@@ -53,6 +53,11 @@ class Incoming(Protocol):
         """Bytes written so far."""
         ...
 
+    @property
+    def sha256(self) -> str:
+        """Of the bytes written so far, in hex."""
+        ...
+
     def finish(self) -> StoredBlob:
         """Make it durable under its hash."""
         ...
@@ -197,14 +202,18 @@ class StagedBlob:
         self._hash.update(chunk)
         self.size += len(chunk)
 
+    @property
+    def sha256(self) -> str:
+        """Of the bytes written so far, in hex."""
+        return self._hash.hexdigest()
+
     def finish(self) -> StoredBlob:
         """Make it durable under its hash."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        sha256 = self._hash.hexdigest()
-        self._adopt(self._path, sha256)
-        return StoredBlob(sha256, self.size)
+        self._adopt(self._path, self.sha256)
+        return StoredBlob(self.sha256, self.size)
 
 
 def record(conn: Connection, tenant_id: str, owner: str, path: str, stored: StoredBlob, media_type: str) -> None:

@@ -16,11 +16,12 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 
-def open_engine(url: str, *, pool: int = 5, silence_s: float = 0.0) -> Engine:
+def open_engine(url: str, *, pool: int = 5, silence_s: float = 0.0, statement_s: float = 0.0) -> Engine:
     """An engine whose connections fail quickly when Postgres is away and are checked before use.
 
     `silence_s`: Postgres ends a transaction in which nothing was said for so long (0: never), because a process that
     was stopped, or a machine that was lost, in the middle of one would keep its locks on jobs, lease or no lease.
+    `statement_s`: it ends a statement that takes longer (0: never), for whoever waits for its answer has gone by then.
     """
     engine = create_engine(
         url,
@@ -32,7 +33,8 @@ def open_engine(url: str, *, pool: int = 5, silence_s: float = 0.0) -> Engine:
             "connect_timeout": 5,
             "application_name": "distillery",
             # A plan is kept with its connection: one made while a table was empty would go through all of it later.
-            "options": f"-c enable_seqscan=off -c idle_in_transaction_session_timeout={silence_s:.3f}s",
+            "options": f"-c enable_seqscan=off -c idle_in_transaction_session_timeout={silence_s:.3f}s "
+            f"-c statement_timeout={statement_s:.3f}s",
         },
     )
     event.listen(engine, "checkout", _check)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, text
+from sqlalchemy import Connection, bindparam, func, select, text, union
 
 from app.settings import Settings
-from app.store.tables import artifact, job, job_attempt, tenant, upload
+from app.store.tables import artifact, job, job_attempt, loose_bytes, tenant, upload
 
 _DAY = text("interval '1 day'")
 # Built once: building a statement takes several times as long as running it.
@@ -57,19 +57,21 @@ def quota_of(conn: Connection, tenant_id: str, default: Quota, *, lock: bool = F
 
 
 def stored_bytes_of(conn: Connection, tenant_id: str) -> int:
-    """Bytes of a tenant's different files, and of its unfinished uploads, whose room is taken from the start."""
-    files = select(artifact.c.sha256, artifact.c.size).where(artifact.c.tenant_id == tenant_id).distinct().subquery()
-    coming = select(func.coalesce(func.sum(upload.c.length), 0)).where(
-        upload.c.tenant_id == tenant_id, upload.c.stored_sha256.is_(None), upload.c.expires_at > func.now()
+    """Bytes that lie on the disk for a tenant, each file once, and room that is taken by what is still to come.
+
+    These are its files, what none of them refers to any more (or yet), and its unfinished uploads at full length.
+    """
+    files = select(artifact.c.sha256, artifact.c.size).where(artifact.c.tenant_id == tenant_id)
+    loose = select(loose_bytes.c.id, loose_bytes.c.size).where(
+        loose_bytes.c.tenant_id == tenant_id,
+        loose_bytes.c.expires_at.is_(None) | (loose_bytes.c.expires_at > func.now()),
     )
-    stored = conn.scalar(select(func.coalesce(func.sum(files.c.size), 0)))
+    each = union(files, loose).subquery()
+    coming = select(func.coalesce(func.sum(upload.c.length), 0)).where(
+        upload.c.tenant_id == tenant_id, upload.c.stored_sha256.is_(None)
+    )
+    stored = conn.scalar(select(func.coalesce(func.sum(each.c.size), 0)))
     return int(stored or 0) + int(conn.scalar(coming) or 0)
-
-
-def has_stored(conn: Connection, tenant_id: str, sha256: str) -> bool:
-    """Whether a tenant stores these bytes already, so that storing them again takes no room."""
-    found = select(artifact.c.sha256).where(artifact.c.tenant_id == tenant_id, artifact.c.sha256 == sha256).limit(1)
-    return conn.scalar(found) is not None
 
 
 def queued_jobs_of(conn: Connection, tenant_id: str) -> int:

@@ -7,6 +7,7 @@ cut off by the next writer. One writer at a time: the lock is the operating syst
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -49,6 +50,11 @@ class StagedFile:
         """Wait until everything written is on the disk; returns the size."""
         os.fsync(self._handle)
         return self.size
+
+    def sha256(self) -> str:
+        """Of the file, in hex."""
+        with self._path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def store(self, blobs: Blobs) -> StoredBlob:
         """Make the file a blob; it stays here too until `remove`, so that a crash in between costs nothing."""

@@ -63,6 +63,7 @@ tenant = Table(
     Column("name", Text, nullable=False, unique=True),
     _time("created_at", now=True),
     _json("limits", "{}"),  # instead of the settings': fields of `app.store.quotas.Quota`; 0 is no limit
+    _time("erasing_at"),  # since when it is being erased, with everything it has
 )
 
 api_key = Table(
@@ -77,6 +78,8 @@ api_key = Table(
     _time("expires_at"),
     _time("last_used_at"),
     _time("revoked_at"),
+    Column("made_by", Text),  # the key that it falls with; NULL: made by whoever runs the service
+    Index("ix_api_key_tenant", "tenant_id"),
 )
 
 method = Table(
@@ -134,6 +137,18 @@ artifact = Table(
     _time("created_at", now=True),
     Index("ix_artifact_sha256", "sha256"),
     Index("ix_artifact_tenant", "tenant_id", "sha256"),
+)
+
+loose_bytes = Table(
+    "loose_bytes",
+    metadata,
+    # What a tenant's quota counts beside its artifacts; see app/store/loose_bytes.py. A trigger of artifact adds to it.
+    Column("tenant_id", Text, ForeignKey("tenant.id"), primary_key=True),
+    Column("id", Text, primary_key=True),  # the blob's hash, or the name of a body on its way in
+    Column("size", BigInteger, nullable=False),
+    _time("created_at", now=True),
+    _time("expires_at"),  # NULL: counted until the sweeper finds the blob gone or referred to
+    Index("ix_loose_bytes_id", "id"),
 )
 
 dataset = Table(

@@ -83,6 +83,12 @@ def unfinished_ids(conn: Connection) -> set[str]:
     return set(conn.scalars(select(upload.c.id).where(upload.c.stored_sha256.is_(None))))
 
 
+def unfinished_of(conn: Connection, tenant_id: str) -> int:
+    """How many uploads of a tenant have begun and are not finished; also expired ones, until they are removed."""
+    mine = (upload.c.tenant_id == tenant_id, upload.c.stored_sha256.is_(None))
+    return conn.scalar(select(func.count()).select_from(upload).where(*mine)) or 0
+
+
 def _is(tenant_id: str, upload_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return upload.c.id == upload_id, upload.c.tenant_id == tenant_id
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from distillery.cli.assignments import Assignments
-from distillery.cli.output import AsJson, CreatedAfter, emit_json, failing_well, items, pairs, size, values
+from distillery.cli.output import AsJson, CreatedAfter, emit_json, failing_well, items, pairs, say, size, values
 from distillery.cli.tables import table
 
 app = typer.Typer(help="Datasets: upload, list, look at, remove.", no_args_is_help=True)
@@ -46,7 +46,7 @@ def add(
         if as_json:
             emit_json(dataset.view)
         else:
-            print(dataset.reference)
+            say(dataset.reference)
 
 
 @app.command("ls")
@@ -84,7 +84,7 @@ def show(dataset: Reference, as_json: AsJson = False) -> None:
         emit_json({**found.view, "versions": versions})
         return
     about = [rows_of(found.view), size(found.view["size"])]
-    print(f"{found.reference}  {'  '.join([found.kind, found.state, *filter(None, about)])}  {found.name}")
+    say(f"{found.reference}  {'  '.join([found.kind, found.state, *filter(None, about)])}  {found.name}")
     for version in versions:
         _show_version(version)
 
@@ -94,6 +94,7 @@ def show(dataset: Reference, as_json: AsJson = False) -> None:
 def rm(
     dataset: Reference,
     force: Annotated[bool, typer.Option("--force", help="Also while jobs use it.")] = False,
+    cascade: Annotated[bool, typer.Option("--cascade", help="With everything that was made from it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove a dataset with all its versions."""
@@ -101,11 +102,11 @@ def rm(
 
     with Client() as client:
         found = client.datasets.get(dataset)
-        found.delete(force=force)
+        found.delete(force=force, cascade=cascade)
     if as_json:
         emit_json(found.view)
     else:
-        print(f"Removed {found.id} ({found.name}).")
+        say(f"Removed {found.id} ({found.name}).")
 
 
 def rows_of(view: dict[str, Any]) -> str:
@@ -114,15 +115,15 @@ def rows_of(view: dict[str, Any]) -> str:
 
 
 def _show_version(version: dict[str, Any]) -> None:
-    print(f"\n{version['reference']}  {version['state']}")
+    say(f"\n{version['reference']}  {version['state']}")
     for name in ("detection", "statistics"):
         if content := version.get(name):
-            print(f"  {name}")
+            say(f"  {name}")
             for key, value in content.items():
-                print(f"    {key}: {value if not isinstance(value, dict | list) else json.dumps(value)}")
+                say(f"    {key}: {value if not isinstance(value, dict | list) else json.dumps(value)}")
     for line in version.get("warnings") or ():
-        print(f"  warning: {line}")
+        say(f"  warning: {line}")
     if error := version.get("error"):
-        print(f"  {error['code']}: {error['detail']}")
+        say(f"  {error['code']}: {error['detail']}")
         if error.get("hint"):
-            print(f"  {error['hint']}")
+            say(f"  {error['hint']}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distillery._home import EmbeddedService, look
-from distillery.cli.output import AsJson, emit_json, failing_well
+from distillery.cli.output import AsJson, emit_json, failing_well, say
 from distillery.cli.service import HomeOption, place
 
 if TYPE_CHECKING:
@@ -111,12 +111,12 @@ def _document(
 def _show(job: Job, document: dict[str, Any]) -> None:
     from distillery.cli.results import show_report
 
-    print()
+    say()
     show_report(job.report)
-    print(f"\nSummary  {document['summary']['folder']}")
-    print(f"Report   {document['report']['page']}")
-    print(f"Done in {document['seconds']:.0f} s. `distillery up` starts the service for your own data.")
+    say(f"\nSummary  {document['summary']['folder']}")
+    say(f"Report   {document['report']['page']}")
+    say(f"Done in {document['seconds']:.0f} s. `distillery up` starts the service for your own data.")
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    say(text, file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distillery.cli.output import AsJson, CreatedAfter, emit_json, failing_well, items, minute
+from distillery.cli.output import AsJson, CreatedAfter, emit_json, failing_well, items, minute, say
 from distillery.cli.tables import table
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def cancel(job: JobId, as_json: AsJson = False) -> None:
     if as_json:
         emit_json(found.view)
     else:
-        print(f"{found.id} {found.state}")
+        say(f"{found.id} {found.state}")
 
 
 @app.command()
@@ -91,7 +91,7 @@ def retry(job: JobId, as_json: AsJson = False) -> None:
     if as_json:
         emit_json(found.view)
     else:
-        print(found.id)
+        say(found.id)
 
 
 @app.command()
@@ -106,27 +106,27 @@ def rm(job: JobId, as_json: AsJson = False) -> None:
     if as_json:
         emit_json(found.view)
     else:
-        print(f"Removed {found.id}.")
+        say(f"Removed {found.id}.")
 
 
 def show_job(job: Job) -> None:
     """A job for people: what, how it stands, what it made, and the verdict where there is one."""
     view = job.view
-    print(f"{job.id}  {job.state}  {view['method']} on {view['dataset']}")
+    say(f"{job.id}  {job.state}  {view['method']} on {view['dataset']}")
     if job.cached_from:
-        print(f"  answered from    {job.cached_from}, which did the same")
+        say(f"  answered from    {job.cached_from}, which did the same")
     progress = view.get("progress") or {}
     if progress.get("phase") and job.state in ("running", "cancelling"):
-        print(f"  {progress['phase']}  {100 * (progress.get('fraction') or 0):.0f} %")
+        say(f"  {progress['phase']}  {100 * (progress.get('fraction') or 0):.0f} %")
     for name, value in job.result.items():
-        print(f"  {name:<16} {value}")
+        say(f"  {name:<16} {value}")
     if job.result.get("report"):
         report = job.report
-        print(f"\n{report.verdict}")
+        say(f"\n{report.verdict}")
         for warning in report.json()["warnings"]:
-            print(f"Warning: {warning}")
+            say(f"Warning: {warning}")
     error = view.get("error")
     if error:
-        print(f"  {error['code']}: {error['detail']}")
+        say(f"  {error['code']}: {error['detail']}")
         if error.get("hint"):
-            print(f"  {error['hint']}")
+            say(f"  {error['hint']}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from distillery.cli.output import AsJson, emit_json, failing_well, items, minute
+from distillery.cli.output import AsJson, emit_json, failing_well, items, minute, say
 from distillery.cli.tables import table
 
 app = typer.Typer(help="API keys (needs a key with the scope admin).", no_args_is_help=True)
@@ -31,7 +31,7 @@ def create(
     if as_json:
         emit_json(made)
     else:
-        print(made["token"])
+        say(made["token"])
 
 
 @app.command("ls")
@@ -54,14 +54,19 @@ def list_keys(as_json: AsJson = False) -> None:
 
 @app.command()
 @failing_well
-def revoke(key: Annotated[str, typer.Argument(help="key_…", metavar="KEY")], as_json: AsJson = False) -> None:
-    """Make a key useless from now on."""
+def revoke(
+    key: Annotated[str, typer.Argument(help="key_…", metavar="KEY")],
+    keep_made: Annotated[bool, typer.Option("--keep-made", help="Keys that it made stay.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even the last one with the scope admin.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key useless from now on, with those that it made."""
     from distillery import Client
 
     with Client() as client:
-        client.keys.revoke(key)
+        client.keys.revoke(key, keep_made=keep_made, force=force)
         left = client.keys.list() if as_json else []
     if as_json:
         emit_json(next((one for one in left if one["id"] == key), {"id": key}))
     else:
-        print(f"Revoked {key}.")
+        say(f"Revoked {key}.")

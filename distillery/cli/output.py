@@ -9,10 +9,11 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TextIO, TypeVar
 
 import typer
 
+from distillery._terminal import plain, plain_json
 from distillery.errors import APIError, DistilleryError, JobError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -34,7 +35,7 @@ def failing_well(command: Command) -> Command:
         except (DistilleryError, OSError, ValueError) as error:
             fail(error, as_json=bool(kwargs.get("as_json")))
         except KeyboardInterrupt:
-            print("Interrupted.", file=sys.stderr)
+            say("Interrupted.", file=sys.stderr)
             raise typer.Exit(_INTERRUPTED) from None
 
     return wrapped  # type: ignore[return-value]
@@ -44,12 +45,12 @@ def fail(error: Exception, *, as_json: bool) -> None:
     """Say what went wrong and leave with exit code 1."""
     if as_json:
         emit_json(problem_of(error))
-    print(f"Error: {error}", file=sys.stderr)
+    say(f"Error: {error}", file=sys.stderr)
     for one in error.errors if isinstance(error, APIError) else []:
         if one.get("detail") != error.args[0]:
-            print(f"  {one.get('pointer', '')}: {one.get('detail', '')}", file=sys.stderr)
+            say(f"  {one.get('pointer', '')}: {one.get('detail', '')}", file=sys.stderr)
     if hint := getattr(error, "hint", ""):
-        print(f"Hint: {hint}", file=sys.stderr)
+        say(f"Hint: {hint}", file=sys.stderr)
     raise typer.Exit(1)
 
 
@@ -66,7 +67,12 @@ def problem_of(error: Exception) -> dict[str, Any]:
 
 def emit_json(document: Any) -> None:
     """The one document of a command."""
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    print(plain_json(json.dumps(document, indent=2, ensure_ascii=False)))
+
+
+def say(text: str = "", *, file: TextIO | None = None, flush: bool = False) -> None:
+    """A line for people. Everything a command says goes this way, for names, ids and texts may be anybody's."""
+    print(plain(text), file=file, flush=flush)
 
 
 def items(found: Sequence[Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from distillery.cli.output import AsJson, CreatedAfter, emit_json, failing_well, items, minute, seconds, size
+from distillery.cli.output import AsJson, CreatedAfter, emit_json, failing_well, items, minute, say, seconds, size
 from distillery.cli.tables import table
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def get(
         if as_json:
             emit_json(found.manifest())
         else:
-            print(where)
+            say(str(where))
 
 
 @failing_well
@@ -92,42 +92,42 @@ def report(
         else:
             show_report(found)
             if html is not None:
-                print(f"\nPage: {html}")
+                say(f"\nPage: {html}")
 
 
 def show_report(found: Report) -> None:
     """What it is about, the verdict with its warnings, the key figures, the first table, what it saved and cost."""
     document = found.json()  # of any version: those made before an upgrade lack some fields
     for line in document.get("about", []):
-        print(line)
+        say(line)
     if document.get("headline"):
-        print(f"\n{document['headline']} ({document['verdict']['label']})")
-    print(found.verdict)
+        say(f"\n{document['headline']} ({document['verdict']['label']})")
+    say(found.verdict)
     for warning in document["warnings"]:
-        print(f"Warning: {warning}")
+        say(f"Warning: {warning}")
     for said in (document.get("unfinished"), document.get("because")):
         if said:
-            print(f"\n{said}")
+            say(f"\n{said}")
     figures = [(one["value"], one["label"], one["small"]) for one in document.get("key_figures", [])]
     if figures:
-        print()
+        say()
         table(["", "", ""], figures, right=(0,))
     for number, one in enumerate(document["tables"]):
         if number == 0 or one["name"] in ("sizes", "cost"):
-            print()
+            say()
             show_table(one)
 
 
 def show_table(one: dict[str, Any]) -> None:
     """A table of a report, for a terminal: the ends of an interval stand in brackets behind their value."""
-    print(one["caption"])
+    say(one["caption"])
     ends = {key for column in one["columns"] for key in column.get("interval") or ()}
     columns = [c for c in one["columns"] if c["key"] not in ends | _LEFT_OUT and c.get("shown", True)]
     headings = [c.get("heading", c["label"]) for c in columns]
     rows = [[_cell(row, column) for column in columns] for row in one["rows"]]
     table(headings, rows, right=[i for i, c in enumerate(columns) if c["kind"] == "number"])
     if one.get("note"):
-        print(one["note"])
+        say(one["note"])
 
 
 def _cell(row: dict[str, Any], column: dict[str, Any]) -> str:

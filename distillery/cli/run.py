@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from distillery.cli.jobs import show_job
-from distillery.cli.output import AsJson, emit_json, failing_well, pairs, repeated, values
+from distillery.cli.output import AsJson, emit_json, failing_well, pairs, repeated, say, values
 
 
 @failing_well
@@ -54,6 +54,6 @@ def run(
         if as_json:
             emit_json(job.view)
         elif no_wait:
-            print(job.id)
+            say(job.id)
         else:
             show_job(job)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from distillery._home import EmbeddedService, default_home, look
-from distillery.cli.output import AsJson, emit_json, failing_well
+from distillery.cli.output import AsJson, emit_json, failing_well, say
 from distillery.cli.tables import table
 from distillery.errors import NotConfigured
 
@@ -46,11 +46,11 @@ def up(
         ready = embedded.wait_until_ready(folder, process, _tell_part)
         _tell(ready, as_json=as_json, note="ready")
         if not detach:
-            print("Ctrl-C stops it.", file=sys.stderr)
+            say("Ctrl-C stops it.", file=sys.stderr)
             raise typer.Exit(process.wait())
     except KeyboardInterrupt:
         process.terminate()
-        print("Stopping.", file=sys.stderr)
+        say("Stopping.", file=sys.stderr)
         raise typer.Exit(process.wait()) from None
 
 
@@ -65,7 +65,7 @@ def down(home: HomeOption = None, as_json: AsJson = False) -> None:
     if as_json:
         emit_json(_document(look(found.home)))
     else:
-        print(f"{'Stopped' if found.running else 'Nothing was running'} in {found.home}.")
+        say(f"{'Stopped' if found.running else 'Nothing was running'} in {found.home}.")
 
 
 @failing_well
@@ -79,12 +79,12 @@ def status(
     if env:
         if not found.ready:
             raise NotConfigured(f"No service is running in {found.home}.", "Start one with `distillery up`.")
-        print(f"export DISTILLERY_URL={shlex.quote(found.url)}")
-        print(f"export DISTILLERY_API_KEY={shlex.quote(found.api_key())}")
+        say(f"export DISTILLERY_URL={shlex.quote(found.url)}")
+        say(f"export DISTILLERY_API_KEY={shlex.quote(found.api_key())}")
     elif as_json:
         emit_json(_document(found))
     else:
-        print(f"{found.state}{f' at {found.url}' if found.running else ''}, home {found.home}")
+        say(f"{found.state}{f' at {found.url}' if found.running else ''}, home {found.home}")
         rows = [(n, p.get("state"), p.get("pid") or "", p.get("restarts")) for n, p in (found.parts or {}).items()]
         if rows:
             table(["part", "state", "pid", "restarts"], rows, right=(2, 3))
@@ -100,9 +100,9 @@ def doctor(home: HomeOption = None, as_json: AsJson = False) -> None:
         emit_json({"ok": all(check["ok"] for check in found), "checks": found})
     else:
         for check in found:
-            print(f"{'ok  ' if check['ok'] else 'FAIL'}  {check['name']}: {check['detail']}")
+            say(f"{'ok  ' if check['ok'] else 'FAIL'}  {check['name']}: {check['detail']}")
             if not check["ok"] and check.get("hint"):
-                print(f"      {check['hint']}")
+                say(f"      {check['hint']}")
     if not all(check["ok"] for check in found):
         raise typer.Exit(1)
 
@@ -127,12 +127,12 @@ def _tell(found: EmbeddedService, *, as_json: bool, note: str) -> None:
     if as_json:
         emit_json({**_document(found), "api_key": key})
         return
-    print(f"Distillery is {note} at {found.url}")
-    print(f"  API     {found.url}/docs")
-    print(f"  home    {found.home}")
-    print(f"  API key {key}")
+    say(f"Distillery is {note} at {found.url}")
+    say(f"  API     {found.url}/docs")
+    say(f"  home    {found.home}")
+    say(f"  API key {key}")
     sys.stdout.flush()
 
 
 def _tell_part(name: str) -> None:
-    print(f"{name} is ready", file=sys.stderr)
+    say(f"{name} is ready", file=sys.stderr)

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
+from distillery._terminal import plain
+from distillery.cli.output import say
+
 _GAP = "  "
 _INDENT = "    "
 
@@ -23,14 +26,14 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequ
     """
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in lines(headings, rows, right=right, width=width):
-        print(line)
+        say(line)
 
 
 def lines(
     headings: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = (), width: int | None = None
 ) -> list[str]:
     """The lines of the table, none longer than `width` unless a single word is."""
-    texts = [list(headings), *([str(cell) if cell is not None else "" for cell in row] for row in rows)]
+    texts = [list(headings), *([plain(str(cell)) if cell is not None else "" for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in texts) for i in range(len(headings))]
     if width is not None:
         words = [max((len(w) for row in texts for w in row[i].split()), default=0) for i in range(len(headings))]

@@ -73,7 +73,15 @@ def contents(engine: Engine) -> dict[str, tuple[int, str]]:
     return found
 
 
-ADDED = {("tenant", "limits"), ("method", "needs"), ("job_attempt", "gpu_s"), ("job", "deleted_at"), ("job", "cut")}
+ADDED = {
+    ("tenant", "limits"),
+    ("method", "needs"),
+    ("job_attempt", "gpu_s"),
+    ("job", "deleted_at"),
+    ("job", "cut"),
+    ("tenant", "erasing_at"),
+    ("api_key", "made_by"),
+}
 """Columns that tables of the first schema got later; a downgrade takes them away with what is in them."""
 
 

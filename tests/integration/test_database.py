@@ -48,6 +48,13 @@ def test_connection_when_it_holds_a_message_and_is_alive_then_is_kept(engine: En
     other.dispose()
 
 
+def test_statement_when_it_takes_longer_than_it_may_then_ends(database_url: str) -> None:
+    hasty = open_engine(database_url, statement_s=0.1)
+    with pytest.raises(OperationalError), hasty.connect() as conn:
+        conn.execute(text("SELECT pg_sleep(20)"))
+    hasty.dispose()
+
+
 def test_prepared_when_asked_then_gives_the_row_in_the_transaction_of_the_connection(engine: Engine) -> None:
     with engine.begin() as conn:
         conn.execute(text("SET LOCAL statement_timeout = 5000"))

@@ -58,3 +58,10 @@ def test_chunks_when_their_extensions_never_end_then_refused(fort: Fort) -> None
     head = f"POST /v1/datasets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {fort.key}\r\n".encode()
     answer = fort.raw(head + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"a" * 1_000_000)
     assert status(answer) in (0, 400, 408)
+
+
+@pytest.mark.parametrize("path", ["/v1/datasets/", "/v1/jobs/", "/docs/", "/v1/me/", "/problems/"])
+def test_answer_when_the_host_is_made_up_then_leads_nowhere(fort: Fort, path: str) -> None:
+    answer = fort.request("GET", path, headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
+    assert "location" not in answer.headers
+    assert answer.status_code == 404

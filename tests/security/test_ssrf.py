@@ -62,6 +62,18 @@ FORBIDDEN = [
     "ff02::1",
     "ff0e::1",
     "100::1",
+    # Every further block that IANA lists as not global, at both its ends.
+    *(
+        end
+        for block in (
+            *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24"),
+            *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64"),
+            *("100:0:0:1::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "4000::/3"),
+            *("fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8", "::/96", "::ffff:192.0.0.0/120"),
+        )
+        for network in [ipaddress.ip_network(block)]
+        for end in (str(network[0]), str(network[-1]))
+    ),
 ]
 ALLOWED = [
     "8.8.8.8",
@@ -387,3 +399,15 @@ def listener() -> Iterator[tuple[int, list[bytes]]]:
     heard: list[bytes] = []
     with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", heard) as port:
         yield port, heard
+
+
+@pytest.mark.parametrize("address", [a for a in FORBIDDEN if "%" not in a])
+def test_address_when_python_calls_everything_global_then_refused_all_the_same(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Versions of Python disagree about what is global; what is refused does not depend on them."""
+    for kind in (ipaddress.IPv4Address, ipaddress.IPv6Address):
+        monkeypatch.setattr(kind, "is_global", True)
+        monkeypatch.setattr(kind, "is_private", False)
+        monkeypatch.setattr(kind, "is_reserved", False)
+    assert not permitted(ipaddress.ip_address(address), PUBLIC)

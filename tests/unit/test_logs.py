@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -131,3 +132,17 @@ def test_configure_when_a_terminal_watches_then_lines_are_readable(monkeypatch: 
     assert "worker_ready" in stream.getvalue()
     assert not stream.getvalue().startswith("{")
     assert "abc" not in stream.getvalue()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_line_when_shown_in_a_terminal_then_no_value_steers_it(lines: Lines):
+    terminal = Terminal()
+    logs.configure("api", stream=terminal)
+    structlog.get_logger().info("said\x1b]0;title\x07", path="/x\x9b31m\x1b[2J", name="a\u202eb")
+    shown = re.sub("\x1b\\[[0-9;]*m", "", terminal.getvalue())  # the colours of the line itself
+    assert not [char for char in shown if char in "\x07\x1b\x9b\u202e"]
+    assert "\\x1b[2J" in shown

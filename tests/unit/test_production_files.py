@@ -109,6 +109,16 @@ def test_service_when_run_then_it_gains_no_privileges_and_may_stop_in_peace(name
 
 
 @each_service
+def test_service_when_run_then_its_memory_and_processes_are_limited_and_only_two_reach_the_outside(name: str):
+    service = SERVICES[name]
+    assert service["mem_limit"]
+    assert service["pids_limit"] <= 1024
+    assert ("outside" in service["networks"]) == (name in ("api", "dispatcher"))
+    assert "inside" in service["networks"]
+    assert compose()["networks"]["inside"] == {"internal": True}
+
+
+@each_service
 def test_health_check_when_asked_then_it_is_ours_or_the_engines(name: str):
     check = SERVICES[name]["healthcheck"]
     if name == "migrate":

@@ -155,7 +155,8 @@ class Attempt:
         elif kind == "keep":
             self._keep_file(Path(message["path"]))
         elif kind in ("log", "warning"):
-            self._log.info("child_says", kind=kind, text=message["text"])
+            # Its text may quote the data: it belongs to the job, in whose log it is, and goes with it.
+            self._log.info("child_says", kind=kind, characters=len(message["text"]))
             self._try(lambda conn: append_event(conn, self.row["id"], kind, message, fence=self.row["fence"]))
 
     def _keep_checkpoint(self, path: Path, step: int) -> None:
@@ -306,7 +307,7 @@ class Attempt:
 
     def _fail(self, error: dict[str, Any], end: AttemptEnd) -> None:
         self._over.set()
-        self._log.warning("attempt_failed", code=error["code"], detail=error["detail"])
+        self._log.warning("attempt_failed", code=error["code"])  # the detail may quote data
         # What another place or half the memory may cure is tried at once; a full disk or a store needs time.
         pause_s = 0.5 if error["code"] in ("worker_lost", "out_of_memory") else self._settings.retry_pause_s
         self._persist(lambda conn: fail_attempt(conn, self.row, error, end, backoff_s=pause_s))

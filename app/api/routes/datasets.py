@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from app.api.answers import need_match, tagged
 from app.api.documented import IF_MATCH, UNCHANGED, refusals
-from app.api.filters import CreatedAfter, text_of
+from app.api.filters import Cascade, CreatedAfter, text_of
 from app.api.idempotency import IdempotencyKey, Made, once
 from app.api.pagination import Page, Pager
 from app.api.problems import Problem
@@ -18,6 +18,7 @@ from app.api.schemas.datasets import DatasetCreate, DatasetList, DatasetPatch, D
 from app.api.security import Caller, DatasetReader, DatasetWriter
 from app.api.transactions import TransactionRoute
 from app.jobs.catalogue import checked_reading, need_kind
+from app.jobs.erase import Things, erase_with_descendants
 from app.store import datasets as store
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=TransactionRoute)
@@ -112,7 +113,7 @@ def update_dataset(request: Request, caller: DatasetWriter, dataset_id: str, bod
 @router.delete(
     "/{dataset_id}",
     status_code=204,
-    responses=refusals("not_found", "dataset_in_use"),
+    responses=refusals("not_found", "dataset_in_use", "job_not_finished"),
     openapi_extra=IF_MATCH,
     summary="Delete a dataset",
 )
@@ -121,10 +122,14 @@ def delete_dataset(
     caller: DatasetWriter,
     dataset_id: str,
     force: Annotated[bool, Query(description="Even while unfinished jobs read it; they go on.")] = False,
+    cascade: Cascade = False,
 ) -> Response:
-    """Delete a dataset; what was made from it stays. Needs If-Match."""
+    """Delete a dataset; what was made from it stays, unless `cascade` says otherwise. Needs If-Match."""
     row = existing(caller, dataset_id, lock=True)
     need_match(request, DatasetView.of(row))
+    if cascade:
+        erase_with_descendants(caller.conn, caller.tenant_id, Things(datasets={dataset_id}))
+        return Response(status_code=204)
     users = store.live_jobs_of(caller.conn, caller.tenant_id, dataset_id)
     if users and not force:
         raise Problem(

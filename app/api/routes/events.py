@@ -13,13 +13,14 @@ from starlette.responses import Response, StreamingResponse
 
 from app.api.documented import binary, refusals
 from app.api.downloads import BytesContent, send
-from app.api.events import BATCH, News, item_of, stream_events
+from app.api.events import BATCH, News, NoLonger, item_of, stream_events
+from app.api.pagination import fitting
 from app.api.problems import Problem
 from app.api.schemas.jobs import JobEventList
 from app.api.security import identified
 from app.api.services import services_of
 from app.store import jobs as store
-from app.store.api_keys import Identity
+from app.store.api_keys import Identity, is_live
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
 JobFollower = Annotated[Identity, identified("jobs:read")]
@@ -59,10 +60,16 @@ async def job_events(
     tenant_id = identity.tenant_id
     if "text/event-stream" not in request.headers.get("accept", ""):
         news = await services.in_transaction(lambda conn: _news(conn, tenant_id, job_id, after, limit))
-        return JSONResponse({"items": [item_of(event) for event in news.events]}, headers=_UNCACHED)
+        shown = news.events[: fitting(news.events)]
+        return JSONResponse({"items": [item_of(event) for event in shown]}, headers=_UNCACHED)
+
+    def look(conn: Connection, seq: int) -> News:
+        if not is_live(conn, identity.key_id):
+            raise NoLonger
+        return _news(conn, tenant_id, job_id, seq, BATCH)
 
     async def read(seq: int) -> News:
-        return await services.in_transaction(lambda conn: _news(conn, tenant_id, job_id, seq, BATCH))
+        return await services.in_transaction(lambda conn: look(conn, seq))
 
     await read(after)  # an unknown job is refused before the stream begins
     if services.stopping.is_set():

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.api.answers import answer
+from app.api.arrivals import Arrival, arriving
 from app.api.bodies import batches
 from app.api.dataset_files import MEDIA_TYPE, check_target, keep_file
 from app.api.digests import sha256_of_field
@@ -21,9 +22,8 @@ from app.api.problems import Problem
 from app.api.routes.datasets import existing
 from app.api.schemas.datasets import FileList, FileView
 from app.api.security import DatasetReader, DatasetWriter, identified
-from app.api.services import Services, services_of
+from app.api.services import services_of
 from app.api.transactions import TransactionRoute
-from app.jobs.quotas import need_room
 from app.store import artifacts
 from app.store import datasets as store
 from app.store.api_keys import Identity
@@ -82,14 +82,14 @@ async def put_file(
     quota = Quota.of(services.settings)
     declared = int(request.headers.get("content-length", "0"))
 
-    def may_come(conn: Connection) -> None:
+    def may_come(conn: Connection, arrival: Arrival) -> None:
         check_target(conn, identity.tenant_id, dataset_id, path)
-        need_room(conn, identity.tenant_id, quota, declared, expected)
+        arrival.begin(conn, declared)
 
-    await services.in_transaction(may_come)
-    if services.short_of_disk():
-        raise Problem("insufficient_storage")
-    stored = await _receive(request, services, expected)
+    async with arriving(services, identity.tenant_id, may_come) as arrival:
+        if services.short_of_disk():
+            raise Problem("insufficient_storage")
+        stored = await _receive(request, arrival, expected)
     replaced = await services.in_transaction(
         lambda conn: keep_file(conn, identity.tenant_id, quota, dataset_id, path, stored)
     )
@@ -138,17 +138,17 @@ def delete_file(caller: DatasetWriter, dataset_id: str, path: str) -> Response:
     return Response(status_code=204)
 
 
-async def _receive(request: Request, services: Services, expected: str | None) -> StoredBlob:
-    """Write the body to the blob store. One that breaks off is removed; one with another hash than expected is
-    refused and left to the sweeper, for nothing refers to it."""
-    incoming = await run_in_threadpool(services.blobs.incoming)
+async def _receive(request: Request, arrival: Arrival, expected: str | None) -> StoredBlob:
+    """Write the body to the blob store. One that breaks off, or has another hash than expected, leaves nothing."""
+    incoming = await run_in_threadpool(arrival.services.blobs.incoming)
     with incoming:
         async for batch in batches(request):
+            await arrival.need(incoming.size + len(batch))
             await run_in_threadpool(incoming.write, batch)
-        stored = await run_in_threadpool(incoming.finish)
-    if expected is not None and stored.sha256 != expected:
-        raise Problem("checksum_mismatch")
-    return stored
+        if expected is not None and incoming.sha256 != expected:
+            raise Problem("checksum_mismatch")
+        await arrival.becomes(StoredBlob(incoming.sha256, incoming.size))
+        return await run_in_threadpool(incoming.finish)
 
 
 router.add_api_route("/{path:path}", get_file, methods=["HEAD"], include_in_schema=False)

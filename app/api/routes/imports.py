@@ -5,29 +5,31 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
+from anyio.from_thread import run as from_thread
 from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from app.api.arrivals import Arrival, arriving
+from app.api.dataset_files import keep_file
 from app.api.documented import MAKES_JOB, refusals
 from app.api.idempotency import IdempotencyKey, Made, once, replayed
 from app.api.paths import checked_path
 from app.api.problems import Problem
-from app.api.routes.files import MEDIA_TYPE
 from app.api.routes.versions import make_version
 from app.api.schemas.datasets import Committed
 from app.api.schemas.webhooks import DatasetImport
 from app.api.security import Caller, identified
-from app.api.services import Services, services_of
+from app.api.services import services_of
 from app.api.webhooks import check_url
 from app.jobs.catalogue import checked_reading, need_kind
-from app.jobs.quotas import need_no_more_room, need_room
+from app.jobs.quotas import need_room
 from app.outbound.request import OutboundError, exchange
 from app.outbound.ssrf import Rules, Unresolvable, UnsafeTarget
 from app.store import datasets as store
 from app.store.api_keys import Identity
-from app.store.blobs import CHUNK, StoredBlob, record
+from app.store.blobs import CHUNK, StoredBlob
 from app.store.quotas import Quota
 
 router = APIRouter(prefix="/v1", tags=["datasets"])
@@ -70,7 +72,7 @@ async def import_dataset(
     def admit(conn: Connection) -> Response | None:
         """Everything that can be refused before the file is fetched."""
         checked_reading(need_kind(conn, body.kind), body.options, body.columns)
-        need_room(conn, identity.tenant_id, quota, 0, body.sha256)
+        need_room(conn, identity.tenant_id, quota, 0)
         if idempotency_key is None:
             return None
         return replayed(request, Caller(conn, identity, services), idempotency_key, body)
@@ -81,8 +83,11 @@ async def import_dataset(
         raise Problem("insufficient_storage")
     if services.imports.locked():
         raise Problem("import_busy", headers={"Retry-After": "10"})
-    async with services.imports:
-        stored = await run_in_threadpool(_fetch, services, body)
+    async with (
+        services.imports,
+        arriving(services, identity.tenant_id, lambda conn, one: one.begin(conn, 0)) as arrival,
+    ):
+        stored = await run_in_threadpool(_fetch, arrival, body)
 
     def commit(conn: Connection) -> Response:
         caller = Caller(conn, identity, services)
@@ -90,8 +95,7 @@ async def import_dataset(
         def make() -> Made:
             kept = {name: getattr(body, name) for name in ("name", "kind", "columns", "options", "tags")}
             dataset_id = store.create_dataset(conn, identity.tenant_id, **kept)["id"]
-            record(conn, identity.tenant_id, dataset_id, path, stored, MEDIA_TYPE)
-            need_no_more_room(conn, identity.tenant_id, quota)
+            keep_file(conn, identity.tenant_id, quota, dataset_id, path, stored)
             return make_version(request, caller, dataset_id, None)
 
         return once(request, caller, idempotency_key, body, make)
@@ -99,8 +103,9 @@ async def import_dataset(
     return await services.in_transaction(commit)
 
 
-def _fetch(services: Services, body: DatasetImport) -> StoredBlob:
-    """The file in the blob store, whole and no larger than allowed."""
+def _fetch(arrival: Arrival, body: DatasetImport) -> StoredBlob:
+    """The file in the blob store, whole, as promised, and no larger than allowed."""
+    services = arrival.services
     settings = services.settings
     limit = settings.import_limit_bytes
     try:
@@ -116,19 +121,22 @@ def _fetch(services: Services, body: DatasetImport) -> StoredBlob:
                 while piece := answer.read(CHUNK):
                     if services.stopping.is_set():
                         raise Problem("stopping", headers={"Retry-After": "2"})
-                    incoming.write(piece)
-                    if incoming.size > limit:
+                    if incoming.size + len(piece) > limit:
                         raise _too_large(limit)
-                stored = incoming.finish()
+                    from_thread(arrival.need, incoming.size + len(piece))
+                    incoming.write(piece)
+                if body.sha256 is not None and incoming.sha256 != body.sha256:
+                    raise Problem(
+                        "checksum_mismatch", f"The file has the SHA-256 {incoming.sha256}.", pointer="/sha256"
+                    )
+                from_thread(arrival.becomes, StoredBlob(incoming.sha256, incoming.size))
+                return incoming.finish()
     except UnsafeTarget as error:
         raise Problem("unsafe_url", f"The address is refused: {error}.", pointer="/url") from None
     except Unresolvable as error:
         raise _failed(str(error)) from None
     except OutboundError as error:
         raise _failed(error.reason) from None
-    if body.sha256 is not None and stored.sha256 != body.sha256:
-        raise Problem("checksum_mismatch", f"The file has the SHA-256 {stored.sha256}.", pointer="/sha256")
-    return stored
 
 
 def _name_of(url: str) -> str:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from app.api.answers import answer, tagged
 from app.api.documented import MAKES_JOB, UNCHANGED, refusals
-from app.api.filters import CreatedAfter, OfDataset, text_of, version_of
+from app.api.filters import Cascade, CreatedAfter, OfDataset, text_of, version_of
 from app.api.idempotency import IdempotencyKey, Made, once
 from app.api.pagination import Page, Pager
 from app.api.prefer import changed, wait_of
@@ -27,6 +27,7 @@ from app.jobs.cancel import cancel_job as cancel
 from app.jobs.create import NewJob
 from app.jobs.create import create_job as create
 from app.jobs.delete import delete_job as delete
+from app.jobs.erase import Things, erase_with_descendants
 from app.jobs.retry import retry_job as retry
 from app.store import jobs as store
 from app.store.quotas import Quota
@@ -200,11 +201,15 @@ def retry_job(request: Request, caller: JobWriter, job_id: str, idempotency_key:
 @router.delete(
     "/{job_id}", status_code=204, responses=refusals("not_found", "job_not_finished"), summary="Delete a finished job"
 )
-def delete_job(caller: JobWriter, job_id: str) -> Response:
+def delete_job(caller: JobWriter, job_id: str, cascade: Cascade = False) -> Response:
     """Delete a job that has ended, with its events; the summary, report or version that it made stays.
 
-    The same request made again is then done anew, instead of being answered from this job.
+    With `cascade` its summary and report go too, with all that was made from them; a version is its dataset's. The
+    same request made again is then done anew, instead of being answered from this job.
     """
+    if cascade and store.get_job(caller.conn, caller.tenant_id, job_id) is not None:
+        erase_with_descendants(caller.conn, caller.tenant_id, Things(jobs={job_id}))
+        return Response(status_code=204)
     if not delete(caller.conn, caller.tenant_id, job_id):
         raise _unknown(job_id)
     return Response(status_code=204)

@@ -10,12 +10,12 @@ from sqlalchemy import Connection
 from starlette.responses import Response, StreamingResponse
 
 from app.api.documented import refusals
-from app.api.events import BATCH, News, stream_many
+from app.api.events import BATCH, News, NoLonger, stream_many
 from app.api.problems import Problem
 from app.api.security import identified
 from app.api.services import services_of
 from app.store import jobs as store
-from app.store.api_keys import Identity
+from app.store.api_keys import Identity, is_live
 
 router = APIRouter(prefix="/v1/events", tags=["jobs"])
 _MOST = 100
@@ -58,6 +58,8 @@ async def follow_jobs(
         raise Problem("invalid_request", "It is an id of a stream of other jobs.", pointer="after")
 
     def news(conn: Connection, live: dict[str, int]) -> dict[str, News]:
+        if not is_live(conn, identity.key_id):
+            raise NoLonger
         # The states are read first: when one is terminal, the events read next are certainly all there will be.
         states = store.states_and_seqs(conn, tenant_id, list(live))
         if missing := [job_id for job_id in live if job_id not in states]:

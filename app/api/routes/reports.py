@@ -17,9 +17,10 @@ from app.api.pagination import Page, Pager
 from app.api.problems import Problem
 from app.api.schemas.common import Name
 from app.api.schemas.results import ReportItem, ReportList
-from app.api.security import SummaryReader, identified
+from app.api.security import JobWriter, SummaryReader, identified
 from app.api.services import services_of
 from app.api.transactions import TransactionRoute
+from app.jobs.erase import delete_report as erase_report
 from app.store import summaries as store
 from app.store.api_keys import Identity
 from app.store.artifacts import get_artifact, list_artifacts
@@ -155,6 +156,14 @@ async def download_report(request: Request, identity: Reader, report_id: str) ->
     files = await services.in_transaction(find)
     content = await run_in_threadpool(zip_of, services.blobs, files)
     return await send(request, content, "application/zip", filename=f"report-{report_id}.zip")
+
+
+@router.delete("/{report_id}", status_code=204, responses=refusals("not_found"), summary="Delete a report")
+def delete_report(caller: JobWriter, report_id: str) -> Response:
+    """Erase a report; its summary, which has a copy of it inside, stays. The same job asked for again is done anew."""
+    if not erase_report(caller.conn, caller.tenant_id, report_id):
+        raise Problem("not_found", f"There is no report {report_id}.")
+    return Response(status_code=204)
 
 
 async def _file(

@@ -13,7 +13,7 @@ from app.api.answers import tagged
 from app.api.bundle import zip_of
 from app.api.documented import UNCHANGED, binary, refusals
 from app.api.downloads import BlobContent, at_the_store, send
-from app.api.filters import CreatedAfter, OfDataset, OfJob, text_of, version_of
+from app.api.filters import Cascade, CreatedAfter, OfDataset, OfJob, text_of, version_of
 from app.api.pagination import Page, Pager
 from app.api.problems import Problem
 from app.api.schemas.common import Name
@@ -21,6 +21,7 @@ from app.api.schemas.results import SummaryItem, SummaryList, SummaryView
 from app.api.security import JobWriter, SummaryReader, identified
 from app.api.services import services_of
 from app.api.transactions import TransactionRoute
+from app.jobs.erase import Things, erase_with_descendants
 from app.store import summaries as store
 from app.store.api_keys import Identity
 from app.store.artifacts import get_artifact, list_artifacts
@@ -116,9 +117,14 @@ async def get_summary_file(request: Request, identity: Downloader, summary_id: s
     return await send(request, content, file["media_type"], filename=filename, headers=headers)
 
 
-@router.delete("/{summary_id}", status_code=204, responses=refusals("not_found"), summary="Delete a summary")
-def delete_summary(caller: JobWriter, summary_id: str) -> Response:
-    """Delete a summary; its report stays."""
+@router.delete(
+    "/{summary_id}", status_code=204, responses=refusals("not_found", "job_not_finished"), summary="Delete a summary"
+)
+def delete_summary(caller: JobWriter, summary_id: str, cascade: Cascade = False) -> Response:
+    """Delete a summary; its report stays. With `cascade` both go, with its export and all that was made from it."""
+    if cascade and store.get_summary(caller.conn, caller.tenant_id, summary_id) is not None:
+        erase_with_descendants(caller.conn, caller.tenant_id, Things(summaries={summary_id}))
+        return Response(status_code=204)
     if not store.delete_summary(caller.conn, caller.tenant_id, summary_id):
         raise _unknown(summary_id)
     return Response(status_code=204)

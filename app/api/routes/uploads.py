@@ -31,6 +31,8 @@ from app.jobs.quotas import need_room
 from app.store import staging
 from app.store import uploads as store
 from app.store.api_keys import Identity
+from app.store.blobs import StoredBlob
+from app.store.loose_bytes import note_blob
 from app.store.quotas import Quota
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=tus.TusRoute)
@@ -278,12 +280,19 @@ async def _finish(at: _At, file: staging.StagedFile, row: Mapping[str, Any]) -> 
     if row["stored_sha256"] is not None:  # by a request that was quicker
         await run_in_threadpool(file.remove)
         return row
-    stored = await run_in_threadpool(file.store, at.services.blobs)
-    if row["sha256"] is not None and stored.sha256 != row["sha256"]:
+    sha256 = await run_in_threadpool(file.sha256)
+    if row["sha256"] is not None and sha256 != row["sha256"]:
         await at.services.in_transaction(lambda conn: store.delete_upload(conn, at.tenant_id, at.upload_id))
         await run_in_threadpool(file.remove)
         raise Problem("checksum_mismatch", hint="The upload was given up; begin a new one.")
     quota = Quota.of(at.services.settings)
+
+    def may_be_stored(conn: Connection) -> None:
+        check_target(conn, at.tenant_id, row["dataset_id"], row["path"])
+        note_blob(conn, at.tenant_id, StoredBlob(sha256, row["length"]))  # its room is the upload's
+
+    await at.services.in_transaction(may_be_stored)
+    stored = await run_in_threadpool(file.store, at.services.blobs)
 
     def keep(conn: Connection) -> None:
         if not store.mark_stored(conn, at.tenant_id, at.upload_id, stored.sha256):
@@ -345,7 +354,13 @@ def _wanted(request: Request, limit: int) -> UploadWanted:
 def _create(request: Request, caller: Caller, wanted: UploadWanted) -> Made:
     settings = caller.services.settings
     check_target(caller.conn, caller.tenant_id, wanted.dataset, wanted.path)
-    need_room(caller.conn, caller.tenant_id, Quota.of(settings), wanted.length, wanted.sha256)
+    need_room(caller.conn, caller.tenant_id, Quota.of(settings), wanted.length)
+    if store.unfinished_of(caller.conn, caller.tenant_id) >= settings.upload_limit:
+        raise Problem(
+            "quota_exceeded",
+            f"At most {settings.upload_limit} uploads may be unfinished.",
+            hint="Finish some, or give them up by DELETE.",
+        )
     row = store.create_upload(
         caller.conn,
         caller.tenant_id,

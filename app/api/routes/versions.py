@@ -9,8 +9,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.api.answers import tagged
-from app.api.dataset_files import keep_file
-from app.api.direct_uploads import fetch_named, forget_fetched
+from app.api.direct_uploads import fetch_named, forget_fetched, keep_fetched
 from app.api.documented import MAKES_JOB, UNCHANGED, refusals
 from app.api.idempotency import IdempotencyKey, Made, once
 from app.api.pagination import Page, Pager
@@ -76,8 +75,7 @@ async def commit_dataset(
         caller = Caller(conn, identity, services)
 
         def make() -> Made:
-            for path, stored in arrived.items():
-                keep_file(conn, caller.tenant_id, Quota.of(services.settings), dataset_id, path, stored)
+            keep_fetched(conn, services, caller.tenant_id, dataset_id, arrived)
             return make_version(request, caller, dataset_id, named)
 
         return once(request, caller, idempotency_key, body, make)

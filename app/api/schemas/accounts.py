@@ -43,6 +43,7 @@ class KeyView(Answer):
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    made_by: str | None = Field(description="The key that it falls with.")
 
 
 class KeyCreated(KeyView):
@@ -64,3 +65,9 @@ class Me(Answer):
     tenant_id: str
     name: str
     scopes: list[str]
+
+
+class Erasure(Answer):
+    """The tenant that is being erased."""
+
+    tenant_id: str

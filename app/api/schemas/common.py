@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 MAX_DEPTH = 8
 Name = Annotated[str, Field(min_length=1, max_length=100)]
@@ -14,6 +15,21 @@ ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 Labels = Annotated[
     dict[Annotated[str, Field(max_length=63)], Annotated[str, Field(max_length=200)]], Field(max_length=16)
 ]
+
+
+def _at_most(most_bytes: int) -> AfterValidator:
+    """A limit on how long a value is as JSON: it lies in a row, and stands in every page of a list."""
+
+    def check(value: dict[str, Any]) -> dict[str, Any]:
+        if len(json.dumps(value, ensure_ascii=False).encode()) > most_bytes:
+            raise ValueError(f"longer than {most_bytes} bytes of JSON")
+        return value
+
+    return AfterValidator(check)
+
+
+Options = Annotated[dict[str, Any], _at_most(16_000)]
+Parameters = Annotated[dict[str, Any], _at_most(64_000)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

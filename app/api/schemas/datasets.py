@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, JsonValue
 
 from app.api.problems import with_hint
-from app.api.schemas.common import Answer, Labels, Listed, Name, Request, Sha256, ShortText
+from app.api.schemas.common import Answer, Labels, Listed, Name, Options, Request, Sha256, ShortText
 from app.api.schemas.jobs import JobView
 
 _FILE: dict[str, JsonValue] = {
@@ -39,8 +39,8 @@ class DatasetCreate(Request):
 
     name: ShortText
     kind: Name = Field(description="A kind that a worker announced; see /v1/methods.")
-    columns: dict[str, Any] = Field({}, description="Which column of the files plays which role of the kind.")
-    options: dict[str, Any] = Field({}, description="How the files are read and split; see the kind's `ingest` method.")
+    columns: Options = Field({}, description="Which column of the files plays which role of the kind.")
+    options: Options = Field({}, description="How the files are read and split; see the kind's `ingest` method.")
     tags: Labels = Field({})
 
 
@@ -50,8 +50,8 @@ class DatasetPatch(Request):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "shop clicks, May"}]})
 
     name: ShortText | None = None
-    columns: dict[str, Any] | None = None
-    options: dict[str, Any] | None = None
+    columns: Options | None = None
+    options: Options | None = None
     tags: Labels | None = None
 
 

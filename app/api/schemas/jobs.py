@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, field_validator
 
 from app.api.problems import with_hint
-from app.api.schemas.common import Answer, Labels, Listed, Name, Request, State
+from app.api.schemas.common import Answer, Labels, Listed, Name, Parameters, Request, State
 from app.api.schemas.job_webhook import JobWebhook
 
 INT64 = 2**63
@@ -53,8 +53,8 @@ class JobCreate(Request):
         max_length=16,
         description="Further inputs: `sum_x` or `ds_x@n` by name, a list where the method takes many; 32 in all.",
     )
-    params: dict[str, Any] = Field({}, description="By the method's `params_schema`.")
-    evaluate: dict[str, Any] = Field({}, description="By the method's `evaluate_schema`.")
+    params: Parameters = Field({}, description="By the method's `params_schema`.")
+    evaluate: Parameters = Field({}, description="By the method's `evaluate_schema`.")
     seed: int = Field(0, ge=-INT64, lt=INT64)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({}))

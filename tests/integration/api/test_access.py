@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from app.jobs.retain import Retention
 from app.store.api_keys import SCOPES
 from tests.integration.api.conftest import Api
 
@@ -32,7 +33,7 @@ NEEDS = {
     "methods": {"GET": "jobs:read"},
     "jobs": {"GET": "jobs:read", "else": "jobs:write"},
     "summaries": {"GET": "summaries:read", "else": "jobs:write"},
-    "reports": {"GET": "summaries:read"},
+    "reports": {"GET": "summaries:read", "else": "jobs:write"},
     "webhooks": {"GET": "webhooks:write", "else": "webhooks:write"},
     "account": {"GET": "admin", "else": "admin"},
 }
@@ -199,3 +200,67 @@ def test_key_when_it_is_wrong_then_that_is_said_before_what_else_is(client: Test
     for headers in ({}, {"Authorization": "Bearer dsk_x_y"}):
         answer = client.post("/v1/datasets", json={"kind": 5}, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+
+
+def made_with(api: Api, **fields: Any) -> tuple[Api, dict[str, Any]]:
+    """A key that this key makes, and its document."""
+    made = api.post("/v1/api-keys", json={"name": "made", "scopes": ["admin"], **fields}).json()
+    return Api(api.client, api.engine, api.blobs, api.tenant_id, made["token"]), made
+
+
+def statuses(*keys: Api) -> list[int]:
+    return [key.get("/v1/me").status_code for key in keys]
+
+
+def test_api_key_when_revoked_then_those_made_with_it_fall_too(api: Api) -> None:
+    child, made = made_with(api)
+    grandchild, made_by_child = made_with(child)
+    sibling, _ = made_with(api)
+    assert made_by_child["made_by"] == made["id"]
+    assert statuses(child, grandchild, sibling) == [200] * 3
+    assert api.delete(f"/v1/api-keys/{made['id']}").status_code == 204
+    assert statuses(child, grandchild, sibling) == [401, 401, 200]
+
+
+def test_api_key_when_replaced_then_those_made_with_it_may_stay(api: Api) -> None:
+    mine = api.get("/v1/me").json()["key_id"]
+    new, _ = made_with(api)
+    third, of_new = made_with(new)
+    assert new.delete(f"/v1/api-keys/{mine}").json()["code"] == "last_admin_key", "all would fall with it"
+    assert new.delete(f"/v1/api-keys/{mine}?keep_made=true").status_code == 204
+    assert statuses(api, new, third) == [401, 200, 200]
+    assert new.delete(f"/v1/api-keys/{of_new['id']}").status_code == 204
+
+
+def test_api_key_when_its_maker_expires_then_expires_no_later(api: Api) -> None:
+    hours = [(datetime.now(UTC) + timedelta(hours=n)).isoformat() for n in (1, 2)]
+    child, made = made_with(api, expires_at=hours[0])
+    for asked in ({}, {"expires_at": hours[1]}):
+        assert made_with(child, **asked)[1]["expires_at"] == made["expires_at"]
+
+
+def test_api_key_when_the_last_that_manages_keys_then_not_revoked_by_mistake(api: Api) -> None:
+    mine = api.get("/v1/me").json()["key_id"]
+    made_with(api, scopes=["jobs:read"])
+    refused = api.delete(f"/v1/api-keys/{mine}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "last_admin_key")
+    assert statuses(api) == [200]
+    assert api.delete(f"/v1/api-keys/{mine}?force=true").status_code == 204
+    assert statuses(api) == [401]
+
+
+def test_api_keys_when_too_many_then_refused_until_dead_ones_are_forgotten(api: Api) -> None:
+    settings = api.client.app.state.services.settings  # type: ignore[attr-defined]
+    before, settings.key_limit = settings.key_limit, 3
+    try:
+        _, first = made_with(api)
+        made_with(api)
+        api.delete(f"/v1/api-keys/{first['id']}")
+        refused = api.post("/v1/api-keys", json={"name": "x", "scopes": ["jobs:read"]})
+        assert (refused.status_code, refused.json()["code"]) == (403, "quota_exceeded")
+        with api.engine.begin() as conn:
+            conn.execute(text("UPDATE api_key SET revoked_at = now() - interval '8 days' WHERE revoked_at IS NOT NULL"))
+            Retention(7 * 86_400.0, 7 * 86_400.0).enforce(conn)
+        assert api.post("/v1/api-keys", json={"name": "x", "scopes": ["jobs:read"]}).status_code == 201
+    finally:
+        settings.key_limit = before

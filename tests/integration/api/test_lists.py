@@ -141,3 +141,49 @@ def test_job_when_deleted_then_answers_no_later_request(api: Api) -> None:
         assert api.delete(f"/v1/jobs/{job}").status_code == 204
     again = api.job(reference)
     assert (again["cached_from"], again["state"]) == (None, "queued")
+
+
+def test_page_when_its_items_are_long_then_has_fewer_and_the_next_goes_on(api: Api) -> None:
+    reference, long = api.version(), {"split": "x" * 60_000}
+    made = [api.job(reference, params=long, seed=seed)["id"] for seed in range(90)]
+    seen: list[str] = []
+    token = ""
+    while token or not seen:
+        page = api.get("/v1/jobs", params={"page_size": 1000, "page_token": token, "task": "select"})
+        assert len(page.content) < 5_000_000
+        seen += [item["id"] for item in page.json()["items"]]
+        token = page.json()["next_page_token"]
+    assert seen == made[::-1]
+
+
+def test_events_when_they_are_long_then_a_page_has_fewer(api: Api) -> None:
+    made = api.job()["id"]
+    api.log(made, *("x" * 100_000 for _ in range(60)))
+    page = api.get(f"/v1/jobs/{made}/events?limit=1000")
+    assert len(page.content) < 5_000_000
+    numbers = [item["seq"] for item in page.json()["items"]]
+    more = api.get(f"/v1/jobs/{made}/events?after={numbers[-1]}").json()["items"]
+    assert numbers + [item["seq"] for item in more] == list(range(1, 62))
+
+
+@pytest.mark.parametrize("name", ["options", "columns"])
+def test_dataset_when_its_options_are_long_then_refused(api: Api, name: str) -> None:
+    for verb, path in (("POST", "/v1/datasets"), ("PATCH", f"/v1/datasets/{api.dataset()['id']}")):
+        body = {"name": "x", name: {"split": "é" * 8_000}} | ({"kind": "interactions"} if verb == "POST" else {})
+        refused = api.request(verb, path, json=body, headers={"If-Match": "*"})
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, f"/{name}")
+        assert "16000 bytes" in refused.text
+
+
+@pytest.mark.parametrize("name", ["params", "evaluate"])
+def test_job_when_its_parameters_are_long_then_refused(api: Api, name: str) -> None:
+    refused = api.post("/v1/jobs", json={"dataset": "ds_x@1", name: {"split": "x" * 70_000}})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, f"/{name}")
+
+
+def test_metrics_when_methods_are_made_up_then_one_label_stands_for_all(api: Api) -> None:
+    for number in range(20):
+        api.request(f"BREW{number}", "/v1/me")
+    shown = api.get("/metrics").text
+    assert "BREW" not in shown
+    assert 'method="other"' in shown

@@ -233,6 +233,27 @@ def test_stream_when_resumed_then_neither_gap_nor_repeat(live_api: Api) -> None:
     assert seen == list(range(1, 53))
 
 
+def test_streams_when_their_key_ends_then_end_within_a_heartbeat(live_api: Api, home: tuple[Settings, Engine]) -> None:
+    """Whether it is revoked or expires, and whether or not anything happens to the job."""
+    job_id = live_api.job()["id"]
+    keys = [live_api.post("/v1/api-keys", json={"name": "x", "scopes": ["jobs:read"]}).json() for _ in range(3)]
+    readers = [Api(live_api.client, live_api.engine, live_api.blobs, live_api.tenant_id, key["token"]) for key in keys]
+    streams = [Stream(reader, job_id) for reader in readers]
+    for stream in streams:
+        stream.wait(1)
+    assert live_api.delete(f"/v1/api-keys/{keys[0]['id']}").status_code == 204
+    with home[1].begin() as conn:
+        conn.execute(text("UPDATE api_key SET expires_at = now() WHERE id = :id"), {"id": keys[1]["id"]})
+    for stream in streams[:2]:
+        stream.thread.join(60)
+        assert not stream.thread.is_alive()
+        assert [kind for _, _, kind, _ in stream.events][-1] == "bye"
+    assert streams[2].thread.is_alive()
+    live_api.post(f"/v1/jobs/{job_id}/cancel")
+    streams[2].thread.join(10)
+    assert [kind for _, _, kind, _ in streams[2].events][-1] == "end"
+
+
 def test_streams_when_quiet_then_hold_no_transaction(live_api: Api, home: tuple[Settings, Engine]) -> None:
     job_id = live_api.job()["id"]
     streams = [Stream(live_api, job_id) for _ in range(30)]  # more than the pool has connections

@@ -18,6 +18,7 @@ from app.settings import Settings
 from app.store.open_blobs import open_blobs, open_direct
 from tests.engines import Engines
 from tests.integration.api.conftest import Api, announce, file_settings, new_tenant
+from tests.integration.api.test_quotas import changed
 from tests.s3_server import S3Server
 from tests.stated import StatingClient
 
@@ -233,3 +234,17 @@ def test_keys_when_the_store_has_none_or_presigning_is_off_then_nothing_is_signe
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     assert open_direct(settings.model_copy(update={"blob_presigned": False})) is None
     assert open_direct(settings.model_copy(update={"blob_access_key": "", "blob_secret_key": ""})) is None
+
+
+def test_upload_urls_when_many_are_asked_for_then_together_within_the_quota(api: Api, client: TestClient) -> None:
+    """What may be put at the store counts from when its address is given out; the same file counts once."""
+    dataset = api.dataset()["id"]
+    with changed(client, quota_stored_bytes=2 * len(CONTENT)):
+        files = [described(CONTENT + bytes([n]), f"f{n}.csv") for n in range(2)]
+        where = f"/v1/datasets/{dataset}/upload-urls"
+        for _ in range(2):
+            assert api.post(where, json={"files": files[:1]}).status_code == 200
+        assert api.post(where, json={"files": files[1:]}).json()["code"] == "quota_exceeded"
+        send(address(api, dataset, files[0]), CONTENT + bytes([0]))
+        assert api.post(f"/v1/datasets/{dataset}/commit", json={"files": files[:1]}).status_code == 202
+        assert api.get("/v1/usage").json()["stored_bytes"]["used"] == len(CONTENT) + 1

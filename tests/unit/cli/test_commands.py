@@ -221,6 +221,55 @@ def test_failure_when_nothing_runs_then_says_how_to_start(run: Run) -> None:
     assert "distillery up" in result.stderr
 
 
+STEERING = "a\x1b]0;b\x07c\x9b2Jd\x7fe\u202ef\rg"
+
+
+def steering(value: Any) -> Any:
+    """A document with every text that people wrote replaced by one that would steer a terminal."""
+    match value:
+        case dict():
+            kept = ("id", "state", "reference", "dataset", "next_page_token", "created_at", "type", "path", "sha256")
+            return {name: one if name in kept else steering(one) for name, one in value.items()}
+        case list():
+            return [steering(one) for one in value]
+        case str():
+            return STEERING
+        case _:
+            return value
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["datasets", "ls"],
+        ["datasets", "show", "ds_1"],
+        ["datasets", "rm", "ds_1"],
+        ["jobs", "ls"],
+        ["jobs", "show", "job_1"],
+        ["jobs", "watch", "job_1"],
+        ["summaries"],
+        ["reports"],
+        ["run", "distill-cf", "ds_1"],
+        ["datasets", "show", "ds_none"],
+    ],
+    ids=" ".join,
+)
+def test_command_when_texts_hold_control_characters_then_none_reaches_the_terminal(run: Run, words: list[str]) -> None:
+    def hostile(asked: Asked) -> Answer:
+        answer = service(asked)
+        if not answer.body.startswith(b"{"):
+            return answer
+        changed = steering(json.loads(answer.body)) | ({"code": "x"} if answer.status >= 400 else {})
+        return Answer(answer.status, json.dumps(changed).encode(), answer.headers)
+
+    with serving(hostile) as server:
+        shown, as_json = run(*words, url=server.url), run(*words, "--json", url=server.url)
+    for text in (shown.stdout, shown.stderr, as_json.stdout, as_json.stderr):
+        assert not set(text) & set("\x1b\x07\x9b\x7f\u202e\r"), text
+    assert "\\x1b]0;b" in shown.stdout + shown.stderr
+    assert "\\u001b]0;b\\u0007c\\u009b2Jd\\u007fe\\u202ef\\rg" in as_json.stdout, "as JSON it is the same text"
+
+
 def test_datasets_ls_when_shown_then_has_state_rows_and_size(run: Run) -> None:
     with serving(service) as server:
         result = run("datasets", "ls", "--state", "ready", "--name", "cli", "--kind", "interactions", url=server.url)
