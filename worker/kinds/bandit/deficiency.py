@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
-from worker.kinds.bandit.estimators.per_round import PerRound, Terms
+from worker.kinds.bandit.estimators.per_round import PerRound
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.support import Support, support_of, unsupported_mass
 
@@ -67,33 +66,3 @@ def detect(log: BanditLog, target: Policy, ratio: Floats | None = None) -> Defic
         never_logged=int((~tried).sum()),
         never_logged_mass=weight.mean(unseen),
     )
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """All values that agree with the log: from E[IPS] + r_min m to E[IPS] + r_max m, both with their rounds."""
-
-    low: PerRound
-    high: PerRound
-    mass: float
-
-    def widened(self, z: float = 1.959963984540054) -> tuple[float, float]:
-        """The bounds moved out by z standard errors each: covers the whole identified interval, so is conservative."""
-        return self.low.value - z * self.low.se, self.high.value + z * self.high.se
-
-
-def bounds(terms: Terms, mass: Floats, reward_range: tuple[float, float] | None) -> Bounds:
-    """Partial identification of V(pi) from weights and unsupported mass (n,), assuming rewards in a declared range.
-
-    Raises `JobError` reward_bounds_required without a range: the largest reward seen says nothing of the unseen.
-    """
-    if reward_range is None:
-        raise JobError(
-            "reward_bounds_required",
-            "Bounds under deficient support need the range that rewards can have.",
-            hint="Declare r_min and r_max.",
-            pointer="/params/r_min",
-        )
-    seen = terms.weight * terms.reward
-    low, high = (PerRound(mass * end, seen, rounds=terms.rounds) for end in reward_range)
-    return Bounds(low, high, low.mean(mass))
