@@ -151,7 +151,15 @@ def null(made: Situation, rng: Random, *, sharp: float | None = None, least: flo
     return replace(made, pi=part * good + (1 - part) * bad)
 
 
-def gaining(made: Situation, rng: Random, least: float = 0.05, most: float = 0.6, errors: float = 6.0) -> Situation:
+def gaining(
+    made: Situation,
+    rng: Random,
+    least: float = 0.05,
+    most: float = 0.6,
+    *,
+    errors: float = 6.0,
+    most_rounds: int = MOST_ROUNDS,
+) -> Situation:
     """A share of a better policy (`least` to `most`) mixed into the logging policy.
 
     There are as many rounds as make the gain `errors` standard errors.
@@ -166,7 +174,13 @@ def gaining(made: Situation, rng: Random, least: float = 0.05, most: float = 0.6
     noise = ((pi / made.mu - 1) ** 2 * made.mu * made.q * (1 - made.q)).sum(axis=1)
     variance = float(made.share @ (gap**2 + noise)) - gain**2
     n = errors**2 * variance / gain**2
-    return replace(made, pi=pi, n=int(np.clip(n, FEWEST_ROUNDS, MOST_ROUNDS)), seen=errors)
+    return replace(
+        made,
+        name=f"{made.name}, a true gain" if "gain" not in made.name else made.name,
+        pi=pi,
+        n=int(np.clip(n, FEWEST_ROUNDS, most_rounds)),
+        seen=errors,
+    )
 
 
 def _deterministic(rng: Random) -> Situation:
@@ -292,6 +306,7 @@ KINDS: tuple[Kind, ...] = (
     _family,
     lambda rng: replace(world(rng, "skewed amounts, policy known"), amounts=True),
     lambda rng: gaining(world(rng, "a true gain, policy known"), rng),
+    lambda rng: gaining(_rare(rng, known=True), rng, 0.3, 1.0, most_rounds=40_000),
     lambda rng: gaining(_seldom(rng, "a large true gain, propensities only"), rng, 0.5, 1.0),
     lambda rng: gaining(replace(_seldom(rng, "a true gain, propensities attested"), gamma=1.0), rng),
 )

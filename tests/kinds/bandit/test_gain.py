@@ -18,10 +18,13 @@ from worker.kinds.bandit import canonical, policies
 from worker.kinds.bandit.convolution import convolution
 from worker.kinds.bandit.convolution.policy_ess import policy_ess
 from worker.kinds.bandit.estimation.params import EstimateParams
+from worker.kinds.bandit.estimation.prepare import prepare
 from worker.kinds.bandit.gain.claim import mean_of
 from worker.kinds.bandit.gain.control import control_of
+from worker.kinds.bandit.gain.gain import gain_of
+from worker.kinds.bandit.gain.rare import Events
 from worker.kinds.bandit.gain.sensitivity import Shifts
-from worker.kinds.bandit.gain.series import with_logging_policy, with_propensities
+from worker.kinds.bandit.gain.series import between, total_variation, with_logging_policy, with_propensities
 from worker.kinds.bandit.methods.policy_convolution import policy_convolution
 from worker.kinds.bandit.overlap import Gap, Overlap, Pairs
 from worker.kinds.bandit.policies import dense
@@ -124,8 +127,14 @@ def test_series_when_averaged_over_every_choice_then_holds_the_gain_between(gap)
     for series in (known, only):
         assert share @ series.low <= gain + 1e-12
         assert share @ series.high >= gain - 1e-12
-    assert (only - only).open is False
-    assert share @ (known - known).low <= 0 <= share @ (known - known).high
+    other, others = dense(mu[rows]), np.ones(len(rows))
+    both = Pairs.of(other, log.logging)
+    same = with_logging_policy(log, both, Overlap.of(both, both.share(log.weight)), others, control, RANGE)
+    for apart in (None, total_variation(target, other)):
+        found = between(known, same, apart, RANGE)
+        assert share @ found.low <= gain + 1e-12
+        assert share @ found.high >= gain - 1e-12
+    np.testing.assert_allclose(total_variation(target, other), np.abs(pi - mu).sum(axis=1)[rows] / 2, atol=1e-12)
 
 
 def test_claim_when_values_are_skewed_then_costs_no_more_than_it_says():
@@ -172,7 +181,7 @@ def test_sensitivity_when_solved_by_hand_then_is_the_closed_form():
 
 @pytest.mark.parametrize("kind", range(len(situations.KINDS)), ids=lambda k: situation(k).name)
 def test_verdict_when_a_situation_tempts_then_claims_no_more_than_its_bars(kind):
-    logs = 20
+    logs = 10
     one = situation(kind)
     assert missed(measure(one, logs, 11), logs, one.known) == []
 
@@ -237,3 +246,69 @@ def test_verdict_when_no_range_of_rewards_is_declared_and_support_is_unknown_the
     assert "r_min and r_max" in found.verdict.settled_by
     declared = policy_convolution(amounts, EstimateParams(r_min=0, r_max=3.5), Context(seed=0))
     assert declared.verdict.status == "better"
+
+
+def test_gain_when_a_handful_of_rewards_came_then_holds_on_both_sides_and_is_no_wider_for_it():
+    """A dozen events: the t interval of so few is skewed; the one from counts has its level on either side."""
+    one = replace(situation(23), n=2500)
+    one = replace(one, q=one.q * 12 / 2500 / float(one.share @ (one.mu * one.q).sum(axis=1)))
+    ctx, widths, below, above = Context(seed=0), [], 0, 0
+    for seed in range(60):
+        log = one.log(seed)
+        prepared = prepare(log, log.targets, EstimateParams(estimators=["snips"], reward_model="ridge"), ctx)
+        pairs = Pairs.of(log.targets["target"], log.logging)
+        overlap, weight = Overlap.of(pairs, pairs.share()), log.targets["target"].at(log.action) / log.propensity
+        series = with_logging_policy(log, pairs, overlap, weight, prepared.control, RANGE)
+        counted = gain_of(log, series, RANGE, 0.05)
+        plain = gain_of(log, replace(series, typical=None), RANGE, 0.05)
+        widths.append((counted.high - counted.low) / (plain.high - plain.low))
+        below += one.gain < counted.low
+        above += one.gain > counted.high
+        assert (counted.p < 0.05) == (not counted.low <= 0 <= counted.high)
+    assert below <= 5
+    assert above <= 5
+    assert np.mean(widths) < 1.1
+
+
+def test_events_when_weights_are_one_then_the_ends_are_those_of_a_poisson_count():
+    n, count, alpha = 10_000, 12, 0.025
+    found = Events(count / n, count / n**2, 1 / n)
+    assert found.low(alpha) == pytest.approx(stats.chi2.ppf(alpha, 2 * count) / 2 / n, rel=1e-12)
+    assert found.high(alpha) == pytest.approx(stats.chi2.ppf(1 - alpha, 2 * count + 2) / 2 / n, rel=1e-12)
+    assert Events(0.0, 0.0, 1 / n).high(alpha) == pytest.approx(stats.chi2.ppf(1 - alpha, 2) / 2 / n, rel=1e-12)
+
+
+def test_typical_weights_when_capped_then_equal_the_sums_over_all_actions():
+    pi, mu = random_policies(2)
+    pairs = Pairs.of(dense(pi), dense(mu))
+    overlap = Overlap.of(pairs, pairs.share())
+    for cap in (2.0, 5.0, np.inf):
+        over = np.minimum(np.divide(pi, mu, out=np.ones_like(mu), where=mu > 0), cap) - 1
+        for found, part in zip(overlap.typical(cap), (np.maximum(over, 0), np.maximum(-over, 0)), strict=True):
+            assert found == pytest.approx((mu * part**2).sum() / (mu * part).sum(), rel=1e-9)
+
+
+def test_difference_when_a_twentieth_of_a_better_policy_is_mixed_in_then_is_seen_at_the_noise_of_that_twentieth():
+    """The floor follows from the policies' difference: a small change of policy has a small interval."""
+    rng = np.random.default_rng(12)
+    made = situations.gaining(situations.world(rng, "mixed"), rng, 0.05, 0.05)
+    mixed = replace(made, targets=(made.mu + 10 * (made.pi - made.mu),))
+    seen, widths = 0, []
+    for seed in range(10):
+        log = mixed.log(seed)
+        found = policy_convolution(log, EstimateParams(estimators=["snips"], reward_model="ridge"), Context(seed=0))
+        first, second = found.verdict.to_json()["targets"]
+        seen += first["status"] == "better"
+        widths.append((first["over_logging_high"] - first["over_logging_low"], first["high"] - first["low"]))
+        assert second["over_logging_high"] - second["over_logging_low"] > widths[-1][0]
+    assert seen >= 8
+    assert np.mean([gain / value for gain, value in widths]) < 0.5
+
+
+def test_difference_when_two_targets_are_the_same_then_is_nothing_and_no_claim():
+    one = situation(27)
+    log = replace(one, targets=(one.pi,)).log(0)
+    found = policy_convolution(log, EstimateParams(estimators=["snips"]), Context(seed=0))
+    rows = next(table for table in found.tables if table.name == "comparisons").rows
+    same = next(row for row in rows if row["second"] == "target 2")
+    assert [same[name] for name in ("value", "low", "high")] == pytest.approx([0.0] * 3, abs=1e-12)

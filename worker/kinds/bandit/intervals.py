@@ -76,17 +76,27 @@ def floored(
     *,
     reward_range: tuple[float, float] | None = None,
     reward_variance: float | None = None,
+    reward_mean: float | None = None,
     unit: Units | None = None,
 ) -> Interval:
     """value ± z max(se, sqrt(v / policy_ess)): the sample's spread cannot show the large weights it has not drawn.
 
-    v = u (1 - u), at least 0.02, u the estimate scaled to [0, 1] by `reward_range`; without a range `reward_variance`
-    (var(r), required then). Valid from a policy ESS of 1; nothing covers below.
+    v = u (1 - u), u the estimate scaled to [0, 1] by `reward_range`, at least 0.02 or, with `reward_mean` m of the log
+    scaled alike, m (1 - m) where that is less: where rewards are rare, they are as rare for the floor. With
+    `reward_variance` too, v is scaled by what share of m (1 - m) the rewards' variance is, 1 for two rewards at the
+    ends. Without a range v is `reward_variance`, required then. Valid from a policy ESS of 1; nothing covers below.
     """
     if reward_range is not None:
         low, high = reward_range
         u = min(max((estimate.value - low) / (high - low), 0.0), 1.0)
-        variance = (high - low) ** 2 * max(u * (1 - u), _LEAST_VARIANCE)
+        least, scale = _LEAST_VARIANCE, (high - low) ** 2
+        if reward_mean is not None:
+            # One more reward at either end, so that a log without any event keeps a floor.
+            m = ((reward_mean - low) / (high - low) * estimate.size + 1) / (estimate.size + 2)
+            least = min(least, m * (1 - m))
+            if reward_variance is not None:
+                scale *= min(1.0, (reward_variance / scale + 1 / estimate.size) / (m * (1 - m)))
+        variance = scale * max(u * (1 - u), least)
     elif reward_variance is not None:
         variance = reward_variance
     else:

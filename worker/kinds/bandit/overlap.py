@@ -20,6 +20,7 @@ from worker.kinds.bandit.support import Rows, distinct_row_pairs
 
 UNSUPPORTED = 0.01  # mass beyond the log above which a value has bounds only
 CAPS = np.array([m * 10.0**k for k in range(13) for m in (1.2, 2, 3, 5, 8)][1:])
+_EDGES = np.concatenate([[1.0], CAPS])
 _ENTRIES = 400_000
 
 
@@ -101,8 +102,8 @@ class Pairs:
 class Overlap:
     """Sums over all actions, means over rounds, by the size of the weight W = pi/mu where mu > 0.
 
-    `mu`, `pi`, `squares` (k + 1,): mu, pi and pi^2/mu of actions with W above the cap before and up to `CAPS[j]`;
-    `missing`: pi where mu = 0; `largest`: the largest W.
+    `mu`, `pi`, `squares` (k + 2,): mu, pi and pi^2/mu of actions with W up to 1, then above the cap before and up to
+    each of `CAPS`, then above all; `missing`: pi where mu = 0; `largest`: the largest W.
     """
 
     mu: Floats
@@ -114,7 +115,7 @@ class Overlap:
     @classmethod
     def of(cls, pairs: Pairs, share: Floats) -> Overlap:
         """One pass over the pairs; `share` (m,) sums to one."""
-        sums = np.zeros((3, len(CAPS) + 1))
+        sums = np.zeros((3, len(_EDGES) + 1))
         missing, largest = 0.0, 0.0
         for part, block in pairs.blocks():
             mine = share[part]
@@ -131,7 +132,7 @@ class Overlap:
                     continue
                 weight = pi / mu
                 largest = max(largest, float(weight[each > 0].max(initial=0.0)))
-                place = np.searchsorted(CAPS, weight)
+                place = np.searchsorted(_EDGES, weight)
                 for row, values in enumerate((each * mu, each * pi, each * pi * weight)):
                     sums[row] += np.bincount(place, values, sums.shape[1])
         return cls(*sums, missing, largest)
@@ -146,11 +147,21 @@ class Overlap:
         """Mean mass of pi above `cap` mu, and the mean of (min(W, cap) - 1)^2 under mu; `cap` of `CAPS` or infinite."""
         if cap >= self.largest:
             return self.missing, max(float((self.squares - 2 * self.pi + self.mu).sum()), 0.0)
-        up_to = int(np.searchsorted(CAPS, cap)) + 1
+        up_to = int(np.searchsorted(_EDGES, cap)) + 1
         above = float(self.mu[up_to:].sum())
         lost = self.missing + float(self.pi[up_to:].sum()) - cap * above
         below = float((self.squares - 2 * self.pi + self.mu)[:up_to].sum())
         return lost, max(below, 0.0) + (cap - 1) ** 2 * above
+
+    def typical(self, cap: float) -> tuple[float, float]:
+        """E D^2 / E |D| of D = min(W, cap) - 1 under mu where D > 0, and where D < 0: the size of one that counts."""
+        gap, second = self.pi - self.mu, self.squares - 2 * self.pi + self.mu
+        down = float(second[0] / -gap[0]) if gap[0] < 0 else 0.0
+        up_to = len(gap) if cap >= self.largest else int(np.searchsorted(_EDGES, cap)) + 1
+        above = float(self.mu[up_to:].sum())
+        first = float(gap[1:up_to].sum()) + (cap - 1 if above else 0.0) * above
+        squares = float(second[1:up_to].sum()) + ((cap - 1) ** 2 if above else 0.0) * above
+        return squares / first if first > 0 else 0.0, down
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ class TargetEstimate:
     """
 
     name: str
+    policy: Policy
     headline: Estimated
     rows: tuple[Estimated, ...]
     selected: Selected | None
@@ -124,6 +125,7 @@ def estimate_target(
     ctx.progress(2, 3, phase="estimate")
     return TargetEstimate(
         name=name,
+        policy=target,
         headline=headline,
         rows=tuple(rows),
         selected=selected,
@@ -337,7 +339,8 @@ def _of_kind(
         worth,
         params.alpha,
         reward_range=prepared.reward_range,
-        reward_variance=None if prepared.reward_range is not None else float(np.var(prepared.log.reward)),
+        reward_variance=float(np.var(prepared.log.reward)),
+        reward_mean=float(np.mean(prepared.log.reward)),
         unit=prepared.unit,
     )
     half = NormalDist().inv_cdf(1 - params.alpha / 2) * least_se

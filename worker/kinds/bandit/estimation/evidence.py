@@ -46,7 +46,7 @@ def findings(prepared: Prepared, found: list[TargetEstimate], params: EstimatePa
         headline=headline,
         because=_because(prepared, found),
         key_figures=_key_figures(prepared, found, logging),
-        tables=tables.all_tables(prepared, found, logging, params.alpha),
+        tables=tables.all_tables(prepared, found, judged, logging, params.alpha),
         plots=plots.all_plots(prepared, found, logging),
         warnings=(*warnings, *_warnings(found)),
         protocol=_protocol(prepared, params),

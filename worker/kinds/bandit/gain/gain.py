@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.gain.claim import Mean, mean_of
+from worker.kinds.bandit.gain.rare import RareMean, rare_ends
 from worker.kinds.bandit.gain.sensitivity import Shifts
 from worker.kinds.bandit.gain.series import Range, Series
 from worker.kinds.bandit.policies import Floats
 
+End = Mean | RareMean
 CLAIM = 0.4  # a claim is made at this share of alpha: 2 % where intervals are at 95 %
 
 
@@ -61,13 +63,15 @@ def gain_of(
     if not np.isfinite(low.se):
         middle = (low.value + high.value) / 2
         return Gain(middle, float("inf"), -span, span, 1.0, 1.0, few=True)
-    lows, highs = [low], [high]
+    rare = rare_ends(log, series, limits, unit)
+    lows: list[End] = [low if rare is None else rare[0]]
+    highs: list[End] = [high if rare is None else rare[1]]
     if series.calibrated is not None:
         lows.append(mean_of(series.calibrated[0], undrawn, log.weight, unit))
         highs.append(mean_of(series.calibrated[1], undrawn, log.weight, unit))
     better_to, worse_to = _turning(log, series.weight, lows, highs, alpha) if sensitive else (1.0, 1.0)
     return Gain(
-        value=(low.value + high.value) / 2,
+        value=(lows[0].value + highs[0].value) / 2,
         se=max(one.se for one in lows + highs),
         low=max(min(one.low(alpha / 2) for one in lows), -span),
         high=min(max(one.high(alpha / 2) for one in highs), span),
@@ -78,7 +82,7 @@ def gain_of(
     )
 
 
-def _turning(log: BanditLog, weight: Floats, lows: list[Mean], highs: list[Mean], alpha: float) -> tuple[float, float]:
+def _turning(log: BanditLog, weight: Floats, lows: list[End], highs: list[End], alpha: float) -> tuple[float, float]:
     level = CLAIM * alpha / 2
     margins = min(one.low(level) for one in lows), min(-one.high(level) for one in highs)
     if max(margins) <= 0:

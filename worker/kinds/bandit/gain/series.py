@@ -30,6 +30,8 @@ class Series:
     propensities are known. `lost` (n,): mass that the log cannot speak of, None where it is not known. `modelled` (n,):
     what the control variate expects of T - mu, for checks. `open`: mass is missing and the rewards have no declared
     range, so nothing can be said. `calibrated`: low and high with propensities moved to where the log points.
+    `typical`: the size of a round's weight minus 1 where it counts, above 0 and below, by the policies. `cap`: of
+    weights.
     """
 
     low: Floats
@@ -40,23 +42,37 @@ class Series:
     modelled: Floats | None
     open: bool
     calibrated: tuple[Floats, Floats] | None = None
+    typical: tuple[float, float] | None = None
+    cap: float = float("inf")
 
-    def __sub__(self, other: Series) -> Series:
-        """The gain of one target over another, paired round by round."""
-        gap = self.weight - other.weight
-        moved = None
-        if self.calibrated is not None and other.calibrated is not None:
-            moved = self.calibrated[0] - other.calibrated[1], self.calibrated[1] - other.calibrated[0]
-        return Series(
-            self.low - other.high,
-            self.high - other.low,
-            gap,
-            float(gap @ gap) / len(gap),
-            None,
-            None,
-            self.open or other.open,
-            moved,
-        )
+
+def between(first: Series, second: Series, apart: Floats | None, limits: Range) -> Series:
+    """The gain of one target over another, paired round by round.
+
+    `apart` (n,): total variation between the two where the log cannot speak of parts of both; under one cap those
+    parts differ by no more (`total_variation`).
+    """
+    gap = first.weight - second.weight
+    ends = [(first.low - second.high, first.high - second.low)]
+    if first.calibrated is not None and second.calibrated is not None:
+        ends.append((first.calibrated[0] - second.calibrated[1], first.calibrated[1] - second.calibrated[0]))
+    if apart is not None and limits is not None and first.lost is not None and second.lost is not None:
+        span = limits[1] - limits[0]
+        common = [span * np.maximum(lost - apart, 0.0) for lost in (second.lost, first.lost)]
+        ends = [(low + common[0], high - common[1]) for low, high in ends]
+    spread = float(gap @ gap) / len(gap)
+    moved = ends[1] if len(ends) > 1 else None
+    return Series(*ends[0], gap, spread, None, None, first.open or second.open, moved)
+
+
+def total_variation(first: Policy, second: Policy) -> Floats:
+    """Half the sum over actions of |first - second|, for every round (n,)."""
+    pairs = Pairs.of(first, second)
+    found = np.zeros(len(pairs.target_rows))
+    for part, block in pairs.blocks():
+        listed = np.bincount(block.owner, np.abs(block.pi - block.mu), part.stop - part.start)
+        found[part] = (listed + block.rest * np.abs(block.rest_pi - block.rest_mu)) / 2
+    return found[pairs.back]
 
 
 def with_logging_policy(
@@ -74,11 +90,11 @@ def with_logging_policy(
     modelled = control.under(gap, missing)
     core = modelled + (capped - 1.0) * (log.reward - control.logged)
     if not missing.any():
-        return Series(core, core, capped, spread, missing, modelled, open=False)
+        return Series(core, core, capped, spread, missing, modelled, open=False, typical=overlap.typical(cap), cap=cap)
     if limits is None:
         return Series(core, core, capped, spread, missing, modelled, open=lost > 1e-6)
     low, high = (core + missing * end for end in limits)
-    return Series(low, high, capped, spread, missing, modelled, open=False)
+    return Series(low, high, capped, spread, missing, modelled, open=False, typical=overlap.typical(cap), cap=cap)
 
 
 def with_propensities(log: BanditLog, weight: Floats, missing: Floats | None, limits: Range) -> Series:
