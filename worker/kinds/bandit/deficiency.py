@@ -46,18 +46,18 @@ class Deficiency:
         return self.mass is not None
 
 
-def detect(log: BanditLog, target: Policy, ratio: Floats | None = None) -> Deficiency:
+def detect(log: BanditLog, target: Policy, ratio: Floats | None = None, mass: Floats | None = None) -> Deficiency:
     """Measure the unsupported mass of a target policy on a log, or its proxies where the support is unknown.
 
-    `ratio` (n,): the plain weights, where the caller has them already.
+    `ratio` (n,): the plain weights, `mass` (n,): the unsupported mass, where the caller has them already.
     """
     if ratio is None:
         ratio = target.at(log.action) / log.propensity
     weight = PerRound(np.zeros(log.n), ratio, rounds=log.weight)
     tried = np.bincount(log.action, minlength=log.n_actions) > 0
     unseen = target.times((~tried).astype(np.float64)[:, None])[:, 0]
-    support = support_of_log(log)
-    mass = None if support is None else unsupported_mass(target, support)
+    if mass is None and (support := support_of_log(log)) is not None:
+        mass = unsupported_mass(target, support)
     return Deficiency(
         mass=mass,
         mean=max(0.0, 1.0 - weight.value) if mass is None else weight.mean(mass),

@@ -102,30 +102,34 @@ class Pairs:
 class Overlap:
     """Sums over all actions, means over rounds, by the size of the weight W = pi/mu where mu > 0.
 
-    `mu`, `pi`, `squares` (k + 2,): mu, pi and pi^2/mu of actions with W up to 1, then above the cap before and up to
-    each of `CAPS`, then above all; `missing`: pi where mu = 0; `largest`: the largest W.
+    `mu`, `pi`, `squares`, `cubes` (k + 2,): mu, mu W, mu W^2 and mu W^3 of actions with W up to 1, then above the cap
+    before and up to each of `CAPS`, then above all; `missing` (m,): pi where mu = 0 in each
+    pair, `lost` its mean; `largest`: the largest W.
     """
 
     mu: Floats
     pi: Floats
     squares: Floats
-    missing: float
+    cubes: Floats
+    missing: Floats
+    lost: float
     largest: float
 
     @classmethod
     def of(cls, pairs: Pairs, share: Floats) -> Overlap:
         """One pass over the pairs; `share` (m,) sums to one."""
-        sums = np.zeros((3, len(_EDGES) + 1))
-        missing, largest = 0.0, 0.0
+        sums = np.zeros((4, len(_EDGES) + 1))
+        missing, largest = np.zeros(len(pairs.target_rows)), 0.0
         for part, block in pairs.blocks():
             mine = share[part]
             rest = mine * block.rest
-            for pi, mu, each in (
-                (block.pi, block.mu, mine[block.owner]),
-                (block.rest_pi, block.rest_mu, rest),
+            for owner, pi, mu, each in (
+                (block.owner, block.pi, block.mu, mine[block.owner]),
+                (np.arange(len(rest)), block.rest_pi, block.rest_mu, rest),
             ):
                 seen = mu > 0
-                missing += float(each[~seen] @ pi[~seen])
+                many = np.ones(1) if owner is block.owner else block.rest[~seen]
+                missing[part] += np.bincount(owner[~seen], pi[~seen] * many, len(mine))
                 if not seen.all():
                     pi, mu, each = pi[seen], mu[seen], each[seen]
                 if not len(mu) or not each.any():
@@ -133,9 +137,9 @@ class Overlap:
                 weight = pi / mu
                 largest = max(largest, float(weight[each > 0].max(initial=0.0)))
                 place = np.searchsorted(_EDGES, weight)
-                for row, values in enumerate((each * mu, each * pi, each * pi * weight)):
+                for row, values in enumerate((each * mu, each * pi, each * pi * weight, each * pi * weight**2)):
                     sums[row] += np.bincount(place, values, sums.shape[1])
-        return cls(*sums, missing, largest)
+        return cls(*sums, missing, float(share @ missing), largest)
 
     @cached_property
     def policy_ess_share(self) -> float:
@@ -146,22 +150,26 @@ class Overlap:
     def capped(self, cap: float) -> tuple[float, float]:
         """Mean mass of pi above `cap` mu, and the mean of (min(W, cap) - 1)^2 under mu; `cap` of `CAPS` or infinite."""
         if cap >= self.largest:
-            return self.missing, max(float((self.squares - 2 * self.pi + self.mu).sum()), 0.0)
+            return self.lost, max(float((self.squares - 2 * self.pi + self.mu).sum()), 0.0)
         up_to = int(np.searchsorted(_EDGES, cap)) + 1
         above = float(self.mu[up_to:].sum())
-        lost = self.missing + float(self.pi[up_to:].sum()) - cap * above
+        lost = self.lost + float(self.pi[up_to:].sum()) - cap * above
         below = float((self.squares - 2 * self.pi + self.mu)[:up_to].sum())
         return lost, max(below, 0.0) + (cap - 1) ** 2 * above
 
     def typical(self, cap: float) -> tuple[float, float]:
-        """E D^2 / E |D| of D = min(W, cap) - 1 under mu where D > 0, and where D < 0: the size of one that counts."""
-        gap, second = self.pi - self.mu, self.squares - 2 * self.pi + self.mu
-        down = float(second[0] / -gap[0]) if gap[0] < 0 else 0.0
-        up_to = len(gap) if cap >= self.largest else int(np.searchsorted(_EDGES, cap)) + 1
+        """E |D|^3 / E D^2 of D = min(W, cap) - 1 under mu where D > 0, and where D < 0.
+
+        The size of a round that counts for the variance: larger than that of one that counts for the mean.
+        """
+        second = self.squares - 2 * self.pi + self.mu
+        third = self.cubes - 3 * self.squares + 3 * self.pi - self.mu
+        down = float(-third[0] / second[0]) if second[0] > 0 else 0.0
+        up_to = len(second) if cap >= self.largest else int(np.searchsorted(_EDGES, cap)) + 1
         above = float(self.mu[up_to:].sum())
-        first = float(gap[1:up_to].sum()) + (cap - 1 if above else 0.0) * above
-        squares = float(second[1:up_to].sum()) + ((cap - 1) ** 2 if above else 0.0) * above
-        return squares / first if first > 0 else 0.0, down
+        size = cap - 1 if above else 0.0
+        squares = float(second[1:up_to].sum()) + size**2 * above
+        return (float(third[1:up_to].sum()) + size**3 * above) / squares if squares > 0 else 0.0, down
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def policy_ess(
         if overlap is None:
             both = Pairs.of(target, logging)
             overlap = Overlap.of(both, both.share(weight))
-        worth = 0.0 if overlap.missing > UNSUPPORTED else _kish(target, weight) * overlap.policy_ess_share
+        worth = 0.0 if overlap.lost > UNSUPPORTED else _kish(target, weight) * overlap.policy_ess_share
         found[[pair == (0, 0) for pair in pairs]] = worth
     return found
 

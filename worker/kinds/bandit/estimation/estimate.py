@@ -96,7 +96,8 @@ def estimate_target(
     weights = _weights(prepared, target, params, overlap, ctx)
     ctx.progress(1, 3, phase="estimate")
     selected = _select(prepared, name, weights, plain, params, ctx)
-    deficiency = detect(log, target, plain.weight)
+    seen = None if pairs is None or overlap is None or log.support is not None else overlap.missing[pairs.back]
+    deficiency = detect(log, target, plain.weight, seen)
     if pairs is not None and overlap is not None:
         series = with_logging_policy(log, pairs, overlap, plain.weight, prepared.control, prepared.reward_range)
     else:

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.contract.context import Context
 from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.overlap import Gap
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.reward_models import per_action
 from worker.kinds.bandit.reward_models.crossfit import CrossFitted, crossfit, mean_under
@@ -28,16 +30,28 @@ class Control:
     logged: Floats
     model: CrossFitted | None
 
-    def under(self, gap: Policy, lost: Floats) -> Floats:
-        """Sum over actions of gap times prediction (n,); `lost` (n,): what its rows lack to zero."""
+    def under(self, gap: Gap, back: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """Sum over actions of gap times prediction (n,), and what the gap's rows lack to zero (n,), in one pass.
+
+        `back` (n,): row of the gap that each round has.
+        """
+        ones = np.ones((gap.n_actions, 1))
         if self.model is None:
-            return self.logged * -lost
-        found = mean_under(list(self.model.models), gap, self.model.fold)
-        for number, model in enumerate(self.model.models):
-            if isinstance(model, Bilinear):  # which takes its constant once, as for a policy; these rows sum to -lost
-                mine = np.flatnonzero(self.model.fold == number)
-                found[mine] -= model.constant[model.context[mine]] * (1.0 + lost[mine])
-        return found
+            lost = np.maximum(-gap.times(ones)[back, 0], 0.0)
+            return self.logged * -lost, lost
+        linear = [model for model in self.model.models if isinstance(model, Bilinear)]
+        if len(linear) < len(self.model.models):
+            lost = np.maximum(-gap.times(ones)[back, 0], 0.0)
+            return mean_under(list(self.model.models), Policy(gap, back.astype(np.int32)), self.model.fold), lost
+        every = gap.times(np.concatenate([*(model.right for model in linear), ones], axis=1))
+        lost = np.maximum(-every[back, -1], 0.0)
+        width, found = linear[0].right.shape[1], np.empty(len(back))
+        for number, model in enumerate(linear):
+            mine = np.flatnonzero(self.model.fold == number)
+            found[mine] = model.given_mean(every[:, number * width : (number + 1) * width], back[mine], mine)
+            # The constant came once, as for a policy; these rows sum to -lost.
+            found[mine] -= model.constant[model.context[mine]] * (1.0 + lost[mine])
+        return found, lost
 
 
 def control_of(log: BanditLog, reward: CrossFitted, targets: Mapping[str, Policy], ctx: Context) -> Control:

@@ -83,11 +83,9 @@ def with_logging_policy(
     cap = _cap(overlap, n, spread_of_reward, None if limits is None else limits[1] - limits[0])
     lost, spread = overlap.capped(cap)
     capped = np.minimum(weight, cap)
-    gap = Policy(Gap(pairs, cap), pairs.back.astype(np.int32))
-    missing = np.zeros(log.n)
-    if lost > 1e-12:
-        missing = np.maximum(-gap.times(np.ones((log.n_actions, 1)))[:, 0], 0.0)
-    modelled = control.under(gap, missing)
+    modelled, missing = control.under(Gap(pairs, cap), pairs.back)
+    if lost <= 1e-12:
+        missing = np.zeros(log.n)  # and not what rounding leaves
     core = modelled + (capped - 1.0) * (log.reward - control.logged)
     if not missing.any():
         return Series(core, core, capped, spread, missing, modelled, open=False, typical=overlap.typical(cap), cap=cap)
