@@ -25,7 +25,7 @@ class Situation:
 
     `told` (U, A): the logging policy as the log tells it; `known`: whole, or propensities of logged actions only.
     `right`: `told` is `mu`. `users`: number of users, 0 for none, `effect` their spread; `sizes`: how unequal they are.
-    `decimals`, `drift`, `adapts`: how propensities are written, change over the log, and follow rewards. `targets`:
+    `decimals`, `drift`: how propensities are written and change over the log. `targets`:
     how many policies are judged together. `seen`: there is a true gain, of so many standard errors of an oracle.
     `gamma`: what the job asks.
     """
@@ -45,7 +45,6 @@ class Situation:
     sizes: float = 0.0
     decimals: int | None = None
     drift: float = 0.0
-    adapts: bool = False
     amounts: bool = False
     embeddings: Floats | None = None
     targets: tuple[Floats, ...] = field(default_factory=tuple)
@@ -86,7 +85,7 @@ class Situation:
         pi = {"target": dense(self.pi, index)} | {
             f"target {k + 2}": dense(other, index) for k, other in enumerate(self.targets)
         }
-        whole = self.known and not self.drift and not self.adapts
+        whole = self.known and not self.drift
         return BanditLog(
             action.astype(np.int32),
             reward,
@@ -110,11 +109,6 @@ class Situation:
             power = np.linspace(1 - self.drift, 1 + self.drift, self.n)[:, None]
             chance = chance**power
             chance = chance / chance.sum(axis=1, keepdims=True)
-        if self.adapts:
-            # Epochs of a tenth: each leans by a random tilt of its own, and what was done is written down as it was.
-            tilt = rng.normal(0.5, 0.5, (10, self.mu.shape[1]))[np.arange(self.n) * 10 // self.n]
-            chance = 0.5 * chance + 0.5 * _softmax(tilt)
-            told = chance
         return chance, told
 
 
@@ -256,15 +250,6 @@ def _rare(rng: Random, known: bool) -> Situation:
         n=int(rng.integers(8_000, 15_000)), level=rng.uniform(-5.5, -4.5),
     )  # fmt: skip
     return replace(made, known=known)
-
-
-def _adaptive(rng: Random) -> Situation:
-    made = world(rng, "adaptive logging", n=2000)
-    made = replace(made, adapts=True, known=False)
-    # The average policy of the epochs is what the target is compared with.
-    average = np.mean([_softmax(rng.normal(0.5, 0.5, (1, made.mu.shape[1])))[0] for _ in range(4000)], axis=0)
-    mu = 0.5 * made.mu + 0.5 * average
-    return null(replace(made, mu=made.mu, pi=mu), rng)
 
 
 def _family(rng: Random) -> Situation:
