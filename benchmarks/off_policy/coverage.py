@@ -100,7 +100,7 @@ def outcome(setting: Setting, seed: int, family: Family = "knn") -> Outcome:
     truth = setting.world.value
     logging_truth = float((setting.world.mu * setting.world.q).sum(axis=1).mean())
     span, plain = found.headline.interval, intervals.normal(found.headline.estimate)
-    status = verdict.of_target(found, earned(prepared)).status
+    status = verdict.of_target(found, earned(prepared, params.alpha)).status
     gain = truth - logging_truth
     return Outcome(
         span.low <= truth <= span.high,

@@ -26,6 +26,7 @@ from worker.kinds.bandit.intervals import (
     normal,
     per_round_bounds,
     student,
+    within,
 )
 
 WORKED = Terms(np.array([1, 0, 1, 0.5]), np.array([0.2, 1 / 6, 0.375, 1.0]))
@@ -224,3 +225,36 @@ def test_estimates_of_a_million_rounds_are_quick():
         start = perf_counter()
         assert np.isfinite(estimator(terms).value)
         assert perf_counter() - start < 1.0  # about 0.01 s on a free machine
+
+
+def test_floored_interval_when_rewards_are_rare_or_small_then_knows_their_scale():
+    clicks = PerRound(np.zeros(1000), (np.arange(1000) < 4).astype(float))
+    wide = floored(clicks, 100.0, reward_range=(0, 1))
+    known = floored(clicks, 100.0, reward_range=(0, 1), reward_mean=0.004, reward_variance=0.004 * 0.996)
+    assert wide.half_width == pytest.approx(1.959964 * np.sqrt(0.02 / 100), rel=1e-6)
+    rate = (4 + 1) / 1002
+    assert known.half_width == pytest.approx(1.959964 * np.sqrt(rate * (1 - rate) / 100), rel=0.01)
+    none = floored(PerRound(np.zeros(1000), np.zeros(1000)), 100.0, reward_range=(0, 1), reward_mean=0.0)
+    assert none.half_width == pytest.approx(1.959964 * np.sqrt(1 / 1002 / 100), rel=0.01)
+    even = PerRound(np.zeros(1000), np.full(1000, 0.5))
+    small = floored(even, 100.0, reward_range=(0, 1), reward_mean=0.5, reward_variance=0.01)
+    assert small.half_width == pytest.approx(1.959964 * np.sqrt(0.011 / 100), rel=0.01)
+
+
+def test_interval_when_within_the_declared_range_then_ends_there_but_keeps_its_estimate():
+    found = within(normal(PerRound(np.zeros(50), np.linspace(-0.5, 2.5, 50))), (0.0, 1.0))
+    assert found.high == 1.0
+    beyond = within(normal(PerRound(np.zeros(50), np.linspace(0.5, 3.5, 50))), (0.0, 1.0))
+    assert beyond.low < beyond.value == beyond.high
+    assert within(beyond, None) is beyond
+
+
+def test_difference_when_users_are_given_then_counts_users_and_not_their_rounds():
+    rng = np.random.default_rng(0)
+    unit = np.repeat(np.arange(50), 20)
+    alike = PerRound(np.zeros(1000), rng.normal(size=50)[unit])
+    nothing = PerRound(np.zeros(1000), np.zeros(1000))
+    of_users, of_rounds = difference(alike, nothing, unit=unit), difference(alike, nothing)
+    assert of_users.se == pytest.approx(of_rounds.se * 20**0.5, rel=0.03)
+    assert of_users.high - of_users.low > 2 * 1.96 * of_users.se
+    assert normal(alike, unit=unit).half_width == pytest.approx((of_users.high - of_users.low) / 2, rel=1e-9)

@@ -8,8 +8,11 @@ from scipy import sparse
 
 from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
-from worker.kinds.bandit.deficiency import bounds, detect, support_of_log
+from worker.kinds.bandit.deficiency import detect, support_of_log
 from worker.kinds.bandit.estimators.per_round import Terms
+from worker.kinds.bandit.gain.control import Control
+from worker.kinds.bandit.gain.series import with_logging_policy
+from worker.kinds.bandit.overlap import Overlap, Pairs
 from worker.kinds.bandit.policies import Policy, ScorerTable, SparseTable, dense, epsilon_greedy, uniform
 from worker.kinds.bandit.remedies import extrapolate_reward, missing_reward, restrict_actions, restrict_policy
 from worker.kinds.bandit.support import Support, support_from_pairs, support_of, unsupported_mass
@@ -60,13 +63,19 @@ def test_worked_example_when_enumerated_exactly_then_bias_is_minus_the_missed_re
     assert ips == pytest.approx(0.1725, **EXACT)
     assert ips - value == pytest.approx(-0.2325, **EXACT)
     assert terms.rounds @ terms.weight / 4 == pytest.approx(0.475, **EXACT)
-    found = bounds(terms, mass[rounds], (0, 1))
-    assert (found.low.value, found.high.value) == (
-        pytest.approx(0.1725, **EXACT),
-        pytest.approx(0.6975, **EXACT),
-    )
-    assert found.mass == pytest.approx(0.525, **EXACT)
-    assert found.low.value <= value <= found.high.value
+    pairs = Pairs.of(dense(PI[rounds]), dense(MU[rounds]))
+    overlap = Overlap.of(pairs, pairs.share(terms.rounds))
+    assert overlap.capped(np.inf)[0] == pytest.approx(mass.mean(), **EXACT) == 0.525
+    log = BanditLog(
+        np.nonzero(MU)[1].astype(np.int32), terms.reward, MU[np.nonzero(MU)], 3, np.zeros((1, 0), np.float32),
+        context_index=np.zeros(len(rounds), np.int32), logging=dense(MU[rounds]), weight=terms.rounds,
+    )  # fmt: skip
+    for predicted in (0.0, 0.3):
+        control = Control(np.full(len(rounds), predicted), None)
+        series = with_logging_policy(log, pairs, overlap, terms.weight, control, (0, 1))
+        ends = [terms.rounds @ (end + terms.reward) / 4 for end in (series.low, series.high)]
+        assert ends == [pytest.approx(0.1725, **EXACT), pytest.approx(0.6975, **EXACT)]
+        assert ends[0] <= value <= ends[1]
 
 
 def test_worked_example_when_extrapolated_by_a_constant_then_gives_the_specified_value():
@@ -239,18 +248,6 @@ def test_support_list_when_declared_on_a_log_then_serves_without_the_logging_pol
     support = support_of_log(part)
     assert support is not None
     np.testing.assert_allclose(unsupported_mass(dense(PI[[3, 0]]), support), [0, 0.8], atol=1e-12)
-
-
-def test_bounds_when_no_range_is_declared_then_are_refused():
-    with pytest.raises(JobError) as raised:
-        bounds(Terms(np.ones(2), np.ones(2)), np.zeros(2), None)
-    assert raised.value.code == "reward_bounds_required"
-
-
-def test_bounds_when_widened_then_contain_the_identified_interval():
-    found = bounds(Terms(np.array([0.0, 1.0, 1.0]), np.array([0.5, 1.5, 0.2])), np.full(3, 0.2), (0, 1))
-    low, high = found.widened()
-    assert low < found.low.value < found.high.value < high
 
 
 def test_mass_when_a_hundred_thousand_actions_are_sparse_then_takes_no_dense_table():

@@ -74,15 +74,20 @@ def write(log: BanditLog, folder: Path, extra: Mapping[str, Any] | None = None) 
     policies = ({_LOGGING: log.logging} if log.logging is not None else {}) | {
         _TARGET + name: policy for name, policy in sorted(log.targets.items())
     }
-    manifest = dict(extra or {}) | {
-        "rounds": log.n,
-        "actions": log.n_actions,
-        "reward_range": log.reward_range,
-        "warnings": list(log.warnings),
-        "policies": {
-            name: write_policy(narrow(policy), folder / "policies" / name) for name, policy in policies.items()
-        },
-    }
+    source = {"propensity_source": "estimated"} if log.estimated else {}
+    manifest = (
+        source
+        | dict(extra or {})
+        | {
+            "rounds": log.n,
+            "actions": log.n_actions,
+            "reward_range": log.reward_range,
+            "warnings": list(log.warnings),
+            "policies": {
+                name: write_policy(narrow(policy), folder / "policies" / name) for name, policy in policies.items()
+            },
+        }
+    )
     (folder / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1) + "\n")
 
 
@@ -120,6 +125,7 @@ def load(folder: Path) -> BanditLog:
         action_ids=None if ids is None else np.asarray(ids, dtype=str),
         warnings=tuple(about["warnings"]),
         support=_support(folder / "support", about["actions"]),
+        estimated=about.get("propensity_source") == "estimated",
         truth=None if truth is None else Truth(truth, _mapped(folder / "truth_index.npy")),
     )
     _check(log, about)

@@ -34,6 +34,7 @@ class BanditLog:
     `embeddings` (A, d_e) float32; `hierarchy` (levels, A) int32, group of every action from coarse to fine. `user`
     (n,): rounds of one user stay together in folds and resampling. `weight` (n,): how many rounds a row stands for.
     `reward_range`: declared bounds. `split` (n,) int8. `truth`: the expected rewards behind a simulated log.
+    `estimated`: the propensities were fitted to the log and not recorded with it.
     """
 
     action: NDArray[np.int32]
@@ -56,6 +57,7 @@ class BanditLog:
     warnings: tuple[str, ...] = ()
     support: Support | None = None
     truth: Truth | None = None
+    estimated: bool = False
 
     @property
     def n(self) -> int:

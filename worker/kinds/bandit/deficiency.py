@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
-from worker.kinds.bandit.estimators.per_round import PerRound, Terms
+from worker.kinds.bandit.estimators.per_round import PerRound
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.support import Support, support_of, unsupported_mass
 
@@ -47,18 +46,18 @@ class Deficiency:
         return self.mass is not None
 
 
-def detect(log: BanditLog, target: Policy, ratio: Floats | None = None) -> Deficiency:
+def detect(log: BanditLog, target: Policy, ratio: Floats | None = None, mass: Floats | None = None) -> Deficiency:
     """Measure the unsupported mass of a target policy on a log, or its proxies where the support is unknown.
 
-    `ratio` (n,): the plain weights, where the caller has them already.
+    `ratio` (n,): the plain weights, `mass` (n,): the unsupported mass, where the caller has them already.
     """
     if ratio is None:
         ratio = target.at(log.action) / log.propensity
     weight = PerRound(np.zeros(log.n), ratio, rounds=log.weight)
     tried = np.bincount(log.action, minlength=log.n_actions) > 0
     unseen = target.times((~tried).astype(np.float64)[:, None])[:, 0]
-    support = support_of_log(log)
-    mass = None if support is None else unsupported_mass(target, support)
+    if mass is None and (support := support_of_log(log)) is not None:
+        mass = unsupported_mass(target, support)
     return Deficiency(
         mass=mass,
         mean=max(0.0, 1.0 - weight.value) if mass is None else weight.mean(mass),
@@ -67,33 +66,3 @@ def detect(log: BanditLog, target: Policy, ratio: Floats | None = None) -> Defic
         never_logged=int((~tried).sum()),
         never_logged_mass=weight.mean(unseen),
     )
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """All values that agree with the log: from E[IPS] + r_min m to E[IPS] + r_max m, both with their rounds."""
-
-    low: PerRound
-    high: PerRound
-    mass: float
-
-    def widened(self, z: float = 1.959963984540054) -> tuple[float, float]:
-        """The bounds moved out by z standard errors each: covers the whole identified interval, so is conservative."""
-        return self.low.value - z * self.low.se, self.high.value + z * self.high.se
-
-
-def bounds(terms: Terms, mass: Floats, reward_range: tuple[float, float] | None) -> Bounds:
-    """Partial identification of V(pi) from weights and unsupported mass (n,), assuming rewards in a declared range.
-
-    Raises `JobError` reward_bounds_required without a range: the largest reward seen says nothing of the unseen.
-    """
-    if reward_range is None:
-        raise JobError(
-            "reward_bounds_required",
-            "Bounds under deficient support need the range that rewards can have.",
-            hint="Declare r_min and r_max.",
-            pointer="/params/r_min",
-        )
-    seen = terms.weight * terms.reward
-    low, high = (PerRound(mass * end, seen, rounds=terms.rounds) for end in reward_range)
-    return Bounds(low, high, low.mean(mass))

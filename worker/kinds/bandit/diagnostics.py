@@ -14,9 +14,11 @@ import numpy as np
 from scipy import stats
 
 from worker.kinds.bandit.estimators.per_round import Terms
+from worker.kinds.bandit.overlap import UNSUPPORTED
 from worker.kinds.bandit.policies import Floats
 
 Reliability = Literal["green", "yellow", "orange", "red"]
+MEAN_WEIGHT = 4.0  # standard errors
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 BINS = 40
 
@@ -56,8 +58,9 @@ class Diagnostics:
     `mean_weight_low`, `mean_weight_high`: 95 percent interval. `ess`: (sum w)^2 / sum w^2 of the sample; `policy_ess`
     from the policies, None where they are unknown. `top_share`: part of sum |w r| from the 1 percent largest weights;
     `tail_index`: Hill, top 5 percent of the positive weights (below 2: infinite variance), None where it cannot be
-    told. `unsupported_mass`: mean target mass where mu = 0; None without the logging policy, then `missing_mass` =
-    max(0, 1 - mean w) and `never_logged_mass` stand in as rough lower bounds.
+    told. `unsupported_mass`: mean target mass where mu = 0, None without the logging policy; `missing_mass`: the same,
+    or without it what the mean weight lacks to 1 beyond two standard errors, at least `never_logged_mass`.
+    `mean_weight_ok`: within four standard errors of 1. `doubts`: what speaks against the propensities.
     """
 
     n: int
@@ -80,6 +83,7 @@ class Diagnostics:
     never_logged_mass: float | None
     logging: LoggingCheck
     reliability: Reliability
+    doubts: tuple[str, ...]
     weights: Histogram
     unsupported: Histogram | None
     reward_by_decile: tuple[float | None, ...]
@@ -92,24 +96,39 @@ def diagnose(
     *,
     n_actions: int | None = None,
     policy_ess: float | None = None,
+    spread: float | None = None,
     unsupported: Floats | None = None,
     never_logged_mass: float | None = None,
+    doubts: tuple[str, ...] = (),
 ) -> Diagnostics:
     """Diagnose unsmoothed weights w = pi_a / p.
 
-    `propensity` (n,); `policy_ess` of the unsmoothed target; `unsupported` (n,): target mass on actions with mu = 0;
-    `never_logged_mass`: mean target mass on actions that occur in no round.
+    `propensity` (n,); `policy_ess` of the unsmoothed target and `spread`, the variance of its weights by the policies;
+    `unsupported` (n,): target mass on actions with mu = 0; `never_logged_mass`: mean target mass on actions that occur
+    in no round; `doubts`: what speaks against the propensities.
+
+    The mean weight is tested at four standard errors: at two, one clean log in ten with heavy weights fails.
     """
     w = terms.weight
     share = np.full(len(w), 1.0 / len(w)) if terms.rounds is None else terms.rounds / terms.rounds.sum()
     size = float(len(w) if terms.rounds is None else terms.rounds.sum())
     mean, half = _mean_and_half_width(w, share, size)
     ess = effective_size(w, terms.rounds)
-    ok = bool(abs(mean - 1.0) <= half + 1e-12)
+    noise = max(half / stats.norm.ppf(0.975), np.sqrt((spread or 0.0) / size))
+    ok = bool(abs(mean - 1.0) <= MEAN_WEIGHT * noise + 1e-9)
     order = np.argsort(w, kind="stable")
     top = order[len(w) - max(1, round(0.01 * len(w))) :]
     logging = check_logging(propensity, n_actions, terms.rounds)
-    light = reliability(ess if policy_ess is None else policy_ess, mean_weight_ok=ok)
+    missing = max(0.0, 1 - mean - 2 * noise) if unsupported is None else float(share @ unsupported)
+    if unsupported is None and never_logged_mass is not None:
+        missing = max(missing, never_logged_mass)
+    light = reliability(
+        ess if policy_ess is None else policy_ess,
+        mean_weight_ok=ok,
+        whole_policy=policy_ess is not None,
+        missing=missing,
+        doubtful=bool(doubts),
+    )
     return Diagnostics(
         n=len(w),
         rounds=size,
@@ -126,7 +145,7 @@ def diagnose(
         top_weight_share=_share(share * w, top),
         tail_index=hill(w),
         zero_share=float(share[w == 0].sum()),
-        missing_mass=max(0.0, 1.0 - mean),
+        missing_mass=missing,
         unsupported_mass=None if unsupported is None else float(share @ unsupported),
         never_logged_mass=never_logged_mass,
         logging=logging,
@@ -134,17 +153,29 @@ def diagnose(
         weights=log_histogram(w, size * share),
         unsupported=None if unsupported is None else _histogram(unsupported, size * share),
         reward_by_decile=_reward_by_decile(terms, share, order),
-        warnings=_warnings(mean, half, ok, logging, unsupported, share, policy_ess),
+        doubts=doubts,
+        warnings=_warnings(mean, half, ok, logging, unsupported, share, policy_ess, doubts),
     )
 
 
-def reliability(policy_ess: float, *, mean_weight_ok: bool = True) -> Reliability:
-    """Green from 100 with a mean weight near 1; yellow from 5 (floored interval); orange from 1; red below."""
-    if policy_ess >= 100 and mean_weight_ok:
-        return "green"
-    if policy_ess >= 5:
-        return "yellow"
-    return "orange" if policy_ess >= 1 else "red"
+def reliability(
+    policy_ess: float,
+    *,
+    mean_weight_ok: bool = True,
+    whole_policy: bool = True,
+    missing: float = 0.0,
+    doubtful: bool = False,
+) -> Reliability:
+    """Green from 100 with a mean weight near 1 and the whole logging policy known; yellow from 5; orange from 1.
+
+    Red below, and where the propensities disagree with the log (`doubtful`). More than 1 % of the target's decisions
+    `missing` in the log leave orange at best: only bounds hold.
+    """
+    if doubtful or policy_ess < 1:
+        return "red"
+    if missing > UNSUPPORTED or policy_ess < 5:
+        return "orange"
+    return "green" if policy_ess >= 100 and mean_weight_ok and whole_policy else "yellow"
 
 
 def effective_size(weight: Floats, rounds: Floats | None = None) -> float:
@@ -253,8 +284,9 @@ def _warnings(
     unsupported: Floats | None,
     share: Floats,
     policy_ess: float | None,
+    doubts: tuple[str, ...],
 ) -> tuple[str, ...]:
-    found: list[str] = []
+    found = [f"The propensities disagree with the log: {doubt}." for doubt in doubts]
     if not ok:
         found.append(
             f"The mean weight is {mean:.3g} ± {half:.2g} where 1 is expected: propensities are wrong, or the logging "

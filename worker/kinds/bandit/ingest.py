@@ -163,6 +163,7 @@ def _assemble(
         action_ids=None if actions.ids is None else np.asarray(actions.ids.to_pylist(), dtype=str),
         support=_support(policies, known, action),
         truth=_truth(raw),
+        estimated=source == "estimated",
     )
     manifest = {"first_action": actions.base, "context_features": names, "propensity_source": source}
     return _at_position(log, given), manifest

@@ -8,7 +8,7 @@ On smoothed, clipped or marginal weights every interval is about the estimator's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,9 +19,11 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.bandit.bootstrap import replicates
 from worker.kinds.bandit.estimators.per_round import PerRound
+from worker.kinds.bandit.gain.claim import mean_of
 from worker.kinds.bandit.policies import Floats
 
-Method = Literal["floored", "normal", "student", "bootstrap", "bernstein", "hoeffding"]
+Method = Literal["floored", "normal", "student", "bootstrap", "bernstein", "hoeffding", "bounds"]
+Units = NDArray[np.integer]
 _LEAST_VARIANCE = 0.02
 
 
@@ -42,15 +44,29 @@ class Interval:
         return (self.high - self.low) / 2
 
 
-def normal(estimate: PerRound, alpha: float = 0.05) -> Interval:
-    """value ± z se; the delta method for ratios. Only to be trusted from a policy ESS of about 100."""
-    return _around(estimate, float(stats.norm.ppf(1 - alpha / 2)) * estimate.se, "normal", alpha)
+def normal(estimate: PerRound, alpha: float = 0.05, unit: Units | None = None) -> Interval:
+    """value ± z se; the delta method for ratios. Only to be trusted from a policy ESS of about 100.
+
+    `unit` (n,): user from 0 of every round; the spread is then that of users' sums, and z a t quantile whose degrees of
+    freedom fall with few or unequal users.
+    """
+    return _around(estimate, half_width(estimate, alpha, unit), "normal", alpha)
 
 
-def student(estimate: PerRound, alpha: float = 0.05) -> Interval:
-    """value ± t_{n-1} se."""
+def student(estimate: PerRound, alpha: float = 0.05, unit: Units | None = None) -> Interval:
+    """value ± t_{n-1} se; with units as `normal`."""
+    if unit is not None:
+        return _around(estimate, half_width(estimate, alpha, unit), "student", alpha)
     quantile = float(stats.t.ppf(1 - alpha / 2, estimate.size - 1))
     return _around(estimate, quantile * estimate.se, "student", alpha)
+
+
+def half_width(estimate: PerRound, alpha: float, unit: Units | None = None) -> float:
+    """Half of the normal interval, or of the t interval over units; infinite below five units."""
+    if unit is None:
+        return float(stats.norm.ppf(1 - alpha / 2)) * estimate.se
+    mean = mean_of(estimate.influence, 0.0, estimate.rounds, unit)
+    return float(stats.t.ppf(1 - alpha / 2, mean.df)) * mean.se if mean.se > 0 else 0.0
 
 
 def floored(
@@ -60,22 +76,33 @@ def floored(
     *,
     reward_range: tuple[float, float] | None = None,
     reward_variance: float | None = None,
+    reward_mean: float | None = None,
+    unit: Units | None = None,
 ) -> Interval:
     """value ± z max(se, sqrt(v / policy_ess)): the sample's spread cannot show the large weights it has not drawn.
 
-    v = u (1 - u), at least 0.02, u the estimate scaled to [0, 1] by `reward_range`; without a range `reward_variance`
-    (var(r), required then). Valid from a policy ESS of 1; nothing covers below.
+    v = u (1 - u), u the estimate scaled to [0, 1] by `reward_range`, at least 0.02 or, with `reward_mean` m of the log
+    scaled alike, m (1 - m) where that is less: where rewards are rare, they are as rare for the floor. With
+    `reward_variance` too, v is scaled by what share of m (1 - m) the rewards' variance is, 1 for two rewards at the
+    ends. Without a range v is `reward_variance`, required then. Valid from a policy ESS of 1; nothing covers below.
     """
     if reward_range is not None:
         low, high = reward_range
         u = min(max((estimate.value - low) / (high - low), 0.0), 1.0)
-        variance = (high - low) ** 2 * max(u * (1 - u), _LEAST_VARIANCE)
+        least, scale = _LEAST_VARIANCE, (high - low) ** 2
+        if reward_mean is not None:
+            # One more reward at either end, so that a log without any event keeps a floor.
+            m = ((reward_mean - low) / (high - low) * estimate.size + 1) / (estimate.size + 2)
+            least = min(least, m * (1 - m))
+            if reward_variance is not None:
+                scale *= min(1.0, (reward_variance / scale + 1 / estimate.size) / (m * (1 - m)))
+        variance = scale * max(u * (1 - u), least)
     elif reward_variance is not None:
         variance = reward_variance
     else:
         raise ValueError("a floored interval needs the range or the variance of the rewards")
     floor = float(np.sqrt(variance / policy_ess)) if policy_ess > 0 else float("inf")
-    half = float(stats.norm.ppf(1 - alpha / 2)) * max(estimate.se, floor)
+    half = max(half_width(estimate, alpha, unit), float(stats.norm.ppf(1 - alpha / 2)) * floor)
     found = _around(estimate, half, "floored", alpha)
     return found if policy_ess >= 1 else Interval(found.value, found.low, found.high, "floored", alpha, valid=False)
 
@@ -145,9 +172,17 @@ def per_round_bounds(
     return min(0.0, weight_bound * low), max(0.0, weight_bound * high)
 
 
+def within(found: Interval, limits: tuple[float, float] | None) -> Interval:
+    """An interval without the values that no mean of rewards can have; an estimate beyond them stays inside its own."""
+    if limits is None:
+        return found
+    low, high = min(limits[0], found.value), max(limits[1], found.value)
+    return replace(found, low=max(found.low, low), high=min(found.high, high))
+
+
 @dataclass(frozen=True)
 class Difference:
-    """value = first - second on the same rounds, its standard error, interval, and two-sided p value (normal)."""
+    """value = first - second on the same rounds, its standard error, interval, and two-sided p value."""
 
     value: float
     se: float
@@ -156,13 +191,19 @@ class Difference:
     p: float
 
 
-def difference(first: PerRound, second: PerRound, alpha: float = 0.05) -> Difference:
-    """The paired difference: the spread of z_first - z_second, which is small where the policies agree."""
+def difference(first: PerRound, second: PerRound, alpha: float = 0.05, unit: Units | None = None) -> Difference:
+    """The paired difference: the spread of z_first - z_second, which is small where the policies agree.
+
+    `unit` (n,): user from 0 of every round, as for `normal`; se and p follow the t distribution then.
+    """
     value = first.value - second.value
     paired = PerRound(first.influence - second.influence, np.zeros(first.n), rounds=first.rounds)
-    se = paired.se
-    half = float(stats.norm.ppf(1 - alpha / 2)) * se
-    p = float(2 * stats.norm.sf(abs(value) / se)) if se > 0 else float(value == 0)
+    se, df = paired.se, np.inf
+    if unit is not None:
+        mean = mean_of(paired.influence, 0.0, paired.rounds, unit)
+        se, df = mean.se, mean.df
+    half = float(stats.t.ppf(1 - alpha / 2, df)) * se
+    p = float(2 * stats.t.sf(abs(value) / se, df)) if se > 0 else float(value == 0)
     return Difference(value, se, value - half, value + half, p)
 
 

@@ -22,14 +22,16 @@ from worker.contract.errors import JobError, TimeOver
 from worker.evidence.findings import Findings
 from worker.kinds.bandit.convolution.tree import tree
 from worker.kinds.bandit.dataset import BanditLog, split_rounds, training_part
-from worker.kinds.bandit.estimation.estimate import TargetEstimate, earned, estimate_target, floored_difference
+from worker.kinds.bandit.estimation.estimate import TargetEstimate, estimate_target
 from worker.kinds.bandit.estimation.params import EstimateParams
-from worker.kinds.bandit.estimation.prepare import Prepared
+from worker.kinds.bandit.estimation.prepare import Prepared, units
+from worker.kinds.bandit.gain import checks
+from worker.kinds.bandit.gain.control import control_of
 from worker.kinds.bandit.learning import evidence as policy_evidence
 from worker.kinds.bandit.learning.evidence import CONSTANT, LEARNT, UNIFORM
 from worker.kinds.bandit.learning.softmax_policy import SoftmaxPolicy
 from worker.kinds.bandit.policies import Policy, epsilon_greedy, uniform
-from worker.kinds.bandit.reward_models import none, per_action, ridge
+from worker.kinds.bandit.reward_models import per_action, ridge
 from worker.kinds.bandit.reward_models.crossfit import Fit, crossfit
 from worker.kinds.bandit.rounds import evidence as rounds_evidence
 from worker.kinds.bandit.rounds.estimates import estimates_kept
@@ -79,7 +81,13 @@ def judge_policy(log: BanditLog, learnt: SoftmaxPolicy, params: EvaluateParams, 
         missing = " and ".join(name.lower() for name in list(targets)[len(found) :])
         unfinished = f"the {missing} could not be estimated."
     return policy_evidence.findings(
-        prepared, found, learnt, estimator=params.estimator, warnings=ctx.warnings, unfinished=unfinished
+        prepared,
+        found,
+        learnt,
+        estimator=params.estimator,
+        alpha=params.alpha,
+        warnings=ctx.warnings,
+        unfinished=unfinished,
     )
 
 
@@ -135,10 +143,10 @@ def _constant(log: BanditLog, action: int) -> Policy:
 
 def _prepared(log: BanditLog, targets: dict[str, Policy], params: EvaluateParams, ctx: Context) -> Prepared:
     """Nothing is smoothed: the question is what these very policies earn."""
-    modelled = params.estimator != "snips"
-    name = "none" if not modelled else "per action" if per_action.fits_in_memory(log) else "ridge"
-    fit: Fit = {"none": none.fit, "per action": per_action.fit, "ridge": ridge.fit}[name]
-    reward = crossfit(log, fit, targets, FOLDS if modelled else 1, ctx.seed, ctx)
+    name = "per action" if per_action.fits_in_memory(log) else "ridge"
+    fit: Fit = {"per action": per_action.fit, "ridge": ridge.fit}[name]
+    reward = crossfit(log, fit, targets, FOLDS, ctx.seed, ctx)
+    control = control_of(log, reward, targets, ctx)
     identity = None if log.logging is None else tree(hierarchy=np.zeros((1, log.n_actions), np.int32))
     binary = bool(np.all((log.reward == 0) | (log.reward == 1)))
     return Prepared(
@@ -151,6 +159,9 @@ def _prepared(log: BanditLog, targets: dict[str, Policy], params: EvaluateParams
         reward=reward,
         path_model=None,
         reward_range=log.reward_range or ((0.0, 1.0) if binary else None),
+        control=control,
+        against=checks.of_log(log, control),
+        unit=units(log),
     )
 
 
@@ -158,9 +169,9 @@ def _estimated(prepared: Prepared, name: str, target: Policy, params: EvaluatePa
     names = [*dict.fromkeys(("snips", params.estimator, "ips"))]
     options = EstimateParams.model_validate({"estimators": names, "alpha": params.alpha})
     found = estimate_target(prepared, name, target, options, ctx)
-    headline = next(row for row in found.rows if row.name == params.estimator)
-    difference = floored_difference(headline, earned(prepared), prepared, params.alpha)
-    return replace(found, headline=headline, over_logging=difference)
+    if found.headline.name == "bounds":
+        return found
+    return replace(found, headline=next(row for row in found.rows if row.name == params.estimator))
 
 
 def _check_same_actions(train: BanditLog, log: BanditLog) -> None:

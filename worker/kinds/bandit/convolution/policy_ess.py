@@ -14,9 +14,9 @@ from scipy import sparse
 
 from worker.kinds.bandit.convolution.smoothing import Convolution, logged
 from worker.kinds.bandit.convolution.tree import TreePath
+from worker.kinds.bandit.overlap import UNSUPPORTED, Overlap, Pairs
 from worker.kinds.bandit.policies import BLOCK_BYTES, Floats, Policy, SparseTable, distinct_pairs
 
-UNSUPPORTED = 0.01  # target mass without logging mass above which a candidate is worth nothing
 _EXACT_WORK = 2e8  # multiply-adds a level for which whole distributions are smoothed
 _CONTEXTS = 200
 _LISTED_CONTEXTS = 5_000
@@ -34,28 +34,56 @@ def policy_ess(
     weight: Floats | None = None,
     seed: int = 0,
     exact: bool | None = None,
+    overlap: Overlap | None = None,
 ) -> Floats:
     """Policy ESS of every (target level, logging level); by default of the coupled path, both smoothed alike: (T,).
 
     Exact sums over the distinct pairs of contexts where they are few, otherwise 200 sampled contexts with 32 actions
-    each (`exact` forces one of the two). Round weights count by Kish's n = (sum w)^2 / sum w^2: repeated contexts
-    bring no new evidence about the policies. Zero where more than 1 % of the target's mass has no logging mass.
+    each (`exact` forces one of the two). Without smoothing always exact over all contexts, since few hard ones decide
+    (`overlap`: of the two policies, where the caller has it). Round weights count by Kish's n = (sum w)^2 / sum w^2:
+    repeated contexts bring no new evidence about the policies. Zero where more than 1 % of the target's mass has no
+    logging mass.
     """
     pairs = levels or [(level, level) for level in range(len(path.taus))]
+    found, sampled = _of_levels(path, target, logging, pairs, weight, seed, exact)
+    if (0, 0) in pairs and exact is None and (sampled or overlap is not None):
+        if overlap is None:
+            both = Pairs.of(target, logging)
+            overlap = Overlap.of(both, both.share(weight))
+        worth = 0.0 if overlap.lost > UNSUPPORTED else _kish(target, weight) * overlap.policy_ess_share
+        found[[pair == (0, 0) for pair in pairs]] = worth
+    return found
+
+
+def _of_levels(
+    path: Convolution,
+    target: Policy,
+    logging: Policy,
+    pairs: Levels,
+    weight: Floats | None,
+    seed: int,
+    exact: bool | None,
+) -> tuple[Floats, bool]:
+    """Policy ESS of every pair of levels (T,), and whether contexts were sampled for it."""
     rounds, counts = _contexts(target, logging, weight)
-    n = float(target.n_rounds) if weight is None else float(weight.sum()) ** 2 / float(weight @ weight)
+    n, every = _kish(target, weight), len(rounds)
     coupled = all(level == logging_level for level, logging_level in pairs)
     if exact is not False and coupled and isinstance(path, TreePath) and _listed(target) and _listed(logging):
         rounds, counts = _some(rounds, counts, _LISTED_CONTEXTS, seed)
         taken = target.take(rounds), logging.take(rounds)
-        return _worth(n, *_groups_of_support(path, *taken, counts / counts.sum(), pairs))
+        return _worth(n, *_groups_of_support(path, *taken, counts / counts.sum(), pairs)), len(rounds) < every
     few = len(rounds) * path.row_cost <= _EXACT_WORK
     if exact is None and not few:
         rounds, counts = _some(rounds, counts, _CONTEXTS, seed)
         few = len(rounds) * path.row_cost <= _EXACT_WORK
     share = counts / counts.sum()
     moments = _exact if (few if exact is None else exact) else _sampled
-    return _worth(n, *moments(path, target.take(rounds), logging.take(rounds), share, pairs, seed))
+    worth = _worth(n, *moments(path, target.take(rounds), logging.take(rounds), share, pairs, seed))
+    return worth, len(rounds) < every or moments is _sampled
+
+
+def _kish(target: Policy, weight: Floats | None) -> float:
+    return float(target.n_rounds) if weight is None else float(weight.sum()) ** 2 / float(weight @ weight)
 
 
 def _worth(n: float, m1: Floats, m2: Floats, missing: Floats) -> Floats:

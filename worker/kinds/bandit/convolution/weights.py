@@ -12,6 +12,7 @@ from worker.contract.errors import JobError
 from worker.kinds.bandit.convolution.policy_ess import Levels, policy_ess
 from worker.kinds.bandit.convolution.smoothing import Convolution, logged
 from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.overlap import Overlap
 from worker.kinds.bandit.policies import Floats, Policy
 
 
@@ -47,6 +48,7 @@ def path_weights(
     *,
     levels: Levels | None = None,
     seed: int = 0,
+    overlap: Overlap | None = None,
     ctx: Context | None = None,
 ) -> PathWeights:
     """w_pc = pi_t1(a_i|x_i) / mu_t2(a_i|x_i) for every (level of t1, level of t2); by default both alike.
@@ -73,7 +75,7 @@ def path_weights(
     for row, (level, logging_level) in enumerate(pairs[1:], 1):
         np.divide(numerator[level], denominator[logging_level], out=weight[row])
     ctx.progress(2, 3, phase="smoothing")
-    pess = policy_ess(path, target, log.logging, levels=pairs, weight=log.weight, seed=seed)
+    pess = policy_ess(path, target, log.logging, levels=pairs, weight=log.weight, seed=seed, overlap=overlap)
     taus = tuple(path.taus[level] for level, _ in pairs)
     return PathWeights(path.family, taus, tuple(path.taus[level] for _, level in pairs), weight, pess)
 

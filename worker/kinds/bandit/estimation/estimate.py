@@ -14,7 +14,7 @@ from worker.contract.context import Context
 from worker.kinds.bandit import intervals
 from worker.kinds.bandit.convolution.policy_ess import Levels
 from worker.kinds.bandit.convolution.weights import PathWeights, path_weights
-from worker.kinds.bandit.deficiency import Bounds, Deficiency, bounds, detect, support_of_log
+from worker.kinds.bandit.deficiency import Deficiency, detect, support_of_log
 from worker.kinds.bandit.diagnostics import Diagnostics, Reliability, diagnose, effective_size
 from worker.kinds.bandit.estimation.params import EstimateParams, EstimatorName
 from worker.kinds.bandit.estimation.positions import AtPosition, at_positions
@@ -23,7 +23,12 @@ from worker.kinds.bandit.estimation.special_weights import special_terms
 from worker.kinds.bandit.estimators import ESTIMATORS, Estimator, PerRound, Terms
 from worker.kinds.bandit.estimators.importance import snips
 from worker.kinds.bandit.expectation import Integers
-from worker.kinds.bandit.intervals import Difference, Interval
+from worker.kinds.bandit.gain import checks
+from worker.kinds.bandit.gain.claim import mean_of
+from worker.kinds.bandit.gain.gain import Gain, gain_of
+from worker.kinds.bandit.gain.series import Series, calibrated, effective_rounds, with_logging_policy, with_propensities
+from worker.kinds.bandit.intervals import Interval
+from worker.kinds.bandit.overlap import UNSUPPORTED, Overlap, Pairs
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.remedies import extrapolate_reward, missing_reward, restrict_policy
 from worker.kinds.bandit.selection.default import LEAST_ESS, Selected, least_smoothing, select
@@ -51,18 +56,23 @@ class Estimated:
 class TargetEstimate:
     """Everything about one target policy.
 
-    `headline` is the selected estimate, `over_logging` its paired difference to what the logging policy earned,
-    widened by the same floor; `reliability` the traffic light of the unsmoothed target; `truth` only of simulations.
+    `headline` is the selected estimate, or its bounds where more than 1 % of the target's decisions are beyond the log;
+    `over_logging` the gain over the logging policy, paired and never smoothed, from `series`; `bounds` of the value for
+    any reward of what is missing; `trust`: the factor by which propensities may be
+    off that a claim must stand; `reliability` the traffic light of the unsmoothed target; `truth` only of simulations.
     """
 
     name: str
+    policy: Policy
     headline: Estimated
     rows: tuple[Estimated, ...]
     selected: Selected | None
     diagnostics: Diagnostics
     deficiency: Deficiency
-    bounds: Bounds | None
-    over_logging: Difference
+    bounds: Interval | None
+    over_logging: Gain
+    series: Series
+    trust: float
     reliability: Reliability
     left_out: Mapping[str, str]
     truth: float | None = None
@@ -81,32 +91,51 @@ def estimate_target(
         prepared.reward.dm[name],
         log.weight,
     )
-    weights = _weights(prepared, target, params, ctx)
+    pairs = None if log.logging is None else Pairs.of(target, log.logging)
+    overlap = None if pairs is None else Overlap.of(pairs, pairs.share(log.weight))
+    weights = _weights(prepared, target, params, overlap, ctx)
     ctx.progress(1, 3, phase="estimate")
     selected = _select(prepared, name, weights, plain, params, ctx)
-    pess = None if weights is None else float(weights.pess[0])
-    deficiency = detect(log, target, plain.weight)
+    seen = None if pairs is None or overlap is None or log.support is not None else overlap.missing[pairs.back]
+    deficiency = detect(log, target, plain.weight, seen)
+    if pairs is not None and overlap is not None:
+        series = with_logging_policy(log, pairs, overlap, plain.weight, prepared.control, prepared.reward_range)
+    else:
+        series = with_propensities(log, plain.weight, deficiency.mass, prepared.reward_range)
+    pess = None if overlap is None else effective_rounds(log) * overlap.policy_ess_share
+    if prepared.against.scores is not None:
+        series = calibrated(series, log, prepared.against.scores)
+    against = checks.of_target(log, series, prepared.control, name, prepared.reward_range)
     diagnostics = diagnose(
         plain,
         log.propensity,
         n_actions=log.n_actions,
         policy_ess=pess,
+        spread=None if overlap is None else overlap.capped(math.inf)[1],
         unsupported=deficiency.mass,
         never_logged_mass=deficiency.never_logged_mass,
+        doubts=(*prepared.against.doubts, *against),
     )
+    limits = _bounds(prepared, series, diagnostics, params)
     rows, left_out = _rows(prepared, name, target, plain, weights, selected, params, ctx)
     rows += _where_unsupported(prepared, target, plain, deficiency, params, ctx, pess)
-    headline = _headline(prepared, plain, selected, params, pess, ctx)
+    if limits is not None and diagnostics.missing_mass > UNSUPPORTED:
+        headline = _bounded(snips(plain), limits, pess)
+    else:
+        headline = _headline(prepared, plain, selected, params, pess, ctx)
     ctx.progress(2, 3, phase="estimate")
     return TargetEstimate(
         name=name,
+        policy=target,
         headline=headline,
         rows=tuple(rows),
         selected=selected,
         diagnostics=diagnostics,
         deficiency=deficiency,
-        bounds=_bounds(prepared, plain, deficiency, params),
-        over_logging=floored_difference(headline, earned(prepared), prepared, params.alpha),
+        bounds=limits,
+        over_logging=gain_of(log, series, prepared.reward_range, params.alpha, prepared.unit),
+        series=series,
+        trust=prepared.trust if params.gamma is None else params.gamma,
         reliability=diagnostics.reliability,
         left_out=left_out,
         truth=None if log.truth is None else log.truth.value(target, log.weight),
@@ -114,25 +143,17 @@ def estimate_target(
     )
 
 
-def floored_difference(first: Estimated, second: Estimated, prepared: Prepared, alpha: float) -> Difference:
-    """The paired difference of two estimates, its standard error never below what their policy ESS allow."""
-    found = intervals.difference(first.estimate, second.estimate, alpha)
-    floor = math.sqrt(sum(_floor(prepared, one) ** 2 for one in (first, second)))
-    if floor <= found.se:
-        return found
-    z = NormalDist().inv_cdf(1 - alpha / 2)
-    p = math.erfc(abs(found.value) / floor / math.sqrt(2.0)) if math.isfinite(floor) else 1.0
-    return Difference(found.value, floor, found.value - z * floor, found.value + z * floor, p)
-
-
-def earned(prepared: Prepared) -> Estimated:
+def earned(prepared: Prepared, alpha: float) -> Estimated:
     """What the logging policy earned on these rounds: a plain mean."""
     log = prepared.log
     mean = PerRound(np.zeros(log.n), log.reward, rounds=log.weight)
-    return Estimated("logging", "Logging policy", mean, intervals.normal(mean, 0.05), mean.size, mean.size)
+    span = intervals.within(intervals.normal(mean, alpha, prepared.unit), prepared.reward_range)
+    return Estimated("logging", "Logging policy", mean, span, mean.size, mean.size)
 
 
-def _weights(prepared: Prepared, target: Policy, params: EstimateParams, ctx: Context) -> PathWeights | None:
+def _weights(
+    prepared: Prepared, target: Policy, params: EstimateParams, overlap: Overlap | None, ctx: Context
+) -> PathWeights | None:
     if prepared.path is None:
         return None
     levels: Levels | None = None
@@ -148,7 +169,7 @@ def _weights(prepared: Prepared, target: Policy, params: EstimateParams, ctx: Co
         levels = [(taus.index(pair[0]), level) for level in range(len(taus))]
     elif pair[1] is not None:
         levels = [(level, taus.index(pair[1])) for level in range(len(taus))]
-    return path_weights(prepared.path, prepared.log, target, levels=levels, seed=ctx.seed)
+    return path_weights(prepared.path, prepared.log, target, levels=levels, seed=ctx.seed, overlap=overlap)
 
 
 def _select(
@@ -284,29 +305,44 @@ def interval_of(
 
     Bounds for means cannot hold for ratios: those get the floored interval, and the report says so.
     """
+    found = _of_kind(prepared, estimate, worth, params, ctx, model=model, least_se=least_se)
+    return intervals.within(found, prepared.reward_range)
+
+
+def _of_kind(
+    prepared: Prepared,
+    estimate: PerRound,
+    worth: float | None,
+    params: EstimateParams,
+    ctx: Context,
+    *,
+    model: bool,
+    least_se: float,
+) -> Interval:
     kind = params.ci
     if kind in ("bernstein", "hoeffding") and estimate.self_normalised:
         ctx.warn(f"The {kind} interval bounds plain means; self-normalised estimates have the floored one instead.")
         kind = "floored"
     if kind == "bootstrap":
-        cluster = prepared.log.user if params.cluster_by == "user" else None
         return intervals.bootstrap(
-            estimate, params.alpha, draws=params.bootstrap, seed=ctx.seed, cluster=cluster, ctx=ctx
+            estimate, params.alpha, draws=params.bootstrap, seed=ctx.seed, cluster=prepared.unit, ctx=ctx
         )
     if kind in ("bernstein", "hoeffding"):
         limits = intervals.per_round_bounds(params.w_max, prepared.reward_range, model=model)
         bound = intervals.bernstein if kind == "bernstein" else intervals.hoeffding
         return bound(estimate, limits, params.alpha)
     if kind == "student":
-        return intervals.student(estimate, params.alpha)
+        return intervals.student(estimate, params.alpha, prepared.unit)
     if kind == "normal" or worth is None:
-        return intervals.normal(estimate, params.alpha)
+        return intervals.normal(estimate, params.alpha, prepared.unit)
     found = intervals.floored(
         estimate,
         worth,
         params.alpha,
         reward_range=prepared.reward_range,
-        reward_variance=None if prepared.reward_range is not None else float(np.var(prepared.log.reward)),
+        reward_variance=float(np.var(prepared.log.reward)),
+        reward_mean=float(np.mean(prepared.log.reward)),
+        unit=prepared.unit,
     )
     half = NormalDist().inv_cdf(1 - params.alpha / 2) * least_se
     if half <= found.half_width:
@@ -335,12 +371,6 @@ def _headline(
     return Estimated("selected", "Selected", flat, found, selected.pess, None)
 
 
-def _floor(prepared: Prepared, one: Estimated) -> float:
-    """The least standard error of an estimate: what its interval grants, or its own."""
-    z = NormalDist().inv_cdf(1 - one.interval.alpha / 2)
-    return max(one.interval.half_width / z, one.estimate.se) if one.name != "logging" else 0.0
-
-
 def _where_unsupported(
     prepared: Prepared,
     target: Policy,
@@ -365,10 +395,23 @@ def _where_unsupported(
     return [Estimated("unsupported", label, found, span, pess, effective_size(plain.weight, plain.rounds), None, hyper)]
 
 
-def _bounds(prepared: Prepared, plain: Terms, deficiency: Deficiency, params: EstimateParams) -> Bounds | None:
-    if deficiency.mass is None or deficiency.mean <= 0 or prepared.reward_range is None:
+def _bounds(prepared: Prepared, series: Series, diagnostics: Diagnostics, params: EstimateParams) -> Interval | None:
+    """Ends of the value for any reward of what is missing; None where nothing is, or rewards have no declared range."""
+    if diagnostics.missing_mass <= 0 or prepared.reward_range is None or params.unsupported == "ignore":
         return None
-    return bounds(plain, deficiency.mass, prepared.reward_range) if params.unsupported != "ignore" else None
+    log, undrawn = prepared.log, series.spread * (prepared.reward_range[1] - prepared.reward_range[0]) ** 2
+    low, high = (mean_of(end + log.reward, undrawn, log.weight, prepared.unit) for end in (series.low, series.high))
+    if not math.isfinite(low.se):
+        ends = prepared.reward_range
+    else:
+        ends = low.low(params.alpha / 2), high.high(params.alpha / 2)
+    ends = max(ends[0], prepared.reward_range[0]), min(ends[1], prepared.reward_range[1])
+    return Interval(sum(ends) / 2, *ends, "bounds", params.alpha)
+
+
+def _bounded(plain: PerRound, limits: Interval, pess: float | None) -> Estimated:
+    """A headline of bounds; the rounds behind it are those of SNIPS."""
+    return Estimated("bounds", "Bounds", plain, limits, pess, None)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -17,7 +18,7 @@ from worker.kinds.bandit.estimation import plots, tables, verdict
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate, earned
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import Prepared
-from worker.kinds.bandit.estimation.wording import with_interval
+from worker.kinds.bandit.estimation.wording import with_ends, with_interval
 
 FOOTNOTE = (
     "Estimated from logs, not from an experiment. Reward models predict only rounds they did not see. Square brackets "
@@ -27,7 +28,7 @@ FOOTNOTE = (
 
 def findings(prepared: Prepared, found: list[TargetEstimate], params: EstimateParams, warnings: list[str]) -> Findings:
     """What the report lays out."""
-    logging = earned(prepared)
+    logging = earned(prepared, params.alpha)
     judged, headline = verdict.of_targets(found, logging)
     files = {
         "estimates.json": _json(_estimates(prepared, found, params)),
@@ -45,7 +46,7 @@ def findings(prepared: Prepared, found: list[TargetEstimate], params: EstimatePa
         headline=headline,
         because=_because(prepared, found),
         key_figures=_key_figures(prepared, found, logging),
-        tables=tables.all_tables(prepared, found, logging, params.alpha),
+        tables=tables.all_tables(prepared, found, judged, logging, params.alpha),
         plots=plots.all_plots(prepared, found, logging),
         warnings=(*warnings, *_warnings(found)),
         protocol=_protocol(prepared, params),
@@ -68,7 +69,9 @@ def _key_figures(prepared: Prepared, found: list[TargetEstimate], logging: Estim
     figures = []
     for one in found[:3]:
         span = one.headline.interval
-        value, _, ends = with_interval(span.value, span.low, span.high).partition(" ")
+        value, ends = with_ends(span), ""
+        if span.method != "bounds":
+            value, _, ends = value.partition(" ")
         figures.append(KeyFigure(f"a round with {one.name}", value, ends))
     own = logging.interval
     value, _, ends = with_interval(own.value, own.low, own.high).partition(" ")
@@ -86,6 +89,10 @@ def _key_figures(prepared: Prepared, found: list[TargetEstimate], logging: Estim
 
 def _protocol(prepared: Prepared, params: EstimateParams) -> str:
     model = f"The reward model ({prepared.model}) is cross-fitted over {prepared.reward.folds} folds."
+    if prepared.unit is not None:
+        model += " Intervals take users as independent, not their rounds."
+    elif params.cluster_by == "round" and prepared.log.user is not None:
+        model += " Rounds of a user were taken as independent, as the job asked (cluster_by)."
     if not prepared.smooths:
         return f"{model} Nothing was smoothed; the value stands for SNIPS."
     rule = {
@@ -116,12 +123,13 @@ def _estimates(prepared: Prepared, found: list[TargetEstimate], params: Estimate
         "alpha": params.alpha,
         "convolution": prepared.family if prepared.smooths else None,
         "reward_model": prepared.model,
+        "independent": "rounds" if prepared.unit is None else "users",
         "targets": {
             one.name: {
                 "reliability": one.reliability,
                 "selected": None if one.selected is None else _selected(one),
                 "estimates": [_estimate(row) for row in (one.headline, *one.rows)],
-                "over_logging": asdict(one.over_logging),
+                "over_logging": _gain(one),
                 "left_out": dict(one.left_out),
                 "truth": one.truth,
                 "positions": [asdict(place) for place in one.positions],
@@ -131,10 +139,18 @@ def _estimates(prepared: Prepared, found: list[TargetEstimate], params: Estimate
     }
 
 
+def _gain(one: TargetEstimate) -> dict[str, Any]:
+    """The gain over the logging policy; a red light carries no p values, and nothing known is null."""
+    hidden = ("p_better", "p_worse") if one.reliability == "red" else ()
+    found = {name: None if name in hidden else value for name, value in asdict(one.over_logging).items()}
+    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in found.items()}
+
+
 def _estimate(row: Estimated) -> dict[str, Any]:
     return {
         "estimator": row.name,
         **asdict(row.interval),
+        **({"value": None} if row.interval.method == "bounds" else {}),
         "se": row.estimate.se,
         "policy_ess": row.pess,
         "ess": row.ess,
@@ -176,7 +192,7 @@ def _diagnostics(found: list[TargetEstimate]) -> dict[str, Any]:
                 "known": one.deficiency.known,
                 "never_logged_actions": one.deficiency.never_logged,
                 "never_logged_mass": one.deficiency.never_logged_mass,
-                "bounds": None if one.bounds is None else list(one.bounds.widened()),
+                "bounds": None if one.bounds is None else [one.bounds.low, one.bounds.high],
             },
         }
         for one in found

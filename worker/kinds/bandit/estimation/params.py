@@ -84,7 +84,19 @@ class EstimateParams(BaseModel):
     r_min: float | None = Field(None, description="Least possible reward; needed for bounds and some intervals.")
     r_max: float | None = Field(None, description="Largest possible reward.")
     w_max: float | None = Field(None, gt=0, description="Known bound on the weights, for hoeffding and bernstein.")
-    cluster_by: Literal["round", "user"] = Field("round", description="What folds keep whole and the bootstrap draws.")
+    cluster_by: Literal["auto", "round", "user"] = Field(
+        "auto",
+        description="What intervals, differences and the bootstrap take as independent. auto: users where the log has "
+        "them, since rounds of a user go together, else rounds; round: every round, which the report records.",
+    )
+    gamma: float | None = Field(
+        None,
+        ge=1,
+        le=10,
+        description="A verdict must stand while true propensities differ from the logged ones by this factor; null: 1 "
+        "where the logging policy is known, 1.05 for propensities alone, 1.1 for estimated ones. 1 attests that they "
+        "were recorded as they were.",
+    )
     unsupported: Literal["ignore", "bounds", "extrapolate", "constant"] = Field(
         "bounds", description="What to do about actions that the logging policy never takes."
     )

@@ -81,6 +81,9 @@ def _each(
             worth,
             alpha,
             reward_range=prepared.reward_range,
-            reward_variance=None if prepared.reward_range is not None else float(np.var(terms.reward)),
+            reward_variance=float(np.var(terms.reward)),
+            reward_mean=float(np.mean(terms.reward)),
+            unit=None if prepared.unit is None else np.unique(prepared.unit[rounds], return_inverse=True)[1],
         )
+        span = intervals.within(span, prepared.reward_range)
         yield AtPosition(int(position), len(rounds), logged, span, worth)

@@ -17,6 +17,9 @@ from worker.kinds.bandit.convolution.neighbours import action_points
 from worker.kinds.bandit.convolution.tree import tree
 from worker.kinds.bandit.dataset import TEST, BanditLog
 from worker.kinds.bandit.estimation.params import EstimateParams
+from worker.kinds.bandit.gain import checks
+from worker.kinds.bandit.gain.checks import Against
+from worker.kinds.bandit.gain.control import Control, control_of
 from worker.kinds.bandit.policies import Policy
 from worker.kinds.bandit.reward_models import evidence_ridge, gbdt, logistic, mlp, none, ridge
 from worker.kinds.bandit.reward_models.crossfit import CrossFitted, Fit, crossfit
@@ -39,7 +42,9 @@ class Prepared:
     `path`: the smoothing path, of the identity alone where nothing says which actions are near; None without a logging
     policy. `smooths`: whether it really smooths. `labels` (A,): groups of actions for MIPS and OffCEM. `reward`: the
     chosen reward model, cross-fitted; `path_model`: the one of largest evidence, which the default selector uses;
-    `clusters`: the two-step model of OffCEM, where it was asked for.
+    `clusters`: the two-step model of OffCEM, where it was asked for. `control`: what is taken off rewards in the gain;
+    `against`: what in the log speaks against its propensities; `unit` (n,): user from 0 of every round, where rounds of
+    a user go together in intervals.
     """
 
     log: BanditLog
@@ -51,7 +56,19 @@ class Prepared:
     reward: CrossFitted
     path_model: CrossFitted | None
     reward_range: tuple[float, float] | None
+    control: Control
+    against: Against
+    unit: NDArray[np.intp] | None
     clusters: CrossFitted | None = None
+
+    @property
+    def trust(self) -> float:
+        """A claim must stand while propensities are off by this factor.
+
+        1 for a recorded logging policy, which the log itself can contradict; 1.05 for propensities alone, where it
+        hardly can; 1.1 for propensities fitted to the log, which agree with it by construction.
+        """
+        return 1.1 if self.log.estimated else 1.05 if self.log.logging is None else 1.0
 
 
 def rounds_to_use(log: BanditLog, params: EstimateParams, *, learnt: bool, ctx: Context) -> BanditLog:
@@ -100,7 +117,19 @@ def prepare(log: BanditLog, targets: Mapping[str, Policy], params: EstimateParam
     if reward.in_sample:
         ctx.warn("With folds = 1 the reward model predicts the rounds it was fitted to, which flatters DM and DR.")
     bounds = _declared(log, params)
-    return Prepared(log, path, smooths, family, labels, model, reward, path_model, bounds, clusters)
+    control = control_of(log, reward, targets, ctx)
+    against, unit = checks.of_log(log, control), units(log, params.cluster_by)
+    return Prepared(
+        log, path, smooths, family, labels, model, reward, path_model, bounds, control, against, unit, clusters
+    )
+
+
+def units(log: BanditLog, cluster_by: str = "auto") -> NDArray[np.intp] | None:
+    """User of every round (n,), counted from 0; None where rounds stand alone, or no user has two."""
+    if log.user is None or cluster_by == "round":
+        return None
+    _, unit = np.unique(log.user, return_inverse=True)
+    return unit if int(unit.max()) + 1 < log.n else None
 
 
 def groups_of(log: BanditLog) -> NDArray[np.int32] | None:

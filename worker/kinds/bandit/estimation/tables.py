@@ -3,28 +3,77 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
 
 from worker.evidence.table import Cell, Column, Table
+from worker.evidence.verdict import WORDS, Verdict
 from worker.evidence.wording import decimals_of
-from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate, floored_difference
+from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate
 from worker.kinds.bandit.estimation.prepare import Prepared
+from worker.kinds.bandit.gain.gain import Gain, gain_of
+from worker.kinds.bandit.gain.series import Series, between, total_variation
 from worker.kinds.bandit.intervals import holm
 
 Row = dict[str, Cell]
 
 
-def all_tables(prepared: Prepared, found: list[TargetEstimate], logging: Estimated, alpha: float) -> tuple[Table, ...]:
-    """Every table that has rows."""
+def all_tables(
+    prepared: Prepared, found: list[TargetEstimate], judged: Verdict, logging: Estimated, alpha: float
+) -> tuple[Table, ...]:
+    """Every table that has rows; `judged`: the verdict on all targets."""
     built = (
+        decisions(found, judged),
         estimates(found, logging),
         positions(found),
-        comparisons(prepared, found, logging, alpha),
+        comparisons(prepared, found, alpha),
         support(found),
         weights(found),
         path(found),
     )
     return tuple(table for table in built if table.rows)
+
+
+def decisions(found: list[TargetEstimate], judged: Verdict) -> Table:
+    """What is decided on every target, by how much, and what the decision stands on or lacks."""
+    rows: list[Row] = []
+    for one, said in zip(found, judged.details["targets"], strict=True):
+        gain = one.over_logging
+        known = not gain.open and math.isfinite(gain.high - gain.low)
+        rows.append(
+            {
+                "target": one.name,
+                "decision": WORDS[said["status"]][1],
+                "gain": gain.value if known else None,
+                "low": gain.low if known else None,
+                "high": gain.high if known else None,
+                "p": said["p"],
+                "turns": said["turns_at"],
+                "reliability": one.reliability,
+                "why": "; ".join(said["reasons"]),
+            }
+        )
+    widths = [(one.over_logging.high - one.over_logging.low) / 2 for one in found]
+    decimals = decimals_of(min((w for w in widths if math.isfinite(w) and w > 0), default=0.001))
+    unit = "reward a round"
+    return Table(
+        "decisions",
+        "What the log decides about every target policy",
+        (
+            Column("target", "Target policy", "text"),
+            Column("decision", "Decision", "text"),
+            Column("gain", "Over the log", unit=unit, decimals=decimals, interval=("low", "high")),
+            Column("low", "Low", unit=unit, decimals=decimals),
+            Column("high", "High", unit=unit, decimals=decimals),
+            Column("p", "p, Holm", decimals=4),
+            Column("turns", "Turns at propensities off by", unit="times", decimals=3),
+            Column("reliability", "Reliability", "text"),
+            Column("why", "Why not", "text"),
+        ),
+        tuple(rows),
+        note="Green: intervals hold; yellow: wider ones do; orange: few rounds or only bounds; red: the log "
+        "cannot tell. The gain is never smoothed; what the log cannot speak of counts between the least and the "
+        "largest reward.",
+        heading="Decisions",
+    )
 
 
 def estimates(found: list[TargetEstimate], logging: Estimated) -> Table:
@@ -104,18 +153,26 @@ def positions(found: list[TargetEstimate]) -> Table:
     )
 
 
-def comparisons(prepared: Prepared, found: list[TargetEstimate], logging: Estimated, alpha: float) -> Table:
-    """Paired differences of every two policies, the logging policy among them; p values after Holm."""
-    named = [(one.name, one.headline) for one in found] + [("Logging policy", logging)]
-    pairs = [
-        (a, b, floored_difference(first, second, prepared, alpha)) for (a, first), (b, second) in combinations(named, 2)
-    ]
-    adjusted = holm([difference.p for *_, difference in pairs])
+def comparisons(prepared: Prepared, found: list[TargetEstimate], alpha: float) -> Table:
+    """Paired differences of every two policies, the logging policy among them; p values after Holm.
+
+    A policy whose light is red has differences without p values, and takes no part in Holm's correction.
+    """
+    pairs: list[tuple[str, str, Gain, bool]] = []
+    for place, one in enumerate(found):
+        for other in found[place + 1 :]:
+            both = _between(one, other, prepared)
+            gain = gain_of(prepared.log, both, prepared.reward_range, alpha, prepared.unit, sensitive=False)
+            pairs.append((one.name, other.name, gain, "red" not in (one.reliability, other.reliability)))
+        pairs.append((one.name, "Logging policy", one.over_logging, one.reliability != "red"))
+    adjusted = iter(holm([gain.p for _, _, gain, tested in pairs if tested]).tolist())
     rows: list[Row] = [
-        {"first": a, "second": b, "value": d.value, "low": d.low, "high": d.high, "p": d.p, "holm": float(p)}
-        for (a, b, d), p in zip(pairs, adjusted, strict=True)
+        {"first": a, "second": b, "value": d.value, "low": d.low, "high": d.high}
+        | ({"p": d.p, "holm": next(adjusted)} if tested else {})
+        for a, b, d, tested in pairs
+        if not d.open
     ]
-    spans = [(d.high - d.low) / 2 for *_, d in pairs if math.isfinite(d.high - d.low)]
+    spans = [(d.high - d.low) / 2 for _, _, d, _ in pairs if math.isfinite(d.high - d.low)]
     decimals = decimals_of(min(spans)) if spans else 3
     return Table(
         "comparisons",
@@ -130,8 +187,18 @@ def comparisons(prepared: Prepared, found: list[TargetEstimate], logging: Estima
             Column("holm", "p, Holm", decimals=4),
         ),
         tuple(rows),
+        note="Never smoothed; what the log cannot speak of counts between the least and the largest reward, so the "
+        "difference of two values above may be another. A policy whose light is red has no p values.",
         heading="Policies against each other",
     )
+
+
+def _between(one: TargetEstimate, other: TargetEstimate, prepared: Prepared) -> Series:
+    apart, first, second = None, one.series, other.series
+    partial = first.lost is not None and second.lost is not None and first.lost.any() and second.lost.any()
+    if partial and first.cap == second.cap:
+        apart = total_variation(one.policy, other.policy)
+    return between(first, second, apart, prepared.reward_range)
 
 
 def support(found: list[TargetEstimate]) -> Table:
@@ -139,12 +206,14 @@ def support(found: list[TargetEstimate]) -> Table:
     rows: list[Row] = []
     for one in found:
         missed, limits = one.deficiency, one.bounds
-        low, high = limits.widened() if limits is not None else (None, None)
+        low, high = (limits.low, limits.high) if limits is not None else (None, None)
         rows.append(
             {
                 "target": one.name,
-                "mass": 100 * missed.mean,
-                "known": "from the logging policy" if missed.known else "1 - mean weight, a rough guess",
+                "mass": 100 * (missed.mean if missed.known else one.diagnostics.missing_mass),
+                "known": "from the logging policy"
+                if missed.known
+                else "from weights and actions never logged, at least",
                 "never": missed.never_logged,
                 "never_mass": 100 * missed.never_logged_mass,
                 "low": low,
@@ -265,10 +334,10 @@ def path(found: list[TargetEstimate]) -> Table:
 def _row(one: Estimated, earned: float) -> Row:
     return {
         "estimator": one.label,
-        "value": one.interval.value,
+        "value": None if one.interval.method == "bounds" else one.interval.value,
         "low": one.interval.low,
         "high": one.interval.high,
-        "relative": 100 * one.interval.value / earned if earned > 0 else None,
+        "relative": 100 * one.interval.value / earned if earned > 0 and one.interval.method != "bounds" else None,
         "tau": "" if one.taus is None else _taus(one.taus),
         "setting": "" if one.setting is None else _setting(*one.setting),
         "pess": one.pess,

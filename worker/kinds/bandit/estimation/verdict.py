@@ -1,54 +1,62 @@
 """The verdict on target policies, by a rule: better, worse, or "the logs cannot tell" and why.
 
-A target is better (worse) than the logging policy when the interval of the paired difference lies above (below) zero.
-The logs cannot tell (1) below a policy ESS of 1, where no interval is known to cover; (2) when the interval of the
-difference holds zero; (3) when more than 1 % of the target's decisions were never possible in the log, unless the
-bounds that hold for any reward there decide it.
+Only the unsmoothed gain over the logging policy decides (`worker.kinds.bandit.gain`), with everything the log cannot
+speak of counted between the least and the largest reward. A target is better (worse) when the p value of its gain,
+after Holm over all targets, lies below two fifths of alpha, and the claim stands while propensities are off by the
+factor `trust`. The logs cannot tell, whatever the gain, where the propensities disagree with the log, where it is worth
+less than one round, where fewer than five users acted, and where mass is missing and rewards have no declared range.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.evidence.verdict import Status, Verdict
 from worker.evidence.wording import number, share
-from worker.kinds.bandit.convolution.policy_ess import UNSUPPORTED
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate
-from worker.kinds.bandit.estimation.wording import signed, with_interval
+from worker.kinds.bandit.estimation.wording import signed, with_ends
+from worker.kinds.bandit.gain.gain import CLAIM
+from worker.kinds.bandit.intervals import holm
+from worker.kinds.bandit.overlap import UNSUPPORTED
 
 UNIT = "reward a round"
 
 
-def of_target(found: TargetEstimate, logging: Estimated) -> Verdict:
-    """Apply the rule to one target; its value is the selected estimate."""
-    reasons, settled_by = _why_not(found)
-    difference = found.over_logging
-    status: Status = "cannot_tell"
-    if found.deficiency.mean > UNSUPPORTED and found.bounds is not None:
-        low, high = found.bounds.widened()
-        earned = logging.estimate.value
-        if low > earned or high < earned:
-            status, reasons, settled_by = ("better" if low > earned else "worse"), (), ()
-    elif not reasons:
-        status = "better" if difference.low > 0 else "worse"
+@dataclass(frozen=True)
+class _Doubt:
+    """Why nothing can be said, and what would settle it."""
+
+    reason: str
+    settled_by: str
+
+
+def of_target(found: TargetEstimate, logging: Estimated, p: float | None = None) -> Verdict:
+    """Apply the rule to one target; its value is the selected estimate. `p`: the gain's p value after Holm."""
+    gain = found.over_logging
+    p = gain.p if p is None else p
+    doubts = _disqualifying(found) or _undecided(found, p, logging.interval.alpha)
+    status: Status = "cannot_tell" if doubts else "better" if gain.p_better < gain.p_worse else "worse"
+    reasons = tuple(doubt.reason for doubt in doubts)
     span = found.headline.interval
+    red = found.reliability == "red"
     return Verdict(
         status,
         _sentence(found, logging, status, reasons),
-        value=span.value,
+        value=None if span.method == "bounds" else span.value,
         low=span.low,
         high=span.high,
         unit=UNIT,
         reasons=reasons,
-        settled_by=settled_by,
+        settled_by=tuple(doubt.settled_by for doubt in doubts),
         details={
             "name": found.name,
-            "over_logging": difference.value,
-            "over_logging_low": difference.low,
-            "over_logging_high": difference.high,
-            "p": difference.p,
+            "over_logging": gain.value,
+            "over_logging_low": gain.low,
+            "over_logging_high": gain.high,
+            "p": None if red else p,
+            "turns_at": {"better": gain.better_to, "worse": gain.worse_to}.get(status),
             "reliability": found.reliability,
             "policy_ess": found.diagnostics.policy_ess,
         },
@@ -60,7 +68,8 @@ def of_targets(found: list[TargetEstimate], logging: Estimated) -> tuple[Verdict
 
     Better if any target is, worse if all are; the value is that of the best of the better ones, or of the only one.
     """
-    verdicts = [of_target(one, logging) for one in found]
+    adjusted = holm([one.over_logging.p for one in found])
+    verdicts = [of_target(one, logging, float(p)) for one, p in zip(found, adjusted, strict=True)]
     named = max(_those(verdicts, "better") or verdicts[:1], key=lambda one: one.value or 0.0)
     own = logging.interval
     details: dict[str, Any] = {
@@ -98,24 +107,72 @@ def _headline(verdicts: list[Verdict], best: Verdict) -> str:
     return "The logs cannot tell"
 
 
-def _why_not(found: TargetEstimate) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Why the logs cannot tell, and what would settle it; both empty where they can."""
-    reasons: list[str] = []
-    settled_by: list[str] = []
-    diagnostics, missed = found.diagnostics, found.deficiency
-    worth = diagnostics.ess if diagnostics.policy_ess is None else diagnostics.policy_ess
-    if missed.mean > UNSUPPORTED and missed.known:
-        reasons.append(f"{share(missed.mean)} of its decisions were never possible in the log")
-        settled_by.append("logs that take these actions now and then")
-    elif found.reliability == "red":
-        kind = "sample" if diagnostics.policy_ess is None else "policy"
-        reasons.append(f"the log is worth {number(worth, 2)} rounds of its own ({kind} ESS), fewer than one")
-        settled_by.append("logs that explore more of what it would do")
-    difference = found.over_logging
-    if not reasons and difference.low <= 0 <= difference.high:
-        reasons.append("the interval of the difference holds zero")
-        settled_by.append(_more_rounds(found))
-    return tuple(reasons), tuple(settled_by)
+def _disqualifying(found: TargetEstimate) -> list[_Doubt]:
+    """What forbids any claim, whatever the gain looks like."""
+    diagnostics, gain = found.diagnostics, found.over_logging
+    if diagnostics.doubts:
+        return [
+            _Doubt(f"the propensities disagree with the log: {doubt}", "propensities as they were at every choice")
+            for doubt in diagnostics.doubts
+        ]
+    if found.reliability == "red":
+        worth, kind = diagnostics.policy_ess, "policy"
+        if worth is None:
+            worth, kind = diagnostics.ess, "sample"
+        return [
+            _Doubt(
+                f"the log is worth {number(worth, 2)} rounds of its own ({kind} ESS), fewer than one",
+                "logs that explore more of what it would do",
+            )
+        ]
+    if gain.few:
+        return [_Doubt("fewer than five users acted", "rounds of more users")]
+    if gain.open:
+        missed = _missed(found) or "nothing says that all it does was possible in the log"
+        return [_Doubt(f"{missed}, and rewards have no declared range", "r_min and r_max")]
+    return []
+
+
+def _undecided(found: TargetEstimate, p: float, alpha: float) -> list[_Doubt]:
+    """Why the gain is no claim; empty where it is one."""
+    gain = found.over_logging
+    better = gain.p_better < gain.p_worse
+    if p >= CLAIM * alpha:
+        doubts = [] if not (missed := _missed(found)) else [_Doubt(missed, _exploring(found))]
+        if gain.low <= 0 <= gain.high:
+            why = "the interval of the difference holds zero"
+        else:
+            lean = "better" if better else "worse"
+            why = f"it leans to {lean}, but a claim needs p below {CLAIM * alpha:.2g} and has {p:.2g}"
+        return [*doubts, _Doubt(why, _more_rounds(found))]
+    turns = gain.better_to if better else gain.worse_to
+    if turns < found.trust:
+        return [
+            _Doubt(
+                f"propensities off by a factor of {number(turns, 3)} would turn it, and such as these may be off by "
+                f"{found.trust:g}",
+                "the logging policy itself, recorded at every choice",
+            )
+        ]
+    return []
+
+
+def _missed(found: TargetEstimate) -> str:
+    """How much of the target the log cannot see, "" up to 1 %."""
+    missed = found.diagnostics.missing_mass
+    if found.diagnostics.logging.deterministic:
+        return "every logged action had propensity 1, and a deterministic log cannot judge another policy"
+    if missed <= UNSUPPORTED:
+        return ""
+    if found.deficiency.known:
+        return f"{share(missed)} of its decisions were never possible in the log"
+    return f"{share(missed)} of its decisions or more seem never to have been possible in the log"
+
+
+def _exploring(found: TargetEstimate) -> str:
+    if found.deficiency.known:
+        return "logs that take these actions now and then"
+    return "logs that take these actions now and then, or the logging policy if it does"
 
 
 def _more_rounds(found: TargetEstimate) -> str:
@@ -125,6 +182,8 @@ def _more_rounds(found: TargetEstimate) -> str:
         return "more rounds"
     # An interval shrinks with the root of the number of rounds; two digits are all this estimate is worth.
     needed = n * (half / abs(difference.value)) ** 2
+    if needed <= n:
+        return "more rounds"
     if needed > 1e9:
         return "more rounds than anyone has: the two policies earn about the same"
     return (
@@ -133,24 +192,27 @@ def _more_rounds(found: TargetEstimate) -> str:
 
 
 def _sentence(found: TargetEstimate, logging: Estimated, status: Status, reasons: tuple[str, ...]) -> str:
-    value, own = found.headline.interval, logging.interval
-    earned = f"{with_interval(own.value, own.low, own.high)} a round"
-    estimate = with_interval(value.value, value.low, value.high)
+    span, own = found.headline.interval, logging.interval
+    earned, estimate = f"{with_ends(own)} a round", with_ends(span)
     if status == "cannot_tell":
         shown = "" if found.reliability != "red" else ", which is not reliable"
+        lies = "It lies" if span.method == "bounds" else "It is estimated at"
         return (
             f"{found.name}: the logs cannot tell whether it is better or worse than the logging policy, since "
-            f"{' and '.join(reasons)}. It is estimated at {estimate} a round{shown}; the logging policy earned "
-            f"{earned}."
+            f"{' and '.join(reasons)}. {lies} {estimate} a round{shown}; the logging policy earned {earned}."
         )
-    difference = signed(found.over_logging.value, found.over_logging.low, found.over_logging.high)
-    text = f"{found.name} would have earned {estimate} a round, where the logging policy earned {earned}: {status} by "
-    if found.deficiency.mean > UNSUPPORTED and found.bounds is not None:
-        low, high = found.bounds.widened()
-        ends = with_interval((low + high) / 2, low, high).partition(" ")[2]
+    gain = found.over_logging
+    turns = gain.better_to if status == "better" else gain.worse_to
+    holds = f" It holds unless propensities are off by a factor of {number(turns, 3)}."
+    if span.method == "bounds":
+        ends = with_ends(replace(span, value=gain.value, low=gain.low, high=gain.high))
         return (
-            f"{found.name} would have earned within {ends} a round, whatever the {share(found.deficiency.mean)} of its "
-            f"decisions earn that were never possible in the log; the logging policy earned {earned}: {status}."
+            f"{found.name} would have earned {estimate} a round, whatever the {share(found.diagnostics.missing_mass)} "
+            f"of its decisions earn that were never possible in the log; the logging policy earned {earned}: "
+            f"{status} by {ends.removeprefix('between ')}.{holds}"
         )
-    flag = " Few rounds carry this: smoothing may have biased it." if found.reliability == "orange" else ""
-    return f"{text}{difference}.{flag}"
+    flag = " Few rounds carry this: the estimate may be biased by smoothing." if found.reliability == "orange" else ""
+    return (
+        f"{found.name} would have earned {estimate} a round, where the logging policy earned {earned}: {status} by "
+        f"{signed(gain.value, gain.low, gain.high)}.{holds}{flag}"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from worker.evidence.wording import decimals_of, number
+from worker.kinds.bandit.intervals import Interval
 
 
 def with_interval(value: float, low: float, high: float) -> str:
@@ -13,6 +14,14 @@ def with_interval(value: float, low: float, high: float) -> str:
         return number(value, decimals_of(0.0, value))
     decimals = decimals_of((high - low) / 2, value)
     return f"{number(value, decimals)} [{number(low, decimals)}, {number(high, decimals)}]"
+
+
+def with_ends(span: Interval) -> str:
+    """An estimate with its interval; of bounds the ends alone."""
+    if span.method != "bounds":
+        return with_interval(span.value, span.low, span.high)
+    decimals = decimals_of((span.high - span.low) / 2, span.value)
+    return f"between {number(span.low, decimals)} and {number(span.high, decimals)}"
 
 
 def signed(value: float, low: float, high: float) -> str:

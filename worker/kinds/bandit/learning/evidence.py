@@ -16,7 +16,7 @@ from worker.evidence.wording import number, share
 from worker.kinds.bandit.estimation import tables, verdict
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate, earned
 from worker.kinds.bandit.estimation.prepare import Prepared
-from worker.kinds.bandit.estimation.wording import with_interval
+from worker.kinds.bandit.estimation.wording import with_ends
 from worker.kinds.bandit.learning.softmax_policy import SoftmaxPolicy
 
 LEARNT, UNIFORM, CONSTANT = "Learnt policy", "Uniform policy", "Best single action"
@@ -32,11 +32,12 @@ def findings(
     learnt: SoftmaxPolicy,
     *,
     estimator: str,
+    alpha: float,
     warnings: list[str],
     unfinished: str = "",
 ) -> Findings:
     """What the report lays out; `found`: the learnt policy first, then the anchors that were estimated."""
-    logging, mine = earned(prepared), found[0]
+    logging, mine = earned(prepared, alpha), found[0]
     judged, headline = verdict.of_targets([replace(mine, name="The learnt policy")], logging)
     return Findings(
         kind="bandit",
@@ -72,7 +73,9 @@ def _because(learnt: SoftmaxPolicy, mine: TargetEstimate) -> str:
 
 def _key_figures(mine: TargetEstimate, logging: Estimated) -> tuple[KeyFigure, ...]:
     def figure(label: str, one: Estimated) -> KeyFigure:
-        value, _, ends = with_interval(one.interval.value, one.interval.low, one.interval.high).partition(" ")
+        value, ends = with_ends(one.interval), ""
+        if one.interval.method != "bounds":
+            value, _, ends = value.partition(" ")
         return KeyFigure(label, value, ends)
 
     worth = mine.diagnostics.policy_ess
@@ -107,7 +110,7 @@ def policies(found: list[TargetEstimate], logging: Estimated) -> Table:
         rows.append(
             {
                 "policy": one.name,
-                "value": span.value,
+                "value": None if span.method == "bounds" else span.value,
                 "low": span.low,
                 "high": span.high,
                 "over": over.value,

@@ -22,7 +22,8 @@ FULL, SUMMARY = "all rounds", "this summary"
 class PolicyComparison:
     """Values of policies on n held-out rounds. `curve`: value by number of random rounds learnt from.
 
-    `jobs`: by set, the earlier job in which its policy was learnt. `unfinished`: what time left out, "" when nothing.
+    `unit` (n,): user from 0 of every held-out round, where users are known. `jobs`: by set, the earlier job in which
+    its policy was learnt. `unfinished`: what time left out, "" when nothing.
     """
 
     n: int
@@ -33,23 +34,24 @@ class PolicyComparison:
     alpha: float
     curve: tuple[tuple[int, intervals.Interval], ...]
     estimator: str
+    unit: intervals.Units | None = None
     jobs: Mapping[str, str] = field(default_factory=dict[str, str])
     unfinished: str = ""
 
     @property
     def delta(self) -> Difference:
         """V_sum - V_full, paired."""
-        return intervals.difference(self.values[SUMMARY], self.values[FULL], self.alpha)
+        return intervals.difference(self.values[SUMMARY], self.values[FULL], self.alpha, self.unit)
 
     @property
     def over_random(self) -> Difference:
         """V_sum - V_random, paired, random rounds of the same number."""
-        return intervals.difference(self.values[SUMMARY], self.values[RANDOM], self.alpha)
+        return intervals.difference(self.values[SUMMARY], self.values[RANDOM], self.alpha, self.unit)
 
     @property
     def ratio(self) -> float | None:
         """(V_sum - V_log) / (V_full - V_log), where the denominator is more than two standard errors from 0."""
-        whole = intervals.difference(self.values[FULL], self.logging, self.alpha)
+        whole = intervals.difference(self.values[FULL], self.logging, self.alpha, self.unit)
         if abs(whole.value) <= 2 * whole.se:
             return None
         return (self.values[SUMMARY].value - self.logging.value) / whole.value
@@ -78,7 +80,7 @@ class PolicyComparison:
     @property
     def sentence(self) -> str:
         """The status in words, and the paired difference to random rounds."""
-        full, ours = (intervals.normal(self.values[name], self.alpha) for name in (FULL, SUMMARY))
+        full, ours = (intervals.normal(self.values[name], self.alpha, self.unit) for name in (FULL, SUMMARY))
         ends = {
             "equivalent": f", not below by more than the margin of {number(self.margin, 4)}",
             "short": "",
@@ -124,8 +126,8 @@ class PolicyComparison:
         """Values of the learnt policies."""
         rows: list[dict[str, Cell]] = []
         for name, value in self.values.items():
-            span = intervals.normal(value, self.alpha)
-            over = intervals.difference(value, self.values[FULL], self.alpha)
+            span = intervals.normal(value, self.alpha, self.unit)
+            over = intervals.difference(value, self.values[FULL], self.alpha, self.unit)
             rows.append(
                 {
                     "set": name,
@@ -139,7 +141,7 @@ class PolicyComparison:
                     "n": self.n,
                 }
             )
-        own = intervals.normal(self.logging, self.alpha)
+        own = intervals.normal(self.logging, self.alpha, self.unit)
         rows.append({"set": "Logging policy", "value": own.value, "low": own.low, "high": own.high, "n": self.n})
         unit = "reward a round"
         return [
@@ -166,8 +168,8 @@ class PolicyComparison:
     def plots(self) -> list[Plot]:
         """Value against the number of rounds learnt from, beside the band of the full log."""
         sizes = tuple(float(m) for m, _ in self.curve)
-        full = intervals.normal(self.values[FULL], self.alpha)
-        ours = intervals.normal(self.values[SUMMARY], self.alpha)
+        full = intervals.normal(self.values[FULL], self.alpha, self.unit)
+        ours = intervals.normal(self.values[SUMMARY], self.alpha, self.unit)
         wide = len(sizes)
         series = (
             Series(

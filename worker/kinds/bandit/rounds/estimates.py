@@ -14,6 +14,7 @@ from worker.evidence.plot import Plot, Series
 from worker.evidence.table import Cell, Column, Table
 from worker.kinds.bandit import intervals, policies
 from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.estimation.prepare import units
 from worker.kinds.bandit.estimators import PerRound, Terms
 from worker.kinds.bandit.estimators.importance import snips
 from worker.kinds.bandit.policies import Policy
@@ -53,7 +54,7 @@ def estimates_kept(train: BanditLog, kept: BanditLog, ctx: Context, *, alpha: fl
             for label, drawn in picks.items()
         }
         if name in ours:
-            found.append(Kept(name, intervals.normal(everything, alpha), _own(kept, ours[name]), errors))
+            found.append(Kept(name, intervals.normal(everything, alpha, units(train)), _own(kept, ours[name]), errors))
     return found
 
 

@@ -16,6 +16,7 @@ from worker.contract.context import Context
 from worker.contract.errors import TimeOver
 from worker.kinds.bandit import intervals
 from worker.kinds.bandit.dataset import TEST, TRAIN, VALIDATION, BanditLog, split_rounds
+from worker.kinds.bandit.estimation.prepare import units
 from worker.kinds.bandit.estimators import PerRound, Terms
 from worker.kinds.bandit.estimators.doubly_robust import dr, sndr
 from worker.kinds.bandit.estimators.importance import snips
@@ -57,6 +58,7 @@ def compare_policies(
     _warn_of(learnt, ctx)
     found = _values(held, learnt, estimator, ctx)
     curve = ((size, found.get(f"{RANDOM} {size}")) for size in sizes)
+    unit = units(held)
     return PolicyComparison(
         n=held.n,
         values={FULL: found[FULL], SUMMARY: found[SUMMARY], RANDOM: found[equal]},
@@ -64,7 +66,8 @@ def compare_policies(
         rounds={FULL: train.n, SUMMARY: kept.n, RANDOM: m},
         margin=epsilon * abs(found[FULL].value),
         alpha=alpha,
-        curve=tuple((size, intervals.normal(value, alpha)) for size, value in curve if value is not None),
+        unit=unit,
+        curve=tuple((size, intervals.normal(value, alpha, unit)) for size, value in curve if value is not None),
         estimator=estimator,
         jobs=jobs,
         unfinished="" if complete else "policies on random rounds of other sizes were not learnt.",

@@ -1,0 +1,173 @@
+"""One number a round whose mean is the gain of a target over the logging policy, from below and from above.
+
+With the whole logging policy the target is cut down to T = min(pi, cap mu), which the log can speak of exactly; what
+T leaves out, missing support and the tail of the weights alike, is worth between the least and the largest reward. The
+cap follows from the policies, the number of rounds and the spread of the rewards, never from which rewards went where.
+
+With propensities alone nothing says what was possible. (w - 1)(r - r_min) then has a mean at most as large as the gain
+whatever is missing, and (w - 1)(r - r_max) one at least as large: a mean weight below 1 is paid for by the range.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.gain.control import Control
+from worker.kinds.bandit.overlap import CAPS, Gap, Overlap, Pairs
+from worker.kinds.bandit.policies import Floats, Policy
+
+Range = tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Series:
+    """The gain from below and from above, each (n,), the same array where nothing is missing.
+
+    `weight` (n,): min(w, cap). `spread`: variance of the weights minus 1 by the policies, or of the sample where only
+    propensities are known. `lost` (n,): mass that the log cannot speak of, None where it is not known. `modelled` (n,):
+    what the control variate expects of T - mu, for checks. `open`: mass is missing and the rewards have no declared
+    range, so nothing can be said. `calibrated`: low and high with propensities moved to where the log points.
+    `typical`: the size of a round's weight minus 1 where it counts, above 0 and below, by the policies. `cap`: of
+    weights.
+    """
+
+    low: Floats
+    high: Floats
+    weight: Floats
+    spread: float
+    lost: Floats | None
+    modelled: Floats | None
+    open: bool
+    calibrated: tuple[Floats, Floats] | None = None
+    typical: tuple[float, float] | None = None
+    cap: float = float("inf")
+
+
+def between(first: Series, second: Series, apart: Floats | None, limits: Range) -> Series:
+    """The gain of one target over another, paired round by round.
+
+    `apart` (n,): total variation between the two where the log cannot speak of parts of both; under one cap those
+    parts differ by no more (`total_variation`).
+    """
+    gap = first.weight - second.weight
+    ends = [(first.low - second.high, first.high - second.low)]
+    if first.calibrated is not None and second.calibrated is not None:
+        ends.append((first.calibrated[0] - second.calibrated[1], first.calibrated[1] - second.calibrated[0]))
+    if apart is not None and limits is not None and first.lost is not None and second.lost is not None:
+        span = limits[1] - limits[0]
+        common = [span * np.maximum(lost - apart, 0.0) for lost in (second.lost, first.lost)]
+        ends = [(low + common[0], high - common[1]) for low, high in ends]
+    spread = float(gap @ gap) / len(gap)
+    moved = ends[1] if len(ends) > 1 else None
+    return Series(*ends[0], gap, spread, None, None, first.open or second.open, moved)
+
+
+def total_variation(first: Policy, second: Policy) -> Floats:
+    """Half the sum over actions of |first - second|, for every round (n,)."""
+    pairs = Pairs.of(first, second)
+    found = np.zeros(len(pairs.target_rows))
+    for part, block in pairs.blocks():
+        listed = np.bincount(block.owner, np.abs(block.pi - block.mu), part.stop - part.start)
+        found[part] = (listed + block.rest * np.abs(block.rest_pi - block.rest_mu)) / 2
+    return found[pairs.back]
+
+
+def with_logging_policy(
+    log: BanditLog, pairs: Pairs, overlap: Overlap, weight: Floats, control: Control, limits: Range
+) -> Series:
+    """The series of a target where the logging policy is known; `weight` (n,): pi/p."""
+    n, spread_of_reward = effective_rounds(log), float(np.sqrt(_variance(log)))
+    cap = _cap(overlap, n, spread_of_reward, None if limits is None else limits[1] - limits[0])
+    lost, spread = overlap.capped(cap)
+    capped = np.minimum(weight, cap)
+    modelled, missing = control.under(Gap(pairs, cap), pairs.back)
+    if lost <= 1e-12:
+        missing = np.zeros(log.n)  # and not what rounding leaves
+    core = modelled + (capped - 1.0) * (log.reward - control.logged)
+    if not missing.any():
+        return Series(core, core, capped, spread, missing, modelled, open=False, typical=overlap.typical(cap), cap=cap)
+    if limits is None:
+        return Series(core, core, capped, spread, missing, modelled, open=lost > 1e-6)
+    low, high = (core + missing * end for end in limits)
+    return Series(low, high, capped, spread, missing, modelled, open=False, typical=overlap.typical(cap), cap=cap)
+
+
+def with_propensities(log: BanditLog, weight: Floats, missing: Floats | None, limits: Range) -> Series:
+    """The series of a target where propensities of logged actions are known, and perhaps the support.
+
+    `missing` (n,): unsupported mass where the support was declared, else None. With it, and a mean weight that does not
+    fall short of what it says, no mass beside it is missing.
+    """
+    n = effective_rounds(log)
+    share = log.round_weight / log.round_weight.sum()
+    if missing is not None:
+        expected = 1.0 - missing
+        off, noise = float(share @ (weight - expected)), float(np.sqrt(share @ (weight - expected) ** 2 / n))
+        if off >= -2 * noise:
+            squares = share * (weight - 1.0) ** 2
+            total = float(squares.sum())
+            centre = float(squares @ log.reward) / total if total > 0 else 0.0
+            core = (weight - 1.0) * (log.reward - centre) - centre * missing
+            ends = (0.0, 0.0) if limits is None else limits
+            low, high = (core + missing * end for end in ends)
+            unbounded = limits is None and float(share @ missing) > 1e-6
+            return Series(low, high, weight, total, missing, None, open=unbounded)
+    capped = np.minimum(weight, _cap_of_sample(weight))
+    over = capped - 1.0
+    spread = float(share @ (over * over))
+    if limits is None:
+        return Series(over * log.reward, over * log.reward, capped, spread, None, None, open=bool(np.any(over)))
+    return Series(over * (log.reward - limits[0]), over * (log.reward - limits[1]), capped, spread, None, None, False)
+
+
+def calibrated(series: Series, log: BanditLog, scores: Floats) -> Series:
+    """The series with a second one for propensities fitted to the log along `scores` (n, k), of mean zero if right.
+
+    To first order, what an estimate with fitted parameters of the propensities differs by is its regression on their
+    scores (Hirano, Imbens and Ridder 2003); here that of the target's value, since the logging policy's is observed.
+    """
+    share = log.round_weight / log.round_weight.sum()
+    centred = scores - share @ scores
+    normal = np.linalg.pinv((centred * share[:, None]).T @ centred, hermitian=True)
+    low, high = (
+        end - scores @ (normal @ (centred.T @ (share * (end + log.reward)))) for end in (series.low, series.high)
+    )
+    return replace(series, calibrated=(low, high))
+
+
+def effective_rounds(log: BanditLog) -> float:
+    """Kish's number of rounds, (sum c)^2 / sum c^2 of the round weights."""
+    return float(log.n) if log.weight is None else float(log.weight.sum()) ** 2 / float(log.weight @ log.weight)
+
+
+def _cap(overlap: Overlap, n: float, spread_of_reward: float, span: float | None) -> float:
+    """The cap of least uncertainty: noise of the weighted rewards and the range times the mass cut off."""
+    if span is None or overlap.largest <= CAPS[0]:
+        return float("inf")
+    best, least = CAPS[0], np.inf
+    for cap in [*CAPS[overlap.largest > CAPS], float("inf")]:
+        lost, spread = overlap.capped(float(cap))
+        reach = min(float(cap), overlap.largest)
+        if cap > CAPS[0] and (reach - 1) ** 2 > n * spread / 10:
+            continue
+        uncertain = 2 * spread_of_reward * float(np.sqrt(spread / n)) + span * lost
+        if uncertain < least:
+            best, least = cap, uncertain
+    return float(best)
+
+
+def _cap_of_sample(weight: Floats) -> float:
+    """The largest weight whose square is at most a tenth of the sum of all, capped there; at least 2."""
+    ordered = np.sort(weight)
+    squares = (ordered - 1) ** 2
+    sums = np.cumsum(squares) + np.arange(len(ordered))[::-1] * squares
+    fits = np.flatnonzero((squares <= sums / 10) & (ordered >= 1))
+    return max(2.0, float(ordered[fits[-1]]) if len(fits) else 2.0)
+
+
+def _variance(log: BanditLog) -> float:
+    share = log.round_weight / log.round_weight.sum()
+    return float(share @ (log.reward - float(share @ log.reward)) ** 2)
