@@ -115,8 +115,13 @@ class Template:
         return Fork(*ours)
 
     def retire(self) -> None:
-        """Let it end as soon as its last fork has."""
+        """Let it end as soon as its last fork has; at once when nobody heard its offer, as it has no fork then.
+
+        The offer is longer than a pipe holds, so that one nobody listens to would wait to be heard for ever.
+        """
         self._control.close()
+        if self._offer is None:
+            self._process.kill()
 
     def kill(self) -> None:
         """End it, and its forks with it."""

@@ -122,3 +122,14 @@ def test_template_when_nobody_needs_it_then_goes_after_its_last_child():
         Service.wait(lambda: not psutil.pid_exists(template), 10, "the template to be gone")
     finally:
         children.close()
+
+
+def test_template_when_nobody_heard_its_offer_then_goes_all_the_same():
+    """The offer of all methods is longer than a pipe holds."""
+    before = set(psutil.Process().children())
+    children = Children(spare_idle_s=0.5)
+    try:
+        Service.wait(lambda: set(psutil.Process().children()) - before, 30, "the template to be there")
+        Service.wait(lambda: not set(psutil.Process().children()) - before, 60, "it to be given up")
+    finally:
+        children.close()
