@@ -40,14 +40,18 @@ def _http(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> str:
-    """Every method that the address takes; the framework names only those of the first route that fits."""
+    """Every method that the address takes; the framework names only those of the first route that fits.
+
+    An address that several templates fit (`{id}.html` and `{id}`) is that of the one with the most text of its own.
+    """
     described: Mapping[str, Mapping[str, Any]] = request.app.openapi()["paths"]
-    methods: set[str] = set()
-    for template, operations in described.items():
-        parts = (".+" if name == "{path}" else "[^/]+" if name else re.escape(text) for text, name in _parts(template))
+    fitting: list[tuple[int, str]] = []
+    for template in described:
+        pieces = list(_parts(template))
+        parts = (".+" if name == "{path}" else "[^/]+" if name else re.escape(text) for text, name in pieces)
         if re.fullmatch("".join(parts), request.url.path):
-            methods.update(verb.upper() for verb in operations)
-    return ", ".join(sorted(methods))
+            fitting.append((sum(len(text) for text, _ in pieces), template))
+    return ", ".join(sorted(verb.upper() for verb in described[max(fitting)[1]])) if fitting else ""
 
 
 def _parts(template: str) -> Iterator[tuple[str, str]]:

@@ -79,6 +79,7 @@ async def describe_uploads(request: Request, identity: Uploader) -> Response:
         "not_found",
         "invalid_request",
         "invalid_path",
+        "payload_too_large",
         *_WHOLE,
     ),
     openapi_extra=tus.parameters("Upload-Length", "Upload-Metadata"),
