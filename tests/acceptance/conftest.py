@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from distillery import Client
+from distillery._home import look
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -51,6 +54,14 @@ def installation() -> Iterator[Installation]:
     finally:
         installed.run("down", ok=False)
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def client(installation: Installation) -> Iterator[Client]:
+    """The client with the installation's first key."""
+    found = look(installation.home)
+    with Client(found.url, found.api_key()) as connected:
+        yield connected
 
 
 @pytest.fixture(scope="session")

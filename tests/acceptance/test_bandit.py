@@ -7,23 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from distillery import Client, errors
-from distillery._home import look
-from tests.acceptance.conftest import Installation
 from tests.planted_bandit import planted, planted_files
 from tests.shared_data import shared
-
-
-@pytest.fixture(scope="module")
-def client(installation: Installation) -> Iterator[Client]:
-    found = look(installation.home)
-    with Client(found.url, found.api_key()) as connected:
-        yield connected
 
 
 @pytest.fixture(scope="module")

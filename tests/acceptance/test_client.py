@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,6 @@ from tests.acceptance.conftest import ROOT, Installation
 
 MSWEB = ROOT / "distillery" / "data" / "msweb.parquet"
 QUICK = {"learners": ["popularity", "ease"], "bootstrap": 100}
-
-
-@pytest.fixture(scope="module")
-def client(installation: Installation) -> Iterator[Client]:
-    found = look(installation.home)
-    with Client(found.url, found.api_key()) as connected:
-        yield connected
 
 
 def test_upload_when_done_then_has_reference_statistics_and_preview(client: Client, clicks: Path) -> None:

@@ -19,7 +19,6 @@ import pytest
 from pyarrow import parquet
 
 from distillery import Client
-from distillery._home import look
 from tests.acceptance.conftest import ROOT, Installation
 from worker.contract.product import Origin
 from worker.evidence.ordering import NEEDED
@@ -60,13 +59,6 @@ def run(page: Path, folder: Path, installation: Installation) -> subprocess.Comp
         text=True,
         timeout=580,
     )
-
-
-@pytest.fixture(scope="module")
-def client(installation: Installation) -> Iterator[Client]:
-    found = look(installation.home)
-    with Client(found.url, found.api_key()) as connected:
-        yield connected
 
 
 @pytest.fixture(scope="module")
