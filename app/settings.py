@@ -44,6 +44,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8080, description="Port the API listens on.")
+    listen_fd: int = Field(
+        -1, description="Descriptor of a listening socket that the API inherits; -1: it opens one at host and port."
+    )
     metrics_open: bool = Field(True, description="Serve /metrics without an API key.")
     requests_at_once: int = Field(2, description="Requests of one API key that an API process works on at once.")
     statement_s: float = Field(30.0, description="Postgres ends a statement of the API after this; 0: never.")

@@ -179,7 +179,8 @@ def _port(running: RunState | None) -> Check:
     if running is not None:
         return Check("port", True, f"in use by our own service at {running.url}")
     try:
-        port = ports.choose_port("127.0.0.1", None)
+        with ports.listen("127.0.0.1", None) as listener:
+            port = ports.port_of(listener)
     except EmbeddedError as error:
         return Check("port", False, str(error), "Name a free one with --port.")
     taken = "" if port == ports.DEFAULT_PORT else f" ({ports.DEFAULT_PORT} is in use by another program)"

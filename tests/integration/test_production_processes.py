@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from tests.compose import ROOT, filled_in, ours
 from tests.planted import planted_csv
 from tests.s3_server import S3Server
 from tests.service import Service
-from tests.tcp_engines import TcpEngines, free_port
+from tests.tcp_engines import TcpEngines
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -40,7 +41,7 @@ class Production:
         self.engines = engines
         self.s3 = s3
         self.folder = Path(tempfile.mkdtemp(prefix="distillery-production-"))
-        self.port = free_port()
+        self.port = 0  # the API takes a free one
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         engines.create_database(DATABASE)
 
@@ -64,7 +65,7 @@ class Production:
                 text = text.replace(there, here)
             found[name] = text
         if service == "api":
-            found |= {"DISTILLERY_HOST": "127.0.0.1", "DISTILLERY_PORT": str(self.port)}
+            found |= {"DISTILLERY_HOST": "127.0.0.1", "DISTILLERY_PORT": "0"}
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
         return {**kept, **found, "DISTILLERY_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
 
@@ -83,6 +84,11 @@ class Production:
             )
         self.processes[machine] = process
         return process
+
+    def listens(self) -> int | None:
+        """The port that the API says it has."""
+        said = [re.search(r"running on http://127\.0\.0\.1:(\d+)", line["event"]) for line in self.lines("api")]
+        return next((int(found.group(1)) for found in said if found), None)
 
     def lines(self, machine: str) -> list[dict[str, Any]]:
         """The log of a process, every line of which must be a JSON object."""
@@ -173,6 +179,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(production: Production) -> Site:
+    production.port = Service.wait(production.listens, 60, "the API's port", every_s=0.2)
     url = f"http://127.0.0.1:{production.port}"
     Service.wait(lambda: production.health("api") == 0, 60, "the API", every_s=0.5)
     for machine in ("worker-cpu-1", "worker-cpu-2"):
