@@ -29,9 +29,8 @@ class TcpPostgres(Postgres):
     def command(self) -> list[str]:
         return [*super().command(), "-c", "listen_addresses=127.0.0.1"]
 
-    def url(self, database: str = "distillery", *, superuser: bool = False) -> str:
-        user, password = (SUPERUSER, self._superuser_password) if superuser else (OWNER, self._password)
-        return f"postgresql+psycopg://{user}:{quote(password, safe='')}@127.0.0.1:{self.port}/{database}"
+    def url(self, database: str = "distillery", *, role: str = OWNER) -> str:
+        return f"postgresql+psycopg://{role}:{quote(self._passwords[role], safe='')}@127.0.0.1:{self.port}/{database}"
 
 
 class TcpRedis(Redis):
@@ -89,7 +88,7 @@ class TcpEngines(Engines):
                     raise
 
     def _execute(self, sql: str) -> None:
-        where = self.postgres.url("postgres", superuser=True).replace("+psycopg", "")
+        where = self.postgres.url("postgres", role=SUPERUSER).replace("+psycopg", "")
         with psycopg.connect(where, autocommit=True) as connection:
             connection.execute(sql.encode())
 

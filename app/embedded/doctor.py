@@ -229,7 +229,7 @@ def _schema(home: Home, running: RunState | None) -> Check:
 
 
 def _running_env(home: Home) -> dict[str, str]:
-    from app.embedded.postgres import Postgres
+    from app.embedded.postgres import APPLICATION, Postgres
 
     try:
         secrets = home.secrets()
@@ -237,13 +237,14 @@ def _running_env(home: Home) -> dict[str, str]:
             home.postgres,
             password=secrets.postgres,
             superuser_password=secrets.postgres_superuser,
+            application_password=secrets.postgres_application,
             copies=home.engines,
         )
     except (EmbeddedError, OSError):
         return {}
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(word for word in (root, os.environ.get("PYTHONPATH", "")) if word)
-    return {"DISTILLERY_DATABASE_URL": postgres.url(), "PYTHONPATH": path}
+    return {"DISTILLERY_DATABASE_URL": postgres.url(role=APPLICATION), "PYTHONPATH": path}
 
 
 def _ask(program: str, env: dict[str, str]) -> dict[str, Any] | str:

@@ -17,7 +17,7 @@ from app.embedded import schema_stamp
 from app.embedded.accounts import Account
 from app.embedded.errors import EmbeddedError
 from app.embedded.home import Home, Secrets
-from app.embedded.postgres import Postgres
+from app.embedded.postgres import APPLICATION, SUPERUSER, Postgres
 from app.embedded.redis import Redis
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +94,11 @@ def service_parts(
     prepare = Part(
         "prepare",
         _python("app.embedded.prepare", str(home.path)),
-        env,
+        {
+            **env,
+            "DISTILLERY_OWNER_URL": postgres.url(),
+            "DISTILLERY_SUPERUSER_URL": postgres.url(role=SUPERUSER),
+        },
         after=("postgres",),
         once=True,
         needless=lambda: schema_stamp.still_holds(home, postgres),
@@ -137,7 +141,7 @@ def service_env(home: Home, secrets: Secrets, postgres: Postgres, redis: Redis, 
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
         "DISTILLERY_HOME": str(home.path),
-        "DISTILLERY_DATABASE_URL": postgres.url(),
+        "DISTILLERY_DATABASE_URL": postgres.url(role=APPLICATION),
         "DISTILLERY_BROKER_URL": redis.broker_url,
         "DISTILLERY_BLOB_DIR": str(home.blobs),
         "DISTILLERY_STAGING_DIR": str(home.staging),

@@ -31,11 +31,12 @@ def listen(host: str, wanted: int | None) -> socket.socket:
         raise EmbeddedError(
             f"no port from {DEFAULT_PORT} to {DEFAULT_PORT + _TRIES - 1} is free on {host}; name another with --port."
         )
-    for _ in range(_TRIES if wanted == 0 else 1):  # a free one may be taken between its choice and our listening
-        opened = _opened(host, wanted)
-        if not isinstance(opened, str):
-            return opened
-    raise EmbeddedError(f"port {wanted} on {host} {opened}; name another with --port, or 0 for any free one.")
+    opened = _opened(host, wanted)
+    for _ in range(_TRIES if wanted == 0 else 0):  # a free one may be taken between its choice and our listening
+        opened = _opened(host, wanted) if isinstance(opened, str) else opened
+    if isinstance(opened, str):
+        raise EmbeddedError(f"port {wanted} on {host} {opened}; name another with --port, or 0 for any free one.")
+    return opened
 
 
 def port_of(listener: socket.socket) -> int:

@@ -323,6 +323,7 @@ def _engines(home: Home, secrets: Secrets) -> tuple[Postgres, Redis]:
         home.postgres,
         password=secrets.postgres,
         superuser_password=secrets.postgres_superuser,
+        application_password=secrets.postgres_application,
         copies=home.engines,
     )
     if postgres.initialise():
