@@ -19,6 +19,7 @@ from app.embedded.processes import spawn
 from app.store.object_blobs import Bucket
 
 BUCKET = "blobs"
+SECRET_KEY = "secretofthestore"
 _RUNNING = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
 
 
@@ -52,7 +53,7 @@ class S3Server:
         self._log.unlink(missing_ok=True)
 
     def bucket(self, prefix: str) -> Bucket:
-        return Bucket(f"s3://{BUCKET}/{prefix}", self.endpoint, access_key="key", secret_key="secret")
+        return Bucket(f"s3://{BUCKET}/{prefix}", self.endpoint, access_key="key", secret_key=SECRET_KEY)
 
     def settings(self, prefix: str) -> dict[str, str]:
         """The settings of a service that keeps its files here."""
@@ -60,7 +61,7 @@ class S3Server:
             "blob_url": f"s3://{BUCKET}/{prefix}",
             "blob_endpoint": self.endpoint,
             "blob_access_key": "key",
-            "blob_secret_key": "secret",
+            "blob_secret_key": SECRET_KEY,
         }
 
     def client(self, prefix: str) -> S3Store:

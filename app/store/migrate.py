@@ -15,6 +15,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from sqlalchemy import Connection, create_engine, text
 
 from app.settings import DatabaseSettings
@@ -71,7 +72,7 @@ def main() -> None:
     logs.configure("migrate")
     try:
         settings = DatabaseSettings()  # pyright: ignore[reportCallIssue] - filled from the environment
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         sys.exit(str(error))
     upgrade(settings.database_url)
     structlog.get_logger().info("migrated", revision=head_revision())

@@ -13,6 +13,7 @@ import sys
 import structlog
 from psycopg import Connection, sql
 from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import SettingsError
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, make_url
 
@@ -119,7 +120,7 @@ def main() -> None:
     logs.configure("roles")
     try:
         given = RoleSettings()  # pyright: ignore[reportCallIssue] - filled from the environment
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         sys.exit(str(error))
     ensure(given.superuser_url, given.owner_url, given.database_url)
     owner, application = make_url(given.owner_url).username, make_url(given.database_url).username
