@@ -19,10 +19,9 @@ _HEAD = "# Written by `make images-digests` from deploy/images.txt.\n"
 
 def variables(path: Path) -> dict[str, str]:
     """The lines `NAME=value` of a file."""
-    lines = [
-        line for line in path.read_text(encoding="utf-8").splitlines() if line.strip() and not line.startswith("#")
-    ]
-    return dict(line.partition("=")[::2] for line in lines)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    pairs = (line.partition("=") for line in lines if line.strip() and not line.startswith("#"))
+    return {name: value for name, _, value in pairs}
 
 
 def check(pinned: dict[str, str], wanted: dict[str, str]) -> list[str]:
