@@ -70,7 +70,7 @@ def database(
 ) -> Iterator[Connection]:
     """A transaction in the service's own Postgres, also while its API is away."""
     engine = create_engine(
-        _postgres(service).url(),
+        postgres_of(service).url(),
         poolclass=NullPool,
         isolation_level=isolation,
         connect_args={"connect_timeout": 5},
@@ -84,7 +84,7 @@ def database(
 
 def address(service: Service) -> str:
     """The service's Postgres as psycopg is told of it."""
-    return _postgres(service).url().replace("postgresql+psycopg://", "postgresql://")
+    return postgres_of(service).url().replace("postgresql+psycopg://", "postgresql://")
 
 
 def unreferenced(service: Service) -> set[str]:
@@ -110,11 +110,16 @@ def sweep(service: Service, *, blob_grace_s: float = 86_400.0) -> int:
         return Sweeper(blobs, grace_s=blob_grace_s).sweep(conn)
 
 
-def _postgres(service: Service) -> Postgres:
+def postgres_of(service: Service) -> Postgres:
+    """The service's Postgres."""
     home = Home(service.home)
     known = home.secrets()
     return Postgres(
-        home.postgres, password=known.postgres, superuser_password=known.postgres_superuser, copies=home.engines
+        home.postgres,
+        password=known.postgres,
+        superuser_password=known.postgres_superuser,
+        application_password=known.postgres_application,
+        copies=home.engines,
     )
 
 
