@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import psutil
 from sqlalchemy import Connection, create_engine, func, select
@@ -250,8 +250,7 @@ def blobs(conn: Connection, service: Service) -> list[str]:
     for row in _rows(conn, sizes.group_by(artifact.c.sha256, artifact.c.size)):
         try:
             with store.open(row["sha256"]) as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-                size = file.tell()
+                digest, size = _content(file)
         except FileNotFoundError:
             wrong.append(f"the blob {row['sha256']} of {row['owner']} is gone")
             continue
@@ -262,6 +261,15 @@ def blobs(conn: Connection, service: Service) -> list[str]:
         for row in _rows(conn, select(blob).join(artifact).where(artifact.c.size != blob.c.size))
     ]
     return wrong
+
+
+def _content(file: BinaryIO) -> tuple[str, int]:
+    """Hash and length of a file; a file that was not written since it was last looked at is not read again."""
+    found = os.fstat(file.fileno())
+    known = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    if known not in _CONTENTS:
+        _CONTENTS[known] = (hashlib.file_digest(file, "sha256").hexdigest(), file.tell())
+    return _CONTENTS[known]
 
 
 def processes(conn: Connection, service: Service) -> list[str]:
@@ -299,6 +307,7 @@ LOOKS: tuple[Callable[[Connection, Service], list[str]], ...] = (
     histories, attempts, liveness, results, versions, blobs, processes,
 )  # fmt: skip
 _TIMES = ("lease_s", "reap_grace_s", "reap_every_s", "republish_s", "dispatch_every_s")
+_CONTENTS: dict[tuple[int, ...], tuple[str, int]] = {}
 _CHILD = "worker.runtime.child"
 _UP = ("ready", "done")
 
