@@ -187,7 +187,7 @@ def test_up_when_ready_then_state_file_and_environment_are_complete(shared_up: U
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     env = Path(f"/proc/{state.parts['api'].pid}/environ").read_bytes().decode().split("\0")
     given = dict(word.split("=", 1) for word in env if word.startswith("DISTILLERY_"))
-    assert given["DISTILLERY_DATABASE_URL"].startswith("postgresql+psycopg://distillery:")
+    assert given["DISTILLERY_DATABASE_URL"].startswith("postgresql+psycopg://distillery_app:")
     assert given["DISTILLERY_BROKER_URL"].startswith("redis+socket:///")
     assert given["DISTILLERY_BLOB_DIR"] == str(shared_up.home.blobs)
     assert given["DISTILLERY_STAGING_DIR"] == str(shared_up.home.staging)
@@ -379,6 +379,12 @@ def test_secrets_when_asked_again_then_the_same(home: Home) -> None:
     assert first.fresh
     assert not second.fresh
     assert (first.postgres, first.signing) == (second.postgres, second.signing)
+    older = [line for line in home.config.read_text().splitlines(keepends=True) if "application" not in line]
+    home.config.write_text("".join(older))  # as before the service had a role of its own
+    third, fourth = home.secrets(), home.secrets()
+    assert third == fourth
+    assert (third.postgres, third.signing) == (first.postgres, first.signing)
+    assert third.postgres_application not in ("", first.postgres_application)
     home.config.write_text("[secrets]\n")
     with pytest.raises(EmbeddedError, match=r"config\.toml"):
         home.secrets()
