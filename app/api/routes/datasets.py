@@ -47,6 +47,7 @@ def create_dataset(
             options=body.options,
             tags=body.tags,
         )
+        caller.note("dataset.create", str(row["id"]))
         return 201, DatasetView.of(row), {"Location": f"/v1/datasets/{row['id']}"}
 
     return once(request, caller, idempotency_key, body, make)
@@ -107,6 +108,7 @@ def update_dataset(request: Request, caller: DatasetWriter, dataset_id: str, bod
         checked_reading(method, changes.get("options", row["options"]), changes.get("columns", row["columns"]))
     if changes:
         store.update_dataset(caller.conn, caller.tenant_id, dataset_id, changes)
+        caller.note("dataset.update", dataset_id)
     return tagged(request, DatasetView.of(existing(caller, dataset_id)))
 
 
@@ -129,6 +131,7 @@ def delete_dataset(
     need_match(request, DatasetView.of(row))
     if cascade:
         erase_with_descendants(caller.conn, caller.tenant_id, Things(datasets={dataset_id}))
+        caller.note("dataset.erase", dataset_id)
         return Response(status_code=204)
     users = store.live_jobs_of(caller.conn, caller.tenant_id, dataset_id)
     if users and not force:
@@ -138,6 +141,7 @@ def delete_dataset(
             hint="Cancel them, or delete with ?force=true.",
         )
     store.delete_dataset(caller.conn, caller.tenant_id, dataset_id)
+    caller.note("dataset.delete", dataset_id)
     return Response(status_code=204)
 
 

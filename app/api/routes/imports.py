@@ -8,7 +8,6 @@ from urllib.parse import unquote, urlsplit
 from anyio.from_thread import run as from_thread
 from fastapi import APIRouter, Request
 from sqlalchemy import Connection
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.api.arrivals import Arrival, arriving
@@ -81,13 +80,9 @@ async def import_dataset(
         return earlier
     if services.short_of_disk():
         raise Problem("insufficient_storage")
-    if services.imports.locked():
-        raise Problem("import_busy", headers={"Retry-After": "10"})
-    async with (
-        services.imports,
-        arriving(services, identity.tenant_id, lambda conn, one: one.begin(conn, 0)) as arrival,
-    ):
-        stored = await run_in_threadpool(_fetch, arrival, body)
+    with services.imports.entered():
+        async with arriving(services, identity.tenant_id, lambda conn, one: one.begin(conn, 0)) as arrival:
+            stored = await services.on_files(_fetch, arrival, body)
 
     def commit(conn: Connection) -> Response:
         caller = Caller(conn, identity, services)
@@ -95,6 +90,8 @@ async def import_dataset(
         def make() -> Made:
             kept = {name: getattr(body, name) for name in ("name", "kind", "columns", "options", "tags")}
             dataset_id = store.create_dataset(conn, identity.tenant_id, **kept)["id"]
+            caller.note("dataset.create", dataset_id)
+            caller.note("file.upload", dataset_id)
             keep_file(conn, identity.tenant_id, quota, dataset_id, path, stored)
             return make_version(request, caller, dataset_id, None)
 
