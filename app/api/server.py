@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import sys
+import termios
 from collections import Counter
 from collections.abc import Callable
 from types import FrameType
@@ -115,14 +118,18 @@ class TimedH11Protocol(H11Protocol):
 
     def _watch_reader(self) -> None:
         self._stop_watching()
-        unread = self.transport.get_write_buffer_size()
-        self._reader_timer = self.loop.call_later(self.stall_s, self._see_what_was_read, unread)
+        self._reader_timer = self.loop.call_later(self.stall_s, self._see_what_was_read, self._unread())
 
     def _see_what_was_read(self, unread: int) -> None:
-        if unread - self.transport.get_write_buffer_size() < LEAST_BYTES_PER_S * self.stall_s:
+        if unread - self._unread() < LEAST_BYTES_PER_S * self.stall_s:
             self.transport.abort()
         else:
             self._watch_reader()
+
+    def _unread(self) -> int:
+        """Bytes that the client's machine has not acknowledged: ours, and the kernel's, which may be megabytes."""
+        of_kernel = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        return self.transport.get_write_buffer_size() + int.from_bytes(of_kernel, sys.byteorder)
 
     def _stop_watching(self) -> None:
         if self._reader_timer is not None:

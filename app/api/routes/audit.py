@@ -22,6 +22,7 @@ from app.store.audit import Wanted, list_entries, record_reading
 
 router = APIRouter(prefix="/v1/audit", tags=["account"], route_class=TransactionRoute)
 _BATCH = 1000
+_LINES = "application/x-ndjson"
 Time = Annotated[AwareDatetime, BeforeValidator(written_out)] | None
 After = Annotated[Time, Query(description="Only what came later, as 2026-01-05T09:30:00Z.")]
 Before = Annotated[Time, Query(description="Only what came earlier.")]
@@ -45,7 +46,7 @@ def list_audit(
     "/export",
     response_class=Response,
     responses={
-        200: {"description": "One entry a line.", "content": {"application/x-ndjson": {"schema": {"type": "string"}}}},
+        200: {"description": "One entry a line.", "content": {_LINES: {"schema": {"type": "string"}, "example": "{}"}}},
         **refusals(),
     },
     summary="Export the audit log",
@@ -68,7 +69,7 @@ async def export_audit(
     tenant_id, key_id = await asking.services.in_transaction(admit)
     lines = _lines(asking.services, tenant_id, key_id, Wanted(actor, act, after, before))
     headers = {"Cache-Control": "no-store", "Content-Disposition": "attachment; filename=audit.ndjson"}
-    return StreamingResponse(lines, headers=headers, media_type="application/x-ndjson")
+    return StreamingResponse(lines, headers=headers, media_type=_LINES)
 
 
 async def _lines(services: Services, tenant_id: str, key_id: str, wanted: Wanted) -> AsyncIterator[bytes]:
