@@ -123,7 +123,12 @@ class Settings(BaseSettings):
     )
     job_s_limit: int = Field(43_200, description="Most seconds that limits.time_s or evaluate_s may ask for.")
     job_memory_mb_limit: int = Field(65_536, description="Most memory that limits.memory_mb may ask for.")
-    queue_total_limit: int = Field(1_000, description="Most queued jobs of all tenants; 0: no limit.")
+    queue_total_limit: int = Field(
+        1_000, description="Most queued jobs of all tenants, of which one has half at most; 0: no limit."
+    )
+    dataset_limit: int = Field(
+        10_000, description="Most datasets of one tenant, deleted and exported ones not counted."
+    )
     quota_stored_bytes: int = Field(
         500_000_000_000, description="Most bytes that may lie on the disk for one tenant; 0: no limit."
     )

@@ -28,7 +28,7 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=Transac
     "",
     status_code=201,
     response_model=DatasetView,
-    responses=refusals("unknown_kind", "invalid_params"),
+    responses=refusals("unknown_kind", "invalid_params", "quota_exceeded"),
     summary="Create a dataset",
 )
 def create_dataset(
@@ -38,6 +38,7 @@ def create_dataset(
 
     def make() -> Made:
         checked_reading(need_kind(caller.conn, body.kind), body.options, body.columns)
+        need_place(caller)
         row = store.create_dataset(
             caller.conn,
             caller.tenant_id,
@@ -143,6 +144,13 @@ def delete_dataset(
     store.delete_dataset(caller.conn, caller.tenant_id, dataset_id)
     caller.note("dataset.delete", dataset_id)
     return Response(status_code=204)
+
+
+def need_place(caller: Caller) -> None:
+    """Refuse one more dataset of a tenant that has as many as it may."""
+    limit = caller.services.settings.dataset_limit
+    if store.count_datasets(caller.conn, caller.tenant_id) >= limit:
+        raise Problem("quota_exceeded", f"At most {limit} datasets may exist.", hint="Delete some first.")
 
 
 def existing(caller: Caller, dataset_id: str, *, lock: bool = False) -> dict[str, object]:

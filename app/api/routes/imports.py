@@ -16,6 +16,7 @@ from app.api.documented import MAKES_JOB, refusals
 from app.api.idempotency import IdempotencyKey, Made, once, replayed
 from app.api.paths import checked_path
 from app.api.problems import Problem
+from app.api.routes.datasets import need_place
 from app.api.routes.versions import make_version
 from app.api.schemas.datasets import Committed
 from app.api.schemas.webhooks import DatasetImport
@@ -89,6 +90,7 @@ async def import_dataset(
 
         def make() -> Made:
             kept = {name: getattr(body, name) for name in ("name", "kind", "columns", "options", "tags")}
+            need_place(caller)
             dataset_id = store.create_dataset(conn, identity.tenant_id, **kept)["id"]
             caller.note("dataset.create", dataset_id)
             caller.note("file.upload", dataset_id)
