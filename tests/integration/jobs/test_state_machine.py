@@ -69,6 +69,7 @@ questions = st.builds(
     forced=st.integers(0, 3).map(lambda number: number == 0),
     priority=st.integers(0, 2),
 )
+lives = st.tuples(st.sampled_from(LIMITS), st.booleans(), st.booleans())  # limits, forced, cut
 jobs_seen = st.lists(st.integers(0, MOST_JOBS - 1), min_size=1, max_size=2)
 
 
@@ -276,14 +277,14 @@ class Lives(RuleBasedStateMachine):
                 claims.append(self.claimed(expected, row))
         return claims
 
-    @rule(asked=questions, cut=st.booleans(), again=st.lists(st.sampled_from(LIMITS), min_size=1, max_size=2))
-    def live(self, asked: Asked, cut: bool, again: list[dict[str, int]]):
-        """A question is asked, what waits is worked on, and the question is asked again."""
-        self.ask(asked)
-        for owner in self.taken(2, 0):
-            self.commit(owner, True, cut)
-        for limits in again:
-            self.ask(replace(asked, limits=limits, forced=False))
+    @rule(asked=questions, times=st.lists(lives, min_size=1, max_size=3), last=st.sampled_from(LIMITS))
+    def live(self, asked: Asked, times: list[tuple[dict[str, int], bool, bool]], last: dict[str, int]):
+        """A question is asked several times, what waits is worked on in between, and it is asked again."""
+        for limits, forced, cut in times:
+            self.ask(replace(asked, limits=limits, forced=forced))
+            for owner in self.taken(2, 0):
+                self.commit(owner, True, cut)
+        self.ask(replace(asked, limits=last, forced=False))
 
     @rule(tenant_id=st.sampled_from(sorted(DATA)), most=st.none() | st.integers(0, 2))
     def limit(self, tenant_id: str, most: int | None):
