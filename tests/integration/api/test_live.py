@@ -30,16 +30,16 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class Live:
-    """`python -m app.main` on a free port; a request's head may take it `header_s` seconds."""
+    """`python -m app.main` on a free port, with further settings."""
 
-    def __init__(self, settings: Settings, header_s: float = 10.0) -> None:
+    def __init__(self, settings: Settings, **further: object) -> None:
         with closing(socket.socket()) as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         names = ("database_url", "broker_url", "blob_dir", "staging_dir", "secret")
         environment = {f"DISTILLERY_{name.upper()}": str(getattr(settings, name)) for name in names}
-        environment |= {"DISTILLERY_PORT": str(self.port), "DISTILLERY_HEADER_S": str(header_s)}
-        environment = {**os.environ, **environment}
+        environment |= {f"DISTILLERY_{name.upper()}": str(value) for name, value in further.items()}
+        environment = {**os.environ, **environment, "DISTILLERY_PORT": str(self.port)}
         self.log = settings.blob_dir.parent / f"{self.port}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "app.main"], env=environment, cwd=ROOT, stderr=log)
