@@ -18,9 +18,9 @@ from app.api.metrics import Metrics, MetricsMiddleware, route_template
 from app.api.middleware import Gate
 from app.api.openapi import describe, rendered
 from app.api.query import need_known_parameters
-from app.api.rate_limits import RateLimits
 from app.api.routes import (
     accounts,
+    audit,
     canonical_files,
     datasets,
     events,
@@ -41,6 +41,7 @@ from app.api.routes import (
 )
 from app.api.server import Server, configure, inherited
 from app.api.services import Services
+from app.api.tenant_limits import TenantLimits
 from app.api.token_buckets import SharedBuckets
 from app.settings import Settings
 
@@ -60,6 +61,7 @@ _ROUTERS = (
     webhooks,
     imports,
     accounts,
+    audit,
     usage,
     operations,
     pages,
@@ -99,10 +101,12 @@ def create_app(settings: Settings) -> FastAPI:
     refusals.install(app)
     for module in _ROUTERS:
         app.include_router(module.router)
-    if settings.rate_limit_per_s:
-        app.add_middleware(
-            RateLimits, buckets=buckets, per_s=settings.rate_limit_per_s, burst=settings.rate_limit_burst
-        )
+    app.add_middleware(
+        TenantLimits,
+        buckets=buckets if settings.rate_limit_per_s else None,
+        per_s=settings.rate_limit_per_s,
+        burst=settings.rate_limit_burst,
+    )
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(MetricsMiddleware, metrics=metrics, route_of=route_template)
     app.add_middleware(tracing.Tracing, route_of=route_template)

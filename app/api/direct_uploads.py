@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
-from starlette.concurrency import run_in_threadpool
 
 from app.api.dataset_files import check_target, keep_file
 from app.api.paths import checked_path
@@ -60,11 +59,11 @@ async def fetch_named(
     for number, file in await services.in_transaction(lacking):
         if services.short_of_disk():
             raise Problem("insufficient_storage")
-        path = await run_in_threadpool(_fetch, services, direct, dataset_id, file, f"/files/{number}")
+        path = await services.on_files(_fetch, services, direct, dataset_id, file, f"/files/{number}")
         if path is not None:
             stored = StoredBlob(file.sha256, file.size)
             await services.in_transaction(partial(note_blob, tenant_id=tenant_id, stored=stored))
-            arrived[checked_path(file.path)] = await run_in_threadpool(services.blobs.put_file, path)
+            arrived[checked_path(file.path)] = await services.on_files(services.blobs.put_file, path)
     return arrived
 
 
@@ -87,7 +86,7 @@ async def forget_fetched(services: Services, dataset_id: str, arrived: Mapping[s
                     services.direct.forget(dataset_id, stored.sha256)
 
     if arrived:
-        await run_in_threadpool(forget)
+        await services.on_files(forget)
 
 
 def _fetch(services: Services, direct: Direct, dataset_id: str, file: CommittedFile, pointer: str) -> Path | None:

@@ -15,7 +15,7 @@ from app.api.shared import resolved
 
 _STATED = "x-codes"
 _SHARED = {"304": "unchanged", "307": "at_the_store"}  # answers that are the same wherever they are given
-_ALWAYS = ("unknown_parameter", "rate_limited", "internal")
+_ALWAYS = ("unknown_parameter", "rate_limited", "too_many_open", "busy", "internal")
 OF_ANY_REQUEST = ("malformed_request", "payload_too_large", "headers_too_large")
 """What no request made from the description is answered; said once, in the words about the whole."""
 _NAMED = 3  # codes that a shared answer is named by; with more it is named by its operation

@@ -20,7 +20,10 @@ import structlog
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from app.api.room import Room
 from app.jobs.states import TERMINAL
 from app.store.database import listening
 
@@ -28,6 +31,7 @@ CHANNEL = "job_event"
 BATCH = 500
 KEEPALIVE_S = 15.0
 RETRY_MS = 2000
+UNCACHED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _BYE = format_sse_event(event="bye", data_str="{}", retry=RETRY_MS)
 log = structlog.get_logger()
 
@@ -92,6 +96,19 @@ class EventHub:
         for flags in flagged:
             for flag in flags:
                 flag.set()
+
+
+class EventStream(StreamingResponse):
+    """The answer that is a stream of events; it takes room from its first byte to its end, however that comes."""
+
+    def __init__(self, room: Room, events: AsyncIterator[bytes]) -> None:
+        super().__init__(events, headers=UNCACHED, media_type="text/event-stream")
+        self._room = room
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; `Problem` when there is no room for it."""
+        with self._room.entered():
+            await super().__call__(scope, receive, send)
 
 
 class NoLonger(Exception):

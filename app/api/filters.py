@@ -11,7 +11,8 @@ from pydantic import AwareDatetime, BeforeValidator
 from app.api.problems import Problem
 
 
-def _written_out(value: Any) -> Any:
+def written_out(value: Any) -> Any:
+    """Refuse a time that is a bare number: only ISO 8601 is taken."""
     # pydantic would take 1700000000 for seconds since 1970, which the description does not.
     if isinstance(value, str) and "-" not in value[1:]:
         raise ValueError("not a time as 2026-01-05T09:30:00Z")
@@ -19,7 +20,7 @@ def _written_out(value: Any) -> Any:
 
 
 CreatedAfter = Annotated[
-    Annotated[AwareDatetime, BeforeValidator(_written_out)] | None,
+    Annotated[AwareDatetime, BeforeValidator(written_out)] | None,
     Query(description="Only what was made after this time, as 2026-01-05T09:30:00Z."),
 ]
 OfDataset = Annotated[

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import re
 import time
 
@@ -15,7 +14,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.places import WHO
 from app.api.problems import Problem, render
 from app.settings import Settings
 from app.store.blobs import CorruptBlob, StoreUnavailable
@@ -46,8 +44,6 @@ class Gate:
         request_id = given if _GIVEN_ID.fullmatch(given) else new_id("req")
         scope["distillery.request_id"] = request_id
         structlog.contextvars.bind_contextvars(request_id=request_id)  # threads of this request inherit it
-        if key := headers.get(b"authorization"):
-            WHO.set(hashlib.sha256(key).hexdigest())
         started, begun, status = False, time.monotonic(), 0
 
         async def sending(message: Message) -> None:

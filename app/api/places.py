@@ -1,7 +1,8 @@
 """How many requests are worked on at once, and whose: one that asks with many connections waits for itself.
 
-There are no more visits to the database than connections, so that no thread ever waits for one. A key has a share of
-them; further requests of its wait in a line of their own, and free places go to the lines in turn.
+There are no more visits to the database than connections, so that no thread ever waits for one. A tenant has a share
+of them, whichever of its keys ask; its further requests wait in a line of their own, and free places go to the lines in
+turn.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
 WHO: ContextVar[str] = ContextVar("who", default="")
-"""Stands for the key of the request that is answered; empty for work of our own."""
+"""Whose request is answered: a tenant; an address that sent no valid key; for what belongs to no tenant, its path."""
 
 
 class Places:
-    """`count` visits at once, and `share` of one key. Used on one event loop."""
+    """`count` visits at once, and `share` of one who asks. Used on one event loop."""
 
     def __init__(self, count: int, share: int) -> None:
         self._free = count
@@ -70,7 +71,7 @@ class Places:
                 del self._lines[who]
 
     def _may(self, who: str) -> bool:
-        return not who or self._inside[who] < self._share
+        return self._inside[who] < self._share
 
     def _take(self, who: str) -> None:
         self._free -= 1

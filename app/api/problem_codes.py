@@ -76,7 +76,10 @@ CODES: dict[str, Code] = {
     "no_files": Code(422, "No files", "The dataset has no files to make a version of; upload some first."),
     "upload_locked": Code(423, "Upload in progress", "Another request is writing this upload; try again shortly."),
     "precondition_required": Code(428, "If-Match needed", "Send the ETag you read last as If-Match."),
-    "rate_limited": Code(429, "Too many requests", "The API key asks too often; wait as long as Retry-After says."),
+    "rate_limited": Code(429, "Too many requests", "The tenant asks too often; wait as long as Retry-After says."),
+    "too_many_open": Code(
+        429, "Too much open", "The tenant has as many requests or event streams open as it may; close some."
+    ),
     "upload_checksum_mismatch": Code(
         460, "Checksum mismatch", "The bytes that arrived are not those of Upload-Checksum; send them again."
     ),
@@ -179,6 +182,7 @@ CODES: dict[str, Code] = {
     "corrupt_blob": Code(500, "Stored file damaged", "A stored file no longer has the bytes it was stored with."),
     "database_unavailable": Code(503, "Database unavailable", "The database cannot be asked now; try again shortly."),
     "store_unavailable": Code(503, "Store unavailable", "The file store cannot be reached now; try again shortly."),
+    "busy": Code(503, "Busy", "This process has as many requests open as it can; try again shortly."),
     "stopping": Code(503, "Stopping", "This process is being stopped; connect again."),
     "disk_full": Code(507, "Disk full", "The disk of the worker is full."),
     "insufficient_storage": Code(507, "Insufficient storage", "The service has too little disk left for uploads."),

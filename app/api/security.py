@@ -10,8 +10,10 @@ from fastapi.params import Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Connection
 
+from app.api.metrics import route_template
 from app.api.problems import Problem
 from app.api.services import Services, services_of
+from app.store import audit
 from app.store.api_keys import Identity, identify, touch
 
 bearer = HTTPBearer(auto_error=False, description="An API key, `dsk_<id>_<secret>`.")
@@ -31,6 +33,10 @@ class Caller:
         """Whose data the request may see."""
         return self.identity.tenant_id
 
+    def note(self, act: str, *objects: str) -> None:
+        """Note in the audit log, with what this transaction does, that the caller did this to each of these things."""
+        audit.record(self.conn, self.tenant_id, self.identity.key_id, act, *objects)
+
 
 @dataclass(frozen=True)
 class Asking:
@@ -48,9 +54,19 @@ class Asking:
 
     def on(self, conn: Connection) -> Caller:
         """Who asks, on this connection; refused without a valid key or a scope."""
-        identity = _authorised(conn, self.services, self.credentials, self.scopes)
-        self.request.scope["distillery.tenant"] = identity.tenant_id  # for the log
-        return Caller(conn, identity, self.services)
+        return Caller(conn, _authorised(conn, self), self.services)
+
+    async def need_admin(self) -> None:
+        """Refuse a caller without a scope of `scopes`, one of which is admin; that they tried is noted."""
+
+        def look(conn: Connection) -> Problem | None:
+            try:
+                self.on(conn)
+            except Problem as refused:
+                return refused  # instead of raising it, which would take the note back
+
+        if (refused := await self.services.in_transaction(look)) is not None:
+            raise refused
 
 
 def calling(*scopes: str, reads: bool = False) -> Security:
@@ -76,18 +92,17 @@ async def identify_caller(request: Request, credentials: HTTPAuthorizationCreden
     return (await services_of(request).reading(Asking(request, credentials, scopes, reads=True).on)).identity
 
 
-def _authorised(
-    conn: Connection,
-    services: Services,
-    credentials: HTTPAuthorizationCredentials | None,
-    scopes: tuple[str, ...],
-) -> Identity:
-    # A NUL cannot be part of any key, and Postgres refuses to compare with one.
-    token = credentials.credentials if credentials else ""
-    identity = identify(conn, token) if token and token.isascii() and token.isprintable() else None
+def _authorised(conn: Connection, asking: Asking) -> Identity:
+    services, scopes = asking.services, asking.scopes
+    token = asking.credentials.credentials if asking.credentials else ""
+    identity = identify(conn, token)
     if identity is None:
+        services.keys.forget(token)
         raise Problem("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
     if missing := [scope for scope in scopes if scope not in identity.scopes]:
+        if "admin" in missing:
+            route = f"{asking.request.method} {route_template(asking.request.scope)}"
+            audit.record_reading(conn, identity.tenant_id, identity.key_id, "admin.refused", route)
         raise Problem(
             "forbidden",
             f"This API key lacks the scope {missing[0]}.",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import socket
+import sys
+import termios
 from collections import Counter
 from collections.abc import Callable
 from types import FrameType
@@ -14,19 +17,23 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from app.api.middleware import LEAST_BYTES_PER_S
 from app.api.problems import fallback_hint
 from app.settings import Settings
 
 
 class TimedH11Protocol(H11Protocol):
     """Closes a connection that has not sent a whole request head within `header_s` of connecting or of the last
-    answer. uvicorn alone waits for ever for a client that dribbles. Closes one at once when its address has
-    `per_address` open already (0: no limit), so that one client cannot take all that the process has."""
+    answer, and one whose client takes less than 1 kB/s of an answer for `stall_s`. uvicorn alone waits for ever for a
+    client that dribbles or does not read. Closes one at once when its address has `per_address` open already (0: no
+    limit), so that one client cannot take all that the process has."""
 
     header_s = 10.0
+    stall_s = 30.0
     per_address = 0
     open_of: ClassVar[Counter[str]] = Counter()
     _timer: asyncio.TimerHandle | None = None
+    _reader_timer: asyncio.TimerHandle | None = None
     _address = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -42,6 +49,7 @@ class TimedH11Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client went."""
         self._stop_timer()
+        self._stop_watching()
         self.open_of[self._address] -= 1
         if self.open_of[self._address] <= 0:
             del self.open_of[self._address]
@@ -57,6 +65,16 @@ class TimedH11Protocol(H11Protocol):
         """An answer is complete: the time for the next request head runs."""
         self._start_timer()
         super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as we write: now it is watched."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        """It has read what was written."""
+        self._stop_watching()
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse bytes that are not HTTP, as a problem document like every other refusal."""
@@ -97,7 +115,31 @@ class TimedH11Protocol(H11Protocol):
 
     def _too_slow(self) -> None:
         if not self._answering() and not self.transport.is_closing():
-            self.transport.close()
+            self._leave()
+
+    def _watch_reader(self) -> None:
+        self._stop_watching()
+        self._reader_timer = self.loop.call_later(self.stall_s, self._see_what_was_read, self._unread())
+
+    def _see_what_was_read(self, unread: int) -> None:
+        if unread - self._unread() < LEAST_BYTES_PER_S * self.stall_s:
+            self.transport.abort()
+        else:
+            self._watch_reader()
+
+    def _unread(self) -> int:
+        """Bytes that the client's machine has not acknowledged: ours, and the kernel's, which may be megabytes."""
+        of_kernel = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        return self.transport.get_write_buffer_size() + int.from_bytes(of_kernel, sys.byteorder)
+
+    def _stop_watching(self) -> None:
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None
+
+    def _leave(self) -> None:
+        # `close` first waits until everything was read, which may be never.
+        self.transport.abort() if self.transport.get_write_buffer_size() else self.transport.close()
 
 
 class Server(uvicorn.Server):
@@ -125,7 +167,11 @@ class Server(uvicorn.Server):
 
 def configure(app: Any, settings: Settings) -> uvicorn.Config:
     """The limits on connections."""
-    limits = {"header_s": settings.header_s, "per_address": settings.connections_per_address}
+    limits = {
+        "header_s": settings.header_s,
+        "stall_s": settings.body_stall_s,
+        "per_address": settings.connections_per_address,
+    }
     return uvicorn.Config(
         app,
         host=settings.host,

@@ -7,15 +7,19 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from sqlalchemy import Connection, Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from app.api.events import EventHub
+from app.api.known_keys import KnownKeys
 from app.api.metrics import Metrics
 from app.api.places import Places
+from app.api.room import Room, no_import_slot, too_many_requests, too_many_streams
 from app.settings import Settings
 from app.store.blobs import Blobs
 from app.store.database import at_once, open_engine
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from app.store.direct import Direct
 
 T = TypeVar("T")
+P = ParamSpec("P")
+_FILE_THREADS = 32  # of 40 that there are for everything but the database
+_FILE_SHARE = 8
 _TOUCH_EVERY_S = 60.0
 
 
@@ -34,7 +41,8 @@ class Services:
     """Opened when the process starts to serve, closed when it stops.
 
     `places` admits no more transactions than there are connections, so that no thread ever waits for one: threads
-    that wait for connections held by requests that wait for threads would stand still together.
+    that wait for connections held by requests that wait for threads would stand still together. `requests` and
+    `streams` bound what is open, so that /healthz and /readyz, which count nowhere, always find a connection.
     """
 
     settings: Settings
@@ -45,7 +53,12 @@ class Services:
     metrics: Metrics
     stopping: asyncio.Event
     places: Places
-    imports: asyncio.Semaphore
+    threads: CapacityLimiter
+    files: Places
+    requests: Room
+    streams: Room
+    imports: Room
+    keys: KnownKeys = field(default_factory=KnownKeys)
     _touched: dict[str, float] = field(default_factory=dict[str, float])
     _touching: threading.Lock = field(default_factory=threading.Lock)
 
@@ -62,7 +75,11 @@ class Services:
             metrics=metrics,
             stopping=stopping,
             places=Places(2 * settings.database_pool, settings.requests_at_once),
-            imports=asyncio.Semaphore(settings.import_slots),
+            threads=CapacityLimiter(2 * settings.database_pool),
+            files=Places(_FILE_THREADS, _FILE_SHARE),
+            requests=Room(settings.open_requests_total, settings.open_requests, too_many_requests),
+            streams=Room(settings.open_streams_total, settings.open_streams, too_many_streams),
+            imports=Room(settings.import_slots, max(1, settings.import_slots // 2), no_import_slot, no_import_slot),
         )
 
     def close(self) -> None:
@@ -78,7 +95,7 @@ class Services:
                 return work(conn)
 
         async with self.places.visit():
-            return await run_in_threadpool(run)
+            return await run_sync(run, limiter=self.threads)
 
     async def reading(self, work: Callable[[Connection], T]) -> T:
         """Run `work`, which only reads, in a thread: each of its statements by itself, without BEGIN and COMMIT."""
@@ -88,7 +105,13 @@ class Services:
                 return work(conn)
 
         async with self.places.visit():
-            return await run_in_threadpool(run)
+            return await run_sync(run, limiter=self.threads)
+
+    async def on_files(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        """Run `work`, which may take long, in a thread: a tenant has a share of these, too, and they are not those of
+        transactions."""
+        async with self.files.visit():
+            return await run_in_threadpool(work, *given, **named)
 
     def due_for_touch(self, key_id: str) -> bool:
         """Whether the use of a key should be noted now: once a minute per process, so that reads stay reads."""

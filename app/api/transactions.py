@@ -56,6 +56,8 @@ def _in_one_visit(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, 
             made = function(caller=caller.on(conn), **given)
             return answer(made) if isinstance(made, BaseModel) else made
 
+        if "admin" in caller.scopes:
+            await caller.need_admin()
         services = caller.services
         return await (services.reading if caller.reads else services.in_transaction)(visit)
 

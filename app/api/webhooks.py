@@ -51,5 +51,9 @@ def endpoints_of_job(caller: Caller, webhook: JobWebhook | None, *, only_check: 
         return (known["id"],)
     if only_check:
         return ()
-    made = make_endpoint(caller, url, "made for a job", ()) or store.find_endpoint(caller.conn, caller.tenant_id, url)
+    made = make_endpoint(caller, url, "made for a job", ())
+    if made is not None:
+        caller.note("webhook.create", made["id"])
+    else:
+        made = store.find_endpoint(caller.conn, caller.tenant_id, url)
     return (made["id"],) if made else ()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, literal, select, text
+from sqlalchemy import Connection, Text, bindparam, func, insert, literal, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app import tracing
@@ -26,11 +26,12 @@ from app.jobs.quotas import admit_job, gpu_time_is_used
 from app.jobs.references import Inputs, Reference, resolve_dataset, resolve_inputs, statistics_of
 from app.jobs.route import GPU_QUEUE, may_run_elsewhere, queue_for
 from app.jobs.states import JobRow, With, transition
+from app.store.audit import OPERATOR
 from app.store.database import Prepared, notify
 from app.store.ids import new_id
 from app.store.jobs import visible
 from app.store.quotas import Quota, quota_of
-from app.store.tables import job, job_event, summary
+from app.store.tables import audit, job, job_event, summary
 from app.store.webhooks import get_endpoint, name_endpoints
 
 _DEFAULT_QUOTA = Quota()
@@ -241,9 +242,9 @@ def _answer_from_cache(
 
 
 def _insert(conn: Connection, row: dict[str, Any]) -> JobRow:
-    """The job with its first event, as one statement."""
+    """The job with its first event and its entry in the audit log, as one statement."""
     first = {"method": row["method"], "retry_of": row["retry_of"]}
-    made = _made(tuple(row)).one(conn, {**row, "_first": first})
+    made = _made(tuple(row)).one(conn, {**row, "_first": first, "_entry": new_id("aud")})
     assert made is not None  # noqa: S101 - it was inserted just now
     return made
 
@@ -255,7 +256,10 @@ def _made(names: tuple[str, ...]) -> Prepared:
     data = bindparam("_first", type_=JSONB)
     first = select(made.c.id, made.c.last_seq, made.c.tenant_id, literal("created"), data)
     event = insert(job_event).from_select(("job_id", "seq", "tenant_id", "type", "data"), first)
-    return Prepared(select(made).add_cte(event.cte("told")))
+    actor = func.coalesce(made.c.api_key_id, OPERATOR)
+    act = select(made.c.tenant_id, bindparam("_entry", type_=Text), actor, literal("job.create"), made.c.id)
+    noted = insert(audit).from_select(("tenant_id", "id", "actor", "act", "object"), act)
+    return Prepared(select(made).add_cte(event.cte("told"), noted.cte("noted")))
 
 
 _SAME_LIVE = select(job).where(

@@ -1,7 +1,8 @@
 """Erase a tenant with everything it has: `python -m app.jobs.erase_tenant NAME`, with DISTILLERY_DATABASE_URL set.
 
 Its keys end at once and its jobs are cancelled. When the last of these has ended the dispatcher deletes every row, the
-sweeper every file that nobody else has, too, and in the end the row of the tenant goes itself.
+sweeper every file that nobody else has, too, and in the end the row of the tenant goes itself. What stays is one entry
+of the audit log, that and by which key the tenant was erased.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, Table, create_engine, delete, exists, func, s
 from app.jobs.cancel import cancel_job
 from app.jobs.states import TERMINAL
 from app.settings import DatabaseSettings
+from app.store import audit
 from app.store.tables import (
     api_key,
     artifact,
@@ -41,10 +43,14 @@ _TABLES: tuple[Table, ...] = (
 )
 
 
-def begin_erasure(conn: Connection, tenant_id: str) -> None:
-    """From here on nobody can ask in the tenant's name, nothing is worked on, and its name is free for another."""
+def begin_erasure(conn: Connection, tenant_id: str, actor: str) -> None:
+    """From here on nobody can ask in the tenant's name, nothing is worked on, and its name is free for another.
+
+    `actor`: the key that asked for it, or `audit.OPERATOR`; the entry of it is all that will be left.
+    """
     mine = tenant.c.id == tenant_id
     conn.execute(select(tenant.c.id).where(mine).with_for_update(key_share=True))
+    audit.record(conn, tenant_id, actor, audit.ERASURE, tenant_id)
     erased = {"name": func.concat("erased ", tenant.c.id), "erasing_at": func.coalesce(tenant.c.erasing_at, func.now())}
     conn.execute(update(tenant).where(mine).values(erased))
     conn.execute(
@@ -72,6 +78,7 @@ def erase_tenants(conn: Connection) -> int:
     for tenant_id in conn.scalars(due).all():
         for table in _TABLES:
             conn.execute(delete(table).where(table.c.tenant_id == tenant_id))
+        audit.forget_tenant(conn, tenant_id)
         on_disk = exists().where(loose_bytes.c.tenant_id == tenant_id)
         gone += conn.execute(delete(tenant).where(tenant.c.id == tenant_id, ~on_disk)).rowcount
     return gone
@@ -88,7 +95,7 @@ def main() -> None:
             tenant_id = conn.scalar(select(tenant.c.id).where(tenant.c.name == sys.argv[1]))
             if tenant_id is None:
                 sys.exit(f"There is no tenant {sys.argv[1]!r}.")
-            begin_erasure(conn, tenant_id)
+            begin_erasure(conn, tenant_id, audit.OPERATOR)
     finally:
         engine.dispose()
     sys.stdout.write(

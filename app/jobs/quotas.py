@@ -24,7 +24,8 @@ def admit_job(conn: Connection, tenant_id: str, queue: str, quota: Quota) -> Non
     waiting, of_all = queued_jobs(conn, tenant_id) if quota.queued_jobs or quota.queued_in_all else (0, 0)
     if quota.queued_jobs and waiting >= quota.queued_jobs:
         raise Refused("queue_full", f"{waiting} jobs are waiting already.", hint="Try again when some have finished.")
-    if quota.queued_in_all and of_all >= quota.queued_in_all:
+    # Nobody takes more of the common queue than is left free, so that whoever comes next still finds room.
+    if quota.queued_in_all and waiting >= quota.queued_in_all - of_all:
         raise Refused("queue_full", "The queue of the whole service is full.", hint="Try again in a minute.")
     if queue == GPU_QUEUE and gpu_time_is_used(conn, tenant_id, quota):
         raise Refused(

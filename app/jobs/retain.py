@@ -29,6 +29,7 @@ from app.jobs.erase_tenant import erase_tenants
 from app.jobs.states import TERMINAL
 from app.settings import Settings
 from app.store.api_keys import forget_dead_keys
+from app.store.audit import LEAST_KEEP_S, forget_entries
 from app.store.staging import forget
 from app.store.tables import (
     artifact,
@@ -57,6 +58,7 @@ class Retention:
     events_s: float = 0.0
     failed_s: float = 0.0
     jobs_s: float = 0.0
+    audit_s: float = LEAST_KEEP_S
 
     @classmethod
     def of(cls, settings: Settings) -> Retention:
@@ -67,6 +69,7 @@ class Retention:
             events_s=settings.event_keep_s,
             failed_s=settings.failed_keep_s,
             jobs_s=settings.job_keep_s,
+            audit_s=settings.audit_keep_s,
         )
 
     def enforce(self, conn: Connection) -> int:
@@ -75,6 +78,7 @@ class Retention:
             return 0
         count = _drop_dataset_files(conn, self.deleted_s) + _drop_summary_files(conn, self.deleted_s)
         count += _drop_checkpoints(conn, self.checkpoints_s) + forget_dead_keys(conn, self.deleted_s)
+        count += forget_entries(conn, self.audit_s)
         if self.events_s:
             count += _drop_events(conn, self.events_s)
         if self.failed_s:

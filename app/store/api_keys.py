@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from app.settings import DatabaseSettings
+from app.store.audit import OPERATOR, record
 from app.store.database import Prepared
 from app.store.ids import new_id
 from app.store.tables import api_key, tenant
@@ -95,7 +96,8 @@ def count_keys(conn: Connection, tenant_id: str) -> int:
 def identify(conn: Connection, token: str) -> Identity | None:
     """The identity behind a token, or None when it is unknown, expired or revoked."""
     parts = token.split("_", 2)
-    if len(parts) != 3 or parts[0] != "dsk":
+    # A NUL cannot be part of any key, and Postgres refuses to compare with one.
+    if len(parts) != 3 or parts[0] != "dsk" or not (token.isascii() and token.isprintable()):
         return None
     row = _VALID.one(conn, {"key_id": f"key_{parts[1]}"})
     if row is None or not hmac.compare_digest(row["secret_sha256"], _digest(parts[2])):
@@ -178,7 +180,9 @@ def ensure_first_key(url: str, *, tenant_name: str = "default") -> str:
             if tenant_id is None:
                 tenant_id = new_id("ten")
                 conn.execute(insert(tenant).values(id=tenant_id, name=tenant_name))
-            return create_key(conn, tenant_id, "first key", SCOPES)[1]
+            row, token = create_key(conn, tenant_id, "first key", SCOPES)
+            record(conn, tenant_id, OPERATOR, "api_key.create", row["id"])
+            return token
     finally:
         engine.dispose()
 

@@ -12,9 +12,16 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from app.store.ids import new_id
 from app.store.lists import After, newest_first
-from app.store.tables import artifact, dataset, dataset_version, job, method
+from app.store.tables import artifact, dataset, dataset_version, job, method, tenant
 
 _latest_state = func.coalesce(dataset_version.c.state, "open")
+
+
+def count_datasets(conn: Connection, tenant_id: str) -> int:
+    """Datasets of a tenant that were uploaded and not deleted; the tenant is held until the transaction ends."""
+    conn.execute(select(tenant.c.id).where(tenant.c.id == tenant_id).with_for_update(key_share=True))
+    own = (dataset.c.tenant_id == tenant_id, dataset.c.deleted_at.is_(None), dataset.c.summary_id.is_(None))
+    return conn.scalar(select(func.count()).select_from(dataset).where(*own)) or 0
 
 
 def create_dataset(

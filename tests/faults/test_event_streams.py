@@ -13,7 +13,7 @@ import pytest
 from app.api.events import KEEPALIVE_S
 from app.jobs.states import append_event
 from distillery import Client
-from tests.event_streams import Crowd
+from tests.event_streams import CROWDED, Crowd
 from tests.faults.invariants import database
 from tests.planted import planted_csv
 from tests.service import Service
@@ -28,7 +28,7 @@ GROWTH_BYTES = 100 << 20
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
     """No worker of it serves the queue of the job, so that the job waits for as long as the test likes."""
-    with Service(queues="io", warm_spare=False, threads=1) as running:
+    with Service(queues="io", warm_spare=False, threads=1, **CROWDED) as running:
         yield running
 
 

@@ -22,6 +22,8 @@ LANDED = {
     "0003_uploads_and_quotas.py": "d6fb4bbcd761d14d",
     "0004_needs_and_devices.py": "95e3b0b6eac5b4da",
     "0005_deleted_jobs.py": "ccd484845ba22573",
+    "0006_turns.py": "280b66f7800c3e97",
+    "0007_tenants.py": "581c9bf2d40c3daa",
 }
 """Migrations that databases out there have been through, by the start of their hash: they are never changed."""
 

@@ -36,6 +36,14 @@ def tables_with(url: str, word: str) -> list[str]:
     return found
 
 
+def audited(url: str, tenant_id: str) -> list[tuple[str, str]]:
+    engine = create_engine(url)
+    with engine.connect() as conn:
+        found = conn.execute(text("SELECT act, object FROM audit WHERE tenant_id = :id"), {"id": tenant_id}).all()
+    engine.dispose()
+    return [tuple(row) for row in found]
+
+
 def test_tenant_when_erased_then_a_scan_of_disk_and_database_finds_nothing(tmp_path: Path) -> None:
     csv = Path(planted_csv(tmp_path / "clicks.csv")).read_bytes()
     named = b"\n".join([csv.splitlines()[0], *(SECRET.encode() + line for line in csv.splitlines()[1:])])
@@ -57,7 +65,9 @@ def test_tenant_when_erased_then_a_scan_of_disk_and_database_finds_nothing(tmp_p
         erased = fort.request("DELETE", f"/v1/tenant?confirm={tenant_id}", key=key)
         assert erased.status_code == 202, erased.text
         assert fort.request("GET", f"/v1/jobs/{at_work}", key=key).status_code == 401
-        Service.wait(lambda: not tables_with(url, tenant_id), 120, "the tenant's rows to go", every_s=0.5)
+        gone = {"audit"}  # one row says that it was erased, by which key, and when
+        Service.wait(lambda: set(tables_with(url, tenant_id)) <= gone, 120, "the tenant's rows to go", every_s=0.5)
+        assert audited(url, tenant_id) == [("tenant.erase", tenant_id)]
         assert tables_with(url, SECRET) == []
         for path in (service.home / "staging").rglob("*"):  # its sweeper waits an hour
             os.utime(path, (0, 0))

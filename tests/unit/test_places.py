@@ -66,14 +66,6 @@ async def free_places_go_round() -> None:
     assert order == ["a", "a", "b", "c", "a"]
 
 
-async def own_work_has_no_share() -> None:
-    visits = Visits(Places(count=3, share=1))
-    await visits.begin("", "", "", "a")
-    assert visits.inside == ["", "", ""]
-    await visits.end("")
-    assert sorted(visits.inside) == ["", "", "a"]
-
-
 async def who_gives_up_takes_no_place() -> None:
     visits = Visits(Places(count=1, share=1))
     await visits.begin("a", "b", "b")
@@ -88,8 +80,6 @@ async def who_gives_up_takes_no_place() -> None:
     assert visits.inside == ["c"]
 
 
-@pytest.mark.parametrize(
-    "story", [share_is_kept, free_places_go_round, own_work_has_no_share, who_gives_up_takes_no_place]
-)
+@pytest.mark.parametrize("story", [share_is_kept, free_places_go_round, who_gives_up_takes_no_place])
 def test_places_when_visited_then_keep_their_rules(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(story())

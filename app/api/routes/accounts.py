@@ -42,6 +42,7 @@ def create_api_key(caller: Admin, body: KeyCreate) -> Response:
     row, token = store.create_key(
         caller.conn, caller.tenant_id, body.name, scopes, body.expires_at, made_by=caller.identity.key_id
     )
+    caller.note("api_key.create", row["id"])
     created = KeyCreated(token=token, **row)
     return answer(created, status=201, headers={"Cache-Control": "no-store"})
 
@@ -75,6 +76,7 @@ def revoke_api_key(
         raise Problem("last_admin_key") from None
     if not revoked:
         raise Problem("not_found", f"There is no live key {key_id}.")
+    caller.note("api_key.revoke", *revoked)
     return Response(status_code=204)
 
 
@@ -91,7 +93,7 @@ def erase_tenant(
     """Erase the tenant with everything it has; nothing brings it back.
 
     Its keys end at once, this one too, and its jobs are cancelled. Rows go when the last of them has ended, files when
-    the service sweeps next what nothing refers to.
+    the service sweeps next what nothing refers to. One entry of the audit log stays: when, and by which key.
     """
     if confirm != caller.tenant_id:
         raise Problem(
@@ -100,7 +102,7 @@ def erase_tenant(
             hint=f"To erase the tenant of this key, say confirm={caller.tenant_id}.",
             pointer="confirm",
         )
-    begin_erasure(caller.conn, caller.tenant_id)
+    begin_erasure(caller.conn, caller.tenant_id, caller.identity.key_id)
     return answer(Erasure(tenant_id=caller.tenant_id), status=202)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.api.documented import binary, refusals
-from app.api.downloads import BlobContent, at_the_store, send
+from app.api.downloads import BlobContent, at_the_store, note_download, send
 from app.api.pagination import Page, Pager
 from app.api.problems import Problem
 from app.api.routes.versions import Number
@@ -61,6 +61,7 @@ async def get_version_file(
         file = get_artifact(conn, identity.tenant_id, f"{dataset_id}@{number}", _FOLDER + path)
         if file is None:
             raise Problem("not_found", f"{dataset_id}@{number} has no canonical file of that path.")
+        note_download(request, conn, identity, "version.download", f"{dataset_id}@{number}")
         return file
 
     file = await services.in_transaction(find)

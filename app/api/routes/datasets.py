@@ -28,7 +28,7 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=Transac
     "",
     status_code=201,
     response_model=DatasetView,
-    responses=refusals("unknown_kind", "invalid_params"),
+    responses=refusals("unknown_kind", "invalid_params", "quota_exceeded"),
     summary="Create a dataset",
 )
 def create_dataset(
@@ -38,6 +38,7 @@ def create_dataset(
 
     def make() -> Made:
         checked_reading(need_kind(caller.conn, body.kind), body.options, body.columns)
+        need_place(caller)
         row = store.create_dataset(
             caller.conn,
             caller.tenant_id,
@@ -47,6 +48,7 @@ def create_dataset(
             options=body.options,
             tags=body.tags,
         )
+        caller.note("dataset.create", str(row["id"]))
         return 201, DatasetView.of(row), {"Location": f"/v1/datasets/{row['id']}"}
 
     return once(request, caller, idempotency_key, body, make)
@@ -107,6 +109,7 @@ def update_dataset(request: Request, caller: DatasetWriter, dataset_id: str, bod
         checked_reading(method, changes.get("options", row["options"]), changes.get("columns", row["columns"]))
     if changes:
         store.update_dataset(caller.conn, caller.tenant_id, dataset_id, changes)
+        caller.note("dataset.update", dataset_id)
     return tagged(request, DatasetView.of(existing(caller, dataset_id)))
 
 
@@ -129,6 +132,7 @@ def delete_dataset(
     need_match(request, DatasetView.of(row))
     if cascade:
         erase_with_descendants(caller.conn, caller.tenant_id, Things(datasets={dataset_id}))
+        caller.note("dataset.erase", dataset_id)
         return Response(status_code=204)
     users = store.live_jobs_of(caller.conn, caller.tenant_id, dataset_id)
     if users and not force:
@@ -138,7 +142,15 @@ def delete_dataset(
             hint="Cancel them, or delete with ?force=true.",
         )
     store.delete_dataset(caller.conn, caller.tenant_id, dataset_id)
+    caller.note("dataset.delete", dataset_id)
     return Response(status_code=204)
+
+
+def need_place(caller: Caller) -> None:
+    """Refuse one more dataset of a tenant that has as many as it may."""
+    limit = caller.services.settings.dataset_limit
+    if store.count_datasets(caller.conn, caller.tenant_id) >= limit:
+        raise Problem("quota_exceeded", f"At most {limit} datasets may exist.", hint="Delete some first.")
 
 
 def existing(caller: Caller, dataset_id: str, *, lock: bool = False) -> dict[str, object]:

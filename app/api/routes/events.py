@@ -9,11 +9,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from app.api.documented import binary, refusals
 from app.api.downloads import BytesContent, send
-from app.api.events import BATCH, News, NoLonger, item_of, stream_events
+from app.api.events import BATCH, UNCACHED, EventStream, News, NoLonger, item_of, stream_events
 from app.api.pagination import fitting
 from app.api.problems import Problem
 from app.api.schemas.jobs import JobEventList
@@ -61,7 +61,7 @@ async def job_events(
     if "text/event-stream" not in request.headers.get("accept", ""):
         news = await services.in_transaction(lambda conn: _news(conn, tenant_id, job_id, after, limit))
         shown = news.events[: fitting(news.events)]
-        return JSONResponse({"items": [item_of(event) for event in shown]}, headers=_UNCACHED)
+        return JSONResponse({"items": [item_of(event) for event in shown]}, headers=UNCACHED)
 
     def look(conn: Connection, seq: int) -> News:
         if not is_live(conn, identity.key_id):
@@ -75,7 +75,7 @@ async def job_events(
     if services.stopping.is_set():
         raise Problem("stopping", headers={"Retry-After": "2"})
     stream = stream_events(services.events, services.stopping, job_id, after, read)
-    return StreamingResponse(stream, headers=_UNCACHED, media_type="text/event-stream")
+    return EventStream(services.streams, stream)
 
 
 @router.get("/logs", response_class=Response, responses=binary("text/plain", ranges=True), summary="Log of a job")
@@ -113,6 +113,3 @@ def _line(event: Mapping[str, Any]) -> str:
 
 def _unknown(job_id: str) -> Problem:
     return Problem("not_found", f"There is no job {job_id}.")
-
-
-_UNCACHED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
 from sqlalchemy import Connection
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.api.answers import answer
@@ -15,13 +14,13 @@ from app.api.bodies import batches
 from app.api.dataset_files import MEDIA_TYPE, check_target, keep_file
 from app.api.digests import sha256_of_field
 from app.api.documented import binary, refusals
-from app.api.downloads import BlobContent, at_the_store, send
+from app.api.downloads import BlobContent, at_the_store, note_download, send
 from app.api.pagination import Page, Pager
 from app.api.paths import checked_path
 from app.api.problems import Problem
 from app.api.routes.datasets import existing
 from app.api.schemas.datasets import FileList, FileView
-from app.api.security import DatasetReader, DatasetWriter, identified
+from app.api.security import Caller, DatasetReader, DatasetWriter, identified
 from app.api.services import services_of
 from app.api.transactions import TransactionRoute
 from app.store import artifacts
@@ -90,9 +89,12 @@ async def put_file(
         if services.short_of_disk():
             raise Problem("insufficient_storage")
         stored = await _receive(request, arrival, expected)
-    replaced = await services.in_transaction(
-        lambda conn: keep_file(conn, identity.tenant_id, quota, dataset_id, path, stored)
-    )
+
+    def keep(conn: Connection) -> bool:
+        Caller(conn, identity, services).note("file.upload", dataset_id)
+        return keep_file(conn, identity.tenant_id, quota, dataset_id, path, stored)
+
+    replaced = await services.in_transaction(keep)
     headers = {"Location": f"/v1/datasets/{dataset_id}/files/{path}", "ETag": f'"{stored.sha256}"'}
     view = FileView(path=path, size=stored.size, sha256=stored.sha256)
     return answer(view, status=200 if replaced else 201, headers=headers)
@@ -116,7 +118,10 @@ async def get_file(
     def find(conn: Connection) -> dict[str, Any] | None:
         if store.get_dataset(conn, identity.tenant_id, dataset_id) is None:
             return None
-        return artifacts.get_artifact(conn, identity.tenant_id, dataset_id, path)
+        file = artifacts.get_artifact(conn, identity.tenant_id, dataset_id, path)
+        if file is not None:
+            note_download(request, conn, identity, "file.download", dataset_id)
+        return file
 
     file = await services.in_transaction(find)
     if file is None:
@@ -135,20 +140,21 @@ def delete_file(caller: DatasetWriter, dataset_id: str, path: str) -> Response:
     existing(caller, dataset_id)
     if not artifacts.delete_artifact(caller.conn, caller.tenant_id, dataset_id, path):
         raise Problem("not_found", f"{dataset_id} has no file of that path.")
+    caller.note("file.delete", dataset_id)
     return Response(status_code=204)
 
 
 async def _receive(request: Request, arrival: Arrival, expected: str | None) -> StoredBlob:
     """Write the body to the blob store. One that breaks off, or has another hash than expected, leaves nothing."""
-    incoming = await run_in_threadpool(arrival.services.blobs.incoming)
+    incoming = await arrival.services.on_files(arrival.services.blobs.incoming)
     with incoming:
         async for batch in batches(request):
             await arrival.need(incoming.size + len(batch))
-            await run_in_threadpool(incoming.write, batch)
+            await arrival.services.on_files(incoming.write, batch)
         if expected is not None and incoming.sha256 != expected:
             raise Problem("checksum_mismatch")
         await arrival.becomes(StoredBlob(incoming.sha256, incoming.size))
-        return await run_in_threadpool(incoming.finish)
+        return await arrival.services.on_files(incoming.finish)
 
 
 router.add_api_route("/{path:path}", get_file, methods=["HEAD"], include_in_schema=False)

@@ -8,7 +8,6 @@ from urllib.parse import unquote, urlsplit
 from anyio.from_thread import run as from_thread
 from fastapi import APIRouter, Request
 from sqlalchemy import Connection
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.api.arrivals import Arrival, arriving
@@ -17,6 +16,7 @@ from app.api.documented import MAKES_JOB, refusals
 from app.api.idempotency import IdempotencyKey, Made, once, replayed
 from app.api.paths import checked_path
 from app.api.problems import Problem
+from app.api.routes.datasets import need_place
 from app.api.routes.versions import make_version
 from app.api.schemas.datasets import Committed
 from app.api.schemas.webhooks import DatasetImport
@@ -81,20 +81,19 @@ async def import_dataset(
         return earlier
     if services.short_of_disk():
         raise Problem("insufficient_storage")
-    if services.imports.locked():
-        raise Problem("import_busy", headers={"Retry-After": "10"})
-    async with (
-        services.imports,
-        arriving(services, identity.tenant_id, lambda conn, one: one.begin(conn, 0)) as arrival,
-    ):
-        stored = await run_in_threadpool(_fetch, arrival, body)
+    with services.imports.entered():
+        async with arriving(services, identity.tenant_id, lambda conn, one: one.begin(conn, 0)) as arrival:
+            stored = await services.on_files(_fetch, arrival, body)
 
     def commit(conn: Connection) -> Response:
         caller = Caller(conn, identity, services)
 
         def make() -> Made:
             kept = {name: getattr(body, name) for name in ("name", "kind", "columns", "options", "tags")}
+            need_place(caller)
             dataset_id = store.create_dataset(conn, identity.tenant_id, **kept)["id"]
+            caller.note("dataset.create", dataset_id)
+            caller.note("file.upload", dataset_id)
             keep_file(conn, identity.tenant_id, quota, dataset_id, path, stored)
             return make_version(request, caller, dataset_id, None)
 

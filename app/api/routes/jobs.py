@@ -144,9 +144,10 @@ async def get_job(
         return await services.reading(read)
 
     wait_s = wait_of(prefer)
-    if wait_s is None:
+    if wait_s is None or not services.streams.has_room():
         return tagged(request, await look())
-    view = await changed(services.events, services.stopping, job_id, look, request, wait_s)
+    with services.streams.entered():
+        view = await changed(services.events, services.stopping, job_id, look, request, wait_s)
     return tagged(request, view, headers={"Preference-Applied": f"wait={wait_s}", "Vary": "Prefer"})
 
 
@@ -156,6 +157,7 @@ def cancel_job(caller: JobWriter, job_id: str) -> Response:
     row = cancel(caller.conn, caller.tenant_id, job_id)
     if row is None:
         raise _unknown(job_id)
+    caller.note("job.cancel", job_id)
     return answer(_view(caller, dict(row)))
 
 
@@ -209,9 +211,11 @@ def delete_job(caller: JobWriter, job_id: str, cascade: Cascade = False) -> Resp
     """
     if cascade and store.get_job(caller.conn, caller.tenant_id, job_id) is not None:
         erase_with_descendants(caller.conn, caller.tenant_id, Things(jobs={job_id}))
+        caller.note("job.erase", job_id)
         return Response(status_code=204)
     if not delete(caller.conn, caller.tenant_id, job_id):
         raise _unknown(job_id)
+    caller.note("job.delete", job_id)
     return Response(status_code=204)
 
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from sqlalchemy import Connection
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from app.api.documented import refusals
-from app.api.events import BATCH, News, NoLonger, stream_many
+from app.api.events import BATCH, EventStream, News, NoLonger, stream_many
 from app.api.problems import Problem
 from app.api.security import identified
 from app.api.services import services_of
@@ -80,5 +80,4 @@ async def follow_jobs(
     if services.stopping.is_set():
         raise Problem("stopping", headers={"Retry-After": "2"})
     stream = stream_many(services.events, services.stopping, position, read)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(stream, headers=headers, media_type="text/event-stream")
+    return EventStream(services.streams, stream)

@@ -6,12 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from sqlalchemy import Connection
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.api.bundle import zip_of
 from app.api.documented import binary, refusals
-from app.api.downloads import BlobContent, send
+from app.api.downloads import BlobContent, note_download, send
 from app.api.filters import CreatedAfter, OfDataset, OfJob, text_of, version_of
 from app.api.pagination import Page, Pager
 from app.api.problems import Problem
@@ -151,10 +150,11 @@ async def download_report(request: Request, identity: Reader, report_id: str) ->
 
     def find(conn: Connection) -> list[dict[str, Any]]:
         _need_report(conn, identity, report_id)
+        note_download(request, conn, identity, "report.download", report_id)
         return list_artifacts(conn, identity.tenant_id, report_id)
 
     files = await services.in_transaction(find)
-    content = await run_in_threadpool(zip_of, services.blobs, files)
+    content = await services.on_files(zip_of, services.blobs, files)
     return await send(request, content, "application/zip", filename=f"report-{report_id}.zip")
 
 
@@ -163,6 +163,7 @@ def delete_report(caller: JobWriter, report_id: str) -> Response:
     """Erase a report; its summary, which has a copy of it inside, stays. The same job asked for again is done anew."""
     if not erase_report(caller.conn, caller.tenant_id, report_id):
         raise Problem("not_found", f"There is no report {report_id}.")
+    caller.note("report.delete", report_id)
     return Response(status_code=204)
 
 
@@ -182,6 +183,7 @@ async def _file(
         file = get_artifact(conn, identity.tenant_id, report_id, path)
         if file is None:
             raise Problem("not_found", f"{report_id} has no {path}.")
+        note_download(request, conn, identity, "report.download", report_id)
         return file
 
     file = await services.in_transaction(find)

@@ -6,13 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from sqlalchemy import Connection
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.api.answers import tagged
 from app.api.bundle import zip_of
 from app.api.documented import UNCHANGED, binary, refusals
-from app.api.downloads import BlobContent, at_the_store, send
+from app.api.downloads import BlobContent, at_the_store, note_download, send
 from app.api.filters import Cascade, CreatedAfter, OfDataset, OfJob, text_of, version_of
 from app.api.pagination import Page, Pager
 from app.api.problems import Problem
@@ -82,10 +81,11 @@ async def download_summary(request: Request, identity: Downloader, summary_id: s
     def find(conn: Connection) -> list[dict[str, Any]]:
         if store.get_summary(conn, identity.tenant_id, summary_id) is None:
             raise _unknown(summary_id)
+        note_download(request, conn, identity, "summary.download", summary_id)
         return list_artifacts(conn, identity.tenant_id, summary_id)
 
     files = await services.in_transaction(find)
-    content = await run_in_threadpool(zip_of, services.blobs, files)
+    content = await services.on_files(zip_of, services.blobs, files)
     return await send(request, content, "application/zip", filename=f"summary-{summary_id}.zip")
 
 
@@ -105,6 +105,7 @@ async def get_summary_file(request: Request, identity: Downloader, summary_id: s
         file = get_artifact(conn, identity.tenant_id, summary_id, path)
         if file is None:
             raise Problem("not_found", f"{summary_id} has no file of that path.")
+        note_download(request, conn, identity, "summary.download", summary_id)
         return file
 
     file = await services.in_transaction(find)
@@ -124,9 +125,11 @@ def delete_summary(caller: JobWriter, summary_id: str, cascade: Cascade = False)
     """Delete a summary; its report stays. With `cascade` both go, with its export and all that was made from it."""
     if cascade and store.get_summary(caller.conn, caller.tenant_id, summary_id) is not None:
         erase_with_descendants(caller.conn, caller.tenant_id, Things(summaries={summary_id}))
+        caller.note("summary.erase", summary_id)
         return Response(status_code=204)
     if not store.delete_summary(caller.conn, caller.tenant_id, summary_id):
         raise _unknown(summary_id)
+    caller.note("summary.delete", summary_id)
     return Response(status_code=204)
 
 

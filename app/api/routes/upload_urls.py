@@ -38,6 +38,7 @@ def create_upload_urls(caller: DatasetWriter, dataset_id: str, body: UploadUrlsW
             "This service gives out no presigned URLs.",
             hint=f"PUT /v1/datasets/{dataset_id}/files/NAME, or POST /v1/uploads for what is to be resumable.",
         )
+    caller.note("file.upload_url", dataset_id)
     admit(caller.conn, services, caller.tenant_id, dataset_id, body.files)
     expires_s = services.settings.presigned_upload_s
     expires_at = datetime.now(UTC) + timedelta(seconds=expires_s)

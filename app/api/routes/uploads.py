@@ -14,7 +14,6 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from sqlalchemy import Connection
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.api import tus
@@ -52,11 +51,16 @@ _BODY = {
 
 
 class _At(NamedTuple):
-    """An upload of a tenant, and the services of this process."""
+    """An upload, who asks for it, and the services of this process."""
 
     services: Services
-    tenant_id: str
+    identity: Identity
     upload_id: str
+
+    @property
+    def tenant_id(self) -> str:
+        """Whose it is."""
+        return self.identity.tenant_id
 
 
 @router.options("", status_code=204, responses=refusals(), summary="What the upload protocol offers here")
@@ -99,7 +103,7 @@ async def create_upload(request: Request, identity: Uploader, idempotency_key: I
 
     response = await services.in_transaction(work)
     if wanted.length == 0:  # no PATCH will come
-        await _finish_if_whole(_At(services, identity.tenant_id, response.headers["location"].rpartition("/")[2]))
+        await _finish_if_whole(_At(services, identity, response.headers["location"].rpartition("/")[2]))
     return response
 
 
@@ -112,7 +116,7 @@ async def create_upload(request: Request, identity: Uploader, idempotency_key: I
 )
 async def get_upload_offset(request: Request, identity: Uploader, upload_id: str) -> Response:
     """`Upload-Offset`: the byte to go on with. What a crash kept from being finished is finished by asking."""
-    at = _At(services_of(request), identity.tenant_id, upload_id)
+    at = _At(services_of(request), identity, upload_id)
     row = await _existing(at)
     tus.need_version(request)
     offset = await _offset(at, row)
@@ -140,7 +144,7 @@ async def get_upload_offset(request: Request, identity: Uploader, upload_id: str
 )
 async def append_to_upload(request: Request, identity: Uploader, upload_id: str) -> Response:
     """The bytes from `Upload-Offset` on, as many as you like; the last one makes the dataset's file."""
-    at = _At(services_of(request), identity.tenant_id, upload_id)
+    at = _At(services_of(request), identity, upload_id)
     row = await _existing(at)
     tus.need_version(request)
     if request.headers.get("content-type", "").partition(";")[0].strip() != tus.MEDIA_TYPE:
@@ -156,9 +160,9 @@ async def append_to_upload(request: Request, identity: Uploader, upload_id: str)
         offset = await _offset(at, row)
         _check_place(request, given, offset, row["length"])
         if row["stored_sha256"] is not None:  # by a request that was quicker
-            await run_in_threadpool(file.remove)
+            await at.services.on_files(file.remove)
             return Response(status_code=204, headers=tus.described(row, offset))
-        await run_in_threadpool(file.cut, offset)
+        await at.services.on_files(file.cut, offset)
         row = await _receive(request, at, _Arrival(file, row["length"], offset, checksum))
         if row["offset"] == row["length"]:
             row = await _finish(at, file, row)
@@ -174,11 +178,11 @@ async def append_to_upload(request: Request, identity: Uploader, upload_id: str)
 )
 async def delete_upload(request: Request, identity: Uploader, upload_id: str) -> Response:
     """Forget the upload and its bytes. A file that it has already become stays."""
-    at = _At(services_of(request), identity.tenant_id, upload_id)
+    at = _At(services_of(request), identity, upload_id)
     await _existing(at, expired=True)
     tus.need_version(request)
     await at.services.in_transaction(lambda conn: store.delete_upload(conn, at.tenant_id, upload_id))
-    await run_in_threadpool(staging.forget, at.services.blobs.staging, upload_id)
+    await at.services.on_files(staging.forget, at.services.blobs.staging, upload_id)
     return Response(status_code=204)
 
 
@@ -231,7 +235,7 @@ async def _receive(request: Request, at: _At, arrival: _Arrival) -> Mapping[str,
     start = arrival.offset
     try:
         async for batch in batches(request):
-            await run_in_threadpool(arrival.write, batch)
+            await at.services.on_files(arrival.write, batch)
             if arrival.due:
                 await _acknowledge(at, arrival)
     except Exception:
@@ -239,19 +243,19 @@ async def _receive(request: Request, at: _At, arrival: _Arrival) -> Mapping[str,
             await _acknowledge(at, arrival)
         raise
     if arrival.is_not_as_said():
-        await run_in_threadpool(arrival.file.cut, start)
+        await at.services.on_files(arrival.file.cut, start)
         raise Problem("upload_checksum_mismatch")
     return await _acknowledge(at, arrival)
 
 
 async def _acknowledge(at: _At, arrival: _Arrival) -> Mapping[str, Any]:
-    offset = await run_in_threadpool(arrival.file.sync)
+    offset = await at.services.on_files(arrival.file.sync)
     keep_s = at.services.settings.upload_keep_s
     row = await at.services.in_transaction(
         lambda conn: store.advance(conn, at.tenant_id, at.upload_id, offset, keep_s=keep_s)
     )
     if row is None:
-        await run_in_threadpool(arrival.file.remove)
+        await at.services.on_files(arrival.file.remove)
         raise _unknown(at.upload_id)
     arrival.acknowledged = offset
     return row
@@ -279,12 +283,12 @@ async def _finish_if_whole(at: _At) -> Mapping[str, Any]:
 async def _finish(at: _At, file: staging.StagedFile, row: Mapping[str, Any]) -> Mapping[str, Any]:
     """The whole upload becomes the dataset's file; one that is not what its client said is thrown away."""
     if row["stored_sha256"] is not None:  # by a request that was quicker
-        await run_in_threadpool(file.remove)
+        await at.services.on_files(file.remove)
         return row
-    sha256 = await run_in_threadpool(file.sha256)
+    sha256 = await at.services.on_files(file.sha256)
     if row["sha256"] is not None and sha256 != row["sha256"]:
         await at.services.in_transaction(lambda conn: store.delete_upload(conn, at.tenant_id, at.upload_id))
-        await run_in_threadpool(file.remove)
+        await at.services.on_files(file.remove)
         raise Problem("checksum_mismatch", hint="The upload was given up; begin a new one.")
     quota = Quota.of(at.services.settings)
 
@@ -293,15 +297,16 @@ async def _finish(at: _At, file: staging.StagedFile, row: Mapping[str, Any]) -> 
         note_blob(conn, at.tenant_id, StoredBlob(sha256, row["length"]))  # its room is the upload's
 
     await at.services.in_transaction(may_be_stored)
-    stored = await run_in_threadpool(file.store, at.services.blobs)
+    stored = await at.services.on_files(file.store, at.services.blobs)
 
     def keep(conn: Connection) -> None:
         if not store.mark_stored(conn, at.tenant_id, at.upload_id, stored.sha256):
             raise _unknown(at.upload_id)
+        Caller(conn, at.identity, at.services).note("file.upload", row["dataset_id"])
         keep_file(conn, at.tenant_id, quota, row["dataset_id"], row["path"], stored)
 
     await at.services.in_transaction(keep)
-    await run_in_threadpool(file.remove)
+    await at.services.on_files(file.remove)
     return {**row, "offset": row["length"], "stored_sha256": stored.sha256}
 
 
@@ -328,7 +333,7 @@ async def _offset(at: _At, row: Mapping[str, Any]) -> int:
     """How many bytes are certainly here."""
     if row["stored_sha256"] is not None:
         return row["length"]
-    return min(row["offset"], await run_in_threadpool(staging.staged_size, at.services.blobs.staging, at.upload_id))
+    return min(row["offset"], await at.services.on_files(staging.staged_size, at.services.blobs.staging, at.upload_id))
 
 
 def _wanted(request: Request, limit: int) -> UploadWanted:

@@ -75,7 +75,9 @@ async def commit_dataset(
         caller = Caller(conn, identity, services)
 
         def make() -> Made:
-            keep_fetched(conn, services, caller.tenant_id, dataset_id, arrived)
+            if arrived:
+                keep_fetched(conn, services, caller.tenant_id, dataset_id, arrived)
+                caller.note("file.upload", dataset_id)
             return make_version(request, caller, dataset_id, named)
 
         return once(request, caller, idempotency_key, body, make)
@@ -99,6 +101,7 @@ def make_version(request: Request, caller: Caller, dataset_id: str, named: list[
         api_key_id=caller.identity.key_id,
         request_id=request.scope["distillery.request_id"],
     )
+    caller.note("version.create", f"{dataset_id}@{version['number']}")
     store.name_ingest_job(caller.conn, caller.tenant_id, dataset_id, version["number"], job["id"])
     answer = Committed(
         job=JobView.of(job, queue_position(caller.conn, job)),

@@ -53,6 +53,7 @@ def create_webhook(
         row = make_endpoint(caller, body.url, body.description, body.events)
         if row is None:
             raise _taken()
+        caller.note("webhook.create", row["id"])
         return 201, WebhookCreated.of(row), {"Location": f"/v1/webhooks/{row['id']}", **_SECRET}
 
     return once(request, caller, idempotency_key, body, make)
@@ -91,6 +92,7 @@ def update_webhook(caller: WebhookWriter, webhook_id: str, body: WebhookPatch) -
         raise _taken()
     if body.enabled is not None:
         store.switch_endpoint(caller.conn, caller.tenant_id, webhook_id, enabled=body.enabled)
+    caller.note("webhook.update", webhook_id)
     return WebhookView.of(_existing(caller, webhook_id))
 
 
@@ -99,6 +101,7 @@ def delete_webhook(caller: WebhookWriter, webhook_id: str) -> Response:
     """Nothing more is sent to it, not even what waits."""
     if not store.delete_endpoint(caller.conn, caller.tenant_id, webhook_id):
         raise _unknown(webhook_id)
+    caller.note("webhook.delete", webhook_id)
     return Response(status_code=204)
 
 
@@ -122,6 +125,7 @@ def rotate_webhook(
         row = store.rotate_secret(caller.conn, caller.tenant_id, webhook_id, new_secret(), keep_s=keep_s)
         if row is None:
             raise _unknown(webhook_id)
+        caller.note("webhook.rotate", webhook_id)
         return 200, WebhookCreated.of(row), dict(_SECRET)
 
     return once(request, caller, idempotency_key, body, make)

@@ -24,7 +24,7 @@ class Usage(Answer):
                     "stored_bytes": {"used": 1_520_000, "limit": 500_000_000_000},
                     "queued_jobs": {"used": 2, "limit": 100},
                     "gpu_s_per_day": {"used": 0, "limit": 36_000},
-                    "requests_per_s": 1000,
+                    "requests_per_s": 200,
                 }
             ]
         }
@@ -33,4 +33,4 @@ class Usage(Answer):
     stored_bytes: Amount
     queued_jobs: Amount
     gpu_s_per_day: Amount
-    requests_per_s: float | None = Field(description="Of one API key, on average; see the RateLimit headers.")
+    requests_per_s: float | None = Field(description="Of the tenant, on average; see the RateLimit headers.")

@@ -31,12 +31,12 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class Live:
-    """`python -m app.main` on a socket of ours; a request's head may take it `header_s` seconds."""
+    """`python -m app.main` on a socket of ours; with further settings."""
 
-    def __init__(self, settings: Settings, header_s: float = 10.0) -> None:
+    def __init__(self, settings: Settings, **further: object) -> None:
         names = ("database_url", "broker_url", "blob_dir", "staging_dir", "secret")
         environment = {f"DISTILLERY_{name.upper()}": str(getattr(settings, name)) for name in names}
-        environment |= {"DISTILLERY_HEADER_S": str(header_s)}
+        environment |= {f"DISTILLERY_{name.upper()}": str(value) for name, value in further.items()}
         with listen("127.0.0.1", 0) as listener:  # so that what connects waits until the process answers
             self.port, number = port_of(listener), listener.fileno()
             self.log = settings.blob_dir.parent / f"{self.port}.log"

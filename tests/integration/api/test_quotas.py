@@ -285,16 +285,35 @@ def test_bodies_when_many_come_at_once_without_a_length_then_all_of_them_count(
     assert disk.grown <= 3 << 20
 
 
-def test_jobs_when_the_whole_queue_is_full_then_429(api: Api, other: Api, client: TestClient, engine: Engine) -> None:
+def test_jobs_when_the_whole_queue_fills_then_429_and_who_comes_later_still_finds_room(
+    api: Api, other: Api, client: TestClient, engine: Engine
+) -> None:
     reference, theirs = api.version(), other.version()
     api.job(reference)
+
+    def ask(one: Api, seed: int) -> Any:
+        asked = {"dataset": reference if one is api else theirs, "method": "auto", "seed": seed}
+        return one.post("/v1/jobs", json=asked)
+
     with engine.connect() as conn:
         waiting = conn.execute(text("SELECT count(*) FROM job WHERE state = 'queued'")).scalar_one()
-    with changed(client, queue_total_limit=waiting + 1):
-        assert api.post("/v1/jobs", json={"dataset": reference, "method": "auto"}).status_code == 202
-        refused = other.post("/v1/jobs", json={"dataset": theirs, "method": "auto"})
+    with changed(client, queue_total_limit=waiting + 3):
+        assert ask(api, 1).status_code == 202
+        assert ask(api, 2).json()["code"] == "queue_full", "it has as many as are left"
+        assert ask(other, 1).status_code == 202
+        refused = ask(other, 2)
         assert (refused.status_code, refused.json()["code"]) == (429, "queue_full")
         assert int(refused.headers["retry-after"]) > 0
+
+
+def test_datasets_when_there_are_as_many_as_may_be_then_refused_until_one_goes(api: Api, client: TestClient) -> None:
+    with changed(client, dataset_limit=2):
+        first = api.dataset()["id"]
+        api.dataset()
+        refused = api.post("/v1/datasets", json={"name": "x", "kind": "interactions"})
+        assert (refused.status_code, refused.json()["code"]) == (403, "quota_exceeded")
+        assert api.delete(f"/v1/datasets/{first}", headers={"If-Match": "*"}).status_code == 204
+        api.dataset()
 
 
 def test_commit_when_the_queue_is_full_then_429_and_no_version(api: Api, engine: Engine) -> None:
