@@ -16,9 +16,12 @@ from worker.evidence.report import plain
 from worker.evidence.wording import number, share
 from worker.kinds.bandit.estimation import plots, tables, verdict
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate, earned
+from worker.kinds.bandit.estimation.guardrails import Guarded, statuses
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import Prepared
+from worker.kinds.bandit.estimation.segments import Column
 from worker.kinds.bandit.estimation.wording import with_ends, with_interval
+from worker.kinds.bandit.gain.gain import Gain
 
 FOOTNOTE = (
     "Estimated from logs, not from an experiment. Reward models predict only rounds they did not see. Square brackets "
@@ -129,21 +132,46 @@ def _estimates(prepared: Prepared, found: list[TargetEstimate], params: Estimate
                 "reliability": one.reliability,
                 "selected": None if one.selected is None else _selected(one),
                 "estimates": [_estimate(row) for row in (one.headline, *one.rows)],
-                "over_logging": _gain(one),
+                "over_logging": _gain(one.over_logging, untested=one.reliability == "red"),
                 "left_out": dict(one.left_out),
                 "truth": one.truth,
                 "positions": [asdict(place) for place in one.positions],
+                "guardrails": [_guardrail(guard, state) for guard, state in zip(one.guardrails, states, strict=True)],
+                "segments": [_segments(column, params.alpha) for column in one.segments],
+                "restricted": None if one.changed is None else asdict(one.changed),
             }
-            for one in found
+            for one, states in zip(found, statuses([one.guardrails for one in found], params.alpha), strict=True)
         },
     }
 
 
-def _gain(one: TargetEstimate) -> dict[str, Any]:
-    """The gain over the logging policy; a red light carries no p values, and nothing known is null."""
-    hidden = ("p_better", "p_worse") if one.reliability == "red" else ()
-    found = {name: None if name in hidden else value for name, value in asdict(one.over_logging).items()}
+def _gain(gain: Gain, *, untested: bool) -> dict[str, Any]:
+    """A gain over the logging policy; what allows no claim carries no p values, and nothing known is null."""
+    found = asdict(gain)
+    if untested:
+        found |= {"p_better": None, "p_worse": None, "margin": None}
     return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in found.items()}
+
+
+def _guardrail(one: Guarded, status: str) -> dict[str, Any]:
+    about = {"name": one.name, "status": status, "logged": one.logged, "lower_is_better": one.lower_is_better}
+    return about | {"doubts": list(one.doubts), "over_logging": _gain(one.gain, untested=bool(one.doubts))}
+
+
+def _segments(column: Column, alpha: float) -> dict[str, Any]:
+    listed = [
+        {
+            "segment": one.word,
+            "rounds": one.rounds,
+            "logged": one.logged,
+            "status": one.status(alpha),
+            "why": one.why,
+            "p_holm": one.p,
+            "over_logging": None if one.gain is None else _gain(one.gain, untested=bool(one.why)),
+        }
+        for one in column.segments
+    ]
+    return {"column": column.name, "differ_p": column.differ, "segments": listed}
 
 
 def _estimate(row: Estimated) -> dict[str, Any]:

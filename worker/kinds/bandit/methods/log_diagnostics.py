@@ -6,6 +6,8 @@ effective sample sizes, tails, support, and what the propensities say about the 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -52,7 +54,7 @@ def log_diagnostics(data: BanditLog, params: LogDiagnosticsParams, ctx: Context)
     names = params.targets or default_names(data, learnt) or ["uniform"]
     targets = named_targets(data, names, learnt if LEARNT in names else None)
     options = EstimateParams(reward_model="none", estimators=["snips"], selection="k5")
-    prepared = prepare(data, targets, options, ctx)
+    prepared = prepare(replace(data, guardrails={}, segments={}), targets, options, ctx)
     found: list[TargetEstimate] = []
     for step, (name, target) in enumerate(targets.items()):
         with ctx.part(name, step, len(targets), label="diagnose", seed=ctx.seed) as part:

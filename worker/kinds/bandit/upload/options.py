@@ -25,6 +25,18 @@ class IngestOptions(ReadOptions):
         max_length=1000,
         description="Context columns of numbers that are names of categories, as names or patterns.",
     )
+    guardrails: Listed[str] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Columns of further rewards of the same rounds (revenue, complaints, latency), kept beside the "
+        "reward; an estimate says of each whether it holds.",
+    )
+    segments: Listed[str] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Columns of categories (country, device, kind of user) by which an estimate splits its gain; they "
+        "may describe the context, too.",
+    )
     max_categories: int = Field(
         64, ge=0, le=4096, description="A categorical column of at most this many values is one-hot; others are hashed."
     )
