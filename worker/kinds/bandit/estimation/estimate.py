@@ -22,13 +22,14 @@ from worker.kinds.bandit.estimation.positions import AtPosition, at_positions
 from worker.kinds.bandit.estimation.prepare import Prepared
 from worker.kinds.bandit.estimation.restricted import Changed
 from worker.kinds.bandit.estimation.segments import Column, by_segment
-from worker.kinds.bandit.estimation.series import doubts_about, series_of
+from worker.kinds.bandit.estimation.series import doubts_about, gain_and_looks, series_of
 from worker.kinds.bandit.estimation.special_weights import special_terms
 from worker.kinds.bandit.estimators import ESTIMATORS, Estimator, PerRound, Terms
 from worker.kinds.bandit.estimators.importance import snips
 from worker.kinds.bandit.expectation import Integers
+from worker.kinds.bandit.gain.anytime import Monitored
 from worker.kinds.bandit.gain.claim import mean_of
-from worker.kinds.bandit.gain.gain import Gain, gain_of
+from worker.kinds.bandit.gain.gain import Gain
 from worker.kinds.bandit.gain.series import Series, effective_rounds
 from worker.kinds.bandit.intervals import Interval
 from worker.kinds.bandit.overlap import UNSUPPORTED, Overlap, Pairs
@@ -62,8 +63,9 @@ class TargetEstimate:
     `headline` is the selected estimate, or its bounds where more than 1 % of the target's decisions are beyond the log;
     `over_logging` the gain over the logging policy, paired and never smoothed, from `series`; `bounds` of the value for
     any reward of what is missing; `guardrails`: further rewards; `segments`: the gain by segment; `changed`: how a
-    target restricted to possible actions departs from the first; `trust`: the factor by which propensities may be
-    off that a claim must stand; `reliability` the traffic light of the unsmoothed target; `truth` only of simulations.
+    target restricted to possible actions departs from the first; `monitored`: the gain at every look; `trust`: the
+    factor by which propensities may be off that a claim must stand; `reliability` the traffic light of the unsmoothed
+    target; `truth` only of simulations.
     """
 
     name: str
@@ -84,6 +86,7 @@ class TargetEstimate:
     guardrails: tuple[Guarded, ...] = ()
     segments: tuple[Column, ...] = ()
     changed: Changed | None = None
+    monitored: Monitored | None = None
 
 
 def estimate_target(
@@ -118,6 +121,12 @@ def estimate_target(
         never_logged_mass=deficiency.never_logged_mass,
         doubts=doubts_about(prepared.main, name, series),
     )
+    over_logging, monitored = gain_and_looks(
+        prepared.main, series, plain.weight, pairs, params, prepared.unit, params.margin
+    )
+    forbidden = "the whole log cannot tell" if diagnostics.reliability == "red" else ""
+    if monitored is not None:
+        forbidden = forbidden or "no claims on segments while the log is monitored"
     limits = _bounds(prepared, series, diagnostics, params)
     rows, left_out = _rows(prepared, name, target, plain, weights, selected, params, ctx)
     rows += _where_unsupported(prepared, target, plain, deficiency, params, ctx, pess)
@@ -135,7 +144,8 @@ def estimate_target(
         diagnostics=diagnostics,
         deficiency=deficiency,
         bounds=limits,
-        over_logging=gain_of(log, series, prepared.reward_range, params.alpha, prepared.unit, margin=params.margin),
+        over_logging=over_logging,
+        monitored=monitored,
         series=series,
         trust=trust,
         reliability=diagnostics.reliability,
@@ -152,7 +162,7 @@ def estimate_target(
             asked=params.segments,
             alpha=params.alpha,
             trust=trust,
-            forbidden="the whole log cannot tell" if diagnostics.reliability == "red" else "",
+            forbidden=forbidden,
         ),
     )
 

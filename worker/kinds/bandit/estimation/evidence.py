@@ -50,7 +50,7 @@ def findings(prepared: Prepared, found: list[TargetEstimate], params: EstimatePa
         because=_because(prepared, found),
         key_figures=_key_figures(prepared, found, logging),
         tables=tables.all_tables(prepared, found, judged, logging, params.alpha),
-        plots=plots.all_plots(prepared, found, logging),
+        plots=plots.all_plots(prepared, found, logging, params.alpha),
         warnings=(*warnings, *_warnings(found)),
         protocol=_protocol(prepared, params),
         lead="agreement",
@@ -96,6 +96,8 @@ def _protocol(prepared: Prepared, params: EstimateParams) -> str:
         model += " Intervals take users as independent, not their rounds."
     elif params.cluster_by == "round" and prepared.log.user is not None:
         model += " Rounds of a user were taken as independent, as the job asked (cluster_by)."
+    if params.interval == "anytime":
+        model += " Gains and verdicts hold at every look; intervals of values are for one look."
     if not prepared.smooths:
         return f"{model} Nothing was smoothed; the value stands for SNIPS."
     rule = {
@@ -138,6 +140,7 @@ def _estimates(prepared: Prepared, found: list[TargetEstimate], params: Estimate
                 "positions": [asdict(place) for place in one.positions],
                 "guardrails": [_guardrail(guard, state) for guard, state in zip(one.guardrails, states, strict=True)],
                 "segments": [_segments(column, params.alpha) for column in one.segments],
+                "looks": [] if one.monitored is None else [asdict(look) for look in one.monitored.looks(params.alpha)],
                 "restricted": None if one.changed is None else asdict(one.changed),
             }
             for one, states in zip(found, statuses([one.guardrails for one in found], params.alpha), strict=True)

@@ -6,9 +6,9 @@ where its gain is shown to lie above minus its margin, is *broken* where shown t
 tell.
 
 Multiplicity. "All guardrails hold" is claimed only where each does by itself: an intersection-union test, whose level
-is that of its parts without any correction (Berger 1982). "Broken" is one claim of many, so its p values are Holm's over
-all guardrails and targets. A target that is better while its guardrails hold has the largest p value of all the parts;
-over several targets these are Holm's again.
+is that of its parts without any correction (Berger 1982). "Broken" is one claim of many, so its p values are Holm's
+over all guardrails and targets. A target that is better while its guardrails hold has the largest p value of all the
+parts; over several targets these are Holm's again.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimation.params import EstimateParams, GuardrailParams
-from worker.kinds.bandit.estimation.series import Reward, doubts_about, series_of
+from worker.kinds.bandit.estimation.series import Reward, doubts_about, gain_and_looks, series_of
 from worker.kinds.bandit.gain import checks
 from worker.kinds.bandit.gain.control import control_of
-from worker.kinds.bandit.gain.gain import CLAIM, Gain, Margin, gain_of
+from worker.kinds.bandit.gain.gain import CLAIM, Gain, Margin
 from worker.kinds.bandit.gain.series import Range
 from worker.kinds.bandit.intervals import holm
 from worker.kinds.bandit.overlap import Overlap, Pairs
@@ -142,7 +142,7 @@ def guarded(
     for one in found:
         series = series_of(one.reward, name, weight, pairs, overlap, missing)
         doubts = doubts_about(one.reward, name, series)
-        gain = gain_of(one.reward.log, series, one.reward.limits, params.alpha, unit, margin=one.asked.margin)
+        gain, _ = gain_and_looks(one.reward, series, weight, pairs, params, unit, one.asked.margin)
         if gain.open:
             doubts += (f"some of what it does was never possible in the log, and {one.name} has no declared range",)
         elif gain.few:

@@ -125,6 +125,12 @@ class EstimateParams(BaseModel):
         description="Guardrails of the log by name, each with the loss that is accepted (`margin`). Uploaded ones that "
         "are left out are shown, and nothing is decided on them.",
     )
+    interval: Literal["fixed", "anytime"] = Field(
+        "fixed",
+        description="fixed: gains and verdicts for one look at this many rounds. anytime: for whoever looks again as "
+        "the log grows and stops when it pleases (confidence sequences); wider, needs declared ranges and takes rounds "
+        "one by one. Guardrails follow; segments make no claims then.",
+    )
     segments: list[str] | None = Field(
         None, max_length=20, description="Segments of the log to split the gain by; null: every uploaded one."
     )

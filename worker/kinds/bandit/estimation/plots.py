@@ -6,6 +6,7 @@ import numpy as np
 
 from worker.evidence.looks import OWN, REFERENCE
 from worker.evidence.plot import Plot, Series
+from worker.kinds.bandit.estimation import monitoring
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate
 from worker.kinds.bandit.estimation.prepare import Prepared
 
@@ -19,10 +20,15 @@ def families(found: list[TargetEstimate]) -> dict[str, str]:
     return own | {one.name: f"policy {one.name}" for one in found} | {_PERFECT: REFERENCE}
 
 
-def all_plots(prepared: Prepared, found: list[TargetEstimate], logging: Estimated) -> tuple[Plot, ...]:
+def all_plots(prepared: Prepared, found: list[TargetEstimate], logging: Estimated, alpha: float) -> tuple[Plot, ...]:
     """Every plot that has something to show."""
     n = prepared.log.n
-    drawn = [agreement(found, logging, n), *(path(one, n) for one in found), sizes(found, n)]
+    drawn = [
+        agreement(found, logging, n),
+        *(monitoring.plot(one, alpha) for one in found),
+        *(path(one, n) for one in found),
+        sizes(found, n),
+    ]
     drawn += [weight_histogram(found, n), calibration(prepared)]
     return tuple(plot for plot in drawn if plot.series)
 

@@ -7,7 +7,7 @@ import math
 from worker.evidence.table import Cell, Column, Table
 from worker.evidence.verdict import WORDS, Verdict
 from worker.evidence.wording import decimals_of
-from worker.kinds.bandit.estimation import team_tables
+from worker.kinds.bandit.estimation import monitoring, team_tables
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate
 from worker.kinds.bandit.estimation.prepare import Prepared
 from worker.kinds.bandit.gain.gain import Gain, gain_of
@@ -23,6 +23,7 @@ def all_tables(
     """Every table that has rows; `judged`: the verdict on all targets."""
     built = (
         decisions(found, judged),
+        monitoring.looks(found, alpha),
         team_tables.guardrails(found, alpha),
         team_tables.segments(found, alpha),
         estimates(found, logging),

@@ -103,6 +103,33 @@ def gain_of(
     )
 
 
+def both(first: Gain, second: Gain) -> Gain:
+    """The gain of which is claimed only what can be claimed of two; its value is the first's."""
+    margin = first.margin
+    if margin is not None and second.margin is not None:
+        other = second.margin
+        margin = Margin(
+            margin.width,
+            max(margin.p_within, other.p_within),
+            max(margin.p_beyond, other.p_beyond),
+            min(margin.within_to, other.within_to),
+            min(margin.beyond_to, other.beyond_to),
+        )
+    return Gain(
+        value=first.value,
+        se=max(first.se, second.se),
+        low=min(first.low, second.low),
+        high=max(first.high, second.high),
+        p_better=max(first.p_better, second.p_better),
+        p_worse=max(first.p_worse, second.p_worse),
+        better_to=min(first.better_to, second.better_to),
+        worse_to=min(first.worse_to, second.worse_to),
+        open=first.open or second.open,
+        few=first.few or second.few,
+        margin=margin,
+    )
+
+
 def _against(log: BanditLog, weight: Floats, lows: list[End], highs: list[End], alpha: float, width: float) -> Margin:
     """The tests of zero, moved by the margin."""
     lows, highs = ([one.moved(width) for one in ends] for ends in (lows, highs))

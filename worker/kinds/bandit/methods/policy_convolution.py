@@ -19,6 +19,7 @@ from worker.evidence.findings import Findings
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimation import evidence
 from worker.kinds.bandit.estimation.estimate import TargetEstimate, estimate_target
+from worker.kinds.bandit.estimation.monitoring import check_anytime
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import prepare, rounds_to_use
 from worker.kinds.bandit.estimation.restricted import Changed, with_restricted
@@ -46,6 +47,8 @@ def policy_convolution(data: BanditLog, params: EstimateParams, ctx: Context) ->
         targets, changed = with_restricted(log, targets)
     with ctx.part("prepare", 0, 2, seed=ctx.seed) as part:
         prepared = prepare(log, targets, params, part)
+    if params.interval == "anytime":
+        check_anytime(prepared)
     found: list[TargetEstimate] = []
     for number, (name, target) in enumerate(targets.items()):
         with ctx.part(name, len(targets) + number, 2 * len(targets), label="estimate", seed=ctx.seed) as part:
