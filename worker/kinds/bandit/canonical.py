@@ -78,7 +78,9 @@ def write(log: BanditLog, folder: Path, extra: Mapping[str, Any] | None = None) 
     policies = ({_LOGGING: log.logging} if log.logging is not None else {}) | {
         _TARGET + name: policy for name, policy in sorted(log.targets.items())
     }
-    source = {"propensity_source": "estimated"} if log.estimated else {}
+    source: dict[str, Any] = {"propensity_source": "estimated"} if log.estimated else {}
+    if log.first_action:
+        source["first_action"] = log.first_action
     words = {"segments": {name: list(one.words) for name, one in log.segments.items()}} if log.segments else {}
     manifest = (
         source
@@ -132,6 +134,7 @@ def load(folder: Path) -> BanditLog:
         action_ids=None if ids is None else np.asarray(ids, dtype=str),
         warnings=tuple(about["warnings"]),
         support=_support(folder / "support", about["actions"]),
+        first_action=about.get("first_action", 0),
         estimated=about.get("propensity_source") == "estimated",
         guardrails=guardrails,
         segments={name: Segments(code, tuple(about["segments"][name])) for name, code in segments.items()},

@@ -43,7 +43,8 @@ class BanditLog:
     (n,): rounds of one user stay together in folds and resampling. `weight` (n,): how many rounds a row stands for.
     `reward_range`: declared bounds. `split` (n,) int8. `truth`: the expected rewards behind a simulated log.
     `guardrails`: further rewards (n,) of the same rounds, by name; `segments`: categories of rounds, by name.
-    `estimated`: the propensities were fitted to the log and not recorded with it.
+    `first_action`: id of action 0 where ids are numbers. `estimated`: the propensities were fitted to the log and not
+    recorded with it.
     """
 
     action: NDArray[np.int32]
@@ -67,6 +68,7 @@ class BanditLog:
     support: Support | None = None
     truth: Truth | None = None
     estimated: bool = False
+    first_action: int = 0
     guardrails: dict[str, NDArray[np.float64]] = field(default_factory=dict[str, NDArray[np.float64]])
     segments: dict[str, Segments] = field(default_factory=dict[str, Segments])
 

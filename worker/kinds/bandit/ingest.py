@@ -18,7 +18,7 @@ from worker.ingest.options import parse_options
 from worker.ingest.plausibility import of_times, refuse_hours
 from worker.ingest.table import Words
 from worker.ingest.upload import Files, Upload
-from worker.kinds.bandit import canonical, simulate
+from worker.kinds.bandit import canonical, simulate, uploaded_policies
 from worker.kinds.bandit.dataset import BanditLog, Segments
 from worker.kinds.bandit.policies import DenseTable, Policy, uniform
 from worker.kinds.bandit.support import Support, support_from_pairs
@@ -66,6 +66,8 @@ def ingest(
     given = parse_options(IngestOptions, options)
     schema = RATINGS if given.simulate else CLASSES if given.multiclass_to_bandit else LOG
     upload = Upload(sources, schema, ctx, Limits(**(limits or {})))
+    if given.contents == "policies":
+        return _policies(upload, given, out, ctx)
     if schema is LOG:
         log, detected, manifest = _uploaded(upload, given, ctx)
     else:
@@ -86,6 +88,13 @@ def ingest(
     canonical.write(log, out, manifest)
     ctx.progress(4, 4, phase="write")
     return canonical.describe(out) | {"schema": canonical.schema(out), "detection": detected}
+
+
+def _policies(upload: Upload, given: IngestOptions, out: Path, ctx: Context) -> dict[str, Any]:
+    policies = uploaded_policies.ingest_policies(upload, given)
+    uploaded_policies.write(policies, out, ctx.warnings)
+    detected = {"policies": {name: {"file": raw.name, "role": role} for name, (role, raw) in policies.found.items()}}
+    return uploaded_policies.describe(out) | {"schema": canonical.schema(out), "detection": detected}
 
 
 def _uploaded(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[BanditLog, dict[str, Any], dict[str, Any]]:

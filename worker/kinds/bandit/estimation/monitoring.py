@@ -94,8 +94,8 @@ def looks(found: list[TargetEstimate], alpha: float) -> Table:
             [
                 "These intervals hold at all looks together, however often and for whatever reason one looks, also "
                 "where the logging policy learnt from earlier rounds. They are about the mean gain over the rounds up "
-                f"to the look; the first {FIRST} rounds tune and are not counted. Those for one look are narrower and do not "
-                "hold for whoever looks again.",
+                f"to the look; the first {FIRST} rounds tune and are not counted. Those for one look are narrower and "
+                "do not hold for whoever looks again.",
                 *said,
             ]
         ),

@@ -130,10 +130,11 @@ def _headline(verdicts: list[Verdict], best: Verdict) -> str:
         return f"{name} would {done}{', ' if beside else ''}{beside}{light}"
     if len(_those(verdicts, "worse")) == len(verdicts):
         return "None would have done better" if several else f"{name} would have done worse{light}"
-    if several:
+    reasons = {one.reasons[:1] for one in verdicts}
+    if several and len(reasons) > 1:
         red = sum(one.details["reliability"] == "red" for one in verdicts)
         return f"The logs cannot tell{f': {red} of {len(verdicts)} targets are red' if red else ''}"
-    return f"The logs cannot tell: {best.reasons[0]}{light}"
+    return f"The logs cannot tell: {best.reasons[0]}{'' if several else light}"
 
 
 def _p_within(found: TargetEstimate) -> float:

@@ -24,7 +24,15 @@ from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import prepare, rounds_to_use
 from worker.kinds.bandit.estimation.restricted import Changed, with_restricted
 from worker.kinds.bandit.estimation.segments import check_segments
-from worker.kinds.bandit.targets import LEARNT, POLICY, default_names, learnt_policy, named_targets
+from worker.kinds.bandit.targets import (
+    LEARNT,
+    POLICY,
+    TARGETS,
+    default_names,
+    learnt_policy,
+    named_targets,
+    with_uploaded,
+)
 
 
 @method(
@@ -33,12 +41,12 @@ from worker.kinds.bandit.targets import LEARNT, POLICY, default_names, learnt_po
     name="policy-convolution",
     version=1,
     paper="arXiv:2310.15433",
-    inputs=(POLICY,),
+    inputs=(POLICY, TARGETS),
     memory_mb=3072,
 )
 def policy_convolution(data: BanditLog, params: EstimateParams, ctx: Context) -> Findings:
     """What target policies would have earned, with intervals, diagnostics, and an honest "cannot tell"."""
-    learnt = learnt_policy(ctx)
+    data, learnt = with_uploaded(data, ctx), learnt_policy(ctx)
     names = params.targets or default_names(data, learnt)
     log = rounds_to_use(data, params, learnt=LEARNT in names, ctx=ctx)
     targets, changed = named_targets(log, names, learnt), dict[str, Changed]()

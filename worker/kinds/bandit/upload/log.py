@@ -31,7 +31,8 @@ def choose_log(
         raise JobError(
             "invalid_input",
             "The upload has no log: a table with a row a round, of action, reward and propensity.",
-            hint="Upload the log beside its side tables; or name it with the option file.",
+            hint="Upload the log beside its side tables, or name it with the option file. For policies without a log "
+            "set contents to policies.",
             pointer="/options/file" if options.file else "/files",
         )
     hints = options.hints()

@@ -13,6 +13,11 @@ from worker.kinds.bandit.upload.roles import CLASSES, LOG, RATINGS
 class IngestOptions(ReadOptions):
     """How an uploaded log of decisions becomes a dataset version."""
 
+    contents: Literal["log", "policies"] = Field(
+        "log",
+        description="policies: the upload is target policies alone, one a file, to be given to estimates of a log that "
+        "was uploaded before (input `targets`); a policy has the file's name.",
+    )
     columns: ColumnMap = column_map(LOG, RATINGS, CLASSES, example='{"action": "banner", "propensity": "prob"}')
     context_columns: Listed[str] = Field(
         default_factory=list,
@@ -119,6 +124,8 @@ class IngestOptions(ReadOptions):
     def _fits_together(self) -> IngestOptions:
         if self.simulate and self.multiclass_to_bandit:
             raise ValueError("simulate and multiclass_to_bandit exclude each other")
+        if self.contents == "policies" and (self.simulate or self.multiclass_to_bandit):
+            raise ValueError("policies alone are no log that could be simulated from")
         if self.r_min is not None and self.r_max is not None and self.r_min >= self.r_max:
             raise ValueError("r_min must be below r_max")
         return self
