@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
-from tests.kinds.bandit.small_world import ACTIONS, CONTEXTS, World, world
+from benchmarks.off_policy.small_world import ACTIONS, adaptive, world
 from tests.kinds.bandit.test_margins import estimate, guarded_log
 from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.gain.anytime import FIRST, Monitored, Side, anytime_gain, boundary, log_wealth, monitor
 from worker.kinds.bandit.overlap import Pairs
-from worker.kinds.bandit.policies import DenseTable, Policy
 
 RANGE = (0.0, 1.0)
 
@@ -73,35 +72,13 @@ def test_sequence_when_peeked_at_continuously_then_holds_and_a_fixed_interval_do
     assert propensities_alone or fixed > 20
 
 
-def adaptive(there: World, rounds: int, seed: int) -> tuple[BanditLog, np.ndarray]:
-    """A log whose policy takes more often what paid before, and the running gain of the target over it (n,)."""
-    rng = np.random.default_rng([seed, 2])
-    sums, counts = np.ones((CONTEXTS, ACTIONS)), np.full((CONTEXTS, ACTIONS), 2.0)
-    x, a, r = rng.integers(0, CONTEXTS, rounds), np.empty(rounds, np.int32), np.empty(rounds)
-    mu = np.empty((rounds, ACTIONS))
-    for i in range(rounds):
-        mean = sums[x[i]] / counts[x[i]]
-        weights = np.exp(4 * (mean - mean.max()))
-        mu[i] = 0.8 * weights / weights.sum() + 0.2 / ACTIONS
-        a[i] = min(int((mu[i].cumsum() < rng.random()).sum()), ACTIONS - 1)
-        r[i] = rng.random() < there.q[x[i], a[i]]
-        sums[x[i], a[i]] += r[i]
-        counts[x[i], a[i]] += 1
-    index = x.astype(np.int32)
-    log = BanditLog(
-        a, r, mu[np.arange(rounds), a], ACTIONS, np.eye(CONTEXTS, dtype=np.float32), index,
-        Policy(DenseTable(mu)), {"target": Policy(DenseTable(there.pi), index)}, reward_range=RANGE,
-    )  # fmt: skip
-    gain = ((there.pi[x] - mu) * there.q[x]).sum(axis=1)
-    return log, np.cumsum(gain[FIRST:]) / np.arange(1, rounds - FIRST + 1)
-
-
 def test_sequence_when_the_logging_policy_learns_then_holds_the_running_gain():
     """40 logs: at 95 % more than 8 misses have probability 1e-4."""
     there = world(0.05, 2)
     missed = 0
     for seed in range(40):
-        log, running = adaptive(there, 1500, seed)
+        log, gain = adaptive(there, 1500, seed)
+        running = np.cumsum(gain[FIRST:]) / np.arange(1, len(gain) - FIRST + 1)
         found = watched(log)
         at = range(10, found.rounds + 1, 10)
         missed += any(not low <= running[n - 1] <= high for n, (low, high) in ((n, found.ends(n, 0.05)) for n in at))

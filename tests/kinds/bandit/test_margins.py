@@ -8,31 +8,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.kinds.bandit.small_world import expected, world
+from benchmarks.off_policy.small_world import expected, gain_series, world
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimation.guardrails import Guarded, statuses, together
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.gain.claim import mean_of
-from worker.kinds.bandit.gain.control import Control
 from worker.kinds.bandit.gain.gain import Gain, Margin, gain_of
 from worker.kinds.bandit.gain.rare import Events, RareMean
-from worker.kinds.bandit.gain.series import Series, with_logging_policy
+from worker.kinds.bandit.gain.series import Series
 from worker.kinds.bandit.methods.policy_convolution import policy_convolution
-from worker.kinds.bandit.overlap import Overlap, Pairs
 
 RANGE = (0.0, 1.0)
-
-
-def quick_series(log: BanditLog, values: np.ndarray | None = None) -> tuple[BanditLog, Series]:
-    """The series of a small world's target without a reward model: a mean of 0.5 is taken off every reward."""
-    log = log if values is None else replace(log, reward=values)
-    pairs = Pairs.of(log.targets["target"], log.logging)
-    overlap = Overlap.of(pairs, pairs.share())
-    control = Control(np.full(log.n, 0.5), None)
-    weight = log.targets["target"].at(log.action) / log.propensity
-    return log, with_logging_policy(log, pairs, overlap, weight, control, RANGE)
 
 
 def estimate(log: BanditLog, **params):
@@ -40,7 +28,7 @@ def estimate(log: BanditLog, **params):
 
 
 def test_margin_when_tested_then_is_the_test_of_zero_on_values_moved_by_it():
-    log, series = quick_series(world(-0.01).log(2000, 0))
+    log, series = gain_series(world(-0.01).log(2000, 0))
     found = gain_of(log, series, RANGE, 0.05, margin=0.03).margin
     moved = mean_of(series.low + 0.03, _undrawn(log, series))
     assert found is not None
@@ -68,7 +56,7 @@ def test_not_worse_when_the_loss_is_the_margin_itself_then_is_claimed_in_one_log
     there = world(-0.03, seed)
     false = 0
     for draw in range(400):
-        log, series = quick_series(there.log(600, 1000 * seed + draw))
+        log, series = gain_series(there.log(600, 1000 * seed + draw))
         margin = gain_of(log, series, RANGE, 0.05, margin=0.03, sensitive=False).margin
         assert margin is not None
         false += margin.p_within < 0.01
@@ -188,7 +176,7 @@ def test_together_when_one_guardrail_lies_at_its_margin_then_a_false_claim_is_as
             (there.binary(log, at, seed), 0.03),
             (there.binary(log, fine, seed), 0.03),
         ):
-            some, series = quick_series(log, values)
+            some, series = gain_series(log, values)
             tested = gain_of(some, series, RANGE, 0.05, margin=margin, sensitive=False).margin
             assert tested is not None
             claims.append(tested.p_within < 0.01)

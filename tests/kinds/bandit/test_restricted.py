@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from tests.kinds.bandit.small_world import ACTIONS, CONTEXTS, world
+from benchmarks.off_policy.small_world import ACTIONS, CONTEXTS, world
 from tests.kinds.bandit.test_margins import estimate
 from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.kinds.bandit.small_world import CONTEXTS, World, expected, world
-from tests.kinds.bandit.test_margins import RANGE, estimate, quick_series
+from benchmarks.off_policy.small_world import CONTEXTS, World, expected, gain_series, world
+from tests.kinds.bandit.test_margins import RANGE, estimate
 from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog, Segments
 from worker.kinds.bandit.estimation.segments import LEAST_ROUNDS, by_segment
@@ -96,7 +96,7 @@ def test_segments_when_none_gains_then_one_of_ten_is_claimed_in_one_log_of_fifty
     assert np.abs(((there.pi - there.mu) * there.q).sum(axis=1)).max() < 0.02
     false, alone = 0, 0
     for seed in range(150):
-        log, series = quick_series(there.log(2000, seed))
+        log, series = gain_series(there.log(2000, seed))
         code = np.random.default_rng(seed).integers(0, 10, log.n).astype(np.int32)
         log = replace(log, segments={"s": Segments(code, tuple("abcdefghij"))})
         stub: Any = SimpleNamespace(log=log, unit=None, control=Control(np.full(log.n, 0.5), None), reward_range=RANGE)

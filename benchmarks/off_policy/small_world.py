@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.gain.control import Control
+from worker.kinds.bandit.gain.series import Series, with_logging_policy
+from worker.kinds.bandit.overlap import Overlap, Pairs
 from worker.kinds.bandit.policies import DenseTable, Policy
 
 CONTEXTS, ACTIONS = 12, 5
@@ -67,3 +70,36 @@ def expected(mu: np.ndarray, pi: np.ndarray, gain: float, seed: int) -> np.ndarr
     assert q.min() > 0.05
     assert q.max() < 0.95
     return q
+
+
+def adaptive(there: World, rounds: int, seed: int) -> tuple[BanditLog, np.ndarray]:
+    """A log whose policy takes more often what paid before, and the target's gain in each round's context (n,)."""
+    rng = np.random.default_rng([seed, 2])
+    sums, counts = np.ones((CONTEXTS, ACTIONS)), np.full((CONTEXTS, ACTIONS), 2.0)
+    x, a, r = rng.integers(0, CONTEXTS, rounds), np.empty(rounds, np.int32), np.empty(rounds)
+    mu = np.empty((rounds, ACTIONS))
+    for i in range(rounds):
+        mean = sums[x[i]] / counts[x[i]]
+        weights = np.exp(4 * (mean - mean.max()))
+        mu[i] = 0.8 * weights / weights.sum() + 0.2 / ACTIONS
+        a[i] = min(int((mu[i].cumsum() < rng.random()).sum()), ACTIONS - 1)
+        r[i] = rng.random() < there.q[x[i], a[i]]
+        sums[x[i], a[i]] += r[i]
+        counts[x[i], a[i]] += 1
+    index = x.astype(np.int32)
+    log = BanditLog(
+        a, r, mu[np.arange(rounds), a], ACTIONS, np.eye(CONTEXTS, dtype=np.float32), index,
+        Policy(DenseTable(mu)), {"target": Policy(DenseTable(there.pi), index)}, reward_range=(0.0, 1.0),
+    )  # fmt: skip
+    return log, ((there.pi[x] - mu) * there.q[x]).sum(axis=1)
+
+
+def gain_series(log: BanditLog, values: np.ndarray | None = None) -> tuple[BanditLog, Series]:
+    """The series of the target without a reward model: 0.5 is taken off every reward; `values`: other rewards (n,)."""
+    log = log if values is None else replace(log, reward=values)
+    target, logging = log.targets["target"], log.logging
+    assert logging is not None
+    pairs = Pairs.of(target, logging)
+    control = Control(np.full(log.n, 0.5), None)
+    overlap = Overlap.of(pairs, pairs.share())
+    return log, with_logging_policy(log, pairs, overlap, target.at(log.action) / log.propensity, control, (0.0, 1.0))
