@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from worker.evidence.findings import Findings, KeyFigure
 from worker.evidence.report import plain
 from worker.evidence.wording import number, share
-from worker.kinds.bandit.estimation import plots, tables, verdict
+from worker.kinds.bandit.estimation import plots, tables, team_tables, verdict
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate, earned
 from worker.kinds.bandit.estimation.guardrails import Guarded, statuses
 from worker.kinds.bandit.estimation.params import EstimateParams
@@ -47,7 +47,7 @@ def findings(prepared: Prepared, found: list[TargetEstimate], params: EstimatePa
         n_test=prepared.log.n,
         verdict=judged,
         headline=headline,
-        because=_because(prepared, found),
+        because=" ".join([_because(prepared, found), *team_tables.said_of_segments(found[:1], params.alpha)]),
         key_figures=_key_figures(prepared, found, logging),
         tables=tables.all_tables(prepared, found, judged, logging, params.alpha),
         plots=plots.all_plots(prepared, found, logging, params.alpha),

@@ -116,7 +116,7 @@ def guardrails_of(
             limits = -limits[1], -limits[0]
         own = replace(log, reward=sign * values, reward_range=limits, truth=None)
         label = "reward model of a guardrail"
-        with ctx.part(f"guardrail {name}", number, len(log.guardrails), label=label, seed=ctx.seed) as part:
+        with ctx.part(name, number, len(log.guardrails), label=label, seed=ctx.seed) as part:
             binary = bool(np.all((own.reward == 0) | (own.reward == 1))) and np.ptp(own.reward) > 0
             model = crossfit(own, logistic.fit if binary else ridge.fit, targets, params.folds, ctx.seed, part)
             control = control_of(own, model, targets, part)

@@ -127,7 +127,8 @@ def prepare(log: BanditLog, targets: Mapping[str, Policy], params: EstimateParam
     bounds = _declared(log, params)
     control = control_of(log, reward, targets, ctx)
     against, unit = checks.of_log(log, control), units(log, params.cluster_by)
-    guardrails = guardrails_of(log, targets, params, ctx)
+    with ctx.part("guardrails", 2, 3, label="reward model of a guardrail", seed=ctx.seed) as part:
+        guardrails = guardrails_of(log, targets, params, part)
     return Prepared(
         log,
         path,
