@@ -56,33 +56,33 @@ def test_wealth_when_values_lie_as_low_as_they_may_then_is_worth_no_more_on_aver
 
 @pytest.mark.parametrize("propensities_alone", [False, True])
 def test_sequence_when_peeked_at_continuously_then_holds_and_a_fixed_interval_does_not(propensities_alone):
-    """100 logs, every 20th of 3,000 rounds looked at: at 95 % more than 12 misses have probability 1e-3."""
+    """60 logs, every 40th of 3,000 rounds looked at: at 95 % more than 9 misses have probability 1e-3."""
     there = world(0.02, 1)
     missed, fixed = 0, 0
-    for seed in range(100):
+    for seed in range(60):
         found = watched(there.log(3000, seed), propensities_alone=propensities_alone)
-        at = np.arange(20, found.rounds + 1, 20)
+        at = np.arange(40, found.rounds + 1, 40)
         missed += any(not low <= there.gain <= high for low, high in (found.ends(int(n), 0.05) for n in at))
         below, above = found.below, found.above
         half = 1.96 * below.scale * np.sqrt(below.spread[at - 1]) / at
         fixed += bool(np.any(below.sums[at - 1] / at - half > there.gain))
         half = 1.96 * above.scale * np.sqrt(above.spread[at - 1]) / at
         fixed += bool(np.any(-above.sums[at - 1] / at + half < there.gain))
-    assert missed <= 12
-    assert propensities_alone or fixed > 20
+    assert missed <= 9
+    assert propensities_alone or fixed > 12
 
 
 def test_sequence_when_the_logging_policy_learns_then_holds_the_running_gain():
-    """40 logs: at 95 % more than 8 misses have probability 1e-4."""
+    """25 logs: at 95 % more than 6 misses have probability 2e-4."""
     there = world(0.05, 2)
     missed = 0
-    for seed in range(40):
+    for seed in range(25):
         log, gain = adaptive(there, 1500, seed)
         running = np.cumsum(gain[FIRST:]) / np.arange(1, len(gain) - FIRST + 1)
         found = watched(log)
-        at = range(10, found.rounds + 1, 10)
+        at = range(20, found.rounds + 1, 20)
         missed += any(not low <= running[n - 1] <= high for n, (low, high) in ((n, found.ends(n, 0.05)) for n in at))
-    assert missed <= 8
+    assert missed <= 6
 
 
 def test_sequence_when_support_is_missing_then_bounds_hold_the_gain_from_both_sides():
