@@ -16,7 +16,7 @@ from worker.evidence.findings import Findings
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.methods.policy_convolution import policy_convolution
-from worker.kinds.bandit.targets import POLICY
+from worker.kinds.bandit.targets import POLICY, TARGETS
 
 
 class AutoParams(BaseModel):
@@ -31,7 +31,7 @@ class AutoParams(BaseModel):
     )
 
 
-@method(kind="bandit", task="estimate", name="auto", version=1, inputs=(POLICY,), memory_mb=3072)
+@method(kind="bandit", task="estimate", name="auto", version=1, inputs=(POLICY, TARGETS), memory_mb=3072)
 def auto(data: BanditLog, params: AutoParams, ctx: Context) -> Findings:
     """What target policies would have earned, with the smoothing that the log's action features allow."""
     found = policy_convolution(data, EstimateParams(targets=params.targets), ctx)
