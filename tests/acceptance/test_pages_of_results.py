@@ -63,7 +63,7 @@ def run(page: Path, folder: Path, installation: Installation) -> subprocess.Comp
 
 @pytest.fixture(scope="module")
 def made(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the lines of the page on summaries leave behind: `summary`, `rounds`, `policy`, `report`."""
+    """What the lines of the page on summaries leave behind: `summary`, `weighted`, `rounds`, `policy`, `report`."""
     folder = tmp_path_factory.mktemp("summaries")
     done = run(SUMMARIES, folder, installation)
     assert done.returncode == 0, done.stderr
@@ -105,7 +105,7 @@ def test_page_on_evidence_when_its_lines_run_then_they_compute_the_figures_of_th
 
 def test_files_when_interactions_are_delivered_then_are_those_listed(made: Path, learnt: Path) -> None:
     listed = {cells[0] for cells in rows(section(SUMMARIES, "Interactions: rows"), "file") if len(cells) == 2}
-    assert files(made / "summary") | files(learnt) == listed
+    assert files(made / "summary") | files(made / "weighted") | files(learnt) == listed
 
 
 def test_files_when_a_policy_or_rounds_are_delivered_then_are_those_listed(made: Path) -> None:
@@ -125,7 +125,7 @@ def test_files_when_a_policy_or_rounds_are_delivered_then_are_those_listed(made:
 @pytest.mark.parametrize(
     ("heading", "folders"),
     [
-        ("Interactions: rows", ["summary", "learnt"]),
+        ("Interactions: rows", ["summary", "weighted", "learnt"]),
         ("Logs of decisions: rounds", ["rounds"]),
         ("Logs of decisions: a policy", ["policy"]),
     ],

@@ -45,7 +45,7 @@ def two_clusters(users: int = 60, items: int = 20, per_user: int = 7, seed: int 
 
 def fingerprint(summary: InteractionsSummary) -> tuple[bytes, ...]:
     parts: list[bytes] = []
-    for rows in (*summary.delivered().values(), summary.hard):
+    for rows in (*(one.matrix for one in summary.delivered().values()), summary.hard):
         parts += [rows.data.tobytes(), rows.indices.tobytes(), rows.indptr.tobytes()]
     return (*parts, repr((summary.origin, sorted(summary.ridges.items()))).encode())
 

@@ -12,7 +12,9 @@ from scipy import sparse
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.forms import arrays, plain_bytes
 from worker.kinds.interactions.methods.auto import AutoParams, auto
+from worker.kinds.interactions.methods.frequent_histories import FrequentHistoriesParams, frequent_histories
 from worker.kinds.interactions.methods.head_users import HeadUsersParams, head_users, head_users_of
 from worker.kinds.interactions.methods.random_interactions import (
     RandomInteractionsParams,
@@ -158,3 +160,42 @@ def test_auto_on_long_rows_takes_distill_cf_and_says_why() -> None:
     assert summary.origin.optimised_for == "infinite-ae"
     assert "distill-cf" in summary.origin.reason
     assert summary.origin.reason not in summary.warnings
+
+
+def repeated_histories() -> Interactions:
+    """Nine users: five with the history {0}, two with {1, 2}, one each with {3} and {4, 5, 6}; a tenth without one."""
+    rows = [[0]] * 5 + [[1, 2]] * 2 + [[3], [4, 5, 6]]
+    user = np.repeat(np.arange(9), [len(row) for row in rows])
+    item = np.concatenate(rows)
+    return Interactions.from_columns(
+        np.append(user, 9), np.append(item, 0), np.append(np.zeros(len(user)), 2), item_ids=np.arange(8).astype(str)
+    )
+
+
+def test_frequent_histories_are_the_most_shared_rows_with_the_number_of_their_users() -> None:
+    data = repeated_histories()
+    summary = frequent_histories(data, FrequentHistoriesParams(budget=3), Context())
+    assert summary.form == "weighted"
+    assert [np.flatnonzero(row).tolist() for row in summary.rows.toarray()] == [[0], [1, 2], [4, 5, 6]]
+    np.testing.assert_allclose(summary.weights, [5, 2, 1], rtol=0.02)
+    assert summary.row_ids.tolist() == ["0", "5", "8"], "each goes by its first user"
+
+
+@pytest.mark.parametrize(("budget", "rows"), [("31B", 2), ("21B", 1), ("30B", 2), ("60%", 3)])
+def test_frequent_histories_fill_a_budget_in_bytes_and_never_exceed_it(budget: str, rows: int) -> None:
+    data = repeated_histories()
+    summary = frequent_histories(data, FrequentHistoriesParams(budget=budget), Context())
+    limit = int(budget[:-1]) if budget.endswith("B") else int(0.6 * (4 + 4 * 9 + 2 * 13))
+    assert summary.n_rows == rows
+    assert plain_bytes(arrays(summary.delivered()["weighted"], "weighted")) <= limit
+
+
+def test_frequent_histories_of_a_weighted_version_count_its_users() -> None:
+    plain = repeated_histories()
+    weights = np.where(np.arange(10) == 7, 40, 1)
+    data = Interactions.from_columns(
+        plain.events.user, plain.events.item, plain.events.split, item_ids=plain.item_ids, weights=weights
+    )
+    summary = frequent_histories(data, FrequentHistoriesParams(budget=1), Context())
+    assert summary.row_ids.tolist() == ["7"]
+    assert summary.weights.tolist() == [40]

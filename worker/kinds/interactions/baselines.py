@@ -1,7 +1,8 @@
 """What a summary of interactions is compared with: the full data, its own forms, and cheap picks of equal size.
 
 Random users and head users are measured with as many rows as the summary, and, for every delivered form that is smaller
-than the source, with as many bytes; each would be delivered as a compressed 0/1 form.
+than the source, with as many bytes. Bytes are those of the arrays; each file is compressed when it is delivered, and
+what it then takes stands beside them.
 """
 
 from __future__ import annotations
@@ -11,15 +12,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import sparse
 
 from worker.evidence.measurements import TrainingSet
 from worker.evidence.training import Contender
 from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.forms import ENCODINGS, LABELS, delivered_bytes
+from worker.kinds.interactions.forms import ENCODINGS, LABELS, arrays, file_bytes, index_bytes, plain_bytes
+from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.summary import InteractionsSummary
 
-Rows = sparse.csr_array
 Equal = Literal["rows", "bytes", "events"]
 PICKS = {"random-users": "random users", "head-users": "head users"}
 
@@ -42,22 +42,21 @@ class Pool:
             return np.lexsort((self.data.user_ids, -self.lengths))[: np.count_nonzero(self.lengths)]
         return np.random.default_rng(list(seed)).permutation(np.flatnonzero(self.lengths))
 
-    def rows(self, users: np.ndarray) -> Rows:
-        """The training rows of these users, in the order of their numbers."""
-        return Rows(self.data.train[np.sort(users)])
+    @property
+    def form(self) -> str:
+        """The form in which picks would be delivered."""
+        return "hard" if self.data.weights is None else "weighted"
 
-    def first_within(self, order: np.ndarray, size: int) -> Rows:
+    def rows(self, users: np.ndarray) -> UserRows:
+        """The training rows of these users, in the order of their numbers."""
+        return UserRows(self.data.train, self.data.weights).take(np.sort(users))
+
+    def first_within(self, order: np.ndarray, size: int) -> UserRows:
         """The rows of the first users of an order that take at most `size` bytes when delivered; one at least."""
-        low, high = 1, len(order)
-        guess = max(1, int(size / max(1.0, 1.5 * self.lengths.mean())))
-        while low < high:
-            tried = min(max(guess, low + 1), high)
-            taken = delivered_bytes(self.rows(order[:tried]), "hard")
-            low, high = (tried, high) if taken <= size else (low, tried - 1)
-            # Bytes grow nearly in proportion to users: aim at the size, and by halves once that no longer helps.
-            aim = int(tried * size / taken)
-            guess = aim if low < aim < high else (low + high + 1) // 2
-        return self.rows(order[:low])
+        each = 4 + (self.form == "weighted") + index_bytes(self.data.n_items) * self.lengths[order]
+        fixed = plain_bytes(arrays(self.rows(order[:0]), self.form))
+        count = int(np.searchsorted(np.cumsum(each), size - fixed, side="right"))
+        return self.rows(order[: max(1, count)])
 
 
 def contenders(
@@ -69,8 +68,8 @@ def contenders(
     many rows. A random pick is drawn `draws` times.
     """
     pool = Pool.of(data)
-    full = data.training_rows()
-    whole = Contender(_record("full", "full data", "full", [full], "hard"), (full,))
+    full = data.training()
+    whole = Contender(_record("full", "full data", "full", [full], pool.form), (full,))
     found = [whole]
     for number, summary in enumerate(summaries):
         name = "summary" if not number else f"summary-{number + 1}"
@@ -102,20 +101,22 @@ def _record(
     name: str,
     label: str,
     role: Literal["full", "summary", "form", "baseline"],
-    draws: Sequence[Rows],
+    draws: Sequence[UserRows],
     form: str,
     *,
     method: str = "",
     equal: Equal = "rows",
     of: str = "",
 ) -> TrainingSet:
+    stored = [arrays(rows, form) for rows in draws]
     return TrainingSet(
         name=name,
         label=label,
         role=role,
-        rows=round(float(np.mean([rows.shape[0] for rows in draws]))),
-        events=float(np.mean([rows.sum() for rows in draws])),
-        bytes=max(delivered_bytes(rows, form) for rows in draws),
+        rows=round(float(np.mean([len(rows) for rows in draws]))),
+        events=float(np.mean([rows.matrix.sum() for rows in draws])),
+        bytes=max(plain_bytes(one) for one in stored),
+        compressed=max(file_bytes(one) for one in stored),
         encoding=ENCODINGS[form],
         method=method,
         equal=equal,
@@ -124,10 +125,10 @@ def _record(
 
 
 def _of_equal_rows(
-    pool: Pool, summary: InteractionsSummary, full: Rows, method: str, draws: int, seed: int, name: str
+    pool: Pool, summary: InteractionsSummary, full: UserRows, method: str, draws: int, seed: int, name: str
 ) -> Contender:
     equal: Equal = "events" if _thins_out(summary, full) else "rows"
-    picked: list[Rows] = []
+    picked: list[UserRows] = []
     for draw in range(draws):
         order = pool.order(method, (seed, draw))
         count = min(summary.n_rows, len(order))
@@ -138,7 +139,9 @@ def _of_equal_rows(
             break
     label = PICKS[method] if equal == "rows" else f"{PICKS[method]} of equal events"
     suffix = "" if name == "summary" else f"-{name}"
-    record = _record(f"{method}{suffix}", label + _beside(name), "baseline", picked, "hard", method=method, equal=equal)
+    record = _record(
+        f"{method}{suffix}", label + _beside(name), "baseline", picked, pool.form, method=method, equal=equal
+    )
     return Contender(record, tuple(picked))
 
 
@@ -147,7 +150,7 @@ def _of_equal_bytes(pool: Pool, form: TrainingSet, method: str, draws: int, seed
     suffix = "" if form.name == "summary" else f"-{form.name}"
     label = f"{PICKS[method]} of equal bytes{_beside(form.name)}"
     return Contender(
-        _record(f"{method}-bytes{suffix}", label, "baseline", picked, "hard", method=method, equal="bytes"),
+        _record(f"{method}-bytes{suffix}", label, "baseline", picked, pool.form, method=method, equal="bytes"),
         tuple(picked),
     )
 
@@ -160,7 +163,7 @@ def _beside(name: str) -> str:
     return f" ({LABELS[form]})" if form in LABELS else f" (as {name.replace('-', ' ')})"
 
 
-def _thins_out(summary: InteractionsSummary, full: Rows) -> bool:
-    if summary.form != "hard" or not full.shape[0] or not summary.n_rows:
+def _thins_out(summary: InteractionsSummary, full: UserRows) -> bool:
+    if summary.form != "hard" or not len(full) or not summary.n_rows:
         return False
-    return summary.n_events / summary.n_rows < 0.5 * full.nnz / full.shape[0]
+    return summary.n_events / summary.n_rows < 0.5 * full.matrix.nnz / len(full)

@@ -1,18 +1,23 @@
-"""The forms of a summary's rows: soft, 8-bit, 4-bit and hard, in memory and as the arrays of a file.
+"""The forms of a summary's rows: soft, 8-bit, 4-bit, hard and weighted, in memory and as the arrays of a file.
 
 What is delivered is what is measured: the codes of a quantised form are a function of its decoded values, so
 a form survives writing and reading bit for bit. A quantised row r is `codes * scale_r` with scale_r the row's
 largest value over the largest code, rounded down to 16 significant bits; then largest code times scale is
 exact in float32.
+
+A weighted row is a 0/1 row that stands for w users; w is one byte on a log scale over four decades below the
+largest.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
+from worker.kinds.interactions.rows import UserRows
 from worker.numerics.npz import npz_bytes
 
 Rows = sparse.csr_array
@@ -21,15 +26,36 @@ LABELS = {
     "soft8": "soft rows, 8 bit",
     "soft4": "soft rows, 4 bit",
     "hard": "hard rows",
+    "weighted": "weighted rows",
 }
 ENCODINGS = {
-    "hard": "npz: CSR of items",
-    "soft": "npz: CSR of items and float32 weights",
-    "soft8": "npz: 8-bit codes and a scale per row",
-    "soft4": "npz: 4-bit codes and a scale per row",
+    "hard": "CSR of items",
+    "weighted": "CSR of items, a byte per row",
+    "soft": "CSR of items, 4 bytes per entry",
+    "soft8": "8-bit codes, 4 bytes per row",
+    "soft4": "4-bit codes, 4 bytes per row",
 }
 LEVELS = {"soft8": 255, "soft4": 15}
 _SCALE_BITS = 16
+_DECADES = 4
+_ABOUT = ("bits", "shape")  # say how to read the others, and are no data
+
+
+def weight_codes(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (n,) uint8 of weights (n,) > 0 and the largest weight () float32; lighter ones than 1e-4 of it go to 0."""
+    largest = np.float32(weights.max(initial=np.float32(1e-30)))
+    decades = np.log10(weights.astype(np.float64) / largest) / _DECADES
+    return np.rint(255 * (1 + decades)).clip(0, 255).astype(np.uint8), largest
+
+
+def weights_of(code: np.ndarray, largest: np.ndarray) -> np.ndarray:
+    """Weights (n,) float32 of their codes: largest * 10^(4 (code / 255 - 1))."""
+    return (np.float64(largest) * 10.0 ** (_DECADES * (code / 255 - 1))).astype(np.float32)
+
+
+def coded_weights(weights: np.ndarray) -> np.ndarray:
+    """The weights (n,) float32 that are delivered for weights (n,): within 1.9 % where above 1e-4 of the largest."""
+    return weights_of(*weight_codes(weights))
 
 
 def sparse_soft(values: np.ndarray, eps: float) -> Rows:
@@ -91,53 +117,73 @@ def widen(rows: Rows, columns: np.ndarray | None, items: int) -> Rows:
     return sorted_rows(Rows((rows.data, columns[rows.indices], rows.indptr), shape=(rows.shape[0], items)))
 
 
-def arrays(rows: Rows, form: str) -> dict[str, np.ndarray]:
-    """The arrays of a form: CSR, for soft ones with weights and a scale per row, or a dense table where smaller.
+def arrays(delivered: UserRows, form: str) -> dict[str, np.ndarray]:
+    """The arrays of a form: CSR, for soft ones with values and a scale per row, or a dense table where smaller.
 
     `bits` 4 packs two codes a byte, the first in the high half. Codes are recomputed from the decoded values. Indices
     are uint16, from 65,537 items on uint32.
     """
-    rows = sorted_rows(rows)
+    rows = sorted_rows(delivered.matrix)
+    if form == "weighted":
+        code, largest = weight_codes(delivered.mass)
+        return {"weight": code, "weight_scale": largest} | _csr(rows)
     if form == "hard":
         return _csr(rows)
-    scale = np.ones(rows.shape[0], np.float32)
-    if form in LEVELS:
-        rows, scale = codes(rows, LEVELS[form])
-        bits = 4 if form == "soft4" else 8
-        index = 2 if rows.shape[1] <= 1 << 16 else 4
-        if rows.shape[0] * rows.shape[1] * bits / 8 <= rows.nnz * (1 + index):
-            table = rows.toarray()
-            if bits == 4:
-                table = np.pad(table, ((0, 0), (0, table.shape[1] % 2)))
-                table = (table[:, ::2] << 4) | table[:, 1::2]
-            return {"codes": table, "scale": scale, "bits": np.array(bits, np.int64)} | _shape(rows)
-    return {"data": rows.data, "scale": scale} | _csr(rows)
+    if form == "soft":
+        return {"data": rows.data} | _csr(rows)
+    return _quantised(rows, form)
+
+
+def _quantised(rows: Rows, form: str) -> dict[str, np.ndarray]:
+    rows, scale = codes(rows, LEVELS[form])
+    bits = 4 if form == "soft4" else 8
+    if rows.shape[0] * rows.shape[1] * bits / 8 > rows.nnz * (1 + index_bytes(rows.shape[1])):
+        return {"data": rows.data, "scale": scale} | _csr(rows)
+    table = rows.toarray()
+    if bits == 4:
+        table = np.pad(table, ((0, 0), (0, table.shape[1] % 2)))
+        table = (table[:, ::2] << 4) | table[:, 1::2]
+    return {"codes": table, "scale": scale, "bits": np.array(bits, np.int64)} | _shape(rows)
+
+
+def index_bytes(items: int) -> int:
+    """Bytes of an item's number."""
+    return 2 if items <= 1 << 16 else 4
 
 
 def _csr(rows: Rows) -> dict[str, np.ndarray]:
-    indices = rows.indices.astype(np.uint16 if rows.shape[1] <= 1 << 16 else np.uint32)
-    return {"indices": indices, "indptr": rows.indptr.astype(np.int64)} | _shape(rows)
+    indices = rows.indices.astype(f"u{index_bytes(rows.shape[1])}")
+    return {"indices": indices, "indptr": rows.indptr.astype(np.uint32)} | _shape(rows)
 
 
 def _shape(rows: Rows) -> dict[str, np.ndarray]:
     return {"shape": np.array(rows.shape, np.int64)}
 
 
-def read(file: Path) -> Rows:
-    """The decoded rows (n, I) float32 of a form."""
+def read(file: Path) -> UserRows:
+    """The decoded rows (n, I) float32 of a form, with their weights where it has some."""
     with np.load(file, allow_pickle=False) as stored:
         shape = tuple(int(size) for size in stored["shape"])
         if "codes" in stored:
             table = stored["codes"]
             if int(stored["bits"]) == 4:
                 table = np.stack([table >> 4, table & 15], axis=2).reshape(len(table), -1)[:, : shape[1]]
-            return decode(Rows(table), stored["scale"])
+            return UserRows(decode(Rows(table), stored["scale"]))
         indices, indptr = stored["indices"].astype(np.int32), stored["indptr"].astype(np.int32)
-        if "data" not in stored:
-            return Rows((np.ones(len(indices), np.float32), indices, indptr), shape=shape)
-        return decode(Rows((stored["data"], indices, indptr), shape=shape), stored["scale"])
+        data = stored["data"] if "data" in stored else np.ones(len(indices), np.float32)
+        rows = Rows((data, indices, indptr), shape=shape)
+        if "scale" in stored:
+            rows = decode(rows, stored["scale"])
+        if "weight" not in stored:
+            return UserRows(rows)
+        return UserRows(rows, weights_of(stored["weight"], stored["weight_scale"]))
 
 
-def delivered_bytes(rows: Rows, form: str) -> int:
-    """Bytes of the file in which a form is delivered; it is compressed."""
-    return len(npz_bytes(arrays(rows, form)))
+def plain_bytes(stored: Mapping[str, np.ndarray]) -> int:
+    """Bytes of the arrays of a form as they lie in memory: of 0/1 rows 2 an item, 4 a row and 4 at the end."""
+    return sum(array.nbytes for name, array in stored.items() if name not in _ABOUT)
+
+
+def file_bytes(stored: Mapping[str, np.ndarray]) -> int:
+    """Bytes of the file in which the arrays are delivered; it is compressed."""
+    return len(npz_bytes(stored))

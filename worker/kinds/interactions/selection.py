@@ -12,6 +12,7 @@ from worker.contract.budget import resolve
 from worker.contract.context import Context
 from worker.contract.product import Origin
 from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.summary import InteractionsSummary
 
 
@@ -33,7 +34,7 @@ def summary_of_rows(
 ) -> InteractionsSummary:
     """A summary of 0/1 rows (n, I) that are all or part of the rows of the users (n,) with these indices."""
     return InteractionsSummary.of_users(
-        rows,
+        UserRows(rows, None if data.weights is None else data.weights[users]),
         data.item_ids,
         origin=Origin(method, settings=settings),
         row_ids=data.user_ids[users],
