@@ -1,73 +1,44 @@
 """What a summary of interactions is compared with: the full data, its own forms, and cheap picks of equal size.
 
-Random users and head users are measured with as many rows as the summary, and, for every delivered form that is smaller
-than the source, with as many bytes. Bytes are those of the arrays; each file is compressed when it is delivered, and
-what it then takes stands beside them.
+Random users, head users and, where users share histories, the most frequent ones with their counts are measured with as
+many rows as the summary, and, for every delivered form that is smaller than the source, with as many bytes. Bytes are
+those of the arrays; what they take compressed stands beside them. Where EASE is trained, a sparse Gram matrix of as
+many bytes as the summary shows how far one comes who delivers no rows at all: a bound, which trains nothing else and
+decides nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from worker.evidence.measurements import TrainingSet
+from worker.evidence.measurements import Role, TrainingSet
 from worker.evidence.training import Contender
 from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.forms import ENCODINGS, LABELS, arrays, file_bytes, index_bytes, plain_bytes
-from worker.kinds.interactions.rows import UserRows
+from worker.kinds.interactions.forms import ENCODINGS, LABELS, arrays, compressed_bytes, plain_bytes
+from worker.kinds.interactions.picks import Pool, sparse_gram
+from worker.kinds.interactions.rows import ItemGram, UserRows
 from worker.kinds.interactions.summary import InteractionsSummary
 
 Equal = Literal["rows", "bytes", "events"]
-PICKS = {"random-users": "random users", "head-users": "head users"}
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Users with training events, to pick from. `lengths`: their events, 0 for the others (U,)."""
-
-    data: Interactions
-    lengths: np.ndarray
-
-    @classmethod
-    def of(cls, data: Interactions) -> Pool:
-        """The users of a dataset."""
-        return cls(data, np.diff(data.train.indptr))
-
-    def order(self, method: str, seed: Sequence[int]) -> np.ndarray:
-        """All users with events in the order in which a method takes them: the longest rows first, or at random."""
-        if method == "head-users":
-            return np.lexsort((self.data.user_ids, -self.lengths))[: np.count_nonzero(self.lengths)]
-        return np.random.default_rng(list(seed)).permutation(np.flatnonzero(self.lengths))
-
-    @property
-    def form(self) -> str:
-        """The form in which picks would be delivered."""
-        return "hard" if self.data.weights is None else "weighted"
-
-    def rows(self, users: np.ndarray) -> UserRows:
-        """The training rows of these users, in the order of their numbers."""
-        return UserRows(self.data.train, self.data.weights).take(np.sort(users))
-
-    def first_within(self, order: np.ndarray, size: int) -> UserRows:
-        """The rows of the first users of an order that take at most `size` bytes when delivered; one at least."""
-        each = 4 + (self.form == "weighted") + index_bytes(self.data.n_items) * self.lengths[order]
-        fixed = plain_bytes(arrays(self.rows(order[:0]), self.form))
-        count = int(np.searchsorted(np.cumsum(each), size - fixed, side="right"))
-        return self.rows(order[: max(1, count)])
+PICKS = {
+    "random-users": "random users",
+    "head-users": "head users",
+    "frequent-histories": "frequent histories with counts",
+}
 
 
 def contenders(
     data: Interactions, summaries: Sequence[InteractionsSummary], picks: Sequence[str], *, draws: int, seed: int
 ) -> list[Contender]:
-    """Everything a learner is trained on: the full data, the summaries with their forms, and the cheap picks.
+    """Everything a learner is trained on: the full data, the summaries with their forms, cheap picks, and a bound.
 
     Where a summary thins rows out (far fewer events a row than the data has), picks have as many events instead of as
-    many rows. A random pick is drawn `draws` times.
+    many rows. A random pick is drawn `draws` times. Without picks there is no bound either.
     """
-    pool = Pool.of(data)
+    pool = Pool(data)
     full = data.training()
     whole = Contender(_record("full", "full data", "full", [full], pool.form), (full,))
     found = [whole]
@@ -75,15 +46,26 @@ def contenders(
         name = "summary" if not number else f"summary-{number + 1}"
         forms = list(_forms(summary, name, alone=len(summaries) == 1))
         found += forms
+        smaller = [form.record for form in forms if form.record.bytes < whole.record.bytes]
         for method in picks:
+            if method == "frequent-histories" and not pool.repeats:
+                continue  # then they are head users
             repeats = draws if method == "random-users" else 1
-            equal = _of_equal_rows(pool, summary, full, method, repeats, seed, name)
-            found.append(equal)
-            for form in forms:
-                if form.record.bytes < whole.record.bytes:
-                    more = repeats if form.record.role == "summary" else 1
-                    found.append(_of_equal_bytes(pool, form.record, method, more, seed))
+            found.append(_of_equal_rows(pool, summary, full, method, repeats, seed, name))
+            for form in smaller:
+                found.append(_of_equal_bytes(pool, form, method, repeats if form.role == "summary" else 1, seed))
+        if picks:
+            found += [bound for form in smaller if form.role == "summary" for bound in _gram_of_equal_bytes(full, form)]
     return found
+
+
+def _gram_of_equal_bytes(full: UserRows, form: TrainingSet) -> Iterator[Contender]:
+    bound = sparse_gram(full, form.bytes)
+    if bound is not None:
+        suffix = "" if form.name == "summary" else f"-{form.name}"
+        label = f"sparse Gram matrix of equal bytes{_beside(form.name)}"
+        record = _record(f"gram-bytes{suffix}", label, "bound", [bound], "gram", equal="bytes")
+        yield Contender(record, (bound,), learners=("ease",))
 
 
 def _forms(summary: InteractionsSummary, name: str, *, alone: bool) -> Iterator[Contender]:
@@ -100,23 +82,22 @@ def _forms(summary: InteractionsSummary, name: str, *, alone: bool) -> Iterator[
 def _record(
     name: str,
     label: str,
-    role: Literal["full", "summary", "form", "baseline"],
-    draws: Sequence[UserRows],
+    role: Role,
+    draws: Sequence[UserRows | ItemGram],
     form: str,
     *,
     method: str = "",
     equal: Equal = "rows",
     of: str = "",
 ) -> TrainingSet:
-    stored = [arrays(rows, form) for rows in draws]
     return TrainingSet(
         name=name,
         label=label,
         role=role,
         rows=round(float(np.mean([len(rows) for rows in draws]))),
         events=float(np.mean([rows.matrix.sum() for rows in draws])),
-        bytes=max(plain_bytes(one) for one in stored),
-        compressed=max(file_bytes(one) for one in stored),
+        bytes=max(plain_bytes(arrays(rows, form)) for rows in draws),
+        compressed=max(compressed_bytes(rows, form) for rows in draws),
         encoding=ENCODINGS[form],
         method=method,
         equal=equal,
@@ -129,30 +110,29 @@ def _of_equal_rows(
 ) -> Contender:
     equal: Equal = "events" if _thins_out(summary, full) else "rows"
     picked: list[UserRows] = []
+    form = ""
     for draw in range(draws):
-        order = pool.order(method, (seed, draw))
-        count = min(summary.n_rows, len(order))
+        queue = pool.queue(method, (seed, draw))
+        count, form = min(summary.n_rows, len(queue.order)), queue.form
         if equal == "events":
-            count = int(np.searchsorted(np.cumsum(pool.lengths[order]), summary.n_events)) + 1
-        picked.append(pool.rows(order[:count]))
-        if count >= len(order):
+            count = int(np.searchsorted(np.cumsum(queue.lengths), summary.n_events)) + 1
+        picked.append(queue.first(count))
+        if count >= len(queue.order):
             break
     label = PICKS[method] if equal == "rows" else f"{PICKS[method]} of equal events"
     suffix = "" if name == "summary" else f"-{name}"
-    record = _record(
-        f"{method}{suffix}", label + _beside(name), "baseline", picked, pool.form, method=method, equal=equal
-    )
+    label += _beside(name)
+    record = _record(f"{method}{suffix}", label, "baseline", picked, form, method=method, equal=equal)
     return Contender(record, tuple(picked))
 
 
 def _of_equal_bytes(pool: Pool, form: TrainingSet, method: str, draws: int, seed: int) -> Contender:
-    picked = [pool.first_within(pool.order(method, (seed, draw)), form.bytes) for draw in range(draws)]
+    queues = [pool.queue(method, (seed, draw)) for draw in range(draws)]
+    picked = [queue.within(form.bytes) for queue in queues]
     suffix = "" if form.name == "summary" else f"-{form.name}"
     label = f"{PICKS[method]} of equal bytes{_beside(form.name)}"
-    return Contender(
-        _record(f"{method}-bytes{suffix}", label, "baseline", picked, pool.form, method=method, equal="bytes"),
-        tuple(picked),
-    )
+    record = _record(f"{method}-bytes{suffix}", label, "baseline", picked, queues[0].form, method=method, equal="bytes")
+    return Contender(record, tuple(picked))
 
 
 def _beside(name: str) -> str:

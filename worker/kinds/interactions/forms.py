@@ -11,13 +11,15 @@ largest.
 
 from __future__ import annotations
 
+import lzma
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
-from worker.kinds.interactions.rows import UserRows
+from worker.kinds.interactions.distinct import distinct
+from worker.kinds.interactions.rows import ItemGram, UserRows
 from worker.numerics.npz import npz_bytes
 
 Rows = sparse.csr_array
@@ -31,6 +33,7 @@ LABELS = {
 ENCODINGS = {
     "hard": "CSR of items",
     "weighted": "CSR of items, a byte per row",
+    "gram": "8 bytes per item, 3 per pair",
     "soft": "CSR of items, 4 bytes per entry",
     "soft8": "8-bit codes, 4 bytes per row",
     "soft4": "4-bit codes, 4 bytes per row",
@@ -38,6 +41,7 @@ ENCODINGS = {
 LEVELS = {"soft8": 255, "soft4": 15}
 _SCALE_BITS = 16
 _DECADES = 4
+_SQUEEZED = 3_000_000  # entries up to which a second compression is tried; it takes a second for 10^6
 _ABOUT = ("bits", "shape")  # say how to read the others, and are no data
 
 
@@ -117,12 +121,14 @@ def widen(rows: Rows, columns: np.ndarray | None, items: int) -> Rows:
     return sorted_rows(Rows((rows.data, columns[rows.indices], rows.indptr), shape=(rows.shape[0], items)))
 
 
-def arrays(delivered: UserRows, form: str) -> dict[str, np.ndarray]:
+def arrays(delivered: UserRows | ItemGram, form: str) -> dict[str, np.ndarray]:
     """The arrays of a form: CSR, for soft ones with values and a scale per row, or a dense table where smaller.
 
     `bits` 4 packs two codes a byte, the first in the high half. Codes are recomputed from the decoded values. Indices
     are uint16, from 65,537 items on uint32.
     """
+    if isinstance(delivered, ItemGram):
+        return _gram(delivered)
     rows = sorted_rows(delivered.matrix)
     if form == "weighted":
         code, largest = weight_codes(delivered.mass)
@@ -132,6 +138,24 @@ def arrays(delivered: UserRows, form: str) -> dict[str, np.ndarray]:
     if form == "soft":
         return {"data": rows.data} | _csr(rows)
     return _quantised(rows, form)
+
+
+def _gram(delivered: ItemGram) -> dict[str, np.ndarray]:
+    """Items with their counts, and pairs: how many each item is the first of, the second one, a code of their count."""
+    diagonal = delivered.matrix.diagonal()
+    items = np.flatnonzero(diagonal)
+    place = np.cumsum(diagonal > 0) - 1
+    pairs = sparse.triu(delivered.matrix, 1, format="csr")
+    code, largest = weight_codes(pairs.data)
+    kind = f"u{index_bytes(len(diagonal))}"
+    return {
+        "items": items.astype(kind),
+        "counts": diagonal[items].astype(np.float32),
+        "pairs": np.diff(pairs.indptr)[items].astype(kind),
+        "second": place[pairs.indices].astype(kind),
+        "code": code,
+        "code_scale": largest,
+    }
 
 
 def _quantised(rows: Rows, form: str) -> dict[str, np.ndarray]:
@@ -187,3 +211,29 @@ def plain_bytes(stored: Mapping[str, np.ndarray]) -> int:
 def file_bytes(stored: Mapping[str, np.ndarray]) -> int:
     """Bytes of the file in which the arrays are delivered; it is compressed."""
     return len(npz_bytes(stored))
+
+
+def compressed_bytes(rows: UserRows | ItemGram, form: str) -> int:
+    """The fewest bytes that we know for a form without loss: its file, or for 0/1 rows xz of the distinct ones.
+
+    Those are in order of length and items, each with its count or code; which user had which is lost, as it is to any
+    learner.
+    """
+    file = file_bytes(arrays(rows, form))
+    if isinstance(rows, ItemGram) or form not in ("hard", "weighted") or rows.matrix.nnz > _SQUEEZED:
+        return file
+    matrix = sorted_rows(rows.matrix)
+    first, pattern = distinct(matrix)
+    starts, lengths = matrix.indptr[first], np.diff(matrix.indptr)[first]
+    big = matrix.indices.astype(">u4")
+    keys = [(length, big[start : start + length].tobytes()) for start, length in zip(starts, lengths, strict=True)]
+    order = np.array(sorted(range(len(first)), key=keys.__getitem__), np.int64)
+    merged, times = Rows(matrix[first[order]]), np.bincount(pattern, rows.mass, len(first))[order]
+    gaps = np.diff(merged.indices, prepend=0)
+    filled = merged.indptr[:-1][lengths[order] > 0]
+    gaps[filled] = merged.indices[filled]
+    counts = weight_codes(times)[0] if form == "weighted" else times.astype(np.uint32)
+    parts = (lengths[order].astype(np.uint32), counts, gaps.astype(f"u{index_bytes(matrix.shape[1])}"))
+    # All first bytes, then all second ones: most high bytes are 0.
+    planes = b"".join(part.view(np.uint8).reshape(-1, part.itemsize).T.tobytes() for part in parts)
+    return min(file, len(lzma.compress(planes, lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "preset": 6}])))

@@ -47,6 +47,10 @@ class Histories:
         """Bytes that delivering each takes as a weighted row (d,)."""
         return 5 + index_bytes(self.rows.items) * self.lengths
 
+    def by_frequency(self) -> np.ndarray:
+        """All of them (d,), the most frequent first; of equals the longer, then that of the earlier user."""
+        return np.lexsort((self.users, -self.lengths, -self.rows.mass))
+
     def first_within(self, order: np.ndarray, budget: int | str) -> np.ndarray:
         """The histories (m,) that come first in an order (d,) and fit in a budget: rows, or bytes, a share being one
         of the source's bytes.
@@ -76,6 +80,7 @@ class Histories:
         method: str,
         settings: Mapping[str, Any],
         ctx: Context,
+        optimised_for: str = "",
     ) -> InteractionsSummary:
         """The chosen histories (m,) with these weights (m,) as a summary; each goes by the name of its first user."""
         order = np.argsort(chosen)
@@ -83,7 +88,7 @@ class Histories:
         return InteractionsSummary.of_users(
             UserRows(self.rows.take(chosen).matrix, weights.astype(np.float32)),
             data.item_ids,
-            origin=Origin(method, settings=settings),
+            origin=Origin(method, optimised_for=optimised_for, settings=settings),
             row_ids=data.user_ids[self.users[chosen]],
             warnings=tuple(ctx.warnings),
         )

@@ -1,4 +1,4 @@
-"""What a learner of interactions is trained on: user rows, and how many users each of them stands for."""
+"""What learners of interactions are trained on: user rows with weights; for EASE alone, a Gram matrix of items."""
 
 from __future__ import annotations
 
@@ -62,3 +62,17 @@ class UserRows:
         if self.weights is None:
             return self.matrix
         return Rows(sparse.diags_array(np.sqrt(self.weights)) @ self.matrix, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class ItemGram:
+    """How often items occur together: symmetric CSR (I, I) float32, its diagonal their counts. EASE needs no more."""
+
+    matrix: Rows
+
+    @property
+    def weights(self) -> None:
+        """It has no rows of users, hence none."""
+
+    def __len__(self) -> int:
+        return 0

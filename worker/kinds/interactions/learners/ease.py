@@ -20,8 +20,8 @@ from torch import Tensor
 from worker.contract.context import Context
 from worker.contract.learner import learner
 from worker.kinds.interactions.learners.ridge import RidgeTraining, beyond, grid
-from worker.kinds.interactions.rows import UserRows
-from worker.numerics.gram import gram, sparse_times_dense
+from worker.kinds.interactions.rows import ItemGram, UserRows
+from worker.numerics.gram import densify, gram, sparse_times_dense
 from worker.numerics.ntk import full_precision
 from worker.numerics.ridge import factorise, precision
 
@@ -135,6 +135,10 @@ class EaseOnRows:
 @learner(
     kind="interactions", name="ease", label="EASE", settings=grid("ridge", RIDGES), further=beyond("ridge", RIDGES)
 )
-def ease(rows: UserRows, params: Any, ctx: Context) -> RidgeTraining:
-    """EASE on rows (n, I), tuned over its ridge."""
+def ease(rows: UserRows | ItemGram, params: Any, ctx: Context) -> RidgeTraining:
+    """EASE on rows (n, I) or on a Gram matrix (I, I), tuned over its ridge."""
+    if isinstance(rows, ItemGram):
+        items = rows.matrix.shape[0]
+        matrix = densify(rows.matrix, device=ctx.device, dtype=precision(items))
+        return RidgeTraining(EaseGram(sparse.csr_array((0, items), dtype=np.float32), matrix, by_rows=False), "ridge")
     return RidgeTraining(EaseGram.of(rows.scaled(), ctx.device), "ridge")

@@ -7,7 +7,6 @@ the same for every seed; O(events) time.
 
 from __future__ import annotations
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.contract.budget import Budget
@@ -26,16 +25,11 @@ class FrequentHistoriesParams(BaseModel):
     budget: Budget = Field(500, description='Distinct histories (500), bytes ("3kB"), or a share of the bytes ("2%").')
 
 
-def by_frequency(histories: Histories) -> np.ndarray:
-    """All histories (d,), the most frequent first."""
-    return np.lexsort((histories.users, -histories.lengths, -histories.rows.mass))
-
-
 @method(kind="interactions", task="select", name="frequent-histories", version=1)
 def frequent_histories(data: Interactions, params: FrequentHistoriesParams, ctx: Context) -> InteractionsSummary:
     """The histories that most users share, with how many do."""
     histories = Histories.of(data)
-    chosen = histories.first_within(by_frequency(histories), params.budget)
+    chosen = histories.first_within(histories.by_frequency(), params.budget)
     ctx.progress(1, 1, phase="select")
     weights = histories.rows.mass[chosen]
     return histories.summary(data, chosen, weights, "frequent-histories", {"budget": params.budget}, ctx)
