@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -22,6 +23,7 @@ from worker.contract.errors import JobError
 from worker.contract.product import Origin
 from worker.kinds.interactions import dataset
 from worker.kinds.interactions.delivery import Delivery, deliver
+from worker.kinds.interactions.distillation import ranked_rows
 from worker.kinds.interactions.forms import (
     LEVELS,
     arrays,
@@ -52,6 +54,8 @@ def learned(
     rng = np.random.default_rng(1)
     width = items if columns is None else len(columns)
     values = (rng.random((users, width)) ** 3 * (rng.random((users, width)) < fill)).astype(np.float32)
+    if form.export == "ranked":
+        values = ranked_rows(torch.from_numpy(values), 4).numpy()
     ids = np.array([ODD_IDS[number] if number < len(ODD_IDS) else f"item {number}" for number in range(items)])
     return deliver(
         values,
@@ -82,7 +86,10 @@ def assert_equal(first: InteractionsSummary, second: InteractionsSummary) -> Non
     assert first.real_rows == second.real_rows
 
 
-FORMS = [Delivery(*form) for form in (("both", "8"), ("both", "4"), ("both", "none"), ("soft", "8"), ("hard", "8"))]
+FORMS = [
+    Delivery(*form)
+    for form in (("both", "8"), ("both", "4"), ("both", "none"), ("soft", "8"), ("hard", "8"), ("ranked", "8"))
+]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -413,3 +420,22 @@ def test_version_without_a_common_item_is_refused() -> None:
     with pytest.raises(JobError, match="no item in common") as refused:
         adopt(data, subset(["p", "q", "r"]))
     assert refused.value.pointer == "/inputs/summary"
+
+
+def test_ranked_rows_store_items_in_falling_order_and_one_curve(tmp_path: Path) -> None:
+    summary = learned(Delivery("ranked"))
+    summary.write(tmp_path)
+    assert summary.form == "ranked"
+    with np.load(tmp_path / "summary_ranked.npz") as stored:
+        assert plain_bytes(dict(stored)) == 4 * 8 + 2 * 7 * 4 + 2 * 4
+        assert stored["curve"].dtype == np.float16
+        assert (np.diff(stored["curve"].astype(float)) <= 0).all()
+        for row in range(7):
+            items = stored["indices"][stored["indptr"][row] : stored["indptr"][row + 1]]
+            assert np.array_equal(summary.rows[[row]].toarray()[0, items], stored["curve"].astype(np.float32))
+
+
+def test_rows_without_a_common_curve_are_not_ranked() -> None:
+    rows = sparse.csr_array(np.array([[0.5, 0.25], [0.5, 0.125]], np.float32))
+    with pytest.raises(ValueError, match="curve"):
+        arrays(UserRows(rows), "ranked")

@@ -1,9 +1,12 @@
-"""The forms of a summary's rows: soft, 8-bit, 4-bit, hard and weighted, in memory and as the arrays of a file.
+"""The forms of a summary's rows: soft, 8-bit, 4-bit, ranked, hard and weighted, in memory and as the arrays of a file.
 
 What is delivered is what is measured: the codes of a quantised form are a function of its decoded values, so
 a form survives writing and reading bit for bit. A quantised row r is `codes * scale_r` with scale_r the row's
 largest value over the largest code, rounded down to 16 significant bits; then largest code times scale is
 exact in float32.
+
+A ranked row lists its items in falling order of value; one curve, shared by all rows, says the value of each place, so
+no value is stored by entry. Whoever sorts such a row's items loses its values.
 
 A weighted row is a 0/1 row that stands for w users; w is one byte on a log scale over four decades below the
 largest.
@@ -27,12 +30,14 @@ LABELS = {
     "soft": "soft rows",
     "soft8": "soft rows, 8 bit",
     "soft4": "soft rows, 4 bit",
+    "ranked": "ranked rows",
     "hard": "hard rows",
     "weighted": "weighted rows",
 }
 ENCODINGS = {
     "hard": "CSR of items",
     "weighted": "CSR of items, a byte per row",
+    "ranked": "items in falling order, one curve",
     "gram": "8 bytes per item, 3 per pair",
     "soft": "CSR of items, 4 bytes per entry",
     "soft8": "8-bit codes, 4 bytes per row",
@@ -135,9 +140,29 @@ def arrays(delivered: UserRows | ItemGram, form: str) -> dict[str, np.ndarray]:
         return {"weight": code, "weight_scale": largest} | _csr(rows)
     if form == "hard":
         return _csr(rows)
+    if form == "ranked":
+        return _ranked(rows)
     if form == "soft":
         return {"data": rows.data} | _csr(rows)
     return _quantised(rows, form)
+
+
+def _ranked(rows: Rows) -> dict[str, np.ndarray]:
+    """Items by falling value, equal ones by item, and the curve; ValueError where rows do not share one."""
+    owner = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    order = np.lexsort((rows.indices, -rows.data, owner))
+    falling = Rows((rows.data[order], rows.indices[order], rows.indptr), shape=rows.shape)
+    longest = int(np.argmax(np.diff(rows.indptr)))
+    stored = falling.data[rows.indptr[longest] : rows.indptr[longest + 1]].astype(np.float16)
+    if not np.array_equal(on_curve(stored, rows.indptr), falling.data):
+        raise ValueError("ranked rows share one curve of float16 values")
+    return {"curve": stored} | _csr(falling)
+
+
+def on_curve(curve: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """The value (entries,) float32 of every entry by its place in its row."""
+    place = np.arange(indptr[-1]) - np.repeat(indptr[:-1], np.diff(indptr))
+    return curve.astype(np.float32)[place]
 
 
 def _gram(delivered: ItemGram) -> dict[str, np.ndarray]:
@@ -195,9 +220,13 @@ def read(file: Path) -> UserRows:
             return UserRows(decode(Rows(table), stored["scale"]))
         indices, indptr = stored["indices"].astype(np.int32), stored["indptr"].astype(np.int32)
         data = stored["data"] if "data" in stored else np.ones(len(indices), np.float32)
+        if "curve" in stored:
+            data = on_curve(stored["curve"], indptr)
         rows = Rows((data, indices, indptr), shape=shape)
         if "scale" in stored:
             rows = decode(rows, stored["scale"])
+        if "curve" in stored:
+            rows = sorted_rows(rows)
         if "weight" not in stored:
             return UserRows(rows)
         return UserRows(rows, weights_of(stored["weight"], stored["weight_scale"]))

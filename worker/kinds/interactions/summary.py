@@ -4,6 +4,7 @@ What is read back is, bit for bit, what was measured:
 
     summary_hard.npz    the 0/1 form, where it is delivered: the items of every row
     summary_weighted.npz  0/1 rows and how many users each stands for
+    summary_ranked.npz  every row's items in falling order, and one curve for their values
     summary_soft.npz    the soft form, 8-bit codes with a scale per row unless another form was asked for
     summary_float.npz   the float32 form, when the one above is quantised
     summary.inter       the 0/1 rows as events under a typed header (RecBole's): synth_0001 or the real user's id
@@ -43,6 +44,7 @@ VERSION = 3
 FILES = {
     "hard": "summary_hard.npz",
     "weighted": "summary_weighted.npz",
+    "ranked": "summary_ranked.npz",
     "soft8": "summary_soft.npz",
     "soft4": "summary_soft.npz",
     "soft": "summary_soft.npz",
@@ -68,6 +70,9 @@ def load(file=%(file)r):
                 codes = np.stack([codes >> 4, codes & 15], 2).reshape(len(codes), -1)[:, : len(items)]
             return sparse.csr_matrix(codes * z["scale"][:, None])
         data = z["data"].astype("f4") if "data" in z else np.ones(len(z["indices"]), "f4")
+        if "curve" in z:  # items lie in falling order, and their place in the row says their value
+            start = z["indptr"].astype("i8")
+            data = z["curve"].astype("f4")[np.arange(len(data)) - np.repeat(start[:-1], np.diff(start))]
         rows = sparse.csr_matrix((data, z["indices"], z["indptr"]), z["shape"])
         return (sparse.diags(z["scale"]) @ rows).tocsr() if "scale" in z else rows
 
@@ -89,7 +94,8 @@ class InteractionsSummary(Product):
     """What a distil or select job delivers.
 
     `rows`: CSR float32 (n, I), values in (0, 1], the delivered primary form, of the name `form` (`soft`, `hard`,
-    `soft8` and `soft4`, soft in 8 and 4 bits, or `weighted`: 0/1 rows that stand for `weights` (n,) users each).
+    `soft8` and `soft4`, soft in 8 and 4 bits, `ranked`: values by place in the row, or `weighted`: 0/1 rows that stand
+    for `weights` (n,) users each).
     `hard`: the same rows as 0/1 (n, I). `item_ids` (I,): the dataset's item ids as strings. `forms`: further delivered
     forms, by name; each is judged. `ridges`: by form, the ridge that was best for it on validation users. `real_rows`:
     the rows are rows of real users, whose ids are `row_ids` (n,).
