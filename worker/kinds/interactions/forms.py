@@ -237,6 +237,11 @@ def plain_bytes(stored: Mapping[str, np.ndarray]) -> int:
     return sum(array.nbytes for name, array in stored.items() if name not in _ABOUT)
 
 
+def bytes_of_rows(rows: UserRows) -> int:
+    """Bytes of 0/1 rows, and of their weights where they have some."""
+    return plain_bytes(arrays(rows, "hard" if rows.weights is None else "weighted"))
+
+
 def file_bytes(stored: Mapping[str, np.ndarray]) -> int:
     """Bytes of the file in which the arrays are delivered; it is compressed."""
     return len(npz_bytes(stored))

@@ -13,7 +13,7 @@ from worker.contract.context import Context
 from worker.contract.product import Origin
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.distinct import distinct
-from worker.kinds.interactions.forms import arrays, index_bytes, plain_bytes
+from worker.kinds.interactions.forms import arrays, bytes_of_rows, index_bytes, plain_bytes
 from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.summary import InteractionsSummary
 
@@ -65,7 +65,7 @@ class Histories:
     @property
     def source_bytes(self) -> int:
         """Bytes of all training rows as they would be delivered."""
-        return plain_bytes(arrays(self.source, "hard" if self.source.weights is None else "weighted"))
+        return bytes_of_rows(self.source)
 
     @property
     def fixed_bytes(self) -> int:

@@ -34,11 +34,15 @@ class Queue:
         """The first `count` of them, in the order of their numbers."""
         return self.rows.take(np.sort(self.order[:count]))
 
-    def within(self, size: int) -> UserRows:
-        """The first that take at most `size` bytes together; one at least."""
+    def fitting(self, size: int) -> int:
+        """How many of them take at most `size` bytes together; one at least."""
         each = 4 + (self.form == "weighted") + index_bytes(self.rows.items) * self.lengths
         left = size - plain_bytes(arrays(self.first(0), self.form))
-        return self.first(max(1, int(np.searchsorted(np.cumsum(each), left, side="right"))))
+        return max(1, int(np.searchsorted(np.cumsum(each), left, side="right")))
+
+    def within(self, size: int) -> UserRows:
+        """The first that take at most `size` bytes together; one at least."""
+        return self.first(self.fitting(size))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from worker.kinds.interactions import distillation as cf
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.delivery import Delivery, deliver
 from worker.kinds.interactions.distil_loop import RANKED_STEPS, Progress, Recipe, events_per_row, learn
-from worker.kinds.interactions.forms import arrays, index_bytes, plain_bytes
+from worker.kinds.interactions.forms import bytes_of_rows, index_bytes
 from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.summary import InteractionsSummary
 from worker.numerics.seeds import mix
@@ -102,7 +102,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 def choose_recipe(
     params: DistillCFParams, *, users: int, items: int, mean_events: float, ranked_events: int | None = None
 ) -> Recipe:
-    """Fill what was left out: short rows want noise and a tiny ridge, long and ranked ones the mean field and masking."""
+    """Fill what was left out: short rows want noise and a tiny ridge, long and ranked ones mean field and masking."""
     name = "short" if mean_events < SHORT_ROW else "long"
     preset = dict(PRESETS[name])
     preset["row_mass"] = min(200.0, max(5.0, 0.15 * items), items)  # 200 of few items would fill the rows
@@ -128,7 +128,7 @@ def ranked_shape(params: DistillCFParams, source: UserRows, items: int) -> tuple
     than 400 items, fewer where there are fewer users.
     """
     most = min(items, LONGEST_RANKED)
-    total = plain_bytes(arrays(source, "hard" if source.weights is None else "weighted"))
+    total = bytes_of_rows(source)
     index = index_bytes(source.items)
     size = resolve_bytes(params.budget, total_bytes=total, lowest=4 * 6 + 5 * index + 2)
     if size is None:

@@ -12,7 +12,7 @@ from worker.contract.budget import Budget
 from worker.contract.context import Context
 from worker.contract.method import method
 from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.selection import summary_of_users, users_in_budget
+from worker.kinds.interactions.selection import first_in_budget, summary_of_users
 from worker.kinds.interactions.summary import InteractionsSummary
 
 
@@ -24,15 +24,14 @@ class RandomUsersParams(BaseModel):
     budget: Budget = 500
 
 
-def random_users_of(lengths: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` user indices in ascending order from those whose row length (U,) is not 0."""
-    return np.sort(rng.choice(np.flatnonzero(lengths), size=count, replace=False))
+def shuffled(lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Indices of the users whose row length (U,) is not 0, in random order."""
+    return rng.permutation(np.flatnonzero(lengths))
 
 
-@method(kind="interactions", task="select", name="random-users", version=1)
+@method(kind="interactions", task="select", name="random-users", version=2)
 def random_users(data: Interactions, params: RandomUsersParams, ctx: Context) -> InteractionsSummary:
     """Rows of real users drawn at random."""
-    count = users_in_budget(data, params.budget)
-    users = random_users_of(np.diff(data.train.indptr), count, ctx.rng)
+    users = np.sort(first_in_budget(data, params.budget, shuffled(np.diff(data.train.indptr), ctx.rng)))
     ctx.progress(1, 1, phase="select")
     return summary_of_users(data, users, "random-users", {"budget": params.budget, "seed": ctx.seed}, ctx)
