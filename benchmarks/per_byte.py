@@ -6,7 +6,7 @@ MSWeb in three splits; Magazine and ML-1M where they lie beside the clone (or in
 every learner on every set, and all choices inside the methods, are made on validation users; test users are measured
 on once. Shares are of nDCG@10 of the same learner on the full data, `ahead` is the paired difference of the summary to
 that set in points of share, both with 95 % intervals. Written after every size to benchmarks/results/per_byte.json;
-`python -m docs.write_figures` draws it and writes the tables of docs/per_byte.md.
+`--markdown` prints it as the tables of docs/per_byte.md.
 """
 
 from __future__ import annotations
@@ -52,7 +52,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=DATA, default=list(DATA))
     parser.add_argument("--sizes", nargs="+")
     parser.add_argument("--learners", nargs="+", default=["ease", "infinite-ae"])
+    parser.add_argument("--markdown", action="store_true", help="print what is known as tables and measure nothing")
     given = parser.parse_args()
+    if given.markdown:
+        print(markdown(json.loads(FILE.read_text())["data"]))
+        return
     for name in given.only:
         make, sizes = DATA[name]
         data, ctx = make(), Context(content=name)  # one context: figures of the full data are computed once
@@ -99,6 +103,23 @@ def lines(m: Measurements, kinds: tuple[str, ...]) -> Any:
             "bytes": one.bytes, "bytes_share": round(100 * one.bytes / m.full.bytes, 3), "compressed": one.compressed,
             "learners": found,
         }  # fmt: skip
+
+
+def markdown(data: dict[str, Any]) -> str:
+    """The tables of docs/per_byte.md."""
+    found: list[str] = []
+    for name, cells in data.items():
+        found += [f"**{name}**", "", "| of the bytes | trained on | rows | bytes | compressed | EASE | ∞-AE |"]
+        found.append("|---|---|---|---|---|---|---|")
+        for size, cell_ in cells.items():
+            for one in cell_["sets"]:
+                kept = [one["learners"].get(learner, {}).get("kept") for learner in ("ease", "infinite-ae")]
+                shown = [f"{k[0]:.1f} [{k[1]:.1f}, {k[2]:.1f}]" if k else "" for k in kept]
+                words = [size, one["label"], f"{one['rows']:,}", f"{one['bytes']:,}", f"{one['compressed']:,}", *shown]
+                if one["role"] != "full":
+                    found.append(f"| {' | '.join(words)} |")
+        found.append("")
+    return "\n".join(found)
 
 
 def interval(estimate: Estimate) -> list[float]:

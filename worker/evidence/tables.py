@@ -143,6 +143,8 @@ def metrics(c: Comparison) -> Table:
 def sizes(m: Measurements, uploaded_bytes: int | None = None) -> Table:
     """Rows, events and bytes of every set, absolute and as a share of the full data, and compressed."""
     full = m.full
+    squeezed = full.compressed is not None
+    compressed = " Compressed: the fewest that lossless compression made of them." if squeezed else ""
 
     def part(value: float, whole: float) -> float:
         return 100 * value / whole if whole else math.nan
@@ -180,8 +182,8 @@ def sizes(m: Measurements, uploaded_bytes: int | None = None) -> Table:
             Column("encoding", "Counted as", "text"),
         ),
         tuple(rows),
-        note="Bytes are those of the files as delivered; the full data is counted in the same encoding."
-        + (" Compressed: the same after lossless compression." if full.compressed is not None else ""),
+        note=f"Bytes are those of the {'arrays' if compressed else 'files'} as delivered; the full data is counted in "
+        f"the same encoding.{compressed}",
         highlight=tuple(i for i, one in enumerate(m.sets) if one.role == "summary"),
         heading="How large it is",
     )

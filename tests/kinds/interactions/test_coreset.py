@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import sparse
 
+from tests.official_splits import msweb
 from worker.contract.context import Context
 from worker.contract.errors import Cancelled, JobError
 from worker.kinds.interactions.dataset import Interactions
@@ -208,3 +211,50 @@ def test_coreset_of_no_row_or_of_all_bytes_is_refused(budget: str, code: str) ->
         coreset(shared_habits(), CoresetParams(budget=budget), Context())
     assert refused.value.code == code
     assert refused.value.pointer == "/params/budget"
+
+
+MILLION = """
+import resource, sys
+import numpy as np
+from tests.official_splits import msweb
+from worker.contract.context import Context
+from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.methods.coreset import CoresetParams, coreset
+
+users, items, rng = 1_000_000, 400, np.random.default_rng(0)
+user = np.repeat(np.arange(users), 1 + rng.poisson(2.0, users))
+common = rng.zipf(1.3, len(user)) % items
+own = rng.integers(0, 40, users)[user] * 10 + common % 10
+item = np.where(rng.random(len(user)) < 0.7, own, common)
+pair = np.unique(user * items + item)
+split = np.where(rng.random(len(pair)) < 0.05, 1, 0)
+data = Interactions.from_columns(pair // items, pair % items, split)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+summary = coreset(data, CoresetParams(budget="20kB"), Context())
+settings = summary.origin.settings
+print(settings["distinct"], settings["looked_at"], summary.n_rows)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_million_short_rows_go_through_in_bounded_memory() -> None:
+    done = subprocess.run([sys.executable, "-c", MILLION], capture_output=True, text=True, check=True)
+    sizes, grown = done.stdout.splitlines()
+    distinct, looked_at, rows = map(int, sizes.split())
+    assert distinct > 50_000
+    assert looked_at == 10_000
+    assert rows > 500
+    assert float(grown) < 2500, "MB: the metric's matrix takes 400"
+
+
+@pytest.mark.slow
+def test_coreset_on_the_demo_data_keeps_what_the_documents_say() -> None:
+    for seed, least in ((0, 0.96), (1, 0.96)):
+        data = msweb(seed)
+        summary = coreset(data, CoresetParams(budget="2%"), Context())
+        found = judge(data, [summary], evaluate_params()(learners=["ease"], k=[10], bootstrap=100, draws=1), Context())
+        mean = {name: found.of("ease", name)[0].scores["test"]["ndcg@10"].mean() for name in ("full", "summary")}
+        assert mean["summary"] > least * mean["full"]
+        assert found.summary.bytes <= 0.02 * found.full.bytes

@@ -95,7 +95,7 @@ def _record(
         label=label,
         role=role,
         rows=round(float(np.mean([len(rows) for rows in draws]))),
-        events=float(np.mean([rows.matrix.sum() for rows in draws])),
+        events=float(np.mean([rows.matrix.sum() if isinstance(rows, UserRows) else 0 for rows in draws])),
         bytes=max(plain_bytes(arrays(rows, form)) for rows in draws),
         compressed=max(compressed_bytes(rows, form) for rows in draws),
         encoding=ENCODINGS[form],

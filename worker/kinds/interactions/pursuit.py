@@ -182,18 +182,21 @@ def refine(rows: Rows, weights: np.ndarray, gram: np.ndarray, ridge: float, tick
     start = torch.from_numpy(np.log(weights.astype(np.float64)))
     with torch.no_grad():
         tried = [(float(excess(start + np.log(scale))), scale) for scale in _SCALES]
-    log_weights = (start + np.log(min(tried)[1])).requires_grad_(True)
-    adam = torch.optim.Adam([log_weights], lr=_RATE)
-    best = (min(tried)[0], log_weights.detach().clone())
-    for _ in range(_STEPS):
-        adam.zero_grad()
-        loss = excess(log_weights)
-        if float(loss.detach()) < best[0]:
-            best = (float(loss.detach()), log_weights.detach().clone())
-        loss.backward()
-        adam.step()
+    least, scale = min(tried)
+    log_weights = start + np.log(scale)
+    best, first, second = log_weights, torch.zeros_like(start), torch.zeros_like(start)
+    for step in range(1, _STEPS + 1):
+        leaf = log_weights.requires_grad_(True)
+        loss = excess(leaf)
+        (slope,) = torch.autograd.grad(loss, leaf)
+        if float(loss.detach()) < least:
+            least, best = float(loss.detach()), leaf.detach()
+        first = first.lerp(slope, 0.1)  # Adam (arXiv:1412.6980, algorithm 1)
+        second = second.lerp(slope * slope, 0.001)
+        root = (second / (1 - 0.999**step)).sqrt() + 1e-8
+        log_weights = leaf.detach() - _RATE / (1 - 0.9**step) * first / root
         tick()
-    return best[1].exp().numpy()
+    return best.detach().exp().numpy()
 
 
 def _item_weights(gram: torch.Tensor) -> torch.Tensor:
