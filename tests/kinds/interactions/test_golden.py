@@ -73,7 +73,7 @@ def test_selection_keeps_the_events_and_users_it_always_kept(
 )
 def test_distillation_learns_the_rows_it_always_learned(extra: dict[str, object], forms: dict[str, str]) -> None:
     summary = distill_cf(planted(), DistillCFParams(**QUICK, **extra), Context(seed=5))
-    assert {form: contents(rows, form) for form, rows in summary.delivered().items()} == forms
+    assert {form: contents(rows.matrix, form) for form, rows in summary.delivered().items()} == forms
 
 
 @pytest.mark.parametrize(("form", "expected"), [("soft8", "c3de665157b59522"), ("soft4", "f7cfde9ffedf8aa9")])

@@ -18,10 +18,15 @@ from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.summary import InteractionsSummary
 
 
+def in_bytes(budget: int | str) -> bool:
+    """Whether a budget is a size in bytes."""
+    return isinstance(budget, str) and budget.strip().endswith("B")
+
+
 def first_in_budget(data: Interactions, budget: int | str, order: np.ndarray) -> np.ndarray:
     """The users (n,) that come first in an order and fit in a budget: in bytes exactly as many as fit."""
     count = users_in_budget(data, budget)
-    if isinstance(budget, str) and budget.strip().endswith("B"):
+    if in_bytes(budget):
         queue = Queue(UserRows(data.train, data.weights), order, "hard" if data.weights is None else "weighted")
         count = queue.fitting(resolve_bytes(budget, total_bytes=bytes_of_rows(data.training())) or 0)
     return order[:count]

@@ -12,7 +12,7 @@ from worker.contract.budget import Budget
 from worker.contract.context import Context
 from worker.contract.method import method
 from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.selection import first_in_budget, summary_of_users
+from worker.kinds.interactions.selection import first_in_budget, in_bytes, summary_of_users, users_in_budget
 from worker.kinds.interactions.summary import InteractionsSummary
 
 
@@ -24,14 +24,14 @@ class RandomUsersParams(BaseModel):
     budget: Budget = 500
 
 
-def shuffled(lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Indices of the users whose row length (U,) is not 0, in random order."""
-    return rng.permutation(np.flatnonzero(lengths))
-
-
-@method(kind="interactions", task="select", name="random-users", version=2)
+@method(kind="interactions", task="select", name="random-users", version=1)
 def random_users(data: Interactions, params: RandomUsersParams, ctx: Context) -> InteractionsSummary:
     """Rows of real users drawn at random."""
-    users = np.sort(first_in_budget(data, params.budget, shuffled(np.diff(data.train.indptr), ctx.rng)))
+    able = np.flatnonzero(np.diff(data.train.indptr))
+    if in_bytes(params.budget):
+        users = first_in_budget(data, params.budget, ctx.rng.permutation(able))
+    else:
+        users = ctx.rng.choice(able, size=users_in_budget(data, params.budget), replace=False)
+    users = np.sort(users)
     ctx.progress(1, 1, phase="select")
     return summary_of_users(data, users, "random-users", {"budget": params.budget, "seed": ctx.seed}, ctx)
