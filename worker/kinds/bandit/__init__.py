@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from worker.contract.kind import Ingest, Judging, Kind
-from worker.kinds.bandit import canonical
-from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit import structures
 from worker.kinds.bandit.ingest import IngestOptions, ingest
+from worker.kinds.bandit.structures import Log, decisions
 from worker.kinds.bandit.summary import LearntPolicy, RoundsSummary
 
 
@@ -18,8 +18,8 @@ def _evaluate_params() -> type[BaseModel]:
     return EvaluateParams
 
 
-def _adopt(data: BanditLog, other: BanditLog) -> RoundsSummary:
-    return RoundsSummary(other)
+def _adopt(data: Log, other: Log) -> RoundsSummary:
+    return RoundsSummary(decisions(other))
 
 
 KIND = Kind(
@@ -27,8 +27,8 @@ KIND = Kind(
     unit="round",
     units="rounds",
     ingest=Ingest(options=IngestOptions, run=ingest),
-    load=canonical.load,
-    describe=canonical.describe,
+    load=structures.load,
+    describe=structures.describe,
     products=(LearntPolicy, RoundsSummary),
     adopt=_adopt,
     judging=Judging(params=_evaluate_params),

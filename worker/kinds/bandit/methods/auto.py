@@ -1,7 +1,7 @@
 """The default estimate, for users who name no method: its convolution fits what is known about the actions.
 
 A hierarchy makes a tree, embeddings nearest neighbours, neither leaves the plain estimators; the amount of smoothing
-follows from policy ESS. The report says what was chosen and why.
+follows from policy ESS. A log of slates gets the estimators of slates. The report says what was chosen and why.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from worker.evidence.findings import Findings
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.methods.policy_convolution import policy_convolution
+from worker.kinds.bandit.methods.slate_estimate import slate_estimate
+from worker.kinds.bandit.slates.params import SlateEstimateParams
+from worker.kinds.bandit.structures import Log, decisions
+from worker.kinds.bandit.structures.slates import SlateLog
 from worker.kinds.bandit.targets import POLICY
 
 
@@ -32,8 +36,12 @@ class AutoParams(BaseModel):
 
 
 @method(kind="bandit", task="estimate", name="auto", version=1, inputs=(POLICY,), memory_mb=3072)
-def auto(data: BanditLog, params: AutoParams, ctx: Context) -> Findings:
+def auto(data: Log, params: AutoParams, ctx: Context) -> Findings:
     """What target policies would have earned, with the smoothing that the log's action features allow."""
+    if isinstance(data, SlateLog):
+        found = slate_estimate(data, SlateEstimateParams(targets=params.targets), ctx)
+        return replace(found, because=f"`auto` chose the estimators of slates. {found.because}")
+    data = decisions(data)
     found = policy_convolution(data, EstimateParams(targets=params.targets), ctx)
     return replace(found, because=f"{_reason(data)} {found.because}")
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 from worker.contract.context import Context
 from worker.contract.method import method
 from worker.evidence.findings import Findings
-from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimation import evidence
 from worker.kinds.bandit.estimation.estimate import TargetEstimate, estimate_target
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import prepare, rounds_to_use
+from worker.kinds.bandit.structures import Log, decisions
 from worker.kinds.bandit.targets import LEARNT, POLICY, default_names, learnt_policy, named_targets
 
 
@@ -31,8 +31,9 @@ from worker.kinds.bandit.targets import LEARNT, POLICY, default_names, learnt_po
     inputs=(POLICY,),
     memory_mb=3072,
 )
-def policy_convolution(data: BanditLog, params: EstimateParams, ctx: Context) -> Findings:
+def policy_convolution(data: Log, params: EstimateParams, ctx: Context) -> Findings:
     """What target policies would have earned, with intervals, diagnostics, and an honest "cannot tell"."""
+    data = decisions(data)
     learnt = learnt_policy(ctx)
     names = params.targets or default_names(data, learnt)
     log = rounds_to_use(data, params, learnt=LEARNT in names, ctx=ctx)

@@ -19,7 +19,7 @@ from worker.ingest.times import NO_TIME
 from worker.kinds.bandit.upload.features import Feature
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.raw import RawLog, positions
-from worker.kinds.bandit.upload.roles import LOG
+from worker.kinds.bandit.upload.structured import raw_structure, target_columns
 from worker.kinds.bandit.upload.vectors import vectors
 
 CONTEXT_PATTERNS = (
@@ -37,16 +37,17 @@ def asked_columns(options: IngestOptions) -> dict[str, str | int]:
 
 def log_table(detected: Detected, options: IngestOptions) -> Table:
     """The columns of a log table by role; those of the context are called `context:NAME`."""
-    table = as_table(detected, asked_columns(options), LOG)
+    table = as_table(detected, asked_columns(options), options.log_schema)
     taken = {column.index for column in table.columns.values()}
     context = [column for column in context_columns(detected, options) if column.index not in taken]
     for column in context:
         column.role = "context"
         if column.type == "nested":
             raise _nested(column.name, detected.source.name)
+    given = target_columns(detected) if options.structure != "rounds" else []
     detected.warnings += _unused(detected, table)
     described = [described_by(column, "context", options) for column in context]
-    return Table(detected, (*table.wanted, *described))
+    return Table(detected, (*table.wanted, *described, *given))
 
 
 def _unused(detected: Detected, table: Table) -> list[str]:
@@ -129,6 +130,7 @@ def read_log_table(tables: Sequence[Table], options: IngestOptions, meter: Meter
         part=columns.words.get("split"),
         features=[part for role, name in names.items() for part in _described(columns, role, name, tables[0].name)],
         n_actions=options.n_actions,
+        structure=raw_structure(columns),
     )
 
 

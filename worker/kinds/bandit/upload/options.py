@@ -7,13 +7,29 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from worker.ingest.options import ColumnMap, Listed, Maybe, ReadOptions, column_map
-from worker.kinds.bandit.upload.roles import CLASSES, LOG, RATINGS
+from worker.ingest.table import Schema
+from worker.kinds.bandit.structures.slates import PropensityOf
+from worker.kinds.bandit.upload.roles import CLASSES, LOGS, RATINGS
 
 
 class IngestOptions(ReadOptions):
     """How an uploaded log of decisions becomes a dataset version."""
 
-    columns: ColumnMap = column_map(LOG, RATINGS, CLASSES, example='{"action": "banner", "propensity": "prob"}')
+    columns: ColumnMap = column_map(
+        *LOGS.values(), RATINGS, CLASSES, example='{"action": "banner", "propensity": "prob"}'
+    )
+    structure: Literal["rounds", "slates"] = Field(
+        "rounds",
+        description="What a row of the log is. rounds: a decision of its own; slates: one position of a slate, with "
+        "columns slate and position (`slate-estimate`).",
+    )
+    propensity_of: PropensityOf = Field(
+        "item",
+        description="With structure=slates, what the propensity of a row is the probability of. item: the item, given "
+        "those above it; item_alone: the same, and positions are filled independently of each other; prefix: all items "
+        "from the top down to it; slate: the whole slate; marginal: the item at its position, whatever stands "
+        "elsewhere. Columns target_probability_NAME hold the target's probability of the same.",
+    )
     context_columns: Listed[str] = Field(
         default_factory=list,
         max_length=1000,
@@ -107,6 +123,15 @@ class IngestOptions(ReadOptions):
     def _fits_together(self) -> IngestOptions:
         if self.simulate and self.multiclass_to_bandit:
             raise ValueError("simulate and multiclass_to_bandit exclude each other")
+        if self.structure != "rounds" and (self.simulate or self.multiclass_to_bandit):
+            raise ValueError("a simulated log has structure rounds")
+        if self.structure == "slates" and self.only_position is not None:
+            raise ValueError("only_position takes slates apart; use it with structure rounds")
         if self.r_min is not None and self.r_max is not None and self.r_min >= self.r_max:
             raise ValueError("r_min must be below r_max")
         return self
+
+    @property
+    def log_schema(self) -> Schema:
+        """The table that the log is."""
+        return LOGS[self.structure]

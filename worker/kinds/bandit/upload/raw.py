@@ -15,6 +15,17 @@ from worker.kinds.bandit.upload.features import Arrow, Feature
 
 
 @dataclass
+class RawStructure:
+    """What joins n rows: `unit`, the ids of slates; `chances` by target policy (n,), as they were written; `users`:
+    whether the log has users beside.
+    """
+
+    unit: Words
+    chances: dict[str, NDArray[np.float64]]
+    users: bool
+
+
+@dataclass
 class RawLog:
     """n rounds. `action`: ids; `n_actions`: when ids are positions, how many there are; `one_based`: VW's counting.
 
@@ -39,6 +50,7 @@ class RawLog:
     logging: NDArray[np.floating] | None = None
     truth: NDArray[np.float32] | None = None
     embeddings: NDArray[np.float32] | None = None
+    structure: RawStructure | None = None
 
 
 def number_words(ids: Arrow) -> Words:

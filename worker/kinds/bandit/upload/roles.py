@@ -32,6 +32,18 @@ LOG = Schema(
 )  # fmt: skip
 """A row a round."""
 
+_SLATE = Role("slate", "id", ("slate", "slate_id", "impression", "impression_id", "list_id", "ranking_id"), True)
+_PLACE = Role("position", "number", ("position", "slot", "rank", "place"), True)
+SLATES = Schema(
+    "a log of slates",
+    (*(_PLACE if role.name == "position" else role for role in LOG.roles), _SLATE),
+    formats=(ARRAYS,),
+)
+"""A row a position of a slate."""
+
+LOGS = {"rounds": LOG, "slates": SLATES}
+"""By the option `structure`, the table that the log is."""
+
 ACTIONS = Schema("a table of actions", (_ACTION,))
 """A row an action; whatever else it has describes the action."""
 
