@@ -26,7 +26,7 @@ from worker.kinds.bandit.stepwise.verdict import Words
 from worker.kinds.bandit.structures import Log
 from worker.kinds.bandit.structures.slates import SlateLog
 
-WORDS = Words("slate", "slates", "position", "positions")
+WORDS = Words("slate", "slates", "position", "the probability of a logged slate")
 
 
 @method(

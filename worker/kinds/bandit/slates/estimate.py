@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from worker.contract.context import Context
@@ -52,16 +54,20 @@ def estimate_target(
             both = [_noted(row, behaviour) for row in (normal, plain)]
             rows = both + rows if behaviour == params.behaviour else rows + both
     left_out: dict[str, str] = {}
+    paired = None
     if policy is None or weights.prefix is None or params.q_model == "none":
         left_out["Cascade-DR"] = _why_no_model(policy, weights, params)
     else:
         q = fitted_q(data.log, data.layout, policy, params.q_model, params.folds, above=True, ctx=ctx)
         robust = importance.doubly_robust(weights.prefix, reward, q.logged, q.expected)
+        paired = robust.influence - reward.sum(axis=1)
         rows.append(_noted(setting.row("cascade_dr", "Cascade-DR", robust, weights.prefix), "cascade"))
     chosen = by[params.behaviour]
     assert chosen is not None  # noqa: S101 - refused above
     safe = supported(data.log, policy)
     given = _weighted(data, params.behaviour, chosen, reward, setting, safe)
+    if params.behaviour == "cascade":
+        given = replace(given, robust=paired)
     seen = Weights.of(given.weight, setting.unit)
     doubts = setting.doubts(seen, "position")
     return TargetResult(
@@ -80,7 +86,7 @@ def estimate_target(
 
 
 def _noted(row: Row, behaviour: Behaviour) -> Row:
-    return Row(**{**vars(row), "note": ASSUMES[behaviour]})
+    return replace(row, note=ASSUMES[behaviour])
 
 
 def _weighted(

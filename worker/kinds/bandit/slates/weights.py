@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.stepwise.importance import up_to_each
+from worker.kinds.bandit.stepwise.target import named
 from worker.kinds.bandit.structures.slates import SlateLog
 
 
@@ -54,15 +54,7 @@ def chances(data: SlateLog, names: list[str]) -> dict[str, tuple[Floats, Policy 
     target_policy_required for a name that is not known, or where there is no target.
     """
     known = [*data.log.targets, *data.chances]
-    wanted = names or known
-    if not wanted or (unknown := [name for name in wanted if name not in known]):
-        raise JobError(
-            "target_policy_required",
-            "The dataset holds no target policy." if not wanted else f"There is no target policy {unknown[0]}.",
-            hint=f"Known: {', '.join(known) or 'none'}. Upload a column target_probability_NAME, or a policy as "
-            "target_policies/NAME.npz.",
-            pointer="/params/targets",
-        )
+    wanted = named(names, known, "a column target_probability_NAME, or a policy as target_policies/NAME.npz")
     return {name: (data.chances[name], None) if name in data.chances else _whole(data, name) for name in wanted}
 
 

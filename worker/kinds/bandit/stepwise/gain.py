@@ -3,7 +3,7 @@
 As in `worker.kinds.bandit.gain.series`: (w - 1)(r - least) has a mean at most as large as the gain of a step whatever
 the log lacks, (w - 1)(r - largest) one at least as large, also with weights capped. Here they are summed over the steps
 of a unit, and the test is one over units, or over their users. Where the target's support is known to be complete, both
-are (w - 1)(r - c), which is far less noisy.
+are (w - 1)(r - c), or the doubly robust value less what was earned, which is far less noisy.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ SHORTFALL = 2.0  # standard errors
 class Weighted:
     """What a claim rests on, (m, L) each: `weight`, `reward`, and the `least` and `largest` reward that a step could
     have had, all discounted; None where no range is declared. `counted`: the steps that there are. `supported`: all
-    that the target does is known to have been possible, so that no mean weight falls short of 1.
+    that the target does is known to have been possible, so that no mean weight falls short of 1. `robust` (m,): the
+    doubly robust value of a unit less what it earned, which takes the place of weighted rewards where this is so.
     """
 
     weight: Floats
@@ -36,6 +37,7 @@ class Weighted:
     least: Floats | None
     largest: Floats | None
     supported: bool = False
+    robust: Floats | None = None
 
     @classmethod
     def of(
@@ -47,10 +49,11 @@ class Weighted:
         discount: Floats | float = 1.0,
         *,
         supported: bool = False,
+        robust: Floats | None = None,
     ) -> Weighted:
         """With rewards `reward` (m, L), discounted by `discount` (L,), each within `limits`."""
         ends = [None, None] if limits is None else [np.where(counted, end * discount, 0.0) for end in limits]
-        return cls(np.where(counted, weight, 1.0), reward * discount, counted, ends[0], ends[1], supported)
+        return cls(np.where(counted, weight, 1.0), reward * discount, counted, ends[0], ends[1], supported, robust)
 
     def as_one(self, weight: Floats) -> Weighted:
         """The unit as one step of weight (m,): all its rewards count together."""
@@ -74,8 +77,11 @@ def gain_of(given: Weighted, alpha: float, unit: NDArray[np.integer] | None = No
     if given.least is not None and given.largest is not None:
         reach = np.minimum(reach, (given.largest - given.least).max(axis=0))
     undrawn = float((np.sqrt((over**2).mean(axis=0)) * reach).sum()) ** 2
-    low = mean_of((over * (given.reward - least)).sum(axis=1), undrawn, None, unit)
-    high = mean_of((over * (given.reward - largest)).sum(axis=1), undrawn, None, unit)
+    if given.robust is not None and centred.all():
+        low = high = mean_of(given.robust, float(np.max((given.robust - given.robust.mean()) ** 2)), None, unit)
+    else:
+        low = mean_of((over * (given.reward - least)).sum(axis=1), undrawn, None, unit)
+        high = mean_of((over * (given.reward - largest)).sum(axis=1), undrawn, None, unit)
     span = np.inf
     if given.least is not None and given.largest is not None:
         span = float((given.largest - given.least).sum(axis=1).mean())

@@ -105,13 +105,14 @@ class TargetResult:
 @dataclass(frozen=True)
 class Setting:
     """What all targets of a job share. `unit` (m,): user of every unit from 0, None where units are independent;
-    `limits`: of the reward of a row; `trust`: see `TargetResult`.
+    `limits`: of the reward of a row; `trust`: see `TargetResult`; `variance`: of the rewards of a unit of one step.
     """
 
     alpha: float
     limits: Range
     unit: NDArray[np.integer] | None
     trust: float
+    variance: float = 0.0
 
     def row(self, name: str, label: str, found: Estimate, weight: Floats | None = None, note: str = "") -> Row:
         """An estimate with its interval, which counts one more unit of the largest influence, as such a one may be due.
@@ -119,6 +120,9 @@ class Setting:
         `weight` (m, L): its weights, None where it has none.
         """
         largest = float(np.max((found.influence - found.value) ** 2, initial=0.0))
+        if weight is not None and weight.shape[1] == 1 and (mean := float(weight.mean())) > 0:
+            # Where all rewards that count are alike, one more of the largest weight may still be another.
+            largest = max(largest, (float(weight.max()) / mean) ** 2 * self.variance)
         mean = mean_of(found.influence, largest, None, self.unit)
         ess = None if weight is None else float(effective_units(weight).min())
         half = float(stats.t.ppf(1 - self.alpha / 2, mean.df)) * mean.se
@@ -158,6 +162,23 @@ def trust_of(params: StepwiseParams, *, logging_known: bool, estimated: bool) ->
     if params.gamma is not None:
         return params.gamma
     return 1.1 if estimated else 1.0 if logging_known else 1.05
+
+
+def named(wanted: list[str], known: list[str], upload: str) -> list[str]:
+    """The targets to estimate, all that are known by default; `upload`: how one is uploaded.
+
+    Raises `JobError` target_policy_required for a name that is not known, or where there is none.
+    """
+    names = wanted or known
+    unknown = [name for name in names if name not in known]
+    if not names or unknown:
+        raise JobError(
+            "target_policy_required",
+            f"There is no target policy {unknown[0]}." if unknown else "The dataset holds no target policy.",
+            hint=f"Known: {', '.join(known) or 'none'}. Upload {upload}.",
+            pointer="/params/targets",
+        )
+    return names
 
 
 def supported(log: BanditLog, policy: Policy | None) -> bool:

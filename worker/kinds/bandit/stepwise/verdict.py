@@ -22,12 +22,12 @@ from worker.kinds.bandit.stepwise.target import LEAST_WORTH, MISSING, Row, Targe
 
 @dataclass(frozen=True)
 class Words:
-    """What units and their steps are called."""
+    """What units and their steps are called, and what `chance` of a logged one a weight divides by."""
 
     unit: str
     units: str
     step: str = ""
-    steps: str = ""
+    chance: str = ""
 
 
 def of_targets(found: list[TargetResult], logged: Row, words: Words, alpha: float) -> tuple[Verdict, str]:
@@ -142,8 +142,8 @@ def _undecided(one: TargetResult, words: Words, alpha: float, p: float) -> list[
     if turns < one.trust:
         return [
             (
-                f"probabilities of a whole {words.unit} off by a factor of {number(turns, 3)} would turn it, and such "
-                f"as these may be off by {one.trust:g}",
+                f"{words.chance} off by a factor of {number(turns, 3)} would turn it, and such as these may be off by "
+                f"{one.trust:g}",
                 "the logging policy itself, recorded at every choice",
             )
         ]
@@ -177,6 +177,6 @@ def _sentence(one: TargetResult, logged: Row, words: Words, status: Status, reas
     basis = f", {one.basis}" if one.basis else ""
     return (
         f"{one.name} would have earned {value} a {words.unit}, where the logging policy earned {earned}: {status} by "
-        f"{signed(gain.value, gain.low, gain.high)}{basis}. It holds unless the probability of a whole {words.unit} is "
-        f"off by a factor of {number(turns, 3)}."
+        f"{signed(gain.value, gain.low, gain.high)}{basis}. It holds unless {words.chance} is off by a factor of "
+        f"{number(turns, 3)}."
     )

@@ -1,7 +1,7 @@
 """Logs whose rows belong together: positions of a slate, steps of a trajectory; and logs of doses, not of choices.
 
-The rounds of a version with such a structure are stored as those of any log; what joins them lies beside, in
-`structure.parquet`, and the manifest names it. So the files of ordinary logs know nothing of it.
+The rounds of slates and trajectories are stored as those of any log; what joins them lies beside, in
+`structure.parquet`. Doses have files of their own. The manifest names the form, that of an ordinary log names none.
 """
 
 from __future__ import annotations
@@ -12,24 +12,37 @@ from typing import Any
 from worker.contract.errors import JobError
 from worker.kinds.bandit import canonical
 from worker.kinds.bandit.dataset import BanditLog
-from worker.kinds.bandit.structures import files
+from worker.kinds.bandit.structures import dose_files, files
+from worker.kinds.bandit.structures.doses import DoseLog
 from worker.kinds.bandit.structures.slates import SlateLog
+from worker.kinds.bandit.structures.trajectories import TrajectoryLog
 
-Log = BanditLog | SlateLog
+Log = BanditLog | SlateLog | TrajectoryLog | DoseLog
 
 
 def load(folder: Path) -> Log:
     """The log of a version, in the form that its manifest names."""
-    form = canonical.manifest(folder).get("structure", {}).get("form")
-    return files.read_slates(folder) if form == SlateLog.form else canonical.load(folder)
+    match form_of(folder):
+        case DoseLog.form:
+            return dose_files.read(folder)
+        case SlateLog.form | TrajectoryLog.form:
+            return files.read(folder)
+        case _:
+            return canonical.load(folder)
 
 
 def describe(folder: Path) -> dict[str, Any]:
     """Statistics, preview and warnings of canonical files."""
+    form = form_of(folder)
+    if form == DoseLog.form:
+        return dose_files.describe(folder)
     found = canonical.describe(folder)
-    if "structure" in canonical.manifest(folder):
-        return files.describe(folder, found)
-    return found
+    return found if form is None else files.describe(folder, found)
+
+
+def form_of(folder: Path) -> str | None:
+    """Which structure a version has; None for decisions one by one."""
+    return canonical.manifest(folder).get("structure", {}).get("form")
 
 
 def decisions(data: Log) -> BanditLog:

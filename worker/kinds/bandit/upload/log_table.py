@@ -44,7 +44,7 @@ def log_table(detected: Detected, options: IngestOptions) -> Table:
         column.role = "context"
         if column.type == "nested":
             raise _nested(column.name, detected.source.name)
-    given = target_columns(detected) if options.structure != "rounds" else []
+    given = target_columns(detected, options.structure)
     detected.warnings += _unused(detected, table)
     described = [described_by(column, "context", options) for column in context]
     return Table(detected, (*table.wanted, *described, *given))
@@ -116,7 +116,6 @@ def is_category(column: Column, options: IngestOptions) -> bool:
 def read_log_table(tables: Sequence[Table], options: IngestOptions, meter: Meter) -> RawLog:
     """All rounds of the tables in the order of the upload."""
     columns = read_columns(tables, meter)
-    names = {role: column.name for role, column in tables[0].columns.items() if role.startswith("context:")}
     return RawLog(
         n=columns.n,
         action=columns.words["action"],
@@ -128,10 +127,16 @@ def read_log_table(tables: Sequence[Table], options: IngestOptions, meter: Meter
         weight=columns.numbers.get("weight"),
         rounds=columns.words.get("round"),
         part=columns.words.get("split"),
-        features=[part for role, name in names.items() for part in _described(columns, role, name, tables[0].name)],
+        features=described_columns(columns, tables[0]),
         n_actions=options.n_actions,
         structure=raw_structure(columns),
     )
+
+
+def described_columns(columns: Columns, table: Table) -> list[Feature]:
+    """All features of the contexts."""
+    names = {role: column.name for role, column in table.columns.items() if role.startswith("context:")}
+    return [part for role, name in names.items() for part in _described(columns, role, name, table.name)]
 
 
 def _described(columns: Columns, role: str, name: str, where: str) -> list[Feature]:

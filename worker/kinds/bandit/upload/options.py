@@ -18,10 +18,12 @@ class IngestOptions(ReadOptions):
     columns: ColumnMap = column_map(
         *LOGS.values(), RATINGS, CLASSES, example='{"action": "banner", "propensity": "prob"}'
     )
-    structure: Literal["rounds", "slates"] = Field(
+    structure: Literal["rounds", "slates", "trajectories", "doses"] = Field(
         "rounds",
         description="What a row of the log is. rounds: a decision of its own; slates: one position of a slate, with "
-        "columns slate and position (`slate-estimate`).",
+        "columns slate and position (`slate-estimate`); trajectories: a step of a trajectory, with columns trajectory "
+        "and step (`sequential-estimate`); doses: a number that was done, with columns dose and density "
+        "(`continuous-estimate`).",
     )
     propensity_of: PropensityOf = Field(
         "item",
@@ -125,8 +127,10 @@ class IngestOptions(ReadOptions):
             raise ValueError("simulate and multiclass_to_bandit exclude each other")
         if self.structure != "rounds" and (self.simulate or self.multiclass_to_bandit):
             raise ValueError("a simulated log has structure rounds")
-        if self.structure == "slates" and self.only_position is not None:
-            raise ValueError("only_position takes slates apart; use it with structure rounds")
+        if self.structure == "doses" and (self.estimate_propensity or self.logging_builtin or self.builtin_targets):
+            raise ValueError("densities of doses are uploaded; nothing estimates or declares them")
+        if self.structure != "rounds" and self.only_position is not None:
+            raise ValueError("only_position takes single rounds; use it with structure rounds")
         if self.r_min is not None and self.r_max is not None and self.r_min >= self.r_max:
             raise ValueError("r_min must be below r_max")
         return self

@@ -14,32 +14,42 @@ from worker.ingest.table import Columns
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.structures import layout
 from worker.kinds.bandit.structures.slates import PropensityOf, SlateLog
-from worker.kinds.bandit.upload.raw import RawLog, RawStructure
+from worker.kinds.bandit.structures.trajectories import TrajectoryLog
+from worker.kinds.bandit.upload.raw import RawLog, RawStructure, positions
 
-_TARGET = "target:"
-_COLUMN = re.compile(r"^target_prob(ability)?(?:_(?P<name>.+))?$")
+CHANCE, DOSE, DENSITY = "target:", "target dose:", "target density:"
+_COLUMNS = {
+    CHANCE: re.compile(r"^target_prob(ability)?(?:_(?P<name>.+))?$"),
+    DOSE: re.compile(r"^target_(dose|action)(?:_(?P<name>.+))?$"),
+    DENSITY: re.compile(r"^target_(density|pdf)(?:_(?P<name>.+))?$"),
+}
 _TOLERANCE = 1e-6
 
 
-def target_columns(detected: Detected) -> list[Wanted]:
-    """Columns that hold a target policy's probability of what was logged; the policy is called as the name ends."""
+def target_columns(detected: Detected, structure: str) -> list[Wanted]:
+    """Columns of target policies: their probability of what was logged, or with doses what they would have done, or
+    their density of it. The policy is called as the name ends.
+    """
+    sorts = {"rounds": (), "doses": (DOSE, DENSITY)}.get(structure, (CHANCE,))
     found: list[Wanted] = []
     for column in detected.columns:
-        match = _COLUMN.match(plain_name(column.name))
-        if match and not column.role and column.type in COUNTED:
-            column.role = "target"
-            found.append(Wanted(f"{_TARGET}{match['name'] or 'target'}", column, "number"))
+        for sort in sorts:
+            match = _COLUMNS[sort].match(plain_name(column.name))
+            if match and not column.role and column.type in COUNTED:
+                column.role = "target"
+                found.append(Wanted(f"{sort}{match['name'] or 'target'}", column, "number"))
     return found
 
 
 def raw_structure(columns: Columns) -> RawStructure | None:
     """What joins the rows, None where nothing does."""
-    if "slate" not in columns.words:
+    unit = columns.words.get("slate", columns.words.get("trajectory"))
+    if unit is None:
         return None
-    chances = {
-        name.removeprefix(_TARGET): columns.numbers[name] for name in columns.numbers if name.startswith(_TARGET)
-    }
-    return RawStructure(columns.words["slate"], chances, "user" in columns.words)
+    step = columns.numbers.get("step")
+    chances = {name.removeprefix(CHANCE): columns.numbers[name] for name in columns.numbers if name.startswith(CHANCE)}
+    whole = None if step is None else positions(step, "step")
+    return RawStructure(unit, whole, chances, "user" in columns.words)
 
 
 def owners(raw: RawLog) -> NDArray[np.int32] | None:
@@ -47,6 +57,21 @@ def owners(raw: RawLog) -> NDArray[np.int32] | None:
     if raw.user is not None:
         return raw.user.codes
     return None if raw.structure is None else raw.structure.unit.codes
+
+
+def structured_of(log: BanditLog, joined: RawStructure, propensity_of: PropensityOf) -> SlateLog | TrajectoryLog:
+    """The log with what joins its rows, checked."""
+    return slates_of(log, joined, propensity_of) if joined.step is None else trajectories_of(log, joined, joined.step)
+
+
+def trajectories_of(log: BanditLog, joined: RawStructure, step: NDArray[np.int32]) -> TrajectoryLog:
+    """The log with its trajectories, checked."""
+    ids = np.asarray(joined.unit.words.to_pylist(), dtype=str)
+    layout.check(joined.unit.codes, step, ids, ("trajectory", "step"))
+    _refuse_weights(log, "trajectory")
+    if joined.users and log.user is not None:
+        _refuse_torn(joined.unit.codes, log.user, ids, "trajectory")
+    return TrajectoryLog(log, joined.unit.codes, step, _chances(log, joined), joined.users)
 
 
 def slates_of(log: BanditLog, joined: RawStructure, propensity_of: PropensityOf) -> SlateLog:
