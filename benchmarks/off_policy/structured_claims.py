@@ -2,8 +2,8 @@
 
 Run: `python -m benchmarks.off_policy.structured_claims --logs M --seed S`. Every log has a world of its own with random
 constants and, but for the lines called "gain", a target that gains exactly nothing. Counted: "better", "worse", and how
-often the intervals of the value and of the gain hold the truth. Bars: at most 3 % false claims a side where propensities
-are right and assumptions hold, 5 % where they do not; coverage of the gain at least 93 % where they do.
+often the intervals of the value and of the gain hold the truth. Bars: at most 3 % false claims a side where
+propensities are right and assumptions hold, 5 % where they do not; coverage of the gain at least 93 % where they do.
 Writes `benchmarks/results/off_policy_structured_claims.json`.
 """
 

@@ -16,7 +16,7 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.method import method
 from worker.evidence.findings import Findings
-from worker.kinds.bandit.slates.estimate import ASSUMES, estimate_target
+from worker.kinds.bandit.slates.estimate import SUPPOSES, estimate_target
 from worker.kinds.bandit.slates.params import SlateEstimateParams
 from worker.kinds.bandit.slates.weights import chances
 from worker.kinds.bandit.stepwise import evidence
@@ -63,7 +63,7 @@ def slate_estimate(data: Log, params: SlateEstimateParams, ctx: Context) -> Find
         setting,
         WORDS,
         layout.units,
-        because=f"The verdict rests on {ASSUMES[params.behaviour]}.",
+        because=SUPPOSES[params.behaviour],
         protocol=f"Intervals take {independent} as independent. Self-normalised estimators divide every position's "
         "weights by their mean.",
         warnings=[*log.warnings, *ctx.warnings],

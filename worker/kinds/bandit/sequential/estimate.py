@@ -15,7 +15,8 @@ from worker.kinds.bandit.stepwise.importance import Estimate
 from worker.kinds.bandit.stepwise.target import Row, Setting, TargetResult, Weights, supported
 from worker.kinds.bandit.structures.trajectories import TrajectoryLog
 
-NEVER = "propensities suffice"
+NEVER = "nothing is assumed"
+WITHOUT = "the interval leaves out its error"
 
 
 def estimate_target(
@@ -81,8 +82,20 @@ def _with_model(
     rows = [
         setting.row("wdr", "WDR", weighted, weight, NEVER),
         setting.row("dr", "DR", plain, weight, NEVER),
-        setting.row("magic", "MAGIC", blended, None, "the model is near, or the log long enough"),
-        setting.row("fqe", "FQE", Estimate(float(first.mean()), first), None, "the model is right"),
+        setting.row(
+            "magic",
+            "MAGIC",
+            blended,
+            None,
+            f"the model is near, or the log long enough; {WITHOUT}",
+        ),
+        setting.row(
+            "fqe",
+            "FQE",
+            Estimate(float(first.mean()), first),
+            None,
+            f"the model is right; {WITHOUT}",
+        ),
     ]
     return rows, plain.influence - earned.sum(axis=1), shares
 

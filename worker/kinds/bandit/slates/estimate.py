@@ -22,6 +22,11 @@ ASSUMES: dict[Behaviour, str] = {
     "cascade": "rewards depend on nothing below their position",
     "independent": "rewards depend on their own item alone",
 }
+SUPPOSES: dict[Behaviour, str] = {
+    "any": "The verdict supposes nothing of users.",
+    "cascade": f"The verdict supposes that {ASSUMES['cascade']}.",
+    "independent": f"The verdict supposes that {ASSUMES['independent']}.",
+}
 NAMES: dict[Behaviour, tuple[str, str]] = {
     "any": ("sips", "SIPS"),
     "cascade": ("rips", "RIPS"),

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog, Standard
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.reward_models.crossfit import assign_folds
@@ -22,6 +23,7 @@ from worker.kinds.bandit.structures.layout import Layout
 
 QModel = Literal["linear", "gbdt"]
 MOST_ONE_HOT = 50  # actions that have a column each
+MOST_OF_TREES = 200  # actions
 MOST_PAIRS = 400  # columns of state times action
 RIDGE = 1.0
 _FEWEST = 20  # rows of a step to fit trees to
@@ -49,6 +51,13 @@ def fitted_q(
     ctx: Context,
 ) -> FittedQ:
     """Cross-fitted Q and V of a target; `above`: the action of the step before belongs to the state."""
+    if model == "gbdt" and log.n_actions > MOST_OF_TREES:
+        raise JobError(
+            "invalid_params",
+            f"Trees ask for every action in turn, and there are {log.n_actions:,}; {MOST_OF_TREES} is the most.",
+            hint="Choose q_model linear.",
+            pointer="/params/q_model",
+        )
     table = action_features(log)
     state = _states(log, layout, table if above else None)
     logged, expected = np.zeros(layout.rows.shape), np.zeros(layout.rows.shape)
