@@ -20,6 +20,7 @@ from worker.kinds.bandit.ingest import ingest
 from worker.kinds.bandit.methods.auto import AutoParams, auto
 from worker.kinds.bandit.methods.policy_convolution import policy_convolution
 from worker.kinds.bandit.methods.sequential_estimate import sequential_estimate
+from worker.kinds.bandit.policies import DenseTable, Policy
 from worker.kinds.bandit.sequential.magic import blend, magic, returns
 from worker.kinds.bandit.sequential.params import SequentialEstimateParams
 from worker.kinds.bandit.stepwise import importance as steps
@@ -204,3 +205,16 @@ def test_few_users_then_cannot_tell():
     verdict = sequential_estimate(users, SequentialEstimateParams(q_model="none"), Context()).verdict
     assert verdict.status == "cannot_tell"
     assert "fewer than five users acted" in verdict.reasons
+
+
+def test_logging_policy_when_it_is_not_the_one_that_chose_then_red():
+    rng = np.random.default_rng(1)
+    at = world(rng)
+    logging, target = policies(rng, at, null=False)
+    data = draw(rng, at, logging, target, 1000, whole=True)
+    other = Policy(DenseTable(0.5 * logging + 0.5 / logging.shape[1]), data.log.rows)
+    wrong = replace(data, log=replace(data.log, logging=other, propensity=other.at(data.log.action)))
+    said = sequential_estimate(wrong, SequentialEstimateParams(q_model="none"), Context()).verdict.details["targets"][0]
+    assert said["reliability"] == "red"
+    assert said["status"] == "cannot_tell"
+    assert any("logging policy says" in reason for reason in said["reasons"])

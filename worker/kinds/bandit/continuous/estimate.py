@@ -61,7 +61,7 @@ def estimate_dosed(
     exact = without_square(*both, UNDER)
     rows = [
         setting.row("snipw", "Kernel SNIPW", both[1], wide, SMOOTH),
-        setting.row("snipw_0", "Kernel SNIPW, extrapolated to bandwidth 0", exact, narrow, "its bias goes with h²"),
+        setting.row("snipw_0", "Kernel SNIPW, bandwidth → 0", exact, narrow, "its bias goes with h²"),
         setting.row("ipw", "Kernel IPW", importance.plain(wide, reward), wide, f"{SMOOTH}, doses reach around it"),
     ]
     left_out = {"Kernel DR": "no model was asked for"} if params.reward_model == "none" else {}
@@ -70,7 +70,7 @@ def estimate_dosed(
         robust = importance.doubly_robust(wide, reward, logged[:, None], expected[:, None])
         rows.append(setting.row("dr", "Kernel DR", robust, wide, "what the model misses is smooth"))
     bias = Estimate(both[1].value - exact.value, both[1].influence - exact.influence)
-    apart = setting.row("bias", "Bias of the bandwidth", bias)
+    apart = setting.row("", "Bias of the bandwidth", bias)
     rows[0] = _widened(rows[0], apart)
     given = Weighted.of(narrow, reward, np.ones_like(reward, bool), setting.limits)
     seen = Weights.of(narrow, setting.unit)

@@ -43,12 +43,14 @@ def continuous_estimate(data: Log, params: ContinuousEstimateParams, ctx: Contex
             pointer="/method",
         )
     owner = np.arange(data.n) if data.user is None else data.user
+    limits = limits_of(params, data.reward_range, data.reward)
     setting = Setting(
         params.alpha,
-        limits_of(params, data.reward_range, data.reward),
+        limits,
         clusters(params, owner, users=data.user is not None),
         trust_of(params, logging_known=False, estimated=False),
         float(np.var(data.reward)),
+        reach=limits,
     )
     names = named(params.targets, [*data.doses, *data.densities], "a column target_dose_NAME or target_density_NAME")
     found: list[TargetResult] = []

@@ -17,11 +17,19 @@ from worker.contract.errors import JobError
 from worker.contract.method import method
 from worker.evidence.findings import Findings
 from worker.evidence.wording import number
-from worker.kinds.bandit.sequential.estimate import estimate_target
+from worker.kinds.bandit.sequential.estimate import estimate_target, until_the_end
 from worker.kinds.bandit.sequential.params import SequentialEstimateParams
 from worker.kinds.bandit.stepwise import evidence
 from worker.kinds.bandit.stepwise.importance import Estimate
-from worker.kinds.bandit.stepwise.target import Setting, TargetResult, clusters, limits_of, named, trust_of
+from worker.kinds.bandit.stepwise.target import (
+    Setting,
+    TargetResult,
+    clusters,
+    disagreement,
+    limits_of,
+    named,
+    trust_of,
+)
 from worker.kinds.bandit.stepwise.verdict import Words
 from worker.kinds.bandit.structures import Log
 from worker.kinds.bandit.structures.trajectories import TrajectoryLog
@@ -43,11 +51,15 @@ def sequential_estimate(data: Log, params: SequentialEstimateParams, ctx: Contex
         )
     log, layout = data.log, data.layout
     first = layout.rows[:, 0]
+    limits = until_the_end(layout, limits_of(params, log.reward_range, log.reward))
+    worth = float((params.discount ** np.arange(layout.steps)).sum())
     setting = Setting(
         params.alpha,
-        limits_of(params, log.reward_range, log.reward),
+        limits,
         clusters(params, first if log.user is None else log.user[first], users=data.users),
         trust_of(params, logging_known=log.logging is not None, estimated=log.estimated),
+        reach=None if limits is None else (limits[0] * worth, limits[1] * worth),
+        against=disagreement(log),
     )
     names = named(
         params.targets,

@@ -21,7 +21,7 @@ from worker.kinds.bandit.slates.params import SlateEstimateParams
 from worker.kinds.bandit.slates.weights import chances
 from worker.kinds.bandit.stepwise import evidence
 from worker.kinds.bandit.stepwise.importance import Estimate
-from worker.kinds.bandit.stepwise.target import Setting, TargetResult, clusters, limits_of, trust_of
+from worker.kinds.bandit.stepwise.target import Setting, TargetResult, clusters, disagreement, limits_of, trust_of
 from worker.kinds.bandit.stepwise.verdict import Words
 from worker.kinds.bandit.structures import Log
 from worker.kinds.bandit.structures.slates import SlateLog
@@ -43,11 +43,14 @@ def slate_estimate(data: Log, params: SlateEstimateParams, ctx: Context) -> Find
         )
     log, layout = data.log, data.layout
     owner = layout.rows[:, 0] if log.user is None else log.user[layout.rows[:, 0]]
+    limits, positions = limits_of(params, log.reward_range, log.reward), log.n / layout.units
     setting = Setting(
         params.alpha,
-        limits_of(params, log.reward_range, log.reward),
+        limits,
         clusters(params, owner, users=data.users),
         trust_of(params, logging_known=log.logging is not None, estimated=log.estimated),
+        reach=None if limits is None else (limits[0] * positions, limits[1] * positions),
+        against=disagreement(log),
     )
     wanted = chances(data, params.targets)
     found: list[TargetResult] = []

@@ -13,6 +13,7 @@ from worker.kinds.bandit.stepwise.fitted_q import FittedQ, fitted_q
 from worker.kinds.bandit.stepwise.gain import Range, Weighted
 from worker.kinds.bandit.stepwise.importance import Estimate
 from worker.kinds.bandit.stepwise.target import Row, Setting, TargetResult, Weights, supported
+from worker.kinds.bandit.structures.layout import Layout
 from worker.kinds.bandit.structures.trajectories import TrajectoryLog
 
 NEVER = "nothing is assumed"
@@ -54,7 +55,7 @@ def estimate_target(
         rows = found + rows
         details["magic"] = {str(j): share for j, share in shares.items()}
     given = Weighted.of(
-        weight, reward, np.ones(weight.shape, bool), _until_the_end(data, setting.limits), discount,
+        weight, reward, np.ones(weight.shape, bool), setting.limits, discount,
         supported=supported(data.log, policy), robust=robust,
     )  # fmt: skip
     seen = Weights.of(weight, setting.unit)
@@ -100,8 +101,8 @@ def _with_model(
     return rows, plain.influence - earned.sum(axis=1), shares
 
 
-def _until_the_end(data: TrajectoryLog, limits: Range) -> Range:
+def until_the_end(layout: Layout, limits: Range) -> Range:
     """The range of a step's reward, with 0 for those after an end where trajectories differ in length."""
-    if limits is None or data.layout.present.all():
+    if limits is None or layout.present.all():
         return limits
     return min(limits[0], 0.0), max(limits[1], 0.0)

@@ -13,7 +13,9 @@ from scipy import stats
 from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.deficiency import support_of_log
+from worker.kinds.bandit.gain.checks import of_log
 from worker.kinds.bandit.gain.claim import mean_of
+from worker.kinds.bandit.gain.control import Control
 from worker.kinds.bandit.gain.gain import Gain
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.stepwise.gain import SHORTFALL, Range, Weighted, effective_units, gain_of, mean_weights
@@ -104,8 +106,11 @@ class TargetResult:
 
 @dataclass(frozen=True)
 class Setting:
-    """What all targets of a job share. `unit` (m,): user of every unit from 0, None where units are independent;
-    `limits`: of the reward of a row; `trust`: see `TargetResult`; `variance`: of the rewards of a unit of one step.
+    """What all targets of a job share.
+
+    `unit` (m,): user of every unit from 0, None where units are independent; `limits`: of the reward of a row; `trust`:
+    see `TargetResult`; `variance`: of the rewards of a unit of one step; `reach`: least and largest mean that units can
+    have, where rewards have a range; `against`: what in the log speaks against its propensities, whatever the target.
     """
 
     alpha: float
@@ -113,11 +118,14 @@ class Setting:
     unit: NDArray[np.integer] | None
     trust: float
     variance: float = 0.0
+    reach: Range = None
+    against: tuple[str, ...] = ()
 
     def row(self, name: str, label: str, found: Estimate, weight: Floats | None = None, note: str = "") -> Row:
         """An estimate with its interval, which counts one more unit of the largest influence, as such a one may be due.
 
-        `weight` (m, L): its weights, None where it has none.
+        `weight` (m, L): its weights, None where it has none. Without a name it is no value but a difference, which the
+        range of values does not bound.
         """
         largest = float(np.max((found.influence - found.value) ** 2, initial=0.0))
         if weight is not None and weight.shape[1] == 1 and (mean := float(weight.mean())) > 0:
@@ -126,7 +134,10 @@ class Setting:
         mean = mean_of(found.influence, largest, None, self.unit)
         ess = None if weight is None else float(effective_units(weight).min())
         half = float(stats.t.ppf(1 - self.alpha / 2, mean.df)) * mean.se
-        return Row(name, label, found.value, found.value - half, found.value + half, mean.se, ess, note)
+        low, high = found.value - half, found.value + half
+        if self.reach is not None and name:
+            low, high = max(low, min(self.reach[0], found.value)), min(high, max(self.reach[1], found.value))
+        return Row(name, label, found.value, low, high, mean.se, ess, note)
 
     def gain(self, given: Weighted) -> Gain:
         """The gain of a target over the logging policy."""
@@ -136,9 +147,9 @@ class Setting:
         """What the weights say against the propensities; `step`: what a step is called."""
         worst = int(np.argmax(weights.off))
         if weights.off[worst] <= EXCESS:
-            return ()
+            return self.against
         where = f" up to {step} {worst + 1}" if len(weights.off) > 1 else ""
-        return (f"the mean weight{where} is {weights.mean[worst]:.3g}, above the 1 it can have at most",)
+        return (*self.against, f"the mean weight{where} is {weights.mean[worst]:.3g}, above the 1 it can have at most")
 
 
 def limits_of(params: StepwiseParams, declared: Range, reward: Floats) -> Range:
@@ -185,6 +196,14 @@ def supported(log: BanditLog, policy: Policy | None) -> bool:
     """Whether all that a policy does on the log's rows is known to have been possible there."""
     support = support_of_log(log)
     return policy is not None and support is not None and float(unsupported_mass(policy, support).max()) <= 1e-9
+
+
+def disagreement(log: BanditLog) -> tuple[str, ...]:
+    """What the choices say against an uploaded logging policy: how often each action was taken, and probable ones.
+
+    Given what came before it every choice is one of its own, so the tests of single decisions hold here, too.
+    """
+    return of_log(log, Control(np.zeros(log.n), None)).doubts
 
 
 def clusters(params: StepwiseParams, owner: NDArray[np.integer], *, users: bool) -> NDArray[np.integer] | None:
