@@ -159,3 +159,15 @@ def test_target_beyond_all_logged_doses_then_cannot_tell():
     verdict = continuous_estimate(far, ContinuousEstimateParams(), Context()).verdict
     assert verdict.status == "cannot_tell"
     assert verdict.settled_by
+
+
+def test_gain_when_the_mean_weight_came_out_above_one_then_lies_in_its_interval():
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        at = world(rng)
+        found = continuous_estimate(
+            draw(rng, at, at.best, 60), ContinuousEstimateParams(bandwidth=0.2, reward_model="none"), Context()
+        )
+        for one in found.verdict.details["targets"]:
+            assert one["over_logging_low"] <= one["over_logging"] <= one["over_logging_high"]
+            assert one["value"] is None or one["low"] <= one["value"] <= one["high"]

@@ -89,11 +89,13 @@ def gain_of(given: Weighted, alpha: float, unit: NDArray[np.integer] | None = No
         return Gain((low.value + high.value) / 2, float("inf"), -span, span, 1.0, 1.0, few=True)
     level = CLAIM * alpha / 2
     better_to, worse_to = _turning(given, weight, low.low(level), -high.high(level))
+    # Where the mean weight came out above 1, the end from below lies above the other: each is valid by itself.
+    ends = sorted((max(low.low(alpha / 2), -span), min(high.high(alpha / 2), span)))
     return Gain(
-        value=(low.value + high.value) / 2,
+        value=min(max((low.value + high.value) / 2, ends[0]), ends[1]),
         se=max(low.se, high.se),
-        low=max(low.low(alpha / 2), -span),
-        high=min(high.high(alpha / 2), span),
+        low=ends[0],
+        high=ends[1],
         p_better=low.above(),
         p_worse=high.below(),
         better_to=better_to,
