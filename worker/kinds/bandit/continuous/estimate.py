@@ -71,7 +71,7 @@ def estimate_dosed(
         rows.append(setting.row("dr", "Kernel DR", robust, wide, "what the model misses is smooth"))
     bias = Estimate(both[1].value - exact.value, both[1].influence - exact.influence)
     apart = setting.row("", "Bias of the bandwidth", bias)
-    rows[0] = _widened(rows[0], apart)
+    rows[0] = _holding(rows[0], rows[1])
     given = Weighted.of(narrow, reward, np.ones_like(reward, bool), setting.limits)
     seen = Weights.of(narrow, setting.unit)
     found = TargetResult(
@@ -110,9 +110,9 @@ def largest_bandwidth(log: DoseLog, params: ContinuousEstimateParams) -> float:
     return max(spread, params.bandwidth or 0.0)
 
 
-def _widened(row: Row, bias: Row) -> Row:
-    """An interval that also holds the value with the bias taken off."""
-    return replace(row, low=row.low - max(bias.value, 0.0), high=row.high - min(bias.value, 0.0))
+def _holding(row: Row, exact: Row) -> Row:
+    """An interval that also holds that of the value with the bias taken off."""
+    return replace(row, low=min(row.low, exact.low), high=max(row.high, exact.high))
 
 
 def _careful(gain: Gain, exact: Estimate, reward: Floats, setting: Setting) -> Gain:
