@@ -53,6 +53,23 @@ openapi: $(STAMP)  ## write openapi.json from the code
 settings: $(STAMP)  ## write docs/settings.md from the code
 	$(BIN)/python -m docs.write_settings
 
+# Files of production: see docs/operations.md.
+.PHONY: lock sbom images-digests secrets
+
+lock: $(STAMP)  ## resolve what images are built from, with hashes; needs the package indexes
+	$(BIN)/pip install -q "pip-tools>=7.5,<8"
+	$(BIN)/python -m deploy.lock
+	$(BIN)/python -m deploy.sbom
+
+sbom: $(STAMP)  ## write deploy/sbom from the locks
+	$(BIN)/python -m deploy.sbom
+
+images-digests:  ## write deploy/images.env: what the tags of deploy/images.txt mean now; needs docker
+	$(PYTHON) -m deploy.images
+
+secrets:  ## make the secrets that the folder `secrets` lacks
+	$(PYTHON) -m deploy.write_secrets
+
 # A version of torch is pinned by range in pyproject.toml so that the CPU build is taken where it is offered.
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

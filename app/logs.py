@@ -136,7 +136,7 @@ class Redaction:
 
 
 def _secrets_of(settings: Settings) -> list[str]:
-    found = [settings.secret, settings.blob_secret_key]
+    found = [settings.secret, settings.blob_secret_key]  # passwords stand in the addresses, however they came
     for address in (settings.database_url, settings.broker_url):
         password = urlsplit(address).password
         found += [password, unquote(password)] if password else []

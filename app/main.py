@@ -39,7 +39,7 @@ from app.api.routes import (
     versions,
     webhooks,
 )
-from app.api.server import Server, configure
+from app.api.server import Server, configure, inherited
 from app.api.services import Services
 from app.api.tenant_limits import TenantLimits
 from app.api.token_buckets import SharedBuckets
@@ -128,7 +128,7 @@ def main() -> None:
     logs.configure("api", settings)
     tracing.configure("api", settings)
     app = create_app(settings)
-    Server(configure(app, settings), app.state.stopping.set).run()
+    Server(configure(app, settings), app.state.stopping.set).run(inherited(settings))
 
 
 if __name__ == "__main__":

@@ -1,21 +1,82 @@
-"""Every setting of the service, documented once; each is an environment variable `DISTILLERY_<NAME>`."""
+"""Every setting of the service, documented once; each is an environment variable `DISTILLERY_<NAME>`.
+
+A secret may lie in a file instead, which `DISTILLERY_<NAME>_FILE` names: an environment is shown by many tools.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+SECRETS = ("secret", "blob_access_key", "blob_secret_key")  # and whatever is called a password
+_MAY_BE_EMPTY = ("blob_access_key", "blob_secret_key")
 
 
-class Settings(BaseSettings):
-    """The settings of one process; passed in, never read from a global."""
+class SecretFiles(PydanticBaseSettingsSource):
+    """Reads the secrets of a process from the files that its environment names."""
 
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """The content of a secret's file without its line's end; SettingsError when it says nothing."""
+        variable = f"DISTILLERY_{field_name.upper()}"
+        path = os.environ.get(f"{variable}_FILE")
+        if not path or not (field_name in SECRETS or field_name.endswith("_password")):
+            return None, field_name, False
+        if os.environ.get(variable):
+            raise SettingsError(f"{variable} and {variable}_FILE are both set; unset one of them.")
+        try:
+            text = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{variable}_FILE: {path} cannot be read ({type(error).__name__}).") from None
+        if not text and field_name not in _MAY_BE_EMPTY:
+            raise SettingsError(f"{variable}_FILE: {path} is empty.")
+        return text, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """What was found."""
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class _FromEnvironment(BaseSettings):
     # The values hold passwords: an error about one of them must not show the others.
     model_config = SettingsConfigDict(env_prefix="DISTILLERY_", extra="ignore", hide_input_in_errors=True)
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, and the files it names."""
+        return init_settings, SecretFiles(settings_cls), env_settings
+
+
+class DatabaseSettings(_FromEnvironment):
+    """Where the database is: all that migrations and small commands need."""
+
     database_url: str = Field(description="SQLAlchemy address of Postgres, postgresql+psycopg://...")
+    database_password: str = Field("", description="Its password; empty: the one in the address.")
+
+    @model_validator(mode="after")
+    def _complete_database_url(self) -> DatabaseSettings:
+        self.database_url = with_password(self.database_url, self.database_password)
+        return self
+
+
+class Settings(DatabaseSettings):
+    """The settings of one process; passed in, never read from a global."""
+
     broker_url: str = Field(description="Celery's broker, redis://... or redis+socket://...")
+    broker_password: str = Field("", description="Its password; empty: the one in the address.")
     blob_dir: Path = Field(description="Folder of the content-addressed files; of copies of them, with blob_url.")
     staging_dir: Path = Field(description="Folder for files being written; same file system as blob_dir.")
     secret: str = Field(description="Signs page tokens; 32 random characters or more, the same everywhere.")
@@ -44,6 +105,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8080, description="Port the API listens on.")
+    listen_fd: int = Field(
+        -1, description="Descriptor of a listening socket that the API inherits; -1: it opens one at host and port."
+    )
     metrics_open: bool = Field(True, description="Serve /metrics without an API key.")
     requests_at_once: int = Field(2, description="Requests of one tenant that an API process works on at once.")
     open_requests: int = Field(300, description="Requests of one tenant that an API process has open, streams too.")
@@ -155,3 +219,18 @@ class Settings(BaseSettings):
         ge=86_400.0,
         description="Ended jobs of which no summary, report or version is left are kept this long; a day at least.",
     )
+
+    @model_validator(mode="after")
+    def _complete_broker_url(self) -> Settings:
+        self.broker_url = with_password(self.broker_url, self.broker_password)
+        return self
+
+
+def with_password(address: str, password: str) -> str:
+    """An address with this password in the place of its own; as it is when there is none to put in."""
+    if not password:
+        return address
+    where = urlsplit(address)
+    account, _, host = where.netloc.rpartition("@")
+    user = account.partition(":")[0]
+    return where._replace(netloc=f"{user}:{quote(password, safe='')}@{host}").geturl()

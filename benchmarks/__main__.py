@@ -11,6 +11,7 @@ ALL = (
     "api",
     "neighbours",
     "claims",
+    "backup",
     "job_layer",
     "ingest",
     "judging",

@@ -6,11 +6,10 @@ table at a time for no more than a moment: indexes are built CONCURRENTLY, in an
 
 from __future__ import annotations
 
-import os
-
 from alembic import context
 from sqlalchemy import Connection, create_engine
 
+from app.settings import DatabaseSettings
 from app.store.tables import metadata
 
 
@@ -26,6 +25,7 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    with create_engine(os.environ["DISTILLERY_DATABASE_URL"]).connect() as opened:
+    settings = DatabaseSettings()  # pyright: ignore[reportCallIssue] - filled from the environment
+    with create_engine(settings.database_url).connect() as opened:
         run(opened)
         opened.commit()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,29 +19,29 @@ from app.embedded.processes import spawn
 from app.store.object_blobs import Bucket
 
 BUCKET = "blobs"
+SECRET_KEY = "secretofthestore"
+_RUNNING = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
 
 
 class S3Server:
     """Runs from `start` to `close` with one empty bucket; it dies with this process. `pause` stops it answering."""
 
     def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.endpoint = ""  # known when it has started: it takes a free port itself
         self._log = Path(tempfile.mkstemp(prefix="moto-", suffix=".log")[1])
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
         with self._log.open("ab") as log:
             self._process = spawn(command, log=log, env=dict(os.environ))
         give_up = time.monotonic() + 60
         while True:
             try:
+                self.endpoint = _RUNNING.findall(self._log.read_text())[0]
                 self._request("PUT", f"/{BUCKET}")
                 return
-            except OSError:
+            except (OSError, IndexError):
                 assert time.monotonic() < give_up, self._log.read_text()
                 assert self._process.poll() is None, self._log.read_text()
                 time.sleep(0.05)
@@ -53,7 +53,7 @@ class S3Server:
         self._log.unlink(missing_ok=True)
 
     def bucket(self, prefix: str) -> Bucket:
-        return Bucket(f"s3://{BUCKET}/{prefix}", self.endpoint, access_key="key", secret_key="secret")
+        return Bucket(f"s3://{BUCKET}/{prefix}", self.endpoint, access_key="key", secret_key=SECRET_KEY)
 
     def settings(self, prefix: str) -> dict[str, str]:
         """The settings of a service that keeps its files here."""
@@ -61,7 +61,7 @@ class S3Server:
             "blob_url": f"s3://{BUCKET}/{prefix}",
             "blob_endpoint": self.endpoint,
             "blob_access_key": "key",
-            "blob_secret_key": "secret",
+            "blob_secret_key": SECRET_KEY,
         }
 
     def client(self, prefix: str) -> S3Store:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import psycopg
 import redis
 
+from app.embedded.errors import EmbeddedError
 from app.embedded.postgres import OWNER, SUPERUSER, Postgres
 from app.embedded.redis import Redis
 from tests.engines import Engines
@@ -28,9 +29,8 @@ class TcpPostgres(Postgres):
     def command(self) -> list[str]:
         return [*super().command(), "-c", "listen_addresses=127.0.0.1"]
 
-    def url(self, database: str = "distillery", *, superuser: bool = False) -> str:
-        user, password = (SUPERUSER, self._superuser_password) if superuser else (OWNER, self._password)
-        return f"postgresql+psycopg://{user}:{quote(password, safe='')}@127.0.0.1:{self.port}/{database}"
+    def url(self, database: str = "distillery", *, role: str = OWNER) -> str:
+        return f"postgresql+psycopg://{role}:{quote(self._passwords[role], safe='')}@127.0.0.1:{self.port}/{database}"
 
 
 class TcpRedis(Redis):
@@ -46,14 +46,19 @@ class TcpRedis(Redis):
     def client_url(self) -> str:
         return self.broker_url
 
+    @property
+    def socket_url(self) -> str:
+        """Its address on this machine, which no other Redis has."""
+        return f"unix://:{PASSWORD}@{self.socket}"
+
     def command(self) -> list[str]:
         words = super().command()
         words[words.index("--port") + 1] = str(self.port)
         return [*words, "--bind", "127.0.0.1", "--requirepass", PASSWORD]
 
     def answers(self) -> bool:
-        try:
-            with redis.Redis.from_url(self.client_url, socket_timeout=1) as client:
+        try:  # by its socket: on the port there may be the Redis of another test process
+            with redis.Redis.from_url(self.socket_url, socket_timeout=1) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
@@ -68,12 +73,22 @@ class TcpEngines(Engines):
         self.postgres = TcpPostgres(
             folder / "pg", password="owner", superuser_password="superuser", copies=folder / "engines", fsync=False
         )
-        self.postgres.port = free_port()
         self.redis = TcpRedis(folder / "redis")
-        self.redis.port = free_port()
+
+    def start(self) -> None:
+        """As `Engines.start`; a port that another process takes between its choice and its use is given up."""
+        for left in range(4, -1, -1):
+            self.postgres.port, self.redis.port = free_port(), free_port()
+            try:
+                super().start()
+                return
+            except EmbeddedError:
+                self.postgres.stop()
+                if not left:
+                    raise
 
     def _execute(self, sql: str) -> None:
-        where = self.postgres.url("postgres", superuser=True).replace("+psycopg", "")
+        where = self.postgres.url("postgres", role=SUPERUSER).replace("+psycopg", "")
         with psycopg.connect(where, autocommit=True) as connection:
             connection.execute(sql.encode())
 

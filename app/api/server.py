@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import socket
 import sys
 import termios
 from collections import Counter
@@ -184,3 +185,15 @@ def configure(app: Any, settings: Settings) -> uvicorn.Config:
         log_config=None,  # its lines go where all lines go: see app.logs
         server_header=False,
     )
+
+
+def inherited(settings: Settings) -> list[socket.socket] | None:
+    """The listening socket that whoever started this process keeps; None when the API is to open its own.
+
+    uvicorn's own `fd` takes every socket for a Unix one, which leaves the algorithm of Nagle on.
+    """
+    if settings.listen_fd < 0:
+        return None
+    listener = socket.socket(fileno=settings.listen_fd)
+    listener.set_inheritable(False)
+    return [listener]

@@ -179,7 +179,8 @@ def _port(running: RunState | None) -> Check:
     if running is not None:
         return Check("port", True, f"in use by our own service at {running.url}")
     try:
-        port = ports.choose_port("127.0.0.1", None)
+        with ports.listen("127.0.0.1", None) as listener:
+            port = ports.port_of(listener)
     except EmbeddedError as error:
         return Check("port", False, str(error), "Name a free one with --port.")
     taken = "" if port == ports.DEFAULT_PORT else f" ({ports.DEFAULT_PORT} is in use by another program)"
@@ -228,7 +229,7 @@ def _schema(home: Home, running: RunState | None) -> Check:
 
 
 def _running_env(home: Home) -> dict[str, str]:
-    from app.embedded.postgres import Postgres
+    from app.embedded.postgres import APPLICATION, Postgres
 
     try:
         secrets = home.secrets()
@@ -236,13 +237,14 @@ def _running_env(home: Home) -> dict[str, str]:
             home.postgres,
             password=secrets.postgres,
             superuser_password=secrets.postgres_superuser,
+            application_password=secrets.postgres_application,
             copies=home.engines,
         )
     except (EmbeddedError, OSError):
         return {}
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(word for word in (root, os.environ.get("PYTHONPATH", "")) if word)
-    return {"DISTILLERY_DATABASE_URL": postgres.url(), "PYTHONPATH": path}
+    return {"DISTILLERY_DATABASE_URL": postgres.url(role=APPLICATION), "PYTHONPATH": path}
 
 
 def _ask(program: str, env: dict[str, str]) -> dict[str, Any] | str:

@@ -19,7 +19,7 @@ import json
 import os
 import secrets
 import tomllib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Secrets:
 
     postgres: str
     postgres_superuser: str
+    postgres_application: str
     signing: str
     fresh: bool = False
 
@@ -137,6 +138,7 @@ class Home:
             made = Secrets(
                 postgres=secrets.token_urlsafe(32),
                 postgres_superuser=secrets.token_urlsafe(32),
+                postgres_application=secrets.token_urlsafe(32),
                 signing=secrets.token_urlsafe(32),
                 fresh=True,
             )
@@ -144,11 +146,20 @@ class Home:
             return made
         try:
             table: dict[str, Any] = tomllib.loads(self.config.read_text(encoding="utf-8"))["secrets"]
-            return Secrets(str(table["postgres"]), str(table["postgres_superuser"]), str(table["signing"]))
+            known = Secrets(
+                postgres=str(table["postgres"]),
+                postgres_superuser=str(table["postgres_superuser"]),
+                postgres_application=str(table.get("postgres_application", "")),
+                signing=str(table["signing"]),
+            )
         except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
             raise EmbeddedError(
                 f"{self.config} cannot be read ({error}); put it right, or move it away to have it made anew."
             ) from None
+        if not known.postgres_application:  # a home of the time when the service connected as the owner
+            known = replace(known, postgres_application=secrets.token_urlsafe(32))
+            write_private(self.config, _config_text(known))
+        return known
 
     def read_state(self) -> RunState | None:
         """What the last supervisor wrote, whether it still runs or not; None when nothing can be read."""
@@ -198,5 +209,6 @@ def _config_text(made: Secrets) -> str:
         "[secrets]\n"
         f'postgres = "{made.postgres}"\n'
         f'postgres_superuser = "{made.postgres_superuser}"\n'
+        f'postgres_application = "{made.postgres_application}"\n'
         f'signing = "{made.signing}"\n'
     )

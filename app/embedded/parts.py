@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -16,11 +17,12 @@ from app.embedded import schema_stamp
 from app.embedded.accounts import Account
 from app.embedded.errors import EmbeddedError
 from app.embedded.home import Home, Secrets
-from app.embedded.postgres import Postgres
+from app.embedded.postgres import APPLICATION, SUPERUSER, Postgres
 from app.embedded.redis import Redis
 
 _ROOT = Path(__file__).resolve().parents[2]
 _REDIS_TRIES = 3
+_PROBE_S = 0.25  # the socket takes connections before the API does: asking waits, and with it the whole supervisor
 
 
 def at_once(pid: int) -> bool:
@@ -37,7 +39,7 @@ class Part:
     `argv` starts with an absolute path; `ready` is asked now and then with the process id and must answer
     within a second or two; a part is started when all in `after` are ready; `repair` is called before a
     restart with the number of failures in a row; `death_signal` is what the part gets when the supervisor is
-    killed.
+    killed; `listener` is inherited by the process, stays open when that ends, and is closed when the part is stopped.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Part:
     grace_s: float = 10.0
     account: Account | None = None
     repair: Callable[[int], None] | None = None
+    listener: socket.socket | None = None
 
 
 def engine_parts(postgres: Postgres, redis: Redis) -> list[Part]:
@@ -84,12 +87,18 @@ def engine_parts(postgres: Postgres, redis: Redis) -> list[Part]:
     ]
 
 
-def service_parts(home: Home, env: Mapping[str, str], postgres: Postgres, url: str, workers: int) -> list[Part]:
+def service_parts(
+    home: Home, env: Mapping[str, str], postgres: Postgres, url: str, listener: socket.socket, workers: int
+) -> list[Part]:
     """Migration, dispatcher, workers and API, in the order in which they are stopped backwards."""
     prepare = Part(
         "prepare",
         _python("app.embedded.prepare", str(home.path)),
-        env,
+        {
+            **env,
+            "DISTILLERY_OWNER_URL": postgres.url(),
+            "DISTILLERY_SUPERUSER_URL": postgres.url(role=SUPERUSER),
+        },
         after=("postgres",),
         once=True,
         needless=lambda: schema_stamp.still_holds(home, postgres),
@@ -114,10 +123,11 @@ def service_parts(home: Home, env: Mapping[str, str], postgres: Postgres, url: s
         Part(
             "api",
             _python("app.main"),
-            env,
-            ready=lambda pid: answers(f"{url}/healthz"),
+            {**env, "DISTILLERY_LISTEN_FD": str(listener.fileno())},
+            ready=lambda pid: answers(f"{url}/healthz", _PROBE_S),
             after=after,
             grace_s=25.0,
+            listener=listener,
         ),
     ]
 
@@ -131,7 +141,7 @@ def service_env(home: Home, secrets: Secrets, postgres: Postgres, redis: Redis, 
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
         "DISTILLERY_HOME": str(home.path),
-        "DISTILLERY_DATABASE_URL": postgres.url(),
+        "DISTILLERY_DATABASE_URL": postgres.url(role=APPLICATION),
         "DISTILLERY_BROKER_URL": redis.broker_url,
         "DISTILLERY_BLOB_DIR": str(home.blobs),
         "DISTILLERY_STAGING_DIR": str(home.staging),
@@ -143,10 +153,10 @@ def service_env(home: Home, secrets: Secrets, postgres: Postgres, redis: Redis, 
     }
 
 
-def answers(url: str) -> bool:
-    """Whether a GET of an http address is answered with 200 within a second."""
+def answers(url: str, patience_s: float = 1.0) -> bool:
+    """Whether a GET of an http address is answered with 200 in that time."""
     where = urlsplit(url)
-    line = http.client.HTTPConnection(where.hostname or "", where.port, timeout=1.0)
+    line = http.client.HTTPConnection(where.hostname or "", where.port, timeout=patience_s)
     try:
         line.request("GET", where.path)
         return line.getresponse().status == 200

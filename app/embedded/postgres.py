@@ -17,7 +17,8 @@ from app.embedded.errors import EmbeddedError
 from app.embedded.processes import spawn, tethered
 
 SUPERUSER = "postgres"
-OWNER = "distillery"
+OWNER = "distillery"  # of the tables; it migrates
+APPLICATION = "distillery_app"  # reads and writes rows; made by app.store.roles
 DATABASE = "distillery"
 _SOCKET_FILE = ".s.PGSQL.5432.lock"
 _SETTINGS = {
@@ -46,7 +47,14 @@ class Postgres:
     stop_signal = signal.SIGINT  # "fast": ends sessions, writes a checkpoint, needs no recovery
 
     def __init__(
-        self, folder: Path, *, password: str, superuser_password: str, copies: Path, fsync: bool = True
+        self,
+        folder: Path,
+        *,
+        password: str,
+        superuser_password: str,
+        copies: Path,
+        application_password: str = "",
+        fsync: bool = True,
     ) -> None:
         self.account = postgres_account()
         self.folder = folder
@@ -57,16 +65,16 @@ class Postgres:
         self._programs = postgres_for(self.account, copies) / "bin"
         self._password = password
         self._superuser_password = superuser_password
+        self._passwords = {OWNER: password, SUPERUSER: superuser_password, APPLICATION: application_password}
         self._fsync = fsync
         self._process: subprocess.Popen[bytes] | None = None
 
     # --- what others need to know ---
 
-    def url(self, database: str = DATABASE, *, superuser: bool = False) -> str:
-        """The SQLAlchemy address of a database, `postgresql+psycopg://user:password@/name?host=/socket/folder`."""
-        user, password = (SUPERUSER, self._superuser_password) if superuser else (OWNER, self._password)
+    def url(self, database: str = DATABASE, *, role: str = OWNER) -> str:
+        """The SQLAlchemy address of a database, `postgresql+psycopg://role:password@/name?host=/socket/folder`."""
         host = quote(str(self.sockets), safe="/")
-        return f"postgresql+psycopg://{user}:{quote(password, safe='')}@/{quote(database)}?host={host}"
+        return f"postgresql+psycopg://{role}:{quote(self._passwords[role], safe='')}@/{quote(database)}?host={host}"
 
     @property
     def env(self) -> dict[str, str]:

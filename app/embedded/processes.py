@@ -44,8 +44,9 @@ def spawn(
     account: Account | None = None,
     death_signal: signal.Signals = signal.SIGKILL,
     cwd: Path | None = None,
+    keep: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a tethered process in its own session, stdout and stderr into `log`.
+    """Start a tethered process in its own session, stdout and stderr into `log`; it inherits the descriptors in `keep`.
 
     Call it from a thread that lives as long as the process should: the kernel counts the death of the
     spawning thread as the death of the parent.
@@ -58,6 +59,7 @@ def spawn(
         env=dict(env),
         cwd="/" if account else cwd,  # an account need not be able to enter the current folder
         start_new_session=True,
+        pass_fds=keep,
     )
 
 

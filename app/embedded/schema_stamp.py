@@ -15,17 +15,19 @@ _MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
 def note(home: Home, revision: str | None) -> None:
-    """Write down, after a migration, which revision these migrations led to."""
-    write_private(_file(home), json.dumps({"migrations": _digest(), "revision": revision}))
+    """Write down, after a migration, which revision these migrations led to, and for which passwords."""
+    noted = {"migrations": _digest(), "revision": revision, "config": _config_digest(home)}
+    write_private(_file(home), json.dumps(noted))
 
 
 def still_holds(home: Home, postgres: Postgres) -> bool:
-    """Whether the migrations are the noted ones, the database is where they led, and a first key exists."""
+    """Whether migrations and passwords are the noted ones, the database is where they led, and a first key exists."""
     try:
         noted: dict[str, Any] = json.loads(_file(home).read_text(encoding="utf-8"))
         return (
             home.credentials.exists()
             and noted["migrations"] == _digest()
+            and noted["config"] == _config_digest(home)
             and noted["revision"] == postgres.scalar("SELECT version_num FROM alembic_version")
         )
     except (OSError, ValueError, KeyError, TypeError, EmbeddedError):
@@ -34,6 +36,10 @@ def still_holds(home: Home, postgres: Postgres) -> bool:
 
 def _file(home: Home) -> Path:
     return home.run / "schema"
+
+
+def _config_digest(home: Home) -> str:
+    return hashlib.sha256(home.config.read_bytes()).hexdigest()
 
 
 def _digest() -> str:

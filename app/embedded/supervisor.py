@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -155,6 +156,7 @@ class Supervisor:
                     account=part.account,
                     death_signal=part.death_signal,
                     cwd=self._home.path,
+                    keep=(part.listener.fileno(),) if part.listener else (),
                 )
         except OSError as error:  # no room for its log, or for a process
             self._postpone(runner, f"cannot be started ({error.strerror})")
@@ -193,6 +195,9 @@ class Supervisor:
         """Stop everything, last started first; a second request to stop shortens all patience."""
         self._state.state = "stopping"
         self._publish()
+        for runner in self._runners:
+            if runner.part.listener is not None:
+                runner.part.listener.close()  # who connects from now on is refused rather than left waiting
         asked = max(1, self._wakeup.stop_requests)
         for runner in reversed(self._runners):
             if runner.process is not None:
@@ -247,7 +252,7 @@ class Supervisor:
         return self._home.logs / f"{part.name}.log"
 
 
-ServiceParts = Callable[[Home, Mapping[str, str], Postgres, str, int], list[Part]]
+ServiceParts = Callable[[Home, Mapping[str, str], Postgres, str, socket.socket, int], list[Part]]
 
 
 def main(arguments: Sequence[str] | None = None, service: ServiceParts = service_parts) -> int:
@@ -284,14 +289,15 @@ def _supervise(home: Home, wakeup: Wakeup, chosen: argparse.Namespace, service: 
         left = home.read_state()
         if left is not None:  # killed, not stopped: its parts are ending by themselves
             clear_leftovers(left.processes())
-        port = ports.choose_port(chosen.host, chosen.port)
+        listener = ports.listen(chosen.host, chosen.port)
+        port = ports.port_of(listener)
         url = ports.browsable(chosen.host, port)
         supervisor = Supervisor(home, url, wakeup)
         supervisor.announce()
         secrets = home.secrets()
         postgres, redis = _engines(home, secrets)
         env = service_env(home, secrets, postgres, redis, chosen.host, port)
-        supervisor.run([*engine_parts(postgres, redis), *service(home, env, postgres, url, chosen.workers)])
+        supervisor.run([*engine_parts(postgres, redis), *service(home, env, postgres, url, listener, chosen.workers)])
         return 0
     finally:
         home.clear_state()
@@ -317,6 +323,7 @@ def _engines(home: Home, secrets: Secrets) -> tuple[Postgres, Redis]:
         home.postgres,
         password=secrets.postgres,
         superuser_password=secrets.postgres_superuser,
+        application_password=secrets.postgres_application,
         copies=home.engines,
     )
     if postgres.initialise():

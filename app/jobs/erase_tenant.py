@@ -7,7 +7,6 @@ of the audit log, that and by which key the tenant was erased.
 
 from __future__ import annotations
 
-import os
 import sys
 
 import structlog
@@ -15,6 +14,7 @@ from sqlalchemy import Connection, Table, create_engine, delete, exists, func, s
 
 from app.jobs.cancel import cancel_job
 from app.jobs.states import TERMINAL
+from app.settings import DatabaseSettings
 from app.store import audit
 from app.store.tables import (
     api_key,
@@ -88,7 +88,8 @@ def main() -> None:
     """Begin to erase the tenant of this name."""
     if len(sys.argv) != 2:
         sys.exit("usage: python -m app.jobs.erase_tenant NAME")
-    engine = create_engine(os.environ["DISTILLERY_DATABASE_URL"])
+    settings = DatabaseSettings()  # pyright: ignore[reportCallIssue] - filled from the environment
+    engine = create_engine(settings.database_url)
     try:
         with engine.begin() as conn:
             tenant_id = conn.scalar(select(tenant.c.id).where(tenant.c.name == sys.argv[1]))

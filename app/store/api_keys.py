@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 import sys
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from app.settings import DatabaseSettings
 from app.store.audit import OPERATOR, record
 from app.store.database import Prepared
 from app.store.ids import new_id
@@ -189,8 +189,9 @@ def ensure_first_key(url: str, *, tenant_name: str = "default") -> str:
 
 def main() -> None:
     """`python -m app.store.api_keys [TENANT]`: make an admin key for a tenant and print it, this one time."""
+    settings = DatabaseSettings()  # pyright: ignore[reportCallIssue] - filled from the environment
     tenant_name = sys.argv[1] if len(sys.argv) > 1 else "default"
-    sys.stdout.write(ensure_first_key(os.environ["DISTILLERY_DATABASE_URL"], tenant_name=tenant_name) + "\n")
+    sys.stdout.write(ensure_first_key(settings.database_url, tenant_name=tenant_name) + "\n")
 
 
 def _digest(secret: str) -> bytes:

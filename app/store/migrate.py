@@ -1,11 +1,10 @@
 """Bring a database to the schema of this code: `python -m app.store.migrate`, with DISTILLERY_DATABASE_URL set.
 
-Safe to run from several processes at once.
+It names the owner of the tables (see `app.store.roles`). Safe to run from several processes at once.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -15,7 +14,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from sqlalchemy import Connection, create_engine, text
+
+from app.settings import DatabaseSettings
 
 _LOCK = 7_368_117  # any constant; held while migrating so that two starters do not collide
 _TURN_S = 0.1
@@ -67,10 +70,11 @@ def main() -> None:
     from app import logs  # only here: others who migrate log in their own way
 
     logs.configure("migrate")
-    url = os.environ.get("DISTILLERY_DATABASE_URL", "")
-    if not url:
-        sys.exit("DISTILLERY_DATABASE_URL is not set")
-    upgrade(url)
+    try:
+        settings = DatabaseSettings()  # pyright: ignore[reportCallIssue] - filled from the environment
+    except (ValidationError, SettingsError) as error:
+        sys.exit(str(error))
+    upgrade(settings.database_url)
     structlog.get_logger().info("migrated", revision=head_revision())
 
 

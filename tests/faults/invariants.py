@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import psutil
 from sqlalchemy import Connection, create_engine, func, select
@@ -70,7 +70,7 @@ def database(
 ) -> Iterator[Connection]:
     """A transaction in the service's own Postgres, also while its API is away."""
     engine = create_engine(
-        _postgres(service).url(),
+        postgres_of(service).url(),
         poolclass=NullPool,
         isolation_level=isolation,
         connect_args={"connect_timeout": 5},
@@ -84,7 +84,7 @@ def database(
 
 def address(service: Service) -> str:
     """The service's Postgres as psycopg is told of it."""
-    return _postgres(service).url().replace("postgresql+psycopg://", "postgresql://")
+    return postgres_of(service).url().replace("postgresql+psycopg://", "postgresql://")
 
 
 def unreferenced(service: Service) -> set[str]:
@@ -110,11 +110,16 @@ def sweep(service: Service, *, blob_grace_s: float = 86_400.0) -> int:
         return Sweeper(blobs, grace_s=blob_grace_s).sweep(conn)
 
 
-def _postgres(service: Service) -> Postgres:
+def postgres_of(service: Service) -> Postgres:
+    """The service's Postgres."""
     home = Home(service.home)
     known = home.secrets()
     return Postgres(
-        home.postgres, password=known.postgres, superuser_password=known.postgres_superuser, copies=home.engines
+        home.postgres,
+        password=known.postgres,
+        superuser_password=known.postgres_superuser,
+        application_password=known.postgres_application,
+        copies=home.engines,
     )
 
 
@@ -245,8 +250,7 @@ def blobs(conn: Connection, service: Service) -> list[str]:
     for row in _rows(conn, sizes.group_by(artifact.c.sha256, artifact.c.size)):
         try:
             with store.open(row["sha256"]) as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-                size = file.tell()
+                digest, size = _content(file)
         except FileNotFoundError:
             wrong.append(f"the blob {row['sha256']} of {row['owner']} is gone")
             continue
@@ -257,6 +261,15 @@ def blobs(conn: Connection, service: Service) -> list[str]:
         for row in _rows(conn, select(blob).join(artifact).where(artifact.c.size != blob.c.size))
     ]
     return wrong
+
+
+def _content(file: BinaryIO) -> tuple[str, int]:
+    """Hash and length of a file; a file that was not written since it was last looked at is not read again."""
+    found = os.fstat(file.fileno())
+    known = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    if known not in _CONTENTS:
+        _CONTENTS[known] = (hashlib.file_digest(file, "sha256").hexdigest(), file.tell())
+    return _CONTENTS[known]
 
 
 def processes(conn: Connection, service: Service) -> list[str]:
@@ -294,6 +307,7 @@ LOOKS: tuple[Callable[[Connection, Service], list[str]], ...] = (
     histories, attempts, liveness, results, versions, blobs, processes,
 )  # fmt: skip
 _TIMES = ("lease_s", "reap_grace_s", "reap_every_s", "republish_s", "dispatch_every_s")
+_CONTENTS: dict[tuple[int, ...], tuple[str, int]] = {}
 _CHILD = "worker.runtime.child"
 _UP = ("ready", "done")
 

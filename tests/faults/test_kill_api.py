@@ -48,6 +48,13 @@ def test_post_when_the_api_is_killed_in_it_then_the_same_key_makes_one_job(groun
         ground.finish(job["id"])
 
 
+def test_client_when_it_connects_while_the_api_is_away_then_it_waits_and_is_not_refused(ground: Ground):
+    for _ in range(2):
+        kill_part(ground.service, "api")
+        with ground.service.http as http:
+            assert http.get("/v1/jobs?page_size=1").status_code == 200  # on a connection of its own
+
+
 def post_and_kill(service: Service, body: dict[str, Any], key: str, after_s: float) -> None:
     """POST, and kill the API that long after the request went out."""
     with service.http as http:

@@ -196,7 +196,7 @@ MANY_JOBS = """
         FROM generate_series(1, %(jobs)s) n;
     INSERT INTO job (id, tenant_id, task, kind, method, method_version, dataset_id, dataset_version, queue, input_hash)
         SELECT 'waiting_' || n, 'ten_a', 'select', 'interactions', 'tiny', 1, 'ds_a', 1, 'cpu', 'w' || n
-        FROM generate_series(1, 100000) n;
+        FROM generate_series(1, least(%(jobs)s, 100000)) n;
 """
 # What a claim and a commit write, as statements that suit every revision.
 CLAIM = """

@@ -244,6 +244,7 @@ def test_schema_stamp_when_anything_changed_then_no_longer_holds(
 
     home = Home(folder / "home")
     home.create()
+    home.secrets()
     home.credentials.write_text("{}")
     assert not schema_stamp.still_holds(home, postgres)  # nothing noted, nothing migrated
     upgrade(postgres.url())
@@ -255,6 +256,10 @@ def test_schema_stamp_when_anything_changed_then_no_longer_holds(
     schema_stamp.note(home, "another revision")
     assert not schema_stamp.still_holds(home, postgres)
     schema_stamp.note(home, head_revision())
+    config = home.config.read_text()
+    home.config.write_text(config + "# other passwords\n")
+    assert not schema_stamp.still_holds(home, postgres)
+    home.config.write_text(config)
     changed = shutil.copytree(ROOT / "migrations", folder / "migrations")
     (changed / "versions" / "0002_new.py").write_text("")
     monkeypatch.setattr(schema_stamp, "_MIGRATIONS", changed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,14 +18,21 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
+import redis
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
+from app.embedded.binaries import redis_server
+from app.embedded.postgres import SUPERUSER
+from deploy.write_secrets import write
 from distillery import Client
-from tests.compose import ROOT, filled_in, ours
+from tests.compose import ROOT, compose, filled_in, ours
 from tests.planted import planted_csv
 from tests.s3_server import S3Server
 from tests.service import Service
-from tests.tcp_engines import TcpEngines, free_port
+from tests.tcp_engines import PASSWORD, TcpEngines
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -40,31 +48,35 @@ class Production:
         self.engines = engines
         self.s3 = s3
         self.folder = Path(tempfile.mkdtemp(prefix="distillery-production-"))
-        self.port = free_port()
+        self.port = 0  # the API takes a free one
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         engines.create_database(DATABASE)
+        secrets = self.folder / "secrets"
+        write(secrets)
+        known = {"postgres_superuser": "superuser", "redis": PASSWORD, "blob_secret_key": "secretofthestore"}
+        for name, value in known.items():
+            (secrets / name).chmod(0o644)
+            (secrets / name).write_text(f"{value}\n")
+        self.secrets = {path.name: path.read_text().strip() for path in secrets.iterdir()}
 
     def environment(self, service: str, machine: str) -> dict[str, str]:
         """The environment that Compose would set, with its host names and folders replaced by those here."""
-        variables = {
-            "POSTGRES_PASSWORD": "owner",
-            "REDIS_PASSWORD": "brokerpassword",
-            "DISTILLERY_SECRET": "s" * 32,
-            **{f"DISTILLERY_{name.upper()}": value for name, value in self.s3.settings("production").items()},
-        }
+        store = self.s3.settings("production")
+        variables = {f"DISTILLERY_{name.upper()}": value for name, value in store.items() if name != "blob_secret_key"}
         places = {
+            "distillery@postgres:": f"{SUPERUSER}@postgres:",
             "@postgres:5432/distillery": f"@127.0.0.1:{self.engines.postgres.port}/{DATABASE}",
-            "@redis:6379": f"@127.0.0.1:{self.engines.redis.port}",
+            "//redis:6379": f"//127.0.0.1:{self.engines.redis.port}",
             "/data/": f"{self.folder / machine / 'data'}/",
             "/tmp/": f"{self.folder / machine / 'tmp'}/",
+            "/run/secrets/": f"{self.folder / 'secrets'}/",
         }
         found = {name: filled_in(value, variables) for name, value in ours()[service]["environment"].items()}
-        for name, text in found.items():
+        for name in found:
             for there, here in places.items():
-                text = text.replace(there, here)
-            found[name] = text
+                found[name] = found[name].replace(there, here)
         if service == "api":
-            found |= {"DISTILLERY_HOST": "127.0.0.1", "DISTILLERY_PORT": str(self.port)}
+            found |= {"DISTILLERY_HOST": "127.0.0.1", "DISTILLERY_PORT": "0"}
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
         return {**kept, **found, "DISTILLERY_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
 
@@ -84,6 +96,11 @@ class Production:
         self.processes[machine] = process
         return process
 
+    def listens(self) -> int | None:
+        """The port that the API says it has."""
+        said = [re.search(r"running on http://127\.0\.0\.1:(\d+)", line["event"]) for line in self.lines("api")]
+        return next((int(found.group(1)) for found in said if found), None)
+
     def lines(self, machine: str) -> list[dict[str, Any]]:
         """The log of a process, every line of which must be a JSON object."""
         return [json.loads(line) for line in (self.folder / f"{machine}.log").read_text().splitlines()]
@@ -97,10 +114,14 @@ class Production:
             [sys.executable, *words[1:]], env=self.environment(service, machine), cwd=self.folder, check=False
         ).returncode
 
+    def long_secrets(self) -> list[str]:
+        """Those that cannot be part of another word."""
+        return [secret for secret in self.secrets.values() if secret != "superuser"]
+
     def api_key(self) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "app.store.api_keys"],
-            env=self.environment("migrate", "migrate"),
+            env=self.environment("dispatcher", "dispatcher"),
             capture_output=True,
             text=True,
             check=True,
@@ -130,7 +151,8 @@ def production() -> Iterator[Production]:
         s3.start()
         production = Production(engines, s3)
         stack.callback(production.close)
-        assert production.start("migrate").wait(60) == 0, production.lines("migrate")
+        for once in ("roles", "migrate"):
+            assert production.start(once).wait(60) == 0, production.lines(once)
         for service, machine in (
             ("api", ""), ("dispatcher", ""), ("worker-io", ""), ("worker-cpu", "worker-cpu-1"),
             ("worker-cpu", "worker-cpu-2"),
@@ -173,6 +195,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(production: Production) -> Site:
+    production.port = Service.wait(production.listens, 60, "the API's port", every_s=0.2)
     url = f"http://127.0.0.1:{production.port}"
     Service.wait(lambda: production.health("api") == 0, 60, "the API", every_s=0.5)
     for machine in ("worker-cpu-1", "worker-cpu-2"):
@@ -257,8 +280,55 @@ def test_ready_when_asked_then_every_part_is_ok(site: Site):
 
 def test_logs_when_read_then_no_password_stands_in_them(production: Production, site: Site):
     said = "".join(path.read_text() for path in production.folder.glob("*.log"))
-    for secret in ("brokerpassword", "s" * 32, "dsk_"):
+    for secret in (*production.long_secrets(), "dsk_"):
         assert secret not in said.replace("dsk_***", "")
+
+
+def test_processes_when_looked_at_then_no_secret_stands_in_an_environment_or_a_command_line(
+    production: Production, site: Site
+):
+    looked = 0
+    for process in production.processes.values():
+        if process.poll() is None:
+            for each in (one := psutil.Process(process.pid), *one.children(recursive=True)):
+                shown = " ".join([*each.environ().values(), *each.cmdline()])
+                assert not [secret for secret in production.long_secrets() if secret in shown], each.cmdline()
+                looked += 1
+    assert looked >= 5
+
+
+def test_roles_when_the_service_runs_then_it_is_the_application_that_owns_nothing(production: Production, site: Site):
+    superuser = production.engines.postgres.url(DATABASE, role=SUPERUSER)
+    with create_engine(superuser, poolclass=NullPool).connect() as conn:
+        roles = text("SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'distillery'")
+        assert set(conn.scalars(roles)) == {"distillery_app"}
+        owners = text("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
+        assert set(conn.scalars(owners)) == {"distillery_owner"}
+        might = text("SELECT rolname FROM pg_roles WHERE rolsuper AND rolname LIKE 'distillery%'")
+        assert not list(conn.scalars(might))
+
+
+def test_broker_when_started_by_the_command_of_compose_then_its_password_is_on_no_command_line(tmp_path: Path):
+    (tmp_path / "redis").write_text("thepassword\n")
+    script = compose()["services"]["redis"]["command"][-1].replace("$$", "$").replace("/run/secrets", str(tmp_path))
+    here = f"{redis_server()} - --port 0 --unixsocket {tmp_path / 's'} --dir {tmp_path}"
+    assert script.startswith("exec valkey-server - ")
+    script = script.replace("valkey-server -", here, 1)
+    server = subprocess.Popen(["sh", "-c", script], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    try:
+        Service.wait((tmp_path / "s").exists, 30, "the socket")
+        with redis.Redis(unix_socket_path=str(tmp_path / "s"), password="thepassword") as client:
+            assert client.ping()
+            assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+            assert client.config_get("appendonly") == {"appendonly": "yes"}
+        with redis.Redis(unix_socket_path=str(tmp_path / "s")) as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+        words = " ".join(psutil.Process(server.pid).cmdline())
+        assert "redis-server" in words, "it is the first process of its container"
+        assert "thepassword" not in words
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 def test_processes_when_told_to_stop_then_each_ends_well_in_its_grace(production: Production, site: Site):

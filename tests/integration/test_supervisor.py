@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -20,7 +22,7 @@ from app.embedded import logs
 from app.embedded.errors import EmbeddedError
 from app.embedded.home import Home, RunState
 from app.embedded.parts import answers
-from app.embedded.ports import choose_port
+from app.embedded.ports import listen, port_of
 from app.embedded.processes import started_ticks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,13 +34,15 @@ from app.embedded.parts import Part, answers
 from app.embedded.supervisor import main
 
 API = '''
-import http.server, os, json, sys
+import http.server, os, json, socket, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.end_headers()
         self.wfile.write(json.dumps({k: v for k, v in os.environ.items() if k.startswith("DISTILLERY_")}).encode())
-http.server.HTTPServer((os.environ["DISTILLERY_HOST"], int(os.environ["DISTILLERY_PORT"])), Handler).serve_forever()
+server = http.server.HTTPServer(("", 0), Handler, bind_and_activate=False)
+server.socket = socket.socket(fileno=int(os.environ["DISTILLERY_LISTEN_FD"]))
+server.serve_forever()
 '''
 WORKER = '''
 import subprocess, sys
@@ -55,7 +59,7 @@ open(path, "a").write("x")
 sys.exit(3) if tries < 4 else time.sleep(600)
 '''
 
-def parts(home, env, postgres, url, workers):
+def parts(home, env, postgres, url, listener, workers):
     def part(name, code, **more):
         return Part(name, (sys.executable, "-S", "-c", code), env, after=more.pop("after", ("prepare",)), **more)
     prepared = "open(__import__('os').environ['DISTILLERY_HOME'] + '/prepared', 'a').write('x')"
@@ -64,10 +68,11 @@ def parts(home, env, postgres, url, workers):
              after=("postgres", "redis"), once=True),
         part("dispatcher", SLEEP),
         part("worker", WORKER),
-        part("api", API, ready=lambda pid: answers(url + "/healthz")),
+        Part("api", (sys.executable, "-S", "-c", API), env | {"DISTILLERY_LISTEN_FD": str(listener.fileno())},
+             after=("prepare",), ready=lambda pid: answers(url + "/healthz", 0.2), listener=listener),
     ]
     if "deaf" in sys.argv:
-        listed.append(part("deaf", DEAF, grace_s=60.0))
+        listed.insert(1, part("deaf", DEAF, grace_s=60.0))
     if "flaky" in sys.argv:
         listed.append(part("flaky", FLAKY))
     return listed
@@ -182,7 +187,7 @@ def test_up_when_ready_then_state_file_and_environment_are_complete(shared_up: U
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     env = Path(f"/proc/{state.parts['api'].pid}/environ").read_bytes().decode().split("\0")
     given = dict(word.split("=", 1) for word in env if word.startswith("DISTILLERY_"))
-    assert given["DISTILLERY_DATABASE_URL"].startswith("postgresql+psycopg://distillery:")
+    assert given["DISTILLERY_DATABASE_URL"].startswith("postgresql+psycopg://distillery_app:")
     assert given["DISTILLERY_BROKER_URL"].startswith("redis+socket:///")
     assert given["DISTILLERY_BLOB_DIR"] == str(shared_up.home.blobs)
     assert given["DISTILLERY_STAGING_DIR"] == str(shared_up.home.staging)
@@ -292,15 +297,71 @@ def test_port_when_named_and_in_use_then_a_clear_sentence(home: Home) -> None:
     assert "Traceback" not in said
 
 
-def test_choose_port_when_none_is_named_then_skips_those_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listen_when_no_port_is_named_then_skips_those_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         monkeypatch.setattr("app.embedded.ports.DEFAULT_PORT", port)
-        assert choose_port("127.0.0.1", None) > port
+        with listen("127.0.0.1", None) as next_one:
+            assert port_of(next_one) > port
         with pytest.raises(EmbeddedError, match="in use"):
-            choose_port("127.0.0.1", port)
+            listen("127.0.0.1", port)
     with pytest.raises(EmbeddedError, match="does not exist"):
-        choose_port("127.0.0.1", 70_000)
+        listen("127.0.0.1", 70_000)
+
+
+def test_port_when_it_is_bound_but_nobody_listens_yet_then_only_one_gets_it() -> None:
+    with socket.socket() as bound:  # as a service that has looked for a port and will listen later
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", 0))
+        with listen("127.0.0.1", bound.getsockname()[1]), pytest.raises(OSError, match="in use"):
+            bound.listen()
+
+
+def test_services_when_started_side_by_side_then_none_has_the_port_of_another_nor_is_ready_by_its_answers(
+    home: Home,
+) -> None:
+    with listen("127.0.0.1", 0) as free:
+        port = port_of(free)
+    homes = [Home(home.path.with_name(f"home{number}")) for number in range(3)]
+    ups = [Up(one, f"--port {wanted}") for one, wanted in zip(homes, (port, port, 0), strict=True)]
+    running = []
+    for up in ups:
+        with contextlib.suppress(AssertionError):
+            running.append((up, up.ready()))
+    assert len({state.url for _, state in running}) == len(running) == 2
+    for up, state in running:
+        with urllib.request.urlopen(f"{state.url}/healthz", timeout=10) as answer:
+            assert json.load(answer)["DISTILLERY_HOME"] == str(up.home.path), "another service answers there"
+    said = [up.end() for up in ups]
+    assert sum(f"port {port} on 127.0.0.1 is in use by another program" in text for text in said) == 1
+
+
+def test_api_when_killed_while_clients_connect_then_they_wait_and_none_is_refused(shared_up: Up) -> None:
+    state = shared_up.until(lambda state: state.parts["api"].state == "ready")
+    address = (urlsplit(state.url).hostname, urlsplit(state.url).port)
+    answered = 0
+    for _ in range(3):
+        before = shared_up.until(lambda state: state.parts["api"].state == "ready").parts["api"]
+        os.kill(before.pid, signal.SIGKILL)
+        assert gone({before.pid}, 5.0)
+        while shared_up.state().parts["api"].pid in (0, before.pid) or answered % 5:
+            with socket.create_connection(address, timeout=30) as line:  # raises when it is refused
+                line.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+                assert line.recv(100).startswith(b"HTTP/1.0 200")
+            answered += 1
+    assert answered >= 3
+
+
+def test_port_when_the_service_is_being_stopped_then_connections_are_refused(home: Home) -> None:
+    up = Up(home, "--port 0", "deaf")
+    state = up.ready()
+    address = (urlsplit(state.url).hostname, urlsplit(state.url).port)
+    up.process.terminate()
+    up.until(lambda state: state.parts["api"].state == "stopped")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, timeout=30)
+    up.process.terminate()
+    up.end()
 
 
 def test_home_when_it_belongs_to_another_account_then_refused(home: Home) -> None:
@@ -318,6 +379,12 @@ def test_secrets_when_asked_again_then_the_same(home: Home) -> None:
     assert first.fresh
     assert not second.fresh
     assert (first.postgres, first.signing) == (second.postgres, second.signing)
+    older = [line for line in home.config.read_text().splitlines(keepends=True) if "application" not in line]
+    home.config.write_text("".join(older))  # as before the service had a role of its own
+    third, fourth = home.secrets(), home.secrets()
+    assert third == fourth
+    assert (third.postgres, third.signing) == (first.postgres, first.signing)
+    assert third.postgres_application not in ("", first.postgres_application)
     home.config.write_text("[secrets]\n")
     with pytest.raises(EmbeddedError, match=r"config\.toml"):
         home.secrets()

@@ -20,6 +20,7 @@ import psutil
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
+from app.embedded.ports import listen, port_of
 from app.jobs.commit import Outcome
 from app.settings import Settings
 from tests.engines import Engines
@@ -30,38 +31,27 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class Live:
-    """`python -m app.main` on a free port, with further settings."""
+    """`python -m app.main` on a socket of ours; with further settings."""
 
     def __init__(self, settings: Settings, **further: object) -> None:
-        with closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
         names = ("database_url", "broker_url", "blob_dir", "staging_dir", "secret")
         environment = {f"DISTILLERY_{name.upper()}": str(getattr(settings, name)) for name in names}
         environment |= {f"DISTILLERY_{name.upper()}": str(value) for name, value in further.items()}
-        environment = {**os.environ, **environment, "DISTILLERY_PORT": str(self.port)}
-        self.log = settings.blob_dir.parent / f"{self.port}.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "app.main"], env=environment, cwd=ROOT, stderr=log)
+        with listen("127.0.0.1", 0) as listener:  # so that what connects waits until the process answers
+            self.port, number = port_of(listener), listener.fileno()
+            self.log = settings.blob_dir.parent / f"{self.port}.log"
+            environment = {**os.environ, **environment, "DISTILLERY_LISTEN_FD": str(number)}
+            command = [sys.executable, "-m", "app.main"]
+            with self.log.open("wb") as log:
+                self.process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=log, pass_fds=[number])
         self.url = f"http://127.0.0.1:{self.port}"
         try:
-            self._wait_until_it_answers()
+            assert httpx2.get(f"{self.url}/healthz", timeout=60).status_code == 200, self.log.read_text()
         except BaseException:
             self.close()
             raise
         spent = psutil.Process(self.process.pid).cpu_times()
         self.cpu_s = spent.user + spent.system
-
-    def _wait_until_it_answers(self) -> None:
-        give_up = time.monotonic() + 60
-        while True:
-            try:
-                httpx2.get(f"{self.url}/healthz")
-                return
-            except httpx2.ConnectError:
-                assert self.process.poll() is None, self.log.read_text()
-                assert time.monotonic() < give_up
-                time.sleep(0.02)
 
     def stop(self, number: int = signal.SIGTERM) -> float:
         """Seconds until it has ended."""

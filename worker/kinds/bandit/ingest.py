@@ -16,9 +16,10 @@ from worker.contract.errors import JobError
 from worker.ingest.limits import Limits
 from worker.ingest.options import parse_options
 from worker.ingest.plausibility import of_times, refuse_hours
+from worker.ingest.table import Words
 from worker.ingest.upload import Files, Upload
-from worker.kinds.bandit import canonical, simulate, structures
-from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit import canonical, simulate, structures, uploaded_policies
+from worker.kinds.bandit.dataset import BanditLog, Segments
 from worker.kinds.bandit.policies import DenseTable, Policy, uniform
 from worker.kinds.bandit.structures import dose_files
 from worker.kinds.bandit.structures import files as structured_files
@@ -47,6 +48,7 @@ from worker.numerics.distinct import distinct_rows
 
 __all__ = ["IngestOptions", "ingest"]
 MIN_ROUNDS = 30
+_MOST_SEGMENTS = 1_000
 _LARGEST_REWARD = 3.4e38  # squares of larger ones, of which variances are made, are soon infinite
 _KEPT_OPTIONS = (
     "split", "seed", "renormalise", "estimate_propensity", "reward_is_cost", "position", "only_position", "simulate",
@@ -68,6 +70,8 @@ def ingest(
     given = parse_options(IngestOptions, options)
     schema = RATINGS if given.simulate else CLASSES if given.multiclass_to_bandit else given.log_schema
     upload = Upload(sources, schema, ctx, Limits(**(limits or {})))
+    if given.contents == "policies":
+        return _policies(upload, given, out, ctx)
     if given.structure == DoseLog.form:
         return _doses(upload, given, out, ctx)
     joined: RawStructure | None = None
@@ -88,6 +92,13 @@ def ingest(
         canonical.write(log, out, manifest)
     ctx.progress(4, 4, phase="write")
     return structures.describe(out) | {"schema": canonical.schema(out), "detection": detected}
+
+
+def _policies(upload: Upload, given: IngestOptions, out: Path, ctx: Context) -> dict[str, Any]:
+    policies = uploaded_policies.ingest_policies(upload, given)
+    uploaded_policies.write(policies, out, ctx.warnings)
+    detected = {"policies": {name: {"file": raw.name, "role": role} for name, (role, raw) in policies.found.items()}}
+    return uploaded_policies.describe(out) | {"schema": canonical.schema(out), "detection": detected}
 
 
 def _doses(upload: Upload, given: IngestOptions, out: Path, ctx: Context) -> dict[str, Any]:
@@ -191,6 +202,8 @@ def _assemble(
             seed=given.seed,
             in_time=given.split_in_time,
         ),
+        guardrails={name: _finite(values, name) for name, values in raw.guardrails.items()},
+        segments={name: _segments(words, name) for name, words in raw.segments.items()},
         reward_range=_range(given),
         action_ids=None if actions.ids is None else np.asarray(actions.ids.to_pylist(), dtype=str),
         support=_support(policies, known, action),
@@ -235,6 +248,31 @@ def _rewards(raw: RawLog, given: IngestOptions) -> NDArray[np.float64]:
             pointer="/columns/reward",
         )
     return -raw.reward if given.reward_is_cost else raw.reward
+
+
+def _finite(values: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    wrong = ~(np.abs(values) <= _LARGEST_REWARD)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise JobError(
+            "nan_reward",
+            f"The guardrail {name!r} in row {row + 1:,} is missing, NaN or too large ({int(wrong.sum()):,} such rows).",
+            hint="Say 0 where nothing happened, or leave the column out of guardrails.",
+            pointer="/options/guardrails",
+        )
+    return values
+
+
+def _segments(words: Words, name: str) -> Segments:
+    used, code = np.unique(words.codes, return_inverse=True)
+    if len(used) > _MOST_SEGMENTS:
+        raise JobError(
+            "invalid_input",
+            f"The column {name!r} has {len(used):,} values; segments are at most {_MOST_SEGMENTS:,}.",
+            hint="Name a coarser column: segments are read one by one, and each needs rounds of its own.",
+            pointer="/options/segments",
+        )
+    return Segments(code.astype(np.int32), tuple(words.words.take(pa.array(used)).to_pylist()))
 
 
 def _weights(raw: RawLog) -> NDArray[np.float64] | None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.contract.method import method
 from worker.evidence.findings import Findings
 from worker.kinds.bandit.continuous.params import ContinuousEstimateParams
@@ -27,7 +28,7 @@ from worker.kinds.bandit.structures import Log, decisions
 from worker.kinds.bandit.structures.doses import DoseLog
 from worker.kinds.bandit.structures.slates import SlateLog
 from worker.kinds.bandit.structures.trajectories import TrajectoryLog
-from worker.kinds.bandit.targets import POLICY
+from worker.kinds.bandit.targets import POLICY, TARGETS
 
 
 class AutoParams(BaseModel):
@@ -42,9 +43,16 @@ class AutoParams(BaseModel):
     )
 
 
-@method(kind="bandit", task="estimate", name="auto", version=1, inputs=(POLICY,), memory_mb=3072)
+@method(kind="bandit", task="estimate", name="auto", version=1, inputs=(POLICY, TARGETS), memory_mb=3072)
 def auto(data: Log, params: AutoParams, ctx: Context) -> Findings:
     """What target policies would have earned, with the smoothing that the log's action features allow."""
+    if not isinstance(data, BanditLog) and any(ctx.inputs.get(one.name) is not None for one in (POLICY, TARGETS)):
+        raise JobError(
+            "unsupported",
+            f"The log holds {data.units}, and policies that are given as inputs are those of single decisions.",
+            hint="Upload target policies with the log, as columns or as target_policies/NAME.npz.",
+            pointer="/inputs",
+        )
     if isinstance(data, SlateLog):
         found = slate_estimate(data, SlateEstimateParams(targets=params.targets), ctx)
         return replace(found, because=f"`auto` chose the estimators of slates. {found.because}")

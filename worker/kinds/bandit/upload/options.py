@@ -15,6 +15,11 @@ from worker.kinds.bandit.upload.roles import CLASSES, LOGS, RATINGS
 class IngestOptions(ReadOptions):
     """How an uploaded log of decisions becomes a dataset version."""
 
+    contents: Literal["log", "policies"] = Field(
+        "log",
+        description="policies: the upload is target policies alone, one a file, to be given to estimates of a log that "
+        "was uploaded before (input `targets`); a policy has the file's name.",
+    )
     columns: ColumnMap = column_map(
         *LOGS.values(), RATINGS, CLASSES, example='{"action": "banner", "propensity": "prob"}'
     )
@@ -42,6 +47,18 @@ class IngestOptions(ReadOptions):
         default_factory=list,
         max_length=1000,
         description="Context columns of numbers that are names of categories, as names or patterns.",
+    )
+    guardrails: Listed[str] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Columns of further rewards of the same rounds (revenue, complaints, latency), kept beside the "
+        "reward; an estimate says of each whether it holds.",
+    )
+    segments: Listed[str] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Columns of categories (country, device, kind of user) by which an estimate splits its gain; they "
+        "may describe the context, too.",
     )
     max_categories: int = Field(
         64, ge=0, le=4096, description="A categorical column of at most this many values is one-hot; others are hashed."
@@ -125,8 +142,12 @@ class IngestOptions(ReadOptions):
     def _fits_together(self) -> IngestOptions:
         if self.simulate and self.multiclass_to_bandit:
             raise ValueError("simulate and multiclass_to_bandit exclude each other")
+        if self.contents == "policies" and (self.simulate or self.multiclass_to_bandit):
+            raise ValueError("policies alone are no log that could be simulated from")
         if self.structure != "rounds" and (self.simulate or self.multiclass_to_bandit):
             raise ValueError("a simulated log has structure rounds")
+        if self.structure != "rounds" and (self.guardrails or self.segments or self.contents == "policies"):
+            raise ValueError("guardrails, segments and policies alone belong to structure rounds")
         if self.structure == "doses" and (self.estimate_propensity or self.logging_builtin or self.builtin_targets):
             raise ValueError("densities of doses are uploaded; nothing estimates or declares them")
         if self.structure != "rounds" and self.only_position is not None:

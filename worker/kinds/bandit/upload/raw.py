@@ -31,7 +31,8 @@ class RawLog:
     """n rounds. `action`: ids; `n_actions`: when ids are positions, how many there are; `one_based`: VW's counting.
 
     `contexts` (n, d) float32 instead of `features` when a matrix was uploaded; `rounds`: ids of the rounds;
-    `part`: names of a published split; `logging` (n, A) and `truth` (n, A), `embeddings` (A, d): arrays of an npz.
+    `part`: names of a published split; `guardrails`, `segments`: further rewards and categories by column name;
+    `logging` (n, A) and `truth` (n, A), `embeddings` (A, d): arrays of an npz.
     """
 
     n: int
@@ -45,6 +46,8 @@ class RawLog:
     rounds: Words | None = None
     part: Words | None = None
     features: list[Feature] = field(default_factory=list[Feature])
+    guardrails: dict[str, NDArray[np.float64]] = field(default_factory=dict[str, NDArray[np.float64]])
+    segments: dict[str, Words] = field(default_factory=dict[str, Words])
     contexts: NDArray[np.float32] | None = None
     n_actions: int | None = None
     one_based: bool = False
