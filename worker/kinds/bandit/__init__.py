@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 from worker.contract.errors import JobError
 from worker.contract.kind import Ingest, Judging, Kind
-from worker.kinds.bandit import canonical, uploaded_policies
-from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit import structures, uploaded_policies
 from worker.kinds.bandit.ingest import IngestOptions, ingest
+from worker.kinds.bandit.structures import Log, decisions
 from worker.kinds.bandit.summary import LearntPolicy, RoundsSummary
 from worker.kinds.bandit.uploaded_policies import UploadedPolicies
 
@@ -23,24 +23,24 @@ def _evaluate_params() -> type[BaseModel]:
     return EvaluateParams
 
 
-def _load(folder: Path) -> BanditLog:
+def _load(folder: Path) -> Log:
     if uploaded_policies.holds_policies(folder):
         raise _no_log("This version holds policies and no log.", "/dataset")
-    return canonical.load(folder)
+    return structures.load(folder)
 
 
-def _load_input(folder: Path) -> BanditLog | UploadedPolicies:
-    return uploaded_policies.load(folder) if uploaded_policies.holds_policies(folder) else canonical.load(folder)
+def _load_input(folder: Path) -> Log | UploadedPolicies:
+    return uploaded_policies.load(folder) if uploaded_policies.holds_policies(folder) else structures.load(folder)
 
 
 def _describe(folder: Path) -> dict[str, Any]:
-    return (uploaded_policies if uploaded_policies.holds_policies(folder) else canonical).describe(folder)
+    return (uploaded_policies if uploaded_policies.holds_policies(folder) else structures).describe(folder)
 
 
-def _adopt(data: BanditLog, other: Any) -> RoundsSummary:
-    if not isinstance(other, BanditLog):
+def _adopt(data: Log, other: Any) -> RoundsSummary:
+    if isinstance(other, UploadedPolicies):
         raise _no_log("What was given as rounds are policies.", "/inputs")
-    return RoundsSummary(other)
+    return RoundsSummary(decisions(other))
 
 
 def _no_log(detail: str, pointer: str) -> JobError:

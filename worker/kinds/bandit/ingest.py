@@ -18,18 +18,22 @@ from worker.ingest.options import parse_options
 from worker.ingest.plausibility import of_times, refuse_hours
 from worker.ingest.table import Words
 from worker.ingest.upload import Files, Upload
-from worker.kinds.bandit import canonical, simulate, uploaded_policies
+from worker.kinds.bandit import canonical, simulate, structures, uploaded_policies
 from worker.kinds.bandit.dataset import BanditLog, Segments
 from worker.kinds.bandit.policies import DenseTable, Policy, uniform
+from worker.kinds.bandit.structures import dose_files
+from worker.kinds.bandit.structures import files as structured_files
+from worker.kinds.bandit.structures.doses import DoseLog
 from worker.kinds.bandit.support import Support, support_from_pairs
 from worker.kinds.bandit.truth import Truth
 from worker.kinds.bandit.upload import actions as action_ids
-from worker.kinds.bandit.upload import features, plausibility, propensity, split
+from worker.kinds.bandit.upload import features, plausibility, propensity, split, structured
+from worker.kinds.bandit.upload.doses import read_doses
 from worker.kinds.bandit.upload.log import choose_log, log_detection, read_log
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.policy import ActionsAndContexts, RawPolicy, as_policy, pairs, table_of
-from worker.kinds.bandit.upload.raw import RawLog
-from worker.kinds.bandit.upload.roles import CLASSES, LOG, RATINGS
+from worker.kinds.bandit.upload.raw import RawLog, RawStructure
+from worker.kinds.bandit.upload.roles import CLASSES, RATINGS
 from worker.kinds.bandit.upload.scores import from_scores
 from worker.kinds.bandit.upload.side_tables import (
     ActionTable,
@@ -64,30 +68,30 @@ def ingest(
     Raises `JobError`; the codes are those of `app.api.problem_codes`, the pointer names the column, option or file.
     """
     given = parse_options(IngestOptions, options)
-    schema = RATINGS if given.simulate else CLASSES if given.multiclass_to_bandit else LOG
+    schema = RATINGS if given.simulate else CLASSES if given.multiclass_to_bandit else given.log_schema
     upload = Upload(sources, schema, ctx, Limits(**(limits or {})))
     if given.contents == "policies":
         return _policies(upload, given, out, ctx)
-    if schema is LOG:
-        log, detected, manifest = _uploaded(upload, given, ctx)
+    if given.structure == DoseLog.form:
+        return _doses(upload, given, out, ctx)
+    joined: RawStructure | None = None
+    if schema is given.log_schema:
+        log, detected, manifest, joined = _uploaded(upload, given, ctx)
     else:
         log, detected, manifest = _simulated(upload, given, ctx)
-    if log.n < MIN_ROUNDS:
-        raise JobError(
-            "too_few_rounds",
-            f"The log has {log.n} rounds; at least {MIN_ROUNDS} are needed.",
-            hint="Upload more rounds." if given.only_position is None else "Choose another only_position.",
-            pointer="/options/only_position" if given.only_position is not None else "",
-        )
+    _refuse_few(log.n, given)
     plausibility.warn(log, ctx)
     ctx.progress(3, 4, phase="write")
     log = replace(log, warnings=tuple(ctx.warnings))
     manifest |= {"options": {name: getattr(given, name) for name in _KEPT_OPTIONS}}
     if log.truth is not None:
         manifest["true_values"] = canonical.true_values(log)
-    canonical.write(log, out, manifest)
+    if joined is not None:
+        structured_files.write(structured.structured_of(log, joined, given.propensity_of), out, manifest)
+    else:
+        canonical.write(log, out, manifest)
     ctx.progress(4, 4, phase="write")
-    return canonical.describe(out) | {"schema": canonical.schema(out), "detection": detected}
+    return structures.describe(out) | {"schema": canonical.schema(out), "detection": detected}
 
 
 def _policies(upload: Upload, given: IngestOptions, out: Path, ctx: Context) -> dict[str, Any]:
@@ -97,8 +101,36 @@ def _policies(upload: Upload, given: IngestOptions, out: Path, ctx: Context) -> 
     return uploaded_policies.describe(out) | {"schema": canonical.schema(out), "detection": detected}
 
 
-def _uploaded(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[BanditLog, dict[str, Any], dict[str, Any]]:
-    """The log, what was guessed of the files, and what the manifest says beside it."""
+def _doses(upload: Upload, given: IngestOptions, out: Path, ctx: Context) -> dict[str, Any]:
+    """The same for a log of doses, which has no policies beside it."""
+    sides = [side.source for source in upload.sources if (side := classify(source)) is not None]
+    tables, ignored = choose_log(upload, [source for source in upload.named(given.file) if source not in sides], given)
+    ignored += [{"file": side.name, "why": "policies over doses are columns of the log"} for side in sides]
+    log, manifest = read_doses(tables, given, upload.meter, ctx)
+    _refuse_few(log.n, given)
+    upload.tell(tables)
+    ctx.progress(3, 4, phase="write")
+    dose_files.write(replace(log, warnings=tuple(ctx.warnings)), out, manifest)
+    ctx.progress(4, 4, phase="write")
+    detected = log_detection(tables, ignored)
+    return structures.describe(out) | {"schema": canonical.schema(out), "detection": detected}
+
+
+def _refuse_few(rounds: int, given: IngestOptions) -> None:
+    if rounds >= MIN_ROUNDS:
+        return
+    raise JobError(
+        "too_few_rounds",
+        f"The log has {rounds} rounds; at least {MIN_ROUNDS} are needed.",
+        hint="Upload more rounds." if given.only_position is None else "Choose another only_position.",
+        pointer="/options/only_position" if given.only_position is not None else "",
+    )
+
+
+def _uploaded(
+    upload: Upload, given: IngestOptions, ctx: Context
+) -> tuple[BanditLog, dict[str, Any], dict[str, Any], RawStructure | None]:
+    """The log, what was guessed of the files, what the manifest says beside it, and what joins its rows."""
     every = [side for source in upload.sources if (side := classify(source)) is not None]
     side_sources = [side.source for side in every]
     candidates = [source for source in upload.named(given.file) if source not in side_sources]
@@ -121,7 +153,7 @@ def _uploaded(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Bandi
     upload.tell(tables)
     detected["n_actions"] = log.n_actions
     ctx.progress(2, 4, phase="check")
-    return log, detected, manifest
+    return log, detected, manifest, raw.structure
 
 
 def _assemble(
@@ -145,7 +177,7 @@ def _assemble(
     rows = np.arange(raw.n, dtype=np.int32) if index is None else index
     weight = _weights(raw)
     logging, chance, source = _logging(raw, policies, known, action, rows, weight, given, ctx)
-    user = None if raw.user is None else raw.user.codes
+    user = structured.owners(raw)
     log = BanditLog(
         action=action,
         reward=reward,

@@ -115,7 +115,7 @@ def with_propensities(log: BanditLog, weight: Floats, missing: Floats | None, li
             low, high = (core + missing * end for end in ends)
             unbounded = limits is None and float(share @ missing) > 1e-6
             return Series(low, high, weight, total, missing, None, open=unbounded)
-    capped = np.minimum(weight, _cap_of_sample(weight))
+    capped = np.minimum(weight, cap_of_sample(weight))
     over = capped - 1.0
     spread = float(share @ (over * over))
     if limits is None:
@@ -159,7 +159,7 @@ def _cap(overlap: Overlap, n: float, spread_of_reward: float, span: float | None
     return float(best)
 
 
-def _cap_of_sample(weight: Floats) -> float:
+def cap_of_sample(weight: Floats) -> float:
     """The largest weight whose square is at most a tenth of the sum of all, capped there; at least 2."""
     ordered = np.sort(weight)
     squares = (ordered - 1) ** 2

@@ -23,6 +23,7 @@ from worker.kinds.bandit.estimation import plots, tables
 from worker.kinds.bandit.estimation.estimate import TargetEstimate, estimate_target
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import prepare
+from worker.kinds.bandit.structures import Log, decisions
 from worker.kinds.bandit.targets import (
     LEARNT,
     POLICY,
@@ -56,9 +57,9 @@ class LogDiagnosticsParams(BaseModel):
 
 
 @method(kind="bandit", task="audit", name="log-diagnostics", version=1, inputs=(POLICY, TARGETS), memory_mb=2048)
-def log_diagnostics(data: BanditLog, params: LogDiagnosticsParams, ctx: Context) -> Findings:
+def log_diagnostics(data: Log, params: LogDiagnosticsParams, ctx: Context) -> Findings:
     """Whether the logs can tell what target policies would earn, before anyone estimates it."""
-    data, learnt = with_uploaded(data, ctx), learnt_policy(ctx)
+    data, learnt = with_uploaded(decisions(data), ctx), learnt_policy(ctx)
     names = params.targets or default_names(data, learnt) or ["uniform"]
     targets = named_targets(data, names, learnt if LEARNT in names else None)
     options = EstimateParams(reward_model="none", estimators=["snips"], selection="k5")

@@ -16,7 +16,6 @@ from dataclasses import replace
 from worker.contract.context import Context
 from worker.contract.method import method
 from worker.evidence.findings import Findings
-from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.estimation import evidence
 from worker.kinds.bandit.estimation.estimate import TargetEstimate, estimate_target
 from worker.kinds.bandit.estimation.monitoring import check_anytime
@@ -24,6 +23,7 @@ from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import prepare, rounds_to_use
 from worker.kinds.bandit.estimation.restricted import Changed, with_restricted
 from worker.kinds.bandit.estimation.segments import check_segments
+from worker.kinds.bandit.structures import Log, decisions
 from worker.kinds.bandit.targets import (
     LEARNT,
     POLICY,
@@ -44,9 +44,9 @@ from worker.kinds.bandit.targets import (
     inputs=(POLICY, TARGETS),
     memory_mb=3072,
 )
-def policy_convolution(data: BanditLog, params: EstimateParams, ctx: Context) -> Findings:
+def policy_convolution(data: Log, params: EstimateParams, ctx: Context) -> Findings:
     """What target policies would have earned, with intervals, diagnostics, and an honest "cannot tell"."""
-    data, learnt = with_uploaded(data, ctx), learnt_policy(ctx)
+    data, learnt = with_uploaded(decisions(data), ctx), learnt_policy(ctx)
     names = params.targets or default_names(data, learnt)
     log = rounds_to_use(data, params, learnt=LEARNT in names, ctx=ctx)
     targets, changed = named_targets(log, names, learnt), dict[str, Changed]()

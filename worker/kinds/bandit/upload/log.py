@@ -51,6 +51,13 @@ def _as_log(detected: Detected, options: IngestOptions) -> Table:
         return examples_table(detected)
     if detected.format is not ARRAYS:
         return log_table(detected, options)
+    if options.structure != "rounds":
+        raise JobError(
+            "unsupported",
+            f"{detected.source.name} holds arrays, and {options.log_schema.what} is read from a table.",
+            hint="Upload it as CSV, Parquet or JSON lines.",
+            pointer="/options/structure",
+        )
     try:
         return as_table(detected, asked_columns(options), LOG)
     except JobError as refused:

@@ -20,7 +20,7 @@ from worker.ingest.times import NO_TIME
 from worker.kinds.bandit.upload.features import Feature
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.raw import RawLog, positions
-from worker.kinds.bandit.upload.roles import LOG
+from worker.kinds.bandit.upload.structured import raw_structure, target_columns
 from worker.kinds.bandit.upload.vectors import vectors
 
 CONTEXT_PATTERNS = (
@@ -39,16 +39,17 @@ def asked_columns(options: IngestOptions) -> dict[str, str | int]:
 
 def log_table(detected: Detected, options: IngestOptions) -> Table:
     """The columns of a log table by role; those of the context are called `context:NAME`."""
-    table = as_table(detected, asked_columns(options), LOG)
+    table = as_table(detected, asked_columns(options), options.log_schema)
     taken = {column.index for column in table.columns.values()}
     context = [column for column in context_columns(detected, options) if column.index not in taken]
     for column in context:
         column.role = "context"
         if column.type == "nested":
             raise _nested(column.name, detected.source.name)
+    given = target_columns(detected, options.structure)
     detected.warnings += _unused(detected, table)
     described = [described_by(column, "context", options) for column in context]
-    return Table(detected, (*table.wanted, *described, *_beside(detected, options)))
+    return Table(detected, (*table.wanted, *described, *given, *_beside(detected, options)))
 
 
 def _beside(detected: Detected, options: IngestOptions) -> list[Wanted]:
@@ -147,7 +148,6 @@ def is_category(column: Column, options: IngestOptions) -> bool:
 def read_log_table(tables: Sequence[Table], options: IngestOptions, meter: Meter) -> RawLog:
     """All rounds of the tables in the order of the upload."""
     columns = read_columns(tables, meter)
-    names = {role: column.name for role, column in tables[0].columns.items() if role.startswith("context:")}
     return RawLog(
         n=columns.n,
         action=columns.words["action"],
@@ -161,9 +161,16 @@ def read_log_table(tables: Sequence[Table], options: IngestOptions, meter: Meter
         part=columns.words.get("split"),
         guardrails=_named(columns.numbers, "guardrails:"),
         segments=_named(columns.words, "segments:"),
-        features=[part for role, name in names.items() for part in _described(columns, role, name, tables[0].name)],
+        features=described_columns(columns, tables[0]),
         n_actions=options.n_actions,
+        structure=raw_structure(columns),
     )
+
+
+def described_columns(columns: Columns, table: Table) -> list[Feature]:
+    """All features of the contexts."""
+    names = {role: column.name for role, column in table.columns.items() if role.startswith("context:")}
+    return [part for role, name in names.items() for part in _described(columns, role, name, table.name)]
 
 
 def _named(columns: Mapping[str, Values], prefix: str) -> dict[str, Values]:

@@ -7,7 +7,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from worker.ingest.options import ColumnMap, Listed, Maybe, ReadOptions, column_map
-from worker.kinds.bandit.upload.roles import CLASSES, LOG, RATINGS
+from worker.ingest.table import Schema
+from worker.kinds.bandit.structures.slates import PropensityOf
+from worker.kinds.bandit.upload.roles import CLASSES, LOGS, RATINGS
 
 
 class IngestOptions(ReadOptions):
@@ -18,7 +20,23 @@ class IngestOptions(ReadOptions):
         description="policies: the upload is target policies alone, one a file, to be given to estimates of a log that "
         "was uploaded before (input `targets`); a policy has the file's name.",
     )
-    columns: ColumnMap = column_map(LOG, RATINGS, CLASSES, example='{"action": "banner", "propensity": "prob"}')
+    columns: ColumnMap = column_map(
+        *LOGS.values(), RATINGS, CLASSES, example='{"action": "banner", "propensity": "prob"}'
+    )
+    structure: Literal["rounds", "slates", "trajectories", "doses"] = Field(
+        "rounds",
+        description="What a row of the log is. rounds: a decision of its own; slates: one position of a slate, with "
+        "columns slate and position (`slate-estimate`); trajectories: a step of a trajectory, with columns trajectory "
+        "and step (`sequential-estimate`); doses: a number that was done, with columns dose and density "
+        "(`continuous-estimate`).",
+    )
+    propensity_of: PropensityOf = Field(
+        "item",
+        description="With structure=slates, what the propensity of a row is the probability of. item: the item, given "
+        "those above it; item_alone: the same, and positions are filled independently of each other; prefix: all items "
+        "from the top down to it; slate: the whole slate; marginal: the item at its position, whatever stands "
+        "elsewhere. Columns target_probability_NAME hold the target's probability of the same.",
+    )
     context_columns: Listed[str] = Field(
         default_factory=list,
         max_length=1000,
@@ -126,6 +144,19 @@ class IngestOptions(ReadOptions):
             raise ValueError("simulate and multiclass_to_bandit exclude each other")
         if self.contents == "policies" and (self.simulate or self.multiclass_to_bandit):
             raise ValueError("policies alone are no log that could be simulated from")
+        if self.structure != "rounds" and (self.simulate or self.multiclass_to_bandit):
+            raise ValueError("a simulated log has structure rounds")
+        if self.structure != "rounds" and (self.guardrails or self.segments or self.contents == "policies"):
+            raise ValueError("guardrails, segments and policies alone belong to structure rounds")
+        if self.structure == "doses" and (self.estimate_propensity or self.logging_builtin or self.builtin_targets):
+            raise ValueError("densities of doses are uploaded; nothing estimates or declares them")
+        if self.structure != "rounds" and self.only_position is not None:
+            raise ValueError("only_position takes single rounds; use it with structure rounds")
         if self.r_min is not None and self.r_max is not None and self.r_min >= self.r_max:
             raise ValueError("r_min must be below r_max")
         return self
+
+    @property
+    def log_schema(self) -> Schema:
+        """The table that the log is."""
+        return LOGS[self.structure]
