@@ -30,6 +30,7 @@ from worker.kinds.interactions.summary import InteractionsSummary
 Rows = pursuit.Rows
 VALIDATION_USERS = 1000
 DEFAULT_RIDGE = 50.0
+FEW_EVENTS = 500
 REFINED_ITEMS = 1000  # a step of refining inverts items x items
 
 
@@ -128,10 +129,10 @@ def over_popular_items(histories: Histories, most: int) -> UserRows:
 
 
 def tuned_ridge(data: Interactions, source: UserRows, items: int, steps: _Steps) -> float:
-    """The ridge at which EASE on all rows does best (nDCG@10) for at most 1,000 validation users."""
+    """The ridge at which EASE on all rows does best (nDCG@10) for at most 1,000 validation users with 500 events."""
     queries = data.queries("validation").with_targets()
-    if not len(queries):
-        steps.ctx.warn(f"There are no validation events: the ridge of EASE was taken as {DEFAULT_RIDGE:g}.")
+    if queries.targets.nnz < FEW_EVENTS:  # the choice would be noise, and the pursuit depends on it
+        steps.ctx.warn(f"Few validation events: the ridge of EASE was taken as {DEFAULT_RIDGE:g} (parameter ridge).")
         return DEFAULT_RIDGE
     if len(queries) > VALIDATION_USERS:
         drawn = np.random.default_rng([steps.ctx.seed, 8]).choice(len(queries), VALIDATION_USERS, replace=False)
