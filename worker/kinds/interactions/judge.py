@@ -78,13 +78,14 @@ class EvaluateParams(BaseModel):
 @cache
 def evaluate_params() -> type[EvaluateParams]:
     """`EvaluateParams` with the learners and the cheap picks there are."""
-    known = list(learners_of(KIND))
+    known = learners_of(KIND)
+    usual = [name for name, one in known.items() if one.usual]
     fields = EvaluateParams.model_fields
     return create_model(
         "EvaluateParams",
         __base__=EvaluateParams,
         __doc__=EvaluateParams.__doc__,
-        learners=(_list_of(known), Field(known, min_length=1, description=fields["learners"].description)),
+        learners=(_list_of(known), Field(usual, min_length=1, description=fields["learners"].description)),
         baselines=(_list_of(PICKS), Field(list(PICKS), description=fields["baselines"].description)),
     )
 
