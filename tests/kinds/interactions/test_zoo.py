@@ -1,4 +1,4 @@
-"""Learners beside EASE and ∞-AE: each does what its formula says, heeds the weights of rows, and learns planted tastes."""
+"""Learners beside EASE and ∞-AE: each does what its formula says, heeds weights of rows, and learns planted tastes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from worker.kinds.interactions.rows import UserRows
 
 CLOSED = ("item-knn", "svd-ae", "ials")
 CHEAP = (*CLOSED, "bpr-mf")
+ALL = (*CHEAP, "mult-vae")
 
 
 def random_rows(n: int, width: int, share: float = 0.3, seed: int = 0) -> sparse.csr_array:
@@ -132,7 +133,7 @@ def test_bpr_skips_users_who_have_everything() -> None:
     assert (user > 0).all()
 
 
-@pytest.mark.parametrize("name", CHEAP)
+@pytest.mark.parametrize("name", ALL)
 def test_learner_tells_tastes_apart_on_users_it_never_saw(name: str) -> None:
     data = two_tastes(260)
     counts = np.asarray(data.train.sum(axis=0)).ravel()
@@ -145,7 +146,7 @@ def test_learner_tells_tastes_apart_on_users_it_never_saw(name: str) -> None:
     assert found > 1.3 * means(evaluate(lambda _: popular, unseen, counts, (5,), auc=False))["ndcg@5"]
 
 
-@pytest.mark.parametrize("name", CHEAP)
+@pytest.mark.parametrize("name", ALL)
 def test_learner_gives_the_same_scores_for_the_same_seed_and_finite_ones_for_an_empty_history(name: str) -> None:
     rows = UserRows(random_rows(30, 12))
     inputs = sparse.csr_array(sparse.vstack([random_rows(3, 12, seed=1), sparse.csr_array((1, 12), dtype=np.float32)]))
@@ -155,7 +156,7 @@ def test_learner_gives_the_same_scores_for_the_same_seed_and_finite_ones_for_an_
     assert np.isfinite(first).all()
 
 
-@pytest.mark.parametrize("name", ["ials", "bpr-mf", "item-knn"])
+@pytest.mark.parametrize("name", ["ials", "bpr-mf", "item-knn", "mult-vae"])
 def test_learner_stops_when_asked_to(name: str) -> None:
     one = learners_of("interactions")[name]
     ctx = Context()

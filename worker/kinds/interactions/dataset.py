@@ -23,6 +23,7 @@ from scipy import sparse
 
 from worker.contract.errors import JobError
 from worker.kinds.interactions.rows import UserRows
+from worker.kinds.interactions.sequence import places
 from worker.kinds.interactions.splits import SPLIT_NAMES, TEST, TEST_INPUT, TRAIN, VALIDATION, VALIDATION_INPUT
 
 EVENTS_FILE, USERS_FILE, ITEMS_FILE = "interactions.parquet", "users.parquet", "items.parquet"
@@ -135,10 +136,15 @@ class Interactions:
         """The training part as CSR (U, I) float32 0/1; a row may be empty."""
         return self.part(TRAIN)
 
-    def part(self, *codes: int) -> Rows:
-        """The events of some split codes as CSR (U, I) float32."""
+    def part(self, *codes: int, in_order: bool = False) -> Rows:
+        """The events of some split codes as CSR (U, I) float32; `in_order` with each event's place in its user's order
+        of time as value, see `sequence` (ValueError without times)."""
         chosen = np.isin(self.events.split, codes)
         user, item = self.events.user[chosen], self.events.item[chosen]
+        if in_order:
+            if self.events.timestamp is None:
+                raise ValueError("events without times have no order")
+            return places(user, item, self.events.timestamp[chosen], (self.n_users, self.n_items))
         rows = Rows((np.ones(len(user), np.float32), (user, item)), shape=(self.n_users, self.n_items))
         rows.sum_duplicates()
         return rows
@@ -151,19 +157,20 @@ class Interactions:
         """The same rows with their weights: what learners are trained on."""
         return UserRows(self.train, self.weights).filled()
 
-    def queries(self, part: str) -> Queries:
+    def queries(self, part: str, *, in_order: bool = False) -> Queries:
         """Users with at least one `validation` or `test` target.
 
         Inputs of validation: training events and the validation fold-in; of test: training, validation and
         test fold-in events. With weak splits there is no fold-in; with strong generalisation there is only
-        that.
+        that. `in_order`: values of inputs are places in the order of time.
         """
         if part == "validation":
-            inputs, targets = self.part(TRAIN, VALIDATION_INPUT), self.part(VALIDATION)
+            codes, targets = (TRAIN, VALIDATION_INPUT), self.part(VALIDATION)
         elif part == "test":
-            inputs, targets = self.part(TRAIN, VALIDATION, TEST_INPUT), self.part(TEST)
+            codes, targets = (TRAIN, VALIDATION, TEST_INPUT), self.part(TEST)
         else:
             raise ValueError(f"{part!r} is not validation or test")
+        inputs = self.part(*codes, in_order=in_order)
         users = np.flatnonzero(np.diff(targets.indptr))
         return Queries(users, Rows(inputs[users]), Rows(targets[users]))
 
