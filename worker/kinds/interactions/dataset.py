@@ -2,6 +2,7 @@
 
 Canonical files of a version: `interactions.parquet` (user int32, item int32, split int8, optionally rating
 float32 and timestamp int64; sorted by user, item; no pair twice; the ingest options as metadata),
+`texts.parquet` (text of every event, in the order of the events, where the upload kept it),
 `users.parquet` (user_id, optionally weight: how many users a row stands for) and `items.parquet` (item_id,
 optionally title), whose row numbers are the indices. The split is drawn at ingest and lies in the version, so
 every job on a version holds out the same data.
@@ -10,7 +11,7 @@ every job on a version holds out the same data.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,7 @@ from worker.kinds.interactions.sequence import places
 from worker.kinds.interactions.splits import SPLIT_NAMES, TEST, TEST_INPUT, TRAIN, VALIDATION, VALIDATION_INPUT
 
 EVENTS_FILE, USERS_FILE, ITEMS_FILE = "interactions.parquet", "users.parquet", "items.parquet"
+TEXTS_FILE = "texts.parquet"
 _OPTIONS = b"distillery.options"
 Rows = sparse.csr_array
 
@@ -77,7 +79,8 @@ class Events:
 class Interactions:
     """A dataset of implicit feedback with its split. Index u stands for `user_ids[u]`, i for `item_ids[i]`.
 
-    `weights`: float32 (U,), how many users each stands for, in versions made of summaries; else None.
+    `weights`: float32 (U,), how many users each stands for, in versions made of summaries; else None. `texts`: reads
+    the text of every event, str (events,), "" where it has none; None where the upload kept none.
     """
 
     events: Events
@@ -86,6 +89,7 @@ class Interactions:
     titles: np.ndarray | None = None
     options: dict[str, Any] = field(default_factory=dict)
     weights: np.ndarray | None = None
+    texts: Callable[[], np.ndarray] | None = None
 
     @classmethod
     def from_columns(
@@ -199,6 +203,19 @@ def save(data: Interactions, folder: Path) -> None:
         users["weight"] = pa.array(data.weights, pa.float32())
     parquet.write_table(pa.table(users), folder / USERS_FILE)
     parquet.write_table(pa.table(items), folder / ITEMS_FILE)
+    if data.texts is not None:
+        texts = pa.table({"text": pa.array(data.texts(), pa.string())})
+        parquet.write_table(texts, folder / TEXTS_FILE, compression="zstd")
+
+
+def _stored_texts(file: Path, events: int) -> Callable[[], np.ndarray] | None:
+    def read() -> np.ndarray:
+        found = parquet.read_table(file)["text"].fill_null("").to_numpy()
+        if len(found) != events:
+            raise JobError("invalid_input", f"There are {len(found)} texts for {events} events.")
+        return found
+
+    return read if file.exists() else None
 
 
 def load(folder: Path) -> Interactions:
@@ -219,7 +236,8 @@ def load(folder: Path) -> Interactions:
     ):
         raise JobError("invalid_input", "An event names a user or an item that the version does not have.")
     options = json.loads((table.schema.metadata or {}).get(_OPTIONS, b"{}"))
-    return Interactions(events, user_ids, item_ids, titles, options, weights)
+    texts = _stored_texts(folder / TEXTS_FILE, len(events))
+    return Interactions(events, user_ids, item_ids, titles, options, weights, texts)
 
 
 def _strings(column: pa.ChunkedArray) -> np.ndarray:
