@@ -281,9 +281,9 @@ def _validator(trainable: Trainable, users: Ranking, metric: str) -> Validate:
 
 
 def _digest(rows: UserRows) -> str:
-    matrix, places = rows.matrix, None if rows.places is None else rows.places.data
+    matrix, order = rows.matrix, None if rows.places is None else rows.places.data
     digest = hashlib.sha256(repr((matrix.shape, rows.weights is None)).encode())
-    for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data, rows.weights, places):
+    for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data, rows.weights, order):
         digest.update(b"" if array is None else array.tobytes())
     return digest.hexdigest()
 

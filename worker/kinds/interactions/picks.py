@@ -56,7 +56,9 @@ class Pool:
     @cached_property
     def users(self) -> UserRows:
         """The training rows of all users, empty ones included."""
-        return UserRows(self.data.train, self.data.weights, self.data.part(TRAIN, in_order=True) if self.timed else None)
+        return UserRows(
+            self.data.train, self.data.weights, self.data.part(TRAIN, in_order=True) if self.timed else None
+        )
 
     def in_order(self, rows: UserRows, row_ids: np.ndarray | None) -> UserRows:
         """Rows of a summary with the order of time of the real users' events that they are made of; as they are, where

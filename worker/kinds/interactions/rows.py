@@ -77,5 +77,9 @@ class ItemGram:
     def weights(self) -> None:
         """It has no rows of users, hence none."""
 
+    @property
+    def places(self) -> None:
+        """It has no rows of users, hence no order of time."""
+
     def __len__(self) -> int:
         return 0
