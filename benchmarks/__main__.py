@@ -20,6 +20,7 @@ ALL = (
     "distill_step",
     "distill_cf_figures",
     "per_byte",
+    "sampling",
     "off_policy.large_actions",
     "off_policy.suite",
     "off_policy.coverage",

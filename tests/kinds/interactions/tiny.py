@@ -15,7 +15,7 @@ WORDS = "fine loud soft long cheap steel wood blue".split()  # noqa: SIM905
 
 
 def _upload(folder: Path) -> list[tuple[str, Path]]:
-    file = planted_csv(folder / "planted.csv", users=700, items=60)
+    file = planted_csv(folder / "planted.csv", users=700, items=60, timed=True)
     head, *lines = file.read_text().splitlines()
     rng = np.random.default_rng(1)
     said = (f"{line},{rng.integers(1, 6)},{' '.join(rng.choice(WORDS, 4))}" for line in lines)

@@ -114,7 +114,7 @@ def judge(
     Raises `JobError` `too_few_rows` when there are no test users, `Cancelled` when a stop was asked for, `TimeOver`
     when the time is over before anything was measured.
     """
-    params = _readable(data, params, ctx)
+    params = readable(data, params, ctx)
     held = hold_out(data, params, ctx)
     in_order = held.in_order is not None
     sets = contenders(data, summaries, params.baselines, draws=params.draws, seed=ctx.seed, in_order=in_order)
@@ -168,7 +168,7 @@ def _draws(sets: Sequence[Contender], seed: int) -> dict[str, np.ndarray]:
     return found
 
 
-def _readable(data: Interactions, params: EvaluateParams, ctx: Context) -> EvaluateParams:
+def readable(data: Interactions, params: EvaluateParams, ctx: Context) -> EvaluateParams:
     """The params without learners that read events in order, where the dataset has no times."""
     known = learners_of(KIND)
     kept = [name for name in params.learners if data.events.timestamp is not None or not known[name].ordered]
