@@ -216,6 +216,8 @@ def fitting(kind: str, name: str, value: str, folder: Path) -> Path:
         return written(folder / "t.csv", text([(u, i, f"{r},5") for u, i, r, _ in events()], HEADER[:3], ";"))
     if name == "encoding":
         return written(folder / "t.csv", text(events()).encode(ENCODED.get(value, value)))
+    if name == "keep_text":
+        return written(folder / "t.csv", text([(*row, "said so") for row in events()], (*HEADER, "text")))
     if name == "split" and value == "files":
         for part in ("train", "test"):
             rows = [row for row, said in zip(events(), parts(), strict=True) if (said == "test") == (part == "test")]

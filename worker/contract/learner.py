@@ -42,15 +42,19 @@ Further = Callable[[Sequence[tuple[Settings, float]]], Settings | None]
 class Learner:
     """A learner as the evidence knows it.
 
-    `floor`: it is a trivial model that others must beat. `seeds`: how many trainings its figures average; 1 for closed
-    forms. `settings`: the configurations that tuning tries, in order; one empty one where there is nothing to tune;
-    `further`: what it tries after them. `version`: raised when it would learn something else from the same data.
+    `floor`: it is a trivial model that others must beat. `usual`: it is trained unless a job names its learners; others
+    are there for who asks for them. `ordered`: it learns from the order of events in time. `seeds`: how many trainings
+    its figures average; 1 for closed forms. `settings`: the configurations that tuning tries, in order; one empty one
+    where there is nothing to tune; `further`: what it tries after them. `version`: raised when it would learn something
+    else from the same data.
     """
 
     name: str
     label: str
     kind: str = ""
     floor: bool = False
+    usual: bool = True
+    ordered: bool = False
     note: str = ""
     version: int = 1
     seeds: int = 1
@@ -68,6 +72,8 @@ def learner(
     name: str,
     label: str,
     floor: bool = False,
+    usual: bool = True,
+    ordered: bool = False,
     note: str = "",
     version: int = 1,
     seeds: int = 1,
@@ -78,7 +84,7 @@ def learner(
 
     def register(prepare: Prepare) -> Prepare:
         _LEARNERS[kind, name] = Learner(
-            name, label, kind, floor, note, version, seeds, tuple(settings), further, prepare
+            name, label, kind, floor, usual, ordered, note, version, seeds, tuple(settings), further, prepare
         )
         return prepare
 

@@ -16,6 +16,7 @@ Tone = Literal["good", "even", "open"]
 Status = Literal[
     "ahead", "cheap_would_do", "cheap_is_better", "cheap_pick", "measured", "undetermined",
     "better", "not_worse", "worse", "cannot_tell", "equivalent", "short", "sound", "thin", "blind", "doubtful",
+    "helps", "no_evidence", "hurts", "predicted",
 ]  # fmt: skip
 WORDS: dict[Status, tuple[Tone, str]] = {
     "ahead": ("good", "Ahead of the cheap baselines"),
@@ -34,6 +35,10 @@ WORDS: dict[Status, tuple[Tone, str]] = {
     "thin": ("even", "Thin"),
     "blind": ("open", "Blind"),
     "doubtful": ("open", "Doubtful"),
+    "helps": ("good", "Text helps"),
+    "no_evidence": ("even", "No evidence that text helps"),
+    "hurts": ("even", "Text hurts"),
+    "predicted": ("even", "Predicted, not measured"),
 }
 """Status -> its tone (good news, a draw, an open question) and its label, in a few words."""
 

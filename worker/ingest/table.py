@@ -54,6 +54,10 @@ class Schema:
         """All known names: a first line with one of them is a header."""
         return frozenset(name for role in self.roles for name in role.names)
 
+    def reading(self, *names: str) -> Schema:
+        """The same, with these roles read and not only pointed out."""
+        return replace(self, roles=tuple(replace(one, read=one.read or one.name in names) for one in self.roles))
+
     def without(self, *names: str) -> Schema:
         """The same without these roles."""
         return replace(self, roles=tuple(role for role in self.roles if role.name not in names))
@@ -261,7 +265,7 @@ class Columns:
 
 def read_columns(tables: Sequence[Table], meter: Meter) -> Columns:
     """All rows of the tables as whole columns. Ids, categories and parts of a split are numbered, a missing part as "";
-    numbers are float64, features and labels float32, times int64 with `NO_TIME` where missing. Text is not kept whole.
+    numbers are float64, features and labels float32, times int64 with `NO_TIME` where missing, text is str or None.
     """
     contents: dict[str, Content] = {one.name: one.content for one in tables[0].wanted}
     maps = {role: IdMap() for role, content in contents.items() if content in {"id", "category", "split"}}
@@ -290,6 +294,8 @@ def _with_blank(column: Arrow) -> Arrow:
 
 
 def _array(column: Arrow, content: Content) -> NDArray[Any]:
+    if content == "text":
+        column = column.cast(pa.string())
     values = column.to_numpy(zero_copy_only=False)
     with np.errstate(over="ignore"):  # a float64 above float32's range becomes infinite, and is refused later
         return values.astype(np.float32) if content in {"feature", "label"} else values

@@ -31,20 +31,27 @@ PICKS = {
 
 
 def contenders(
-    data: Interactions, summaries: Sequence[InteractionsSummary], picks: Sequence[str], *, draws: int, seed: int
+    data: Interactions,
+    summaries: Sequence[InteractionsSummary],
+    picks: Sequence[str],
+    *,
+    draws: int,
+    seed: int,
+    in_order: bool = False,
 ) -> list[Contender]:
     """Everything a learner is trained on: the full data, the summaries with their forms, cheap picks, and a bound.
 
     Where a summary thins rows out (far fewer events a row than the data has), picks have as many events instead of as
     many rows. A random pick is drawn `draws` times. Without picks there is no bound either.
+    `in_order`: rows of real users come with their order of time.
     """
-    pool = Pool(data)
-    full = data.training()
+    pool = Pool(data, timed=in_order)
+    full = pool.users.filled()
     whole = Contender(_record("full", "full data", "full", [full], pool.form), (full,))
     found = [whole]
     for number, summary in enumerate(summaries):
         name = "summary" if not number else f"summary-{number + 1}"
-        forms = list(_forms(summary, name, alone=len(summaries) == 1))
+        forms = list(_forms(pool, summary, name, alone=len(summaries) == 1))
         found += forms
         smaller = [form.record for form in forms if form.record.bytes < whole.record.bytes]
         for method in picks:
@@ -68,9 +75,10 @@ def _gram_of_equal_bytes(full: UserRows, form: TrainingSet) -> Iterator[Contende
         yield Contender(record, (bound,), learners=("ease",))
 
 
-def _forms(summary: InteractionsSummary, name: str, *, alone: bool) -> Iterator[Contender]:
+def _forms(pool: Pool, summary: InteractionsSummary, name: str, *, alone: bool) -> Iterator[Contender]:
     made = summary.origin.method or "given"
-    for number, (form, rows) in enumerate(summary.delivered().items()):
+    for number, (form, plain) in enumerate(summary.delivered().items()):
+        rows = pool.in_order(plain, summary.row_ids)
         label = f"this summary ({LABELS[form]})" if alone else f"{name.replace('-', ' ')}: {made} ({LABELS[form]})"
         if number == 0:
             yield Contender(_record(name, label, "summary", [rows], form, method=summary.origin.method), (rows,))

@@ -2,6 +2,7 @@
 
 Canonical files of a version: `interactions.parquet` (user int32, item int32, split int8, optionally rating
 float32 and timestamp int64; sorted by user, item; no pair twice; the ingest options as metadata),
+`texts.parquet` (text of every event, in the order of the events, where the upload kept it),
 `users.parquet` (user_id, optionally weight: how many users a row stands for) and `items.parquet` (item_id,
 optionally title), whose row numbers are the indices. The split is drawn at ingest and lies in the version, so
 every job on a version holds out the same data.
@@ -10,7 +11,7 @@ every job on a version holds out the same data.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +24,11 @@ from scipy import sparse
 
 from worker.contract.errors import JobError
 from worker.kinds.interactions.rows import UserRows
+from worker.kinds.interactions.sequence import places
 from worker.kinds.interactions.splits import SPLIT_NAMES, TEST, TEST_INPUT, TRAIN, VALIDATION, VALIDATION_INPUT
 
 EVENTS_FILE, USERS_FILE, ITEMS_FILE = "interactions.parquet", "users.parquet", "items.parquet"
+TEXTS_FILE = "texts.parquet"
 _OPTIONS = b"distillery.options"
 Rows = sparse.csr_array
 
@@ -76,7 +79,8 @@ class Events:
 class Interactions:
     """A dataset of implicit feedback with its split. Index u stands for `user_ids[u]`, i for `item_ids[i]`.
 
-    `weights`: float32 (U,), how many users each stands for, in versions made of summaries; else None.
+    `weights`: float32 (U,), how many users each stands for, in versions made of summaries; else None. `texts`: reads
+    the text of every event, str (events,), "" where it has none; None where the upload kept none.
     """
 
     events: Events
@@ -85,6 +89,7 @@ class Interactions:
     titles: np.ndarray | None = None
     options: dict[str, Any] = field(default_factory=dict)
     weights: np.ndarray | None = None
+    texts: Callable[[], np.ndarray] | None = None
 
     @classmethod
     def from_columns(
@@ -135,10 +140,15 @@ class Interactions:
         """The training part as CSR (U, I) float32 0/1; a row may be empty."""
         return self.part(TRAIN)
 
-    def part(self, *codes: int) -> Rows:
-        """The events of some split codes as CSR (U, I) float32."""
+    def part(self, *codes: int, in_order: bool = False) -> Rows:
+        """The events of some split codes as CSR (U, I) float32; `in_order` with each event's place in its user's order
+        of time as value, see `sequence` (ValueError without times)."""
         chosen = np.isin(self.events.split, codes)
         user, item = self.events.user[chosen], self.events.item[chosen]
+        if in_order:
+            if self.events.timestamp is None:
+                raise ValueError("events without times have no order")
+            return places(user, item, self.events.timestamp[chosen], (self.n_users, self.n_items))
         rows = Rows((np.ones(len(user), np.float32), (user, item)), shape=(self.n_users, self.n_items))
         rows.sum_duplicates()
         return rows
@@ -151,19 +161,20 @@ class Interactions:
         """The same rows with their weights: what learners are trained on."""
         return UserRows(self.train, self.weights).filled()
 
-    def queries(self, part: str) -> Queries:
+    def queries(self, part: str, *, in_order: bool = False) -> Queries:
         """Users with at least one `validation` or `test` target.
 
         Inputs of validation: training events and the validation fold-in; of test: training, validation and
         test fold-in events. With weak splits there is no fold-in; with strong generalisation there is only
-        that.
+        that. `in_order`: values of inputs are places in the order of time.
         """
         if part == "validation":
-            inputs, targets = self.part(TRAIN, VALIDATION_INPUT), self.part(VALIDATION)
+            codes, targets = (TRAIN, VALIDATION_INPUT), self.part(VALIDATION)
         elif part == "test":
-            inputs, targets = self.part(TRAIN, VALIDATION, TEST_INPUT), self.part(TEST)
+            codes, targets = (TRAIN, VALIDATION, TEST_INPUT), self.part(TEST)
         else:
             raise ValueError(f"{part!r} is not validation or test")
+        inputs = self.part(*codes, in_order=in_order)
         users = np.flatnonzero(np.diff(targets.indptr))
         return Queries(users, Rows(inputs[users]), Rows(targets[users]))
 
@@ -192,6 +203,19 @@ def save(data: Interactions, folder: Path) -> None:
         users["weight"] = pa.array(data.weights, pa.float32())
     parquet.write_table(pa.table(users), folder / USERS_FILE)
     parquet.write_table(pa.table(items), folder / ITEMS_FILE)
+    if data.texts is not None:
+        texts = pa.table({"text": pa.array(data.texts(), pa.string())})
+        parquet.write_table(texts, folder / TEXTS_FILE, compression="zstd")
+
+
+def _stored_texts(file: Path, events: int) -> Callable[[], np.ndarray] | None:
+    def read() -> np.ndarray:
+        found = parquet.read_table(file)["text"].fill_null("").to_numpy()
+        if len(found) != events:
+            raise JobError("invalid_input", f"There are {len(found)} texts for {events} events.")
+        return found
+
+    return read if file.exists() else None
 
 
 def load(folder: Path) -> Interactions:
@@ -212,7 +236,8 @@ def load(folder: Path) -> Interactions:
     ):
         raise JobError("invalid_input", "An event names a user or an item that the version does not have.")
     options = json.loads((table.schema.metadata or {}).get(_OPTIONS, b"{}"))
-    return Interactions(events, user_ids, item_ids, titles, options, weights)
+    texts = _stored_texts(folder / TEXTS_FILE, len(events))
+    return Interactions(events, user_ids, item_ids, titles, options, weights, texts)
 
 
 def _strings(column: pa.ChunkedArray) -> np.ndarray:

@@ -59,6 +59,10 @@ class IngestOptions(ReadOptions):
         False, description="The table has no times, but its rows are in order of time (as SASRec's files are)."
     )
 
+    keep_text: bool = Field(
+        False, description="Keep the text of every event (a review), for the side-text audit. Other jobs never read it."
+    )
+
     @property
     def published(self) -> bool:
         """Whether the split is one that the upload brings."""
@@ -85,7 +89,7 @@ class Chosen:
 @dataclass
 class Events:
     """Columns of equal length. user, item: int32 codes; rating: float32; timestamp: int64; part: int8 code of a
-    published split. `row`: the place in the upload, which breaks ties of time.
+    published split; text: str, None where missing. `row`: the place in the upload, which breaks ties of time.
     """
 
     user: np.ndarray
@@ -94,6 +98,7 @@ class Events:
     rating: np.ndarray | None = None
     timestamp: np.ndarray | None = None
     part: np.ndarray | None = None
+    text: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.user)
@@ -163,9 +168,11 @@ def ingest(
 
 def choose(upload: Upload, given: IngestOptions) -> Chosen:
     """The files of the events, the one of the titles if there is one, and what was guessed."""
-    asked, schema = dict(given.columns), SCHEMA.without("split")
+    asked, schema = dict(given.columns), SCHEMA.reading("text") if given.keep_text else SCHEMA
     if given.split.startswith("column:"):
-        asked["split"], schema = given.split.removeprefix("column:"), SCHEMA
+        asked["split"] = given.split.removeprefix("column:")
+    else:
+        schema = schema.without("split")
     index = published.index_beside_data(upload.sources)
     found = [source for source in upload.named(given.file) if source is not index]
     parts = published.parts([source.name for source in found])
@@ -198,6 +205,13 @@ def _read(
     tables, warnings = chosen.tables, chosen.detected["warnings"]
     columns = read_columns(tables, upload.meter)
     pa.default_memory_pool().release_unused()  # the batches are gone, and sorting needs the room
+    if options.keep_text and "text" not in columns.numbers:
+        raise JobError(
+            "invalid_input",
+            f"keep_text asks for a text column, and {tables[0].name} has none that is known as such.",
+            hint='Name it, as in columns={"text": "review"}; or leave keep_text out.',
+            pointer="/columns/text",
+        )
     user, item = columns.words["user"], columns.words["item"]
     events = Events(user.codes, item.codes, np.arange(columns.n, dtype=np.int32), **columns.numbers)
     if "split" in columns.words:
@@ -423,15 +437,17 @@ def _save(
     kept = ("binarize_threshold", "min_user_events", "min_item_events", "dedup", "split", "seed", "rows_in_time_order")
     table = dataset.Events(events.user, events.item, codes, events.rating, events.timestamp)
     user_ids, item_ids = (words.to_numpy(zero_copy_only=False) for words in (users, items))
-    data = dataset.Interactions(table, user_ids, item_ids, titles, {name: getattr(options, name) for name in kept})
-    dataset.save(data, out)
+    named = {name: getattr(options, name) for name in kept} | ({"keep_text": True} if options.keep_text else {})
+    texts = None if events.text is None else lambda: events.text
+    dataset.save(dataset.Interactions(table, user_ids, item_ids, titles, named, texts=texts), out)
 
 
 def _schema(events: Events, titled: bool) -> dict[str, Any]:
     columns = {"user": "int32", "item": "int32", "split": "int8"}
     columns |= {"rating": "float32"} if events.rating is not None else {}
     columns |= {"timestamp": "int64"} if events.timestamp is not None else {}
-    return {
+    texts = {} if events.text is None else {dataset.TEXTS_FILE: {"text": "string"}}
+    return texts | {
         dataset.EVENTS_FILE: columns,
         dataset.USERS_FILE: {"user_id": "string"},
         dataset.ITEMS_FILE: {"item_id": "string"} | ({"title": "string"} if titled else {}),

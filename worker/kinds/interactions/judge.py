@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -78,13 +78,14 @@ class EvaluateParams(BaseModel):
 @cache
 def evaluate_params() -> type[EvaluateParams]:
     """`EvaluateParams` with the learners and the cheap picks there are."""
-    known = list(learners_of(KIND))
+    known = learners_of(KIND)
+    usual = [name for name, one in known.items() if one.usual]
     fields = EvaluateParams.model_fields
     return create_model(
         "EvaluateParams",
         __base__=EvaluateParams,
         __doc__=EvaluateParams.__doc__,
-        learners=(_list_of(known), Field(known, min_length=1, description=fields["learners"].description)),
+        learners=(_list_of(known), Field(usual, min_length=1, description=fields["learners"].description)),
         baselines=(_list_of(PICKS), Field(list(PICKS), description=fields["baselines"].description)),
     )
 
@@ -96,11 +97,13 @@ def _list_of(names: Iterable[str]) -> Any:
 
 @dataclass(frozen=True)
 class Held:
-    """The users that are held out. `counts`: events of each item in the full training part (I,)."""
+    """The users that are held out. `counts`: events of each item in the full training part (I,). `in_order`: the same
+    users with the order of their inputs, where a learner reads it."""
 
     validation: Queries
     test: Queries
     counts: np.ndarray
+    in_order: Held | None = None
 
 
 def judge(
@@ -111,8 +114,10 @@ def judge(
     Raises `JobError` `too_few_rows` when there are no test users, `Cancelled` when a stop was asked for, `TimeOver`
     when the time is over before anything was measured.
     """
+    params = readable(data, params, ctx)
     held = hold_out(data, params, ctx)
-    sets = contenders(data, summaries, params.baselines, draws=params.draws, seed=ctx.seed)
+    in_order = held.in_order is not None
+    sets = contenders(data, summaries, params.baselines, draws=params.draws, seed=ctx.seed, in_order=in_order)
     plan = plan_of(data, held, sets, params, ctx)
     with ctx.part("train", 0, 1, seed=ctx.seed) as part:
         trained = train_all(plan, part)
@@ -163,19 +168,45 @@ def _draws(sets: Sequence[Contender], seed: int) -> dict[str, np.ndarray]:
     return found
 
 
+def readable(data: Interactions, params: EvaluateParams, ctx: Context) -> EvaluateParams:
+    """The params without learners that read events in order, where the dataset has no times."""
+    known = learners_of(KIND)
+    kept = [name for name in params.learners if data.events.timestamp is not None or not known[name].ordered]
+    if not kept:
+        raise JobError(
+            "invalid_input",
+            "The learners asked for read events in their order of time; this dataset has no times.",
+            hint="Add ease to the learners; or upload the dataset again, with a time column or rows_in_time_order.",
+            pointer="/evaluate/learners",
+        )
+    for name in params.learners:
+        if name not in kept:
+            ctx.warn(f"{known[name].label} was left out: it reads events in their order, and the dataset has no times.")
+    return params.model_copy(update={"learners": kept})
+
+
 def hold_out(data: Interactions, params: EvaluateParams, ctx: Context) -> Held:
     """Validation and test users, a random part of them where the params say so."""
-    validation = _sample(data.queries("validation").with_targets(), params.tune_users, ctx.seed)
-    test = _sample(data.queries("test").with_targets(), params.test_users, ctx.seed + 1)
-    if not len(test):
+    counts = data.training().counts
+    held = _held(data, params, ctx.seed, counts)
+    if not len(held.test):
         raise JobError(
             "too_few_rows",
             "No user of this dataset has a test event, so nothing can be measured.",
             hint="Upload it again with a split that holds out test events.",
         )
-    if 0 < validation.targets.nnz < _FEW_EVENTS:
-        ctx.warn(f"Only {validation.targets.nnz} validation events: the choice of a ridge is unreliable.")
-    return Held(validation, test, data.training().counts)
+    if 0 < held.validation.targets.nnz < _FEW_EVENTS:
+        ctx.warn(f"Only {held.validation.targets.nnz} validation events: the choice of a ridge is unreliable.")
+    known = learners_of(KIND)
+    if not any(known[name].ordered for name in params.learners):
+        return held
+    return replace(held, in_order=_held(data, params, ctx.seed, counts, in_order=True))
+
+
+def _held(data: Interactions, params: EvaluateParams, seed: int, counts: np.ndarray, *, in_order: bool = False) -> Held:
+    validation = data.queries("validation", in_order=in_order).with_targets()
+    test = data.queries("test", in_order=in_order).with_targets()
+    return Held(_sample(validation, params.tune_users, seed), _sample(test, params.test_users, seed + 1), counts)
 
 
 def _sample(queries: Queries, most: int, seed: int) -> Queries:
@@ -190,14 +221,21 @@ def plan_of(data: Interactions, held: Held, sets: Sequence[Contender], params: E
     known = learners_of(KIND)
     metric = next(one for one in _metrics(params) if one.name == params.metric)
     tuned_for = (int(params.metric.rpartition("@")[2]),)
-    validation = Ranking.of(held.validation, held.counts, tuned_for, auc=False, share=True)
-    test = Ranking.of(held.test, held.counts, tuple(params.k), seed=ctx.seed, block=_BLOCK, share=True)
+    # By whether inputs carry the order of time: models that read it say so.
+    users = {False: held} | ({} if held.in_order is None else {True: held.in_order})
+    validation = {
+        order: Ranking.of(one.validation, one.counts, tuned_for, auc=False, share=True) for order, one in users.items()
+    }
+    test = {
+        order: Ranking.of(one.test, one.counts, tuple(params.k), seed=ctx.seed, block=_BLOCK, share=True)
+        for order, one in users.items()
+    }
 
     def validator(trainable: Trainable) -> Validate:
-        return _validator(trainable, validation, params.metric)
+        return _validator(trainable, validation[getattr(trainable, "ordered", False)], params.metric)
 
     def measure(model: Model) -> Mapping[str, Mapping[str, Scores]]:
-        found = test.measure(model)
+        found = test[getattr(model, "ordered", False)].measure(model)
         return {"test": {name: _scores(values) for name, values in found.items() if np.isfinite(values).any()}}
 
     return Plan(
@@ -243,9 +281,9 @@ def _validator(trainable: Trainable, users: Ranking, metric: str) -> Validate:
 
 
 def _digest(rows: UserRows) -> str:
-    matrix = rows.matrix
+    matrix, order = rows.matrix, None if rows.places is None else rows.places.data
     digest = hashlib.sha256(repr((matrix.shape, rows.weights is None)).encode())
-    for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data, rows.weights):
+    for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data, rows.weights, order):
         digest.update(b"" if array is None else array.tobytes())
     return digest.hexdigest()
 

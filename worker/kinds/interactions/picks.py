@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +13,7 @@ from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.forms import arrays, coded_weights, index_bytes, plain_bytes
 from worker.kinds.interactions.histories import Histories
 from worker.kinds.interactions.rows import ItemGram, UserRows
+from worker.kinds.interactions.splits import TRAIN
 
 Rows = sparse.csr_array
 
@@ -47,9 +48,30 @@ class Queue:
 
 @dataclass(frozen=True)
 class Pool:
-    """A dataset to pick from."""
+    """A dataset to pick from; `timed`: rows of its users carry their order of time."""
 
     data: Interactions
+    timed: bool = False
+
+    @cached_property
+    def users(self) -> UserRows:
+        """The training rows of all users, empty ones included."""
+        return UserRows(
+            self.data.train, self.data.weights, self.data.part(TRAIN, in_order=True) if self.timed else None
+        )
+
+    def in_order(self, rows: UserRows, row_ids: np.ndarray | None) -> UserRows:
+        """Rows of a summary with the order of time of the real users' events that they are made of; as they are, where
+        they hold anything else or there is no order."""
+        table = self.users.places
+        if table is None or row_ids is None:
+            return rows
+        number = {user: row for row, user in enumerate(self.data.user_ids.tolist())}
+        users = [number.get(user, -1) for user in np.asarray(row_ids).tolist()]
+        if min(users, default=-1) < 0:
+            return rows
+        kept = Rows((rows.matrix > 0) * Rows(table[users]))
+        return rows if kept.nnz < rows.matrix.nnz else replace(rows, places=kept)
 
     @cached_property
     def histories(self) -> Histories:
@@ -71,7 +93,7 @@ class Pool:
         if method == "frequent-histories":
             rows = UserRows(self.histories.rows.matrix, coded_weights(self.histories.rows.mass))
             return Queue(rows, self.histories.by_frequency(), "weighted")
-        rows = UserRows(self.data.train, self.data.weights)
+        rows = self.users
         lengths = np.diff(rows.matrix.indptr)
         if method == "head-users":
             order = np.lexsort((self.data.user_ids, -lengths))[: np.count_nonzero(lengths)]

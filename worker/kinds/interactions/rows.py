@@ -13,13 +13,15 @@ Rows = sparse.csr_array
 @dataclass(frozen=True)
 class UserRows:
     """`matrix`: CSR (n, I) float32, values in (0, 1]. `weights`: float32 (n,), above 0, how many users each row stands
-    for; None where each is one user.
+    for; None where each is one user. `places`: the same events with their place in the row's order of time as values
+    (`worker.kinds.interactions.sequence`); None where no order is known.
 
     A learner that has no use for weights of its own draws or repeats rows in proportion to `mass`.
     """
 
     matrix: Rows
     weights: np.ndarray | None = None
+    places: Rows | None = None
 
     def __post_init__(self) -> None:
         """ValueError when there is not one positive, finite weight for every row."""
@@ -50,7 +52,8 @@ class UserRows:
 
     def take(self, rows: np.ndarray) -> UserRows:
         """The rows of these numbers (m,), with their weights."""
-        return UserRows(Rows(self.matrix[rows]), None if self.weights is None else self.weights[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return UserRows(Rows(self.matrix[rows]), weights, None if self.places is None else Rows(self.places[rows]))
 
     def filled(self) -> UserRows:
         """Those rows that have an event."""
@@ -73,6 +76,10 @@ class ItemGram:
     @property
     def weights(self) -> None:
         """It has no rows of users, hence none."""
+
+    @property
+    def places(self) -> None:
+        """It has no rows of users, hence no order of time."""
 
     def __len__(self) -> int:
         return 0
