@@ -123,7 +123,7 @@ def test_series_when_averaged_over_every_choice_then_holds_the_gain_between(gap)
     pairs = Pairs.of(target, log.logging)
     control = control_of(log, crossfit(log, ridge.fit, {"target": target}, 3), {"target": target}, Context())
     known = with_logging_policy(log, pairs, Overlap.of(pairs, pairs.share(log.weight)), weight, control, RANGE)
-    only = with_propensities(replace(log, logging=None), weight, None, RANGE)
+    only = with_propensities(replace(log, logging=None), weight, None, control, "target", RANGE)
     for series in (known, only):
         assert share @ series.low <= gain + 1e-12
         assert share @ series.high >= gain - 1e-12

@@ -101,7 +101,9 @@ def estimate_target(
     if pairs is not None and overlap is not None:
         series = with_logging_policy(log, pairs, overlap, plain.weight, prepared.control, prepared.reward_range)
     else:
-        series = with_propensities(log, plain.weight, deficiency.mass, prepared.reward_range)
+        series = with_propensities(
+            log, plain.weight, deficiency.mass, prepared.control, name, prepared.reward_range
+        )
     pess = None if overlap is None else effective_rounds(log) * overlap.policy_ess_share
     if prepared.against.scores is not None:
         series = calibrated(series, log, prepared.against.scores)

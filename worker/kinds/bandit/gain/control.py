@@ -30,6 +30,10 @@ class Control:
     logged: Floats
     model: CrossFitted | None
 
+    def mean(self, name: str) -> Floats:
+        """The prediction's mean under a target (n,)."""
+        return self.logged if self.model is None else self.model.dm[name]
+
     def under(self, gap: Gap, back: NDArray[np.intp]) -> tuple[Floats, Floats]:
         """Sum over actions of gap times prediction (n,), and what the gap's rows lack to zero (n,), in one pass.
 

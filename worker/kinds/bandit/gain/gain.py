@@ -66,9 +66,9 @@ def gain_of(
     rare = rare_ends(log, series, limits, unit)
     lows: list[End] = [low if rare is None else rare[0]]
     highs: list[End] = [high if rare is None else rare[1]]
-    if series.calibrated is not None:
-        lows.append(mean_of(series.calibrated[0], undrawn, log.weight, unit))
-        highs.append(mean_of(series.calibrated[1], undrawn, log.weight, unit))
+    if series.second is not None:
+        lows.append(mean_of(series.second[0], undrawn, log.weight, unit))
+        highs.append(mean_of(series.second[1], undrawn, log.weight, unit))
     better_to, worse_to = _turning(log, series.weight, lows, highs, alpha) if sensitive else (1.0, 1.0)
     return Gain(
         value=(lows[0].value + highs[0].value) / 2,
