@@ -69,6 +69,7 @@ def measure(situation: Situation, logs: int, seed: int) -> dict[str, Any]:
     lights = [one.reliability for one in found]
     return figures | {
         "propensities": "right" if situation.right else "wrong",
+        "barred": situation.barred,
         "coverage": float(np.mean([one.covered for one in found])),
         "median_width": float(np.median([one.width for one in found])),
         "lights": {light: lights.count(light) for light in sorted(set(lights))},
@@ -77,6 +78,8 @@ def measure(situation: Situation, logs: int, seed: int) -> dict[str, Any]:
 
 def missed(figures: dict[str, Any], logs: int, known: bool) -> list[str]:
     """The bars that one situation misses, beyond what so few logs could do by chance."""
+    if not figures["barred"]:
+        return []
     right = figures["propensities"] == "right"
     most = FALSE_RIGHT if right else FALSE_WRONG
     found = [

@@ -98,11 +98,12 @@ def estimate_target(
     selected = _select(prepared, name, weights, plain, params, ctx)
     seen = None if pairs is None or overlap is None or log.support is not None else overlap.missing[pairs.back]
     deficiency = detect(log, target, plain.weight, seen)
+    trust = prepared.trust if params.gamma is None else params.gamma
     if pairs is not None and overlap is not None:
         series = with_logging_policy(log, pairs, overlap, plain.weight, prepared.control, prepared.reward_range)
     else:
         series = with_propensities(
-            log, plain.weight, deficiency.mass, prepared.control, name, prepared.reward_range
+            log, plain.weight, deficiency.mass, prepared.control, name, prepared.reward_range, attested=trust <= 1
         )
     pess = None if overlap is None else effective_rounds(log) * overlap.policy_ess_share
     if prepared.against.scores is not None:
@@ -137,7 +138,7 @@ def estimate_target(
         bounds=limits,
         over_logging=gain_of(log, series, prepared.reward_range, params.alpha, prepared.unit),
         series=series,
-        trust=prepared.trust if params.gamma is None else params.gamma,
+        trust=trust,
         reliability=diagnostics.reliability,
         left_out=left_out,
         truth=None if log.truth is None else log.truth.value(target, log.weight),

@@ -22,6 +22,7 @@ from worker.kinds.bandit.overlap import CAPS, Gap, Overlap, Pairs
 from worker.kinds.bandit.policies import Floats, Policy
 
 Range = tuple[float, float] | None
+_SUSPICIOUS = 1.645  # standard errors: 5 % a side
 
 
 @dataclass(frozen=True)
@@ -99,23 +100,42 @@ def with_logging_policy(
 
 
 def with_propensities(
-    log: BanditLog, weight: Floats, missing: Floats | None, control: Control, name: str, limits: Range
+    log: BanditLog,
+    weight: Floats,
+    missing: Floats | None,
+    control: Control,
+    name: str,
+    limits: Range,
+    *,
+    attested: bool = False,
 ) -> Series:
     """The series of a target where propensities of logged actions are known, and perhaps the support; `name`: its own.
 
     `missing` (n,): unsupported mass where the support was declared, else None. With it, and a mean weight that does not
-    fall short of what it says, no mass beside it is missing.
+    fall short of what it says, no mass beside it is missing. The doubly robust estimate stands beside the first one;
+    where propensities are `attested` only if what the model expects of the weighted choices speaks against them.
     """
     capped = np.minimum(weight, _cap_of_sample(weight))
-    robust = control.mean(name) + capped * (log.reward - control.logged) - log.reward
+    off = capped * control.logged - control.mean(name)
+    second = None
+    if not attested or _departs(off, log.round_weight):
+        robust = (capped - 1.0) * log.reward - off
+        second = (robust, robust)
     if missing is not None and (declared := _with_support(log, weight, missing, limits)) is not None:
-        return replace(declared, second=(robust, robust))
+        return replace(declared, second=second)
     over = capped - 1.0
     spread = float(log.round_weight @ (over * over) / log.round_weight.sum())
     if limits is None:
         return Series(over * log.reward, over * log.reward, capped, spread, None, None, open=bool(np.any(over)))
     low, high = (over * (log.reward - end) for end in limits)
-    return Series(low, high, capped, spread, None, None, open=False, second=(robust, robust))
+    return Series(low, high, capped, spread, None, None, open=False, second=second)
+
+
+def _departs(values: Floats, weight: Floats) -> bool:
+    """Whether a mean over rounds of `weight` (n,) departs from zero with p below 5 % on its side."""
+    share = weight / weight.sum()
+    mean = float(share @ values)
+    return abs(mean) > _SUSPICIOUS * float(np.sqrt(share**2 @ (values - mean) ** 2))
 
 
 def _with_support(log: BanditLog, weight: Floats, missing: Floats, limits: Range) -> Series | None:
