@@ -15,6 +15,7 @@ from worker.kinds.bandit.gain.series import Range, Series
 from worker.kinds.bandit.policies import Floats
 
 End = Mean | RareMean
+MANY_USERS = 50
 CLAIM = 0.4  # a claim is made at this share of alpha: 2 % where intervals are at 95 %
 
 
@@ -63,9 +64,12 @@ def gain_of(
     if not np.isfinite(low.se):
         middle = (low.value + high.value) / 2
         return Gain(middle, float("inf"), -span, span, 1.0, 1.0, few=True)
-    rare = rare_ends(log, series, limits, unit)
-    lows: list[End] = [low if rare is None else rare[0]]
-    highs: list[End] = [high if rare is None else rare[1]]
+    lows: list[End] = [low]
+    highs: list[End] = [high]
+    if (rare := rare_ends(log, series, limits, unit)) is not None:
+        # Counts say nothing of how much few users differ, so the t interval over users stays beside them.
+        kept = unit is not None and _users(unit, log.round_weight) < MANY_USERS
+        lows, highs = [rare[0], *lows[: int(kept)]], [rare[1], *highs[: int(kept)]]
     if series.second is not None:
         lows.append(mean_of(series.second[0], undrawn, log.weight, unit))
         highs.append(mean_of(series.second[1], undrawn, log.weight, unit))
@@ -80,6 +84,12 @@ def gain_of(
         better_to=better_to,
         worse_to=worse_to,
     )
+
+
+def _users(unit: NDArray[np.integer], weight: Floats) -> float:
+    """Effective number of users, (sum of sizes)^2 / sum of their squares."""
+    sizes = np.bincount(unit, weight)
+    return float(sizes.sum()) ** 2 / float(sizes @ sizes)
 
 
 def _turning(log: BanditLog, weight: Floats, lows: list[End], highs: list[End], alpha: float) -> tuple[float, float]:
