@@ -74,7 +74,8 @@ def write(log: BanditLog, folder: Path, extra: Mapping[str, Any] | None = None) 
     policies = ({_LOGGING: log.logging} if log.logging is not None else {}) | {
         _TARGET + name: policy for name, policy in sorted(log.targets.items())
     }
-    source = {"propensity_source": "estimated"} if log.estimated else {}
+    known = "estimated" if log.estimated else "attested" if log.attested else None
+    source = {} if known is None else {"propensity_source": known}
     manifest = (
         source
         | dict(extra or {})
@@ -126,6 +127,7 @@ def load(folder: Path) -> BanditLog:
         warnings=tuple(about["warnings"]),
         support=_support(folder / "support", about["actions"]),
         estimated=about.get("propensity_source") == "estimated",
+        attested=about.get("propensity_source") == "attested",
         truth=None if truth is None else Truth(truth, _mapped(folder / "truth_index.npy")),
     )
     _check(log, about)

@@ -34,7 +34,8 @@ class BanditLog:
     `embeddings` (A, d_e) float32; `hierarchy` (levels, A) int32, group of every action from coarse to fine. `user`
     (n,): rounds of one user stay together in folds and resampling. `weight` (n,): how many rounds a row stands for.
     `reward_range`: declared bounds. `split` (n,) int8. `truth`: the expected rewards behind a simulated log.
-    `estimated`: the propensities were fitted to the log and not recorded with it.
+    `estimated`: the propensities were fitted to the log and not recorded with it; `attested`: the uploader attests that
+    they were recorded when the actions were drawn.
     """
 
     action: NDArray[np.int32]
@@ -58,6 +59,7 @@ class BanditLog:
     support: Support | None = None
     truth: Truth | None = None
     estimated: bool = False
+    attested: bool = False
 
     @property
     def n(self) -> int:

@@ -45,7 +45,7 @@ __all__ = ["IngestOptions", "ingest"]
 MIN_ROUNDS = 30
 _LARGEST_REWARD = 3.4e38  # squares of larger ones, of which variances are made, are soon infinite
 _KEPT_OPTIONS = (
-    "split", "seed", "renormalise", "estimate_propensity", "reward_is_cost", "position", "only_position", "simulate",
+    "split", "seed", "renormalise", "estimate_propensity", "attest_propensities", "reward_is_cost", "position", "only_position", "simulate",
     "multiclass_to_bandit",
 )  # fmt: skip
 
@@ -164,6 +164,7 @@ def _assemble(
         support=_support(policies, known, action),
         truth=_truth(raw),
         estimated=source == "estimated",
+        attested=source == "attested",
     )
     manifest = {"first_action": actions.base, "context_features": names, "propensity_source": source}
     return _at_position(log, given), manifest
@@ -279,7 +280,7 @@ def _logging(
         propensity.check_match(chance, logging, action)
         return logging, chance, "uploaded"
     if chance is not None:
-        return None, chance, "uploaded"
+        return None, chance, "attested" if given.attest_propensities else "uploaded"
     if not given.estimate_propensity:
         raise JobError(
             "propensity_missing",

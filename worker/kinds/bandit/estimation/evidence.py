@@ -93,6 +93,10 @@ def _protocol(prepared: Prepared, params: EstimateParams) -> str:
         model += " Intervals take users as independent, not their rounds."
     elif params.cluster_by == "round" and prepared.log.user is not None:
         model += " Rounds of a user were taken as independent, as the job asked (cluster_by)."
+    if params.gamma is not None:
+        model += f" A claim must stand while propensities are off by a factor of {params.gamma:g}, as the job asked."
+    elif prepared.log.attested:
+        model += " The upload attests that propensities were recorded when the actions were drawn; claims trust that."
     if not prepared.smooths:
         return f"{model} Nothing was smoothed; the value stands for SNIPS."
     rule = {
@@ -123,10 +127,12 @@ def _estimates(prepared: Prepared, found: list[TargetEstimate], params: Estimate
         "alpha": params.alpha,
         "convolution": prepared.family if prepared.smooths else None,
         "reward_model": prepared.model,
+        "propensities_attested": prepared.log.attested,
         "independent": "rounds" if prepared.unit is None else "users",
         "targets": {
             one.name: {
                 "reliability": one.reliability,
+                "stands_factor": one.trust,
                 "selected": None if one.selected is None else _selected(one),
                 "estimates": [_estimate(row) for row in (one.headline, *one.rows)],
                 "over_logging": _gain(one),

@@ -94,8 +94,8 @@ class EstimateParams(BaseModel):
         ge=1,
         le=10,
         description="A verdict must stand while true propensities differ from the logged ones by this factor; null: 1 "
-        "where the logging policy is known, 1.05 for propensities alone, 1.1 for estimated ones. 1 attests that they "
-        "were recorded as they were.",
+        "where the logging policy is known or propensities were attested at upload, 1.05 for propensities alone, 1.1 "
+        "for estimated ones. 1 attests that they were recorded as they were.",
     )
     unsupported: Literal["ignore", "bounds", "extrapolate", "constant"] = Field(
         "bounds", description="What to do about actions that the logging policy never takes."

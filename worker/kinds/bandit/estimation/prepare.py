@@ -65,10 +65,12 @@ class Prepared:
     def trust(self) -> float:
         """A claim must stand while propensities are off by this factor.
 
-        1 for a recorded logging policy, which the log itself can contradict; 1.05 for propensities alone, where it
-        hardly can; 1.1 for propensities fitted to the log, which agree with it by construction.
+        1 for a recorded logging policy, which the log itself can contradict, and for attested propensities; 1.05 for
+        propensities alone, where it hardly can; 1.1 for propensities fitted to the log, which agree by construction.
         """
-        return 1.1 if self.log.estimated else 1.05 if self.log.logging is None else 1.0
+        if self.log.estimated:
+            return 1.1
+        return 1.05 if self.log.logging is None and not self.log.attested else 1.0
 
 
 def rounds_to_use(log: BanditLog, params: EstimateParams, *, learnt: bool, ctx: Context) -> BanditLog:

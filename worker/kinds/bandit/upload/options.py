@@ -43,6 +43,11 @@ class IngestOptions(ReadOptions):
         description="Where the log has no propensities, estimate them by a logistic model of the action given the "
         "context. Every report then says so.",
     )
+    attest_propensities: bool = Field(
+        False,
+        description="You attest that the server that drew each action recorded its propensity then. Verdicts from "
+        "propensities alone then need not stand a factor by which they may be off, and every report says so.",
+    )
     renormalise: bool = Field(False, description="Rescale policies whose probabilities do not sum to one, not refuse.")
     logging_builtin: Literal["", "uniform"] = Field(
         "", description="Declare the logging policy instead of uploading it: uniform over all actions."
@@ -107,6 +112,8 @@ class IngestOptions(ReadOptions):
     def _fits_together(self) -> IngestOptions:
         if self.simulate and self.multiclass_to_bandit:
             raise ValueError("simulate and multiclass_to_bandit exclude each other")
+        if self.attest_propensities and self.estimate_propensity:
+            raise ValueError("attest_propensities and estimate_propensity exclude each other")
         if self.r_min is not None and self.r_max is not None and self.r_min >= self.r_max:
             raise ValueError("r_min must be below r_max")
         return self
