@@ -382,4 +382,9 @@ KINDS: tuple[Kind, ...] = (
 
 def draw(count: int, seed: int) -> list[Situation]:
     """`count` situations, kind after kind, each with constants of its own."""
-    return [KINDS[k % len(KINDS)](np.random.default_rng([seed, k])) for k in range(count)]
+    return [numbered(k, seed) for k in range(count)]
+
+
+def numbered(k: int, seed: int) -> Situation:
+    """Situation k of those that a seed draws."""
+    return KINDS[k % len(KINDS)](np.random.default_rng([seed, k]))

@@ -88,7 +88,7 @@ def _key_figures(prepared: Prepared, found: list[TargetEstimate], logging: Estim
 
 
 def _protocol(prepared: Prepared, params: EstimateParams) -> str:
-    model = f"The reward model ({prepared.model}) is cross-fitted over {prepared.reward.folds} folds."
+    model = f"The reward model ({_reward_model(prepared)}) is cross-fitted over {prepared.reward.folds} folds."
     if prepared.unit is not None:
         model += " Intervals take users as independent, not their rounds."
     elif params.cluster_by == "round" and prepared.log.user is not None:
@@ -106,6 +106,14 @@ def _protocol(prepared: Prepared, params: EstimateParams) -> str:
         "fixed": "The amount of smoothing was set by the request",
     }.get(params.selection, f"The amount of smoothing was chosen by {params.selection}, which looks at the rewards")
     return f"{rule}. {model}"
+
+
+def _reward_model(prepared: Prepared) -> str:
+    choice = prepared.choice
+    if len(choice.errors) < 2:
+        return choice.name
+    errors = ", ".join(f"{name} {number(error, 3)}" for name, error in choice.errors.items())
+    return f"{choice.name}, of least squared error on rounds left out: {errors}"
 
 
 def _warnings(found: list[TargetEstimate]) -> list[str]:
@@ -126,7 +134,8 @@ def _estimates(prepared: Prepared, found: list[TargetEstimate], params: Estimate
         "n": prepared.log.n,
         "alpha": params.alpha,
         "convolution": prepared.family if prepared.smooths else None,
-        "reward_model": prepared.model,
+        "reward_model": prepared.choice.name,
+        "reward_model_errors": prepared.choice.errors,
         "propensities_attested": prepared.log.attested,
         "independent": "rounds" if prepared.unit is None else "users",
         "targets": {

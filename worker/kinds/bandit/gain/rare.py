@@ -33,7 +33,7 @@ class Events:
 
     @classmethod
     def of(cls, size: Floats, typical: float, n: int, unit: NDArray[np.integer] | None) -> Events:
-        """From the weights (k,) of events among n rounds, the policies' typical weight, and the users (k,) of events."""
+        """From the weights (k,) of events among n rounds, the policies' typical weight, and the events' users (k,)."""
         squares = float(size @ size)
         together = squares if unit is None else float((np.bincount(unit, size) ** 2).sum())
         more = together / squares if squares > 0 else 1.0
