@@ -57,6 +57,7 @@ def of_target(found: TargetEstimate, logging: Estimated, p: float | None = None)
             "over_logging_high": gain.high,
             "p": None if red else p,
             "turns_at": {"better": gain.better_to, "worse": gain.worse_to}.get(status),
+            "sign_turns_at": None if red or gain.open or gain.few else gain.sign_to,
             "reliability": found.reliability,
             "policy_ess": found.diagnostics.policy_ess,
         },

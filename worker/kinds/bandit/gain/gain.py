@@ -23,8 +23,9 @@ CLAIM = 0.4  # a claim is made at this share of alpha: 2 % where intervals are a
 class Gain:
     """`value` with [`low`, `high`] at level 1 - alpha; one-sided p values; what is missing is inside the interval.
 
-    `better_to`, `worse_to`: the factor by which propensities may be off before a claim turns, 1 where there is none to
-    turn. `open`: nothing can be said without a declared range of rewards; `few`: fewer than five users.
+    `better_to`, `worse_to`: the factor by which propensities may be off before a claim turns, 1 where there is none
+    to turn; `sign_to`: the same of the sign of `value` itself, whether it is a claim or not. `open`: nothing can be
+    said without a declared range of rewards; `few`: fewer than five users.
     """
 
     value: float
@@ -35,6 +36,7 @@ class Gain:
     p_worse: float
     better_to: float = 1.0
     worse_to: float = 1.0
+    sign_to: float = 1.0
     open: bool = False
     few: bool = False
 
@@ -73,7 +75,7 @@ def gain_of(
     if series.second is not None:
         lows.append(mean_of(series.second[0], undrawn, log.weight, unit))
         highs.append(mean_of(series.second[1], undrawn, log.weight, unit))
-    better_to, worse_to = _turning(log, series.weight, lows, highs, alpha) if sensitive else (1.0, 1.0)
+    factors = _turning(log, series.weight, lows, highs, alpha) if sensitive else {}
     return Gain(
         value=(lows[0].value + highs[0].value) / 2,
         se=max(one.se for one in lows + highs),
@@ -81,8 +83,7 @@ def gain_of(
         high=min(max(one.high(alpha / 2) for one in highs), span),
         p_better=max(one.above() for one in lows),
         p_worse=max(one.below() for one in highs),
-        better_to=better_to,
-        worse_to=worse_to,
+        **factors,
     )
 
 
@@ -92,10 +93,13 @@ def _users(unit: NDArray[np.integer], weight: Floats) -> float:
     return float(sizes.sum()) ** 2 / float(sizes @ sizes)
 
 
-def _turning(log: BanditLog, weight: Floats, lows: list[End], highs: list[End], alpha: float) -> tuple[float, float]:
+def _turning(log: BanditLog, weight: Floats, lows: list[End], highs: list[End], alpha: float) -> dict[str, float]:
+    """The factors of a `Gain`."""
     level = CLAIM * alpha / 2
-    margins = min(one.low(level) for one in lows), min(-one.high(level) for one in highs)
-    if max(margins) <= 0:
-        return 1.0, 1.0
     shifts = Shifts.of(log.reward, weight, log.weight)
-    return shifts.turns_at(margins[0], better=True), shifts.turns_at(margins[1], better=False)
+    above, below = min(one.value for one in lows), min(-one.value for one in highs)
+    return {
+        "better_to": shifts.turns_at(min(one.low(level) for one in lows), better=True),
+        "worse_to": shifts.turns_at(min(-one.high(level) for one in highs), better=False),
+        "sign_to": shifts.turns_at(max(above, below), better=above >= below),
+    }
