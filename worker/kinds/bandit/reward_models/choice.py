@@ -73,8 +73,7 @@ def _leads_on_first_fold(log: BanditLog, fit: Fit, others: list[CrossFitted], ct
 
 def candidates(log: BanditLog, targets: Mapping[str, Policy]) -> dict[str, Fit]:
     """Models that the log can bear by name, the cheapest first."""
-    values = np.unique(log.reward)
-    binary = len(values) == 2 and values[0] == 0 and values[1] == 1
+    binary = bool(np.all((log.reward == 0) | (log.reward == 1))) and 0 < log.reward.mean() < 1
     found: dict[str, Fit] = {"logistic": logistic.fit} if binary else {"ridge": ridge.fit}
     if log.n_actions <= MOST_ACTIONS and log.contexts.shape[1] and per_action.fits_in_memory(log):
         found["per_action"] = per_action.fit
