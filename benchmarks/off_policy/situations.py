@@ -377,6 +377,9 @@ KINDS: tuple[Kind, ...] = (
         ),
         rng,
     ),
+    lambda rng: replace(
+        world(rng, "healthy, propensities attested and support declared"), known=False, gamma=1.0, supported=True
+    ),
 )
 
 
