@@ -1,11 +1,11 @@
 """What reward models see where the best action differs by context: DM and the noise of DR, by model.
 
-Run: `python -m benchmarks.off_policy.reward_models --letter FOLDER`, the folder that holds `letter-recognition.data.gz`.
+Run: `python -m benchmarks.off_policy.reward_models --letter FOLDER`, where `letter-recognition.data.gz` lies.
 Classes are actions and the right one pays 1: the digits of scikit-learn (10 actions, 64 columns) and UCI Letter (26, 16
 columns). The logging policy follows a logistic regression on few labels, with a fifth of its choices at random; the
 target takes what boosted trees on half of all labels say, and one choice in fifty at random. 6,000 rounds, three folds,
 mean of three logs. `auto` is the job's default: the model of least squared error on rounds left out.
-Bars: on digits DM of the default at least 0.8 where the additive model is below 0.5; on both DR no noisier than with it.
+Bars: on digits DM of the default at least 0.8 (the additive model: below 0.5); on both DR no noisier than with it.
 Writes `benchmarks/results/off_policy_reward_models.json`.
 """
 
