@@ -131,7 +131,6 @@ def calibration(prepared: Prepared) -> Plot:
     """Mean reward against what the cross-fitted model predicted, by tenths of the predictions."""
     predicted, reward = prepared.reward.q_logged, prepared.log.reward
     series: tuple[Series, ...] = ()
-    said = ""
     if np.ptp(predicted) > 0:
         order = np.array_split(np.argsort(predicted, kind="stable"), _BINS)
         x = tuple(float(predicted[part].mean()) for part in order)
@@ -147,27 +146,13 @@ def calibration(prepared: Prepared) -> Plot:
             ),
             Series(_PERFECT, x, x),
         )
-        off = [b - a for a, b, h in zip(x, y, half, strict=True) if abs(b - a) > h]
-        said = _in_words(off, float(max(x) - min(x)))
     return Plot(
         "calibration",
         "The reward model on rounds it did not see",
-        "Mean reward against predicted reward, by tenths of the predictions; a perfect model lies on the diagonal. "
-        + said,
+        "Mean reward against predicted reward, by tenths of the predictions; a perfect model lies on the diagonal.",
         "line",
         "predicted reward",
         "mean reward",
         series,
         n=prepared.log.n,
-    )
-
-
-def _in_words(off: list[float], reach: float) -> str:
-    """What tenths whose interval leaves the diagonal by `off` say of the model; its predictions span `reach`."""
-    if len(off) <= 1:
-        return "Here it does, within the noise of each tenth."
-    lean = "both ways" if min(off) < 0 < max(off) else "too low" if max(off) > 0 else "too high"
-    return (
-        f"Here {len(off)} of {_BINS} tenths lie off it, by up to {max(map(abs, off)):.2g} of a span of {reach:.2g}: "
-        f"the model predicts {lean}, which DM inherits and DR corrects."
     )
