@@ -45,8 +45,8 @@ __all__ = ["IngestOptions", "ingest"]
 MIN_ROUNDS = 30
 _LARGEST_REWARD = 3.4e38  # squares of larger ones, of which variances are made, are soon infinite
 _KEPT_OPTIONS = (
-    "split", "seed", "renormalise", "estimate_propensity", "attest_propensities", "reward_is_cost", "position",
-    "only_position", "simulate", "multiclass_to_bandit",
+    "split", "seed", "renormalise", "estimate_propensity", "reward_is_cost", "position", "only_position", "simulate",
+    "multiclass_to_bandit",
 )  # fmt: skip
 
 
