@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from benchmarks.off_policy.reward_models import logged, told
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
@@ -330,3 +332,17 @@ def model_at(found, log: BanditLog, action: int) -> np.ndarray:
         held = np.flatnonzero(found.reward.fold == k)
         values[held] = model.at(held, np.full(len(held), action))
     return values
+
+
+@pytest.mark.slow
+def test_choice_when_the_best_action_differs_by_context_then_dm_and_dr_are_no_longer_weak():
+    pixels, digit = load_digits(return_X_y=True)
+    log, target, truth = logged(pixels / 16, digit, 0)
+    additive = told(log, target, crossfit(log, logistic.fit, {"target": target}))
+    choice = choose(log, {"target": target}, 3, 0, Context(seed=0), (0.0, 1.0))
+    chosen = told(log, target, choice.reward)
+    assert choice.name == "gbdt"
+    assert additive["dm"] < 0.5
+    assert chosen["dm"] > 0.8
+    assert abs(chosen["dr"] - truth) < 4 * chosen["dr_se"]
+    assert chosen["dr_se"] < 0.7 * additive["dr_se"]
