@@ -18,6 +18,7 @@ ALL = (
     "infinite_ae",
     "distill_step",
     "distill_cf_figures",
+    "per_byte",
     "off_policy.large_actions",
     "off_policy.suite",
     "off_policy.coverage",

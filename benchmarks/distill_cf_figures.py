@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from scipy import sparse
 
 from benchmarks.record import machine
 from tests.official_splits import official
@@ -28,9 +27,10 @@ from worker.evidence.measurements import TrainingSet
 from worker.evidence.statistics import value_of
 from worker.evidence.training import Contender, train_all
 from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.forms import delivered_bytes
+from worker.kinds.interactions.forms import arrays, file_bytes
 from worker.kinds.interactions.judge import evaluate_params, hold_out, plan_of
 from worker.kinds.interactions.methods.distill_cf import DistillCFParams, distill_cf
+from worker.kinds.interactions.rows import UserRows
 
 RESULTS = Path(__file__).parent / "results" / "distill_cf_figures.json"
 METRICS = ("hr@10", "ndcg@10", "hr@100", "ndcg@100")
@@ -58,10 +58,10 @@ GOALS: dict[str, list[tuple[str, str, float]]] = {
 }
 
 
-def judged(data: Interactions, rows: sparse.csr_array, learner: str) -> dict[str, float]:
+def judged(data: Interactions, rows: UserRows, learner: str) -> dict[str, float]:
     """Test metrics in percent of a learner trained on rows, tuned on validation; and the value chosen."""
     ctx, params = Context(), evaluate_params()(learners=[learner], tune_users=0)
-    one = Contender(TrainingSet("full", "rows", "full", rows.shape[0], float(rows.sum()), 0), (rows,))
+    one = Contender(TrainingSet("full", "rows", "full", len(rows), float(rows.matrix.sum()), 0), (rows,))
     (result,) = train_all(plan_of(data, hold_out(data, params, ctx), [one], params, ctx), ctx).results
     means = {name: round(100 * value_of(result.scores["test"][name]), 2) for name in METRICS}
     return means | {name: float(value) for name, value in result.chosen.items()}
@@ -77,7 +77,7 @@ def one_run(data: Interactions, params: dict[str, Any], seed: int) -> dict[str, 
         "seconds": round(seconds, 1),
         "best_step": summary.origin.best_step,
         "steps": summary.origin.settings["steps_done"],
-        "bytes": {form: delivered_bytes(rows, form) for form, rows in summary.delivered().items()},
+        "bytes": {form: file_bytes(arrays(rows, form)) for form, rows in summary.delivered().items()},
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
     for form, rows in summary.delivered().items():

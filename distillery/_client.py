@@ -113,15 +113,18 @@ class Client:
         targets: list[str] | None = None,
         *,
         policy: str | View | None = None,
+        policies: list[str | View] | None = None,
         method: str = "policy-convolution",
         **options: Any,
     ) -> Job:
         """What target policies would have earned, from a log of kind bandit; `options` as in `run`.
 
         `targets`: names of uploaded policies, "uniform", or "learnt" for `policy`, the summary of a job that learnt
-        one; left out: all uploaded ones, and the learnt one.
+        one; left out: all uploaded ones, and the learnt one. `policies`: versions of policies uploaded after the log.
         """
-        inputs = {} if policy is None else {"policy": policy}
+        inputs: dict[str, Any] = ({} if policy is None else {"policy": policy}) | (
+            {"targets": policies} if policies else {}
+        )
         return self.run(method, dataset, inputs=inputs, targets=targets or [], **options)
 
     def job(self, job_id: str) -> Job:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
-from pyarrow import csv
+from pyarrow import csv, parquet
 
 from tests.shared_data import shared
 from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.splits import column
+from worker.kinds.interactions.splits import clean, column
 
 
 def official(name: str, *, dedup: bool = True, across_parts: bool = True) -> Interactions:
@@ -34,3 +36,15 @@ def official(name: str, *, dedup: bool = True, across_parts: bool = True) -> Int
         chosen = order[first]
         user, item, split = user[chosen], item[chosen], split[chosen]
     return Interactions.from_columns(user, item, split, user_ids=user_ids, item_ids=item_ids)
+
+
+def msweb(seed: int) -> Interactions:
+    """The demo's dataset as ingest makes it: users with three visits or more, in a split drawn with `seed`."""
+    table = parquet.read_table(Path(__file__).parents[1] / "distillery" / "data" / "msweb.parquet")
+    user_ids, user = np.unique(np.asarray(table["user_id"].to_pylist()).astype(str), return_inverse=True)
+    item_ids, item = np.unique(np.asarray(table["item_id"].to_pylist()).astype(str), return_inverse=True)
+    kept = np.bincount(user)[user] >= 3
+    user_ids, user = user_ids[np.unique(user[kept])], np.unique(user[kept], return_inverse=True)[1]
+    order = np.lexsort((item[kept], user))
+    user, item = user[order], item[kept][order]
+    return Interactions.from_columns(user, item, clean(user, seed=seed), user_ids=user_ids, item_ids=item_ids)

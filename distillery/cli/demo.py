@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distillery._home import EmbeddedService, look
-from distillery.cli.output import AsJson, emit_json, failing_well, say
+from distillery.cli.output import AsJson, emit_json, failing_well, say, size
 from distillery.cli.service import HomeOption, place
 
 if TYPE_CHECKING:
     from distillery._client import Client
     from distillery._resources import Dataset, Job
 
-METHOD = "random-users"
-BUDGET = "7%"
+BUDGET = "2%"
+LEARNERS = ("popularity", "ease", "infinite-ae")
 
 
 @failing_well
@@ -41,8 +41,9 @@ def demo(
     began = time.monotonic()
     with _service(place(home), keep=keep) as service, Client(service.url, service.api_key()) as client:
         dataset = _dataset(client)
-        _say(f"Distilling {dataset.reference} ({dataset.name}) to {BUDGET} of its users with {METHOD}.")
-        job = client.distil(dataset, METHOD, budget=BUDGET, labels={"from": "demo"})
+        _say(f"Distilling {dataset.reference} ({dataset.name}) to {BUDGET} of its bytes.")
+        evaluate = {"learners": list(LEARNERS)}
+        job = client.distil(dataset, budget=BUDGET, evaluate=evaluate, labels={"from": "demo"})
         job.wait(progress=True)
         if job.cached_from:
             _say(f"The same was done before ({job.cached_from}); this is its result.")
@@ -96,22 +97,44 @@ def _dataset(client: Client) -> Dataset:
 def _document(
     service: EmbeddedService, dataset: Dataset, job: Job, folder: Path, page: Path, *, seconds: float
 ) -> dict[str, Any]:
+    report = job.report.json()
     return {
+        "headline": headline(report),
         "url": service.url,
         "home": str(service.home),
         "dataset": dataset.reference,
         "job": job.view,
-        "verdict": job.report.json()["verdict"],
+        "verdict": report["verdict"],
         "summary": {"id": job.summary.id, "folder": str(folder)},
         "report": {"id": job.report.id, "page": str(page)},
         "seconds": round(seconds, 1),
     }
 
 
+def headline(report: dict[str, Any]) -> str:
+    """What the bytes keep, beside the best simple pick of as many bytes and both sizes compressed without loss."""
+    verdict = report["verdict"]
+    tables = {table["name"]: table["rows"] for table in report["tables"]}
+    sizes = {row["role"]: row for row in reversed(tables["sizes"])}
+    part = sizes["summary"]["bytes_share"]
+    found = [f"{part:.2g} % of the bytes keep {100 * verdict['value']:.1f} % of full-data {verdict['metric_label']}."]
+    equal = [
+        row
+        for row in tables["fidelity"]
+        if row["role"] == "baseline" and "equal bytes" in row["set"] and row["learner"] == verdict["learner_label"]
+    ]
+    if equal:
+        best = max(equal, key=lambda row: row["kept"])
+        found.append(f"The best simple pick, {best['set']}, keeps {best['kept']:.1f} %.")
+    full, own = (sizes[role]["compressed"] for role in ("full", "summary"))
+    found.append(f"Compressed without loss, the source takes {size(full)} and the summary {size(own)}.")
+    return " ".join(found)
+
+
 def _show(job: Job, document: dict[str, Any]) -> None:
     from distillery.cli.results import show_report
 
-    say()
+    say(f"\n{document['headline']}\n")
     show_report(job.report)
     say(f"\nSummary  {document['summary']['folder']}")
     say(f"Report   {document['report']['page']}")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from distillery import Client, errors
+from tests.acceptance.conftest import ROOT, Installation
 from tests.planted_bandit import planted, planted_files
 from tests.shared_data import shared
 
@@ -98,3 +102,36 @@ def _rounds(folder: Path) -> list[object]:
     from pyarrow import parquet
 
     return parquet.read_table(folder / "rounds.parquet")["action"].to_pylist()
+
+
+def test_guide_when_its_lines_for_teams_are_run_then_python_and_shell_work(
+    client: Client, installation: Installation, tmp_path: Path
+):
+    """Also end to end: policies uploaded after the log, by the client and by the command line."""
+    page = (ROOT / "docs" / "off_policy.md").read_text(encoding="utf-8")
+    told = page.split("## What a team asks before a launch")[1].split("\n## ")[0]
+    parts = re.findall(r"^```(python|bash)\n(.*?)^```", told, re.MULTILINE | re.DOTALL)
+    python = "".join(code for language, code in parts if language == "python")
+    python += "print('named', log.reference, policy.reference)\n"
+    run = {"cwd": tmp_path, "env": installation.environment, "capture_output": True, "text": True, "timeout": 250}
+    done = subprocess.run([sys.executable, "-c", python], **run)  # type: ignore[call-overload]
+    assert done.returncode == 0, done.stderr
+    assert "would have earned" in done.stdout
+    _, log, policy = done.stdout.splitlines()[-1].split()
+    (shell,) = [code for language, code in parts if language == "bash"]
+    given = (
+        f'set -eu\ndistillery() {{ {shlex.quote(sys.executable)} -m distillery "$@"; }}\nlog={log}\npolicy={policy}\n'
+    )
+    shown = subprocess.run(["bash", "-c", given + shell], **run)  # type: ignore[call-overload]
+    assert shown.returncode == 0, shown.stderr
+    assert re.search("next_week would have earned .*: better by", shown.stdout)
+
+
+def test_dataset_when_it_is_policies_alone_then_is_described_and_refused_as_a_log(client: Client, tmp_path: Path):
+    made = planted(rounds=400)
+    np.savez(tmp_path / "next.npz", probabilities=made["target"], index=made["user"])
+    policies = client.datasets.upload(tmp_path / "next.npz", kind="bandit", options={"contents": "policies"})
+    assert policies.statistics()["statistics"]["policies"]["next"]["actions"] == 12
+    with pytest.raises(errors.DistilleryError) as caught:
+        client.estimate(policies, ["uniform"]).wait()
+    assert "targets" in str(caught.value.hint)

@@ -184,6 +184,20 @@ def _(folder: Path) -> Path:
 
 def fitting(kind: str, name: str, value: str, folder: Path) -> Path:
     """A file for which an option has this value."""
+    if kind == "bandit" and name == "contents":
+        np.savez(folder / "next_week.npz", probabilities=np.full((30, 3), 1 / 3))
+        return folder / "next_week.npz"
+    if kind == "bandit" and name in {"guardrails", "segments"}:
+        header, *rows = log().splitlines()
+        return written(
+            folder / "log.csv",
+            "\n".join(
+                [
+                    f"{header},revenue,latency,country",
+                    *(f"{row},1.5,20,{'de' if at % 2 else 'fr'}" for at, row in enumerate(rows)),
+                ]
+            ),
+        )
     if kind == "bandit":
         return written(folder / "log.csv", log())
     if name == "format" and value in FORMATS:

@@ -63,7 +63,7 @@ def run(page: Path, folder: Path, installation: Installation) -> subprocess.Comp
 
 @pytest.fixture(scope="module")
 def made(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the lines of the page on summaries leave behind: `summary`, `rounds`, `policy`, `report`."""
+    """What the lines of the page on summaries leave behind: `summary`, `weighted`, `rounds`, `policy`, `report`."""
     folder = tmp_path_factory.mktemp("summaries")
     done = run(SUMMARIES, folder, installation)
     assert done.returncode == 0, done.stderr
@@ -76,6 +76,15 @@ def learnt(client: Client, dataset: str, tmp_path_factory: pytest.TempPathFactor
     quick = {"learners": ["popularity", "ease"], "baselines": [], "bootstrap": 100}
     job = client.distil(dataset, "distill-cf", budget=10, params={"steps": 10}, evaluate=quick).wait()
     return job.summary.download(tmp_path_factory.mktemp("learnt"))
+
+
+@pytest.fixture(scope="module")
+def ranked(client: Client, dataset: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A summary of ranked rows."""
+    quick = {"learners": ["popularity", "ease"], "baselines": [], "bootstrap": 100}
+    params = {"steps": 10, "export": "ranked"}
+    job = client.distil(dataset, "distill-cf", budget=10, params=params, evaluate=quick).wait()
+    return job.summary.download(tmp_path_factory.mktemp("ranked"))
 
 
 def files(folder: Path) -> set[str]:
@@ -103,9 +112,9 @@ def test_page_on_evidence_when_its_lines_run_then_they_compute_the_figures_of_th
     assert done.stdout.startswith("keeps "), done.stdout
 
 
-def test_files_when_interactions_are_delivered_then_are_those_listed(made: Path, learnt: Path) -> None:
+def test_files_when_interactions_are_delivered_then_are_those_listed(made: Path, learnt: Path, ranked: Path) -> None:
     listed = {cells[0] for cells in rows(section(SUMMARIES, "Interactions: rows"), "file") if len(cells) == 2}
-    assert files(made / "summary") | files(learnt) == listed
+    assert files(made / "summary") | files(made / "weighted") | files(learnt) | files(ranked) == listed
 
 
 def test_files_when_a_policy_or_rounds_are_delivered_then_are_those_listed(made: Path) -> None:
@@ -125,18 +134,18 @@ def test_files_when_a_policy_or_rounds_are_delivered_then_are_those_listed(made:
 @pytest.mark.parametrize(
     ("heading", "folders"),
     [
-        ("Interactions: rows", ["summary", "learnt"]),
+        ("Interactions: rows", ["summary", "weighted", "learnt", "ranked"]),
         ("Logs of decisions: rounds", ["rounds"]),
         ("Logs of decisions: a policy", ["policy"]),
     ],
 )
 def test_arrays_when_delivered_then_have_the_names_and_dtypes_listed(
-    made: Path, learnt: Path, heading: str, folders: list[str]
+    made: Path, learnt: Path, ranked: Path, heading: str, folders: list[str]
 ) -> None:
     listed = [cells for cells in rows(section(SUMMARIES, heading), "file") if len(cells) == 5]
     seen: set[tuple[str, str]] = set()
     for folder in folders:
-        for file, name, dtype in arrays(learnt if folder == "learnt" else made / folder):
+        for file, name, dtype in arrays({"learnt": learnt, "ranked": ranked}.get(folder, made / folder)):
             if heading.startswith("Logs") and file.startswith("dataset/"):
                 continue
             fitting = [c for c in listed if fnmatch(file, c[0]) and fnmatch(name, c[1])]

@@ -37,12 +37,12 @@ def test_announcement_is_json_with_valid_schemas_and_described_parameters(row):
 
 @pytest.mark.parametrize("key", list(METHODS), ids="/".join)
 def test_method_when_run_stopped_and_resumed_then_keeps_the_rules_and_what_it_delivers_loads(
-    key: tuple[str, str], tiny: Callable[[str], Path], tmp_path: Path
+    key: tuple[str, str], tiny: Callable[..., Path], tmp_path: Path
 ):
     """In time, cancelled within two seconds, resumed to the same bytes, within its memory, read by its own loader."""
     kind, name = key
     method = METHODS[key]
-    work = RunMethod(kind, name, tiny(kind), tmp_path / "out")
+    work = RunMethod(kind, name, tiny(kind, name), tmp_path / "out")
     live(work, method.memory_mb, tmp_path)
     if (product := product_of(method)) is not None:
         delivered = next((tmp_path / "out").iterdir())

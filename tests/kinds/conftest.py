@@ -14,18 +14,20 @@ from worker.runtime.registry import load_kind
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """`tiny(kind)` is the folder of the canonical files of that kind's tiny dataset, which must not be changed.
 
-    They are written for the first test of a process that asks.
+    `tiny(kind, method)`: in the form that a method needs. They are written for the first test of a process that asks.
     """
 
     @cache
-    def canonical(kind: str) -> Path:
+    def canonical(kind: str, method: str = "") -> Path:
+        given = tiny_of(kind).of(method)
+        if method and given is tiny_of(kind):
+            return canonical(kind)
         folder = tmp_path_factory.mktemp(kind)
         (folder / "upload").mkdir()
         (folder / "canonical").mkdir()
-        given = tiny_of(kind)
         load_kind(kind).ingest.run(given.upload(folder / "upload"), given.options, folder / "canonical", Context(), {})
         return folder / "canonical"
 

@@ -18,12 +18,18 @@ class Tiny:
 
     `evaluate`: params with which judging takes seconds. `loaded(product)`: a line of Python that reads the delivered
     files with the loader among them, in their folder, and prints a number; and the number that it must print.
+    `others`: by method, the tiny data of those that need another form of it.
     """
 
     upload: Callable[[Path], list[tuple[str, Path]]]
     loaded: Callable[[Any], tuple[str, float]]
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     evaluate: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    others: Mapping[str, Tiny] = field(default_factory=dict[str, "Tiny"])
+
+    def of(self, method: str) -> Tiny:
+        """The data that a method needs."""
+        return self.others.get(method, self)
 
 
 def tiny_of(kind: str) -> Tiny:

@@ -61,6 +61,29 @@ def resolve(
     return units
 
 
+def resolve_bytes(budget: int | str, *, total_bytes: int, lowest: int = 1) -> int | None:
+    """Turn a budget into bytes, for methods that fill them exactly: a share is then one of the bytes of the source.
+
+    None for a number of units. Raises `JobError` `budget_too_small` below `lowest`, `budget_too_large` where nothing
+    would be saved.
+    """
+    match = re.match(PATTERN, budget) if isinstance(budget, str) else None
+    if match is None or match[2] is None:
+        return None
+    number = min(float(match[1]), _MOST)
+    size = int(total_bytes * number / 100) if match[2] == "%" else int(number * _BYTES[match[2]])
+    if lowest <= size < total_bytes:
+        return size
+    small = size < lowest
+    raise JobError(
+        "budget_too_small" if small else "budget_too_large",
+        f"The budget {budget} comes to {size} bytes; "
+        + (f"one unit takes {lowest}." if small else f"all of the source takes {total_bytes}."),
+        hint=f'Ask for between "{lowest}B" and "{total_bytes - 1}B".',
+        pointer="/params/budget",
+    )
+
+
 def _units(budget: int | str, total_units: int, bytes_per_unit: float) -> int:
     if isinstance(budget, int):
         return budget

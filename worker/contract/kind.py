@@ -57,6 +57,7 @@ class Kind(Generic[Data]):
     """What the runtime asks of a kind.
 
     `unit`, `units`: what a row is called. `load(folder)`: the dataset from its canonical files, in memory or mapped.
+    `load_input(folder)`: a version that is a job's further input, where that may be more than a dataset; None: `load`.
     `describe(folder)`: {statistics, preview, warnings} of canonical files. `products`: the types its methods may
     return. `adopt(data, other)`: another version of this kind, uploaded or derived, as a product of `data`, so that it
     can be judged like ours; None where there is no such thing.
@@ -69,6 +70,7 @@ class Kind(Generic[Data]):
     load: Callable[[Path], Data]
     describe: Callable[[Path], dict[str, Any]]
     products: tuple[type[Product], ...] = ()
+    load_input: Callable[[Path], Any] | None = None
     adopt: Callable[[Data, Data], Product] | None = None
     judging: Judging = field(default_factory=Judging)
 

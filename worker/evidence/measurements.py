@@ -20,7 +20,7 @@ from worker.contract.product import Origin
 from worker.evidence.plot import Picture, Plot
 from worker.evidence.table import Table
 
-Role = Literal["full", "summary", "form", "baseline"]
+Role = Literal["full", "summary", "form", "baseline", "bound"]
 Statistic = Literal["auc", "macro_f1", "balanced_accuracy"]
 
 
@@ -29,7 +29,8 @@ class TrainingSet:
     """Something a learner is trained on.
 
     `role`: `full` occurs exactly once, `summary` at least once; `form` is a summary delivered in another encoding
-    (`of`: the name of its summary); `baseline` is a cheap alternative. `rows`: units of the kind. `bytes`: what a user
+    (`of`: the name of its summary); `baseline` is a cheap alternative; `bound` is measured beside them and decides
+    nothing. `rows`: units of the kind. `bytes`: what a user
     downloads, or would, under `encoding`; `compressed`: the same after lossless compression, None where unknown.
     `method`: the registered method that makes this baseline, if any. `equal`: what was made equal to the summary's.
     """

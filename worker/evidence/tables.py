@@ -25,7 +25,7 @@ def fidelity(c: Comparison) -> Table:
             continue
         if one.role == "summary":
             highlight.append(len(rows))
-        compared = one.role in ("baseline", "form") or (one.role == "summary" and one != m.summary)
+        compared = one.role in ("baseline", "form", "bound") or (one.role == "summary" and one != m.summary)
         rows.append(
             {"learner": m.learner(learner).label, "set": one.label, "role": one.role}
             | spread("metric", mean, m.metric.scale)
@@ -143,6 +143,8 @@ def metrics(c: Comparison) -> Table:
 def sizes(m: Measurements, uploaded_bytes: int | None = None) -> Table:
     """Rows, events and bytes of every set, absolute and as a share of the full data, and compressed."""
     full = m.full
+    squeezed = full.compressed is not None
+    compressed = " Compressed: the fewest that lossless compression made of them." if squeezed else ""
 
     def part(value: float, whole: float) -> float:
         return 100 * value / whole if whole else math.nan
@@ -180,24 +182,29 @@ def sizes(m: Measurements, uploaded_bytes: int | None = None) -> Table:
             Column("encoding", "Counted as", "text"),
         ),
         tuple(rows),
-        note="Bytes are those of the files as delivered; the full data is counted in the same encoding."
-        + (" Compressed: the same after lossless compression." if full.compressed is not None else ""),
+        note=f"Bytes are those of the {'arrays' if compressed else 'files'} as delivered; the full data is counted in "
+        f"the same encoding.{compressed}",
         highlight=tuple(i for i, one in enumerate(m.sets) if one.role == "summary"),
         heading="How large it is",
     )
 
 
 def cross_learner(c: Comparison) -> Table:
-    """Sets x learners, per cent of the full data: how a summary made for one learner serves the others."""
+    """Sets x learners, per cent of the full data, beside the bytes: how a summary made for one serves the others."""
     m = c.measurements
     learners = [learner for learner in m.learners if m.of(learner.name, m.full.name)]
-    columns = [Column("set", "Trained on", "text")]
+    columns = [
+        Column("set", "Trained on", "text"),
+        Column("bytes_share", "Of all bytes", unit="%", decimals=2),
+        Column("compressed", "Compressed", unit="B", decimals=0),
+    ]
     for learner in learners:
         star = " (made for it)" if learner.name == m.origin.optimised_for else ""
         columns += with_interval(learner.name, f"{learner.label}{star}", "%")
     rows: list[dict[str, Cell]] = []
     for one in m.sets:
-        row: dict[str, Cell] = {"set": one.label}
+        share = 100 * one.bytes / m.full.bytes if m.full.bytes else math.nan
+        row: dict[str, Cell] = {"set": one.label, "bytes_share": share, "compressed": one.compressed}
         for learner in learners:
             row |= spread(learner.name, c.share(learner.name, one.name), 100)
         if one.role != "full" and any(row[learner.name] is not None for learner in learners):

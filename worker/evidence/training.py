@@ -34,15 +34,19 @@ Validate = Callable[[Any], Scores]
 # Timing one training again takes few seconds, or else is done as seldom as will do, within a part of the search.
 _AGAIN_S, _AGAIN_SHARE = 5.0, 0.5
 _FIGURES = 2  # raised when remembered figures would lack something
-_FIRST = {"full": 0, "summary": 0, "baseline": 1, "form": 2}
+_FIRST = {"full": 0, "summary": 0, "baseline": 1, "form": 2, "bound": 3}
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A training set and what a learner is trained on, one entry a draw (random picks have several)."""
+    """A training set and what a learner is trained on, one entry a draw (random picks have several).
+
+    `learners`: those that can be trained on it, all where there are none named.
+    """
 
     record: TrainingSet
     draws: tuple[Any, ...]
+    learners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,8 @@ def code_hash(*folders: Path) -> str:
 def _steps(plan: Plan) -> Iterator[_Step]:
     for learner in plan.learners:
         for contender in plan.contenders:
+            if contender.learners and learner.name not in contender.learners:
+                continue
             for draw in range(len(contender.draws)):
                 for seed in range(learner.seeds):
                     yield _Step(learner, contender, draw, seed)

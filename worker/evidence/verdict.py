@@ -15,7 +15,7 @@ from typing import Any, Literal
 Tone = Literal["good", "even", "open"]
 Status = Literal[
     "ahead", "cheap_would_do", "cheap_is_better", "cheap_pick", "measured", "undetermined",
-    "better", "worse", "cannot_tell", "equivalent", "short", "sound", "thin", "blind", "doubtful",
+    "better", "not_worse", "worse", "cannot_tell", "equivalent", "short", "sound", "thin", "blind", "doubtful",
 ]  # fmt: skip
 WORDS: dict[Status, tuple[Tone, str]] = {
     "ahead": ("good", "Ahead of the cheap baselines"),
@@ -25,6 +25,7 @@ WORDS: dict[Status, tuple[Tone, str]] = {
     "measured": ("even", "Measured, with nothing cheap beside it"),
     "undetermined": ("open", "Undetermined"),
     "better": ("good", "Better than the logging policy"),
+    "not_worse": ("good", "Not worse than the logging policy"),
     "worse": ("even", "Worse than the logging policy"),
     "cannot_tell": ("open", "The logs cannot tell"),
     "equivalent": ("good", "As good as the full data"),

@@ -65,8 +65,25 @@ def _add_dense(out: Tensor, x: sparse.csr_array, y: sparse.csr_array | None, col
         for start in range(0, len(columns), _COLUMNS):
             part = slice(start, start + _COLUMNS)
             left = densify(x_head[:, part], device=out.device, dtype=out.dtype)
-            right = left if y_head is None else densify(y_head[:, part], device=out.device, dtype=out.dtype)
-            out.addmm_(left, right.T)
+            if y_head is None:
+                _add_square(out, left)
+            else:
+                out.addmm_(left, densify(y_head[:, part], device=out.device, dtype=out.dtype).T)
+    if y_head is None:
+        _mirror(out)
+
+
+def _add_square(out: Tensor, x: Tensor) -> None:
+    """Add X X^T on and above the diagonal of blocks: half of the work."""
+    for start in range(0, len(x), _ROWS):
+        out[start : start + _ROWS, start:].addmm_(x[start : start + _ROWS], x[start:].T)
+
+
+def _mirror(out: Tensor) -> None:
+    """Copy what is above the diagonal of blocks below it."""
+    for start in range(0, len(out), _ROWS):
+        stop = start + _ROWS
+        out[stop:, start:stop] = out[start:stop, stop:].T
 
 
 def _add_sparse(out: Tensor, x: sparse.csr_array, y: sparse.csr_array, columns: np.ndarray) -> None:

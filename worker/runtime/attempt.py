@@ -96,7 +96,7 @@ def _load_input(kind: Kind[Any], data: Any, declared: Input, given: GivenInput) 
     own = kind if given.kind == kind.name else load_kind(given.kind)
     if given.type == "summary":
         return read_product(own, folder)
-    other = own.load(folder)
+    other = (own.load_input or own.load)(folder)
     return kind.adopt(data, other) if declared.type == "either" and kind.adopt is not None else other
 
 

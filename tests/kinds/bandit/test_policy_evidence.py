@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.kinds.bandit.digits_log import digits
 from worker.contract.context import Context
 from worker.contract.errors import TimeOver
+from worker.evidence.findings import Findings
 from worker.evidence.report import plain
 from worker.kinds.bandit.dataset import split_rounds
 from worker.kinds.bandit.judge import EvaluateParams, best_action, judge_policy
@@ -29,7 +31,7 @@ def test_verdict_when_the_learnt_policy_is_better_then_says_so_with_the_truth_ne
     found = judge_policy(digits().log, rescued, EvaluateParams(estimator=estimator), Context(seed=0))
     assert found.verdict.status == "better"
     assert found.n_test == len(split_rounds(digits().log, 0).test)
-    policies = {row["policy"]: row for row in found.tables[0].rows}
+    policies = {row["policy"]: row for row in _policies(found)}
     assert set(policies) == {"Learnt policy", "Uniform policy", "Best single action", "Logging policy"}
     mine, logged = policies["Learnt policy"], policies["Logging policy"]
     assert mine["over_low"] > 0
@@ -47,7 +49,7 @@ def test_verdict_when_the_policy_fled_to_untried_actions_then_the_logs_cannot_te
     found = judge_policy(digits().log, fled, EvaluateParams(), Context(seed=0))
     assert found.verdict.status == "cannot_tell"
     assert "never possible in the log" in found.verdict.sentence
-    mine = found.tables[0].rows[0]
+    mine = _policies(found)[0]
     assert mine["unsupported"] > 60
     assert mine["weight"] < 0.3
     assert any("never takes" in text for text in found.warnings)
@@ -65,7 +67,7 @@ def test_evidence_when_only_propensities_are_known_then_still_judges(rescued):
     log = replace(digits().log, logging=None)
     found = judge_policy(log, rescued, EvaluateParams(), Context(seed=0))
     assert found.verdict.status == "better"
-    assert found.tables[0].rows[0]["unsupported"] is None
+    assert _policies(found)[0]["unsupported"] is None
 
 
 def test_evidence_when_time_ends_before_the_anchors_are_estimated_then_says_which_are_missing(rescued):
@@ -76,7 +78,7 @@ def test_evidence_when_time_ends_before_the_anchors_are_estimated_then_says_whic
 
     found = judge_policy(digits().log, rescued, EvaluateParams(), Short(seed=0))
     assert found.unfinished == "the uniform policy and best single action could not be estimated."
-    assert [row["policy"] for row in found.tables[0].rows] == ["Learnt policy", "Logging policy"]
+    assert [row["policy"] for row in _policies(found)] == ["Learnt policy", "Logging policy"]
     assert found.verdict.status == "better"
     assert found.verdict.sentence.startswith("The learnt policy would have earned")
 
@@ -86,3 +88,17 @@ def test_best_single_action_when_rewards_are_negative_then_is_not_the_one_never_
     shifted = replace(log, reward=log.reward - 1, reward_range=None)
     assert best_action(shifted) == best_action(log)
     assert 0 <= best_action(log) < 10
+
+
+def test_decisions_when_a_policy_was_learnt_then_lead_the_tables_beside_the_logging_policy(rescued):
+    found = judge_policy(digits().log, rescued, EvaluateParams(), Context(seed=0))
+    assert [table.name for table in found.tables[:2]] == ["decisions", "policies"]
+    (row,) = found.tables[0].rows
+    assert row["target"] == "The learnt policy"
+    assert row["decision"] == "Better than the logging policy"
+    assert row["low"] == pytest.approx(_policies(found)[0]["over_low"])
+    assert found.headline.endswith(f"({row['reliability']})")
+
+
+def _policies(found: Findings) -> tuple[dict[str, Any], ...]:
+    return next(table for table in found.tables if table.name == "policies").rows

@@ -1,4 +1,4 @@
-"""A planted log of 600 decisions."""
+"""A planted log of 600 decisions; 200 slates; 300 doses; 100 trajectories."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.kinds.bandit import planted_doses, planted_slates, planted_trajectories
 from tests.kinds.tiny import Tiny
 from tests.planted_bandit import planted_files
 
@@ -23,4 +24,35 @@ def _loaded(product: Any) -> tuple[str, float]:
     return "import load; print(load.rounds['round_weight'].sum())", float(product.log.round_weight.sum())
 
 
-TINY = Tiny(_upload, _loaded, options={"r_min": 0.0, "r_max": 1.0}, evaluate={"seeds": 2})
+def _slates(folder: Path) -> list[tuple[str, Path]]:
+    rng = np.random.default_rng(0)
+    at = planted_slates.world(rng)
+    policies = planted_slates.policies(rng, at, null=False)
+    return planted_slates.upload(folder, planted_slates.draw(rng, at, *policies, 200))
+
+
+def _doses(folder: Path) -> list[tuple[str, Path]]:
+    rng = np.random.default_rng(0)
+    at = planted_doses.world(rng)
+    return planted_doses.upload(folder, planted_doses.draw(rng, at, at.best, 300))
+
+
+def _trajectories(folder: Path) -> list[tuple[str, Path]]:
+    rng = np.random.default_rng(0)
+    at = planted_trajectories.world(rng)
+    policies = planted_trajectories.policies(rng, at, null=False)
+    return planted_trajectories.upload(folder, planted_trajectories.draw(rng, at, *policies, 100))
+
+
+_RANGE = {"r_min": 0.0, "r_max": 1.0}
+TINY = Tiny(
+    _upload,
+    _loaded,
+    options=_RANGE,
+    evaluate={"seeds": 2},
+    others={
+        "slate-estimate": Tiny(_slates, _loaded, _RANGE | {"structure": "slates", "propensity_of": "item_alone"}),
+        "continuous-estimate": Tiny(_doses, _loaded, _RANGE | {"structure": "doses"}),
+        "sequential-estimate": Tiny(_trajectories, _loaded, _RANGE | {"structure": "trajectories"}),
+    },
+)

@@ -7,6 +7,7 @@ from scipy import sparse
 
 from worker.contract.product import Origin
 from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.splits import clean
 from worker.kinds.interactions.summary import InteractionsSummary
 
@@ -46,7 +47,7 @@ def full_as_summary(data: Interactions) -> InteractionsSummary:
 
 def of_users(data: Interactions, users: np.ndarray) -> InteractionsSummary:
     """The exact training rows of these users."""
-    rows = sparse.csr_array(data.train[users])
+    rows = UserRows(data.train).take(users)
     return InteractionsSummary.of_users(
         rows, data.item_ids, origin=Origin("uploaded subset"), row_ids=data.user_ids[users]
     )

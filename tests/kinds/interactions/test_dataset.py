@@ -11,6 +11,7 @@ from tests.official_splits import official
 from worker.contract.errors import JobError
 from worker.contract.product import Origin
 from worker.kinds.interactions.dataset import Interactions, load, preview, save, statistics
+from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.summary import InteractionsSummary
 
 
@@ -136,7 +137,7 @@ def test_preview_shows_the_users_own_ids(small: Interactions, tmp_path: Path) ->
 def test_summary_of_users_is_hard_and_delivered_as_such() -> None:
     rows = sparse.csr_array(np.array([[1, 0, 1], [0, 1, 0]], np.float32))
     summary = InteractionsSummary.of_users(
-        rows, np.array(["x", "y", "z"]), origin=Origin("random-users"), row_ids=np.array(["a", "b"])
+        UserRows(rows), np.array(["x", "y", "z"]), origin=Origin("random-users"), row_ids=np.array(["a", "b"])
     )
     assert (summary.n_rows, summary.n_events, summary.form, summary.real_rows) == (2, 3, "hard", True)
     assert list(summary.delivered()) == ["hard"]
@@ -147,7 +148,7 @@ def test_summary_delivers_the_primary_form_first() -> None:
     hard = sparse.csr_array(np.array([[0, 0, 1]], np.float32))
     summary = InteractionsSummary(soft, hard, np.array(["x", "y", "z"]), "soft", forms={"hard": hard, "soft8": soft})
     assert list(summary.delivered()) == ["soft", "hard", "soft8"]
-    assert summary.delivered()["soft"] is soft
+    assert summary.delivered()["soft"].matrix is soft
 
 
 @pytest.mark.parametrize("value", [0.0, 1.5, -1.0, np.nan])
@@ -161,7 +162,7 @@ def test_summary_with_values_outside_the_unit_interval_is_refused(value: float) 
 def test_summary_on_other_items_is_refused() -> None:
     rows = sparse.csr_array(np.ones((1, 3), np.float32))
     with pytest.raises(ValueError, match="rows x items"):
-        InteractionsSummary.of_users(rows, np.array(["x", "y"]), origin=Origin(), row_ids=np.array(["a"]))
+        InteractionsSummary.of_users(UserRows(rows), np.array(["x", "y"]), origin=Origin(), row_ids=np.array(["a"]))
 
 
 def test_official_movielens_split_has_the_published_sizes() -> None:
@@ -181,3 +182,21 @@ def test_official_magazine_split_has_the_published_traps() -> None:
     within = official("amazon-magazine", across_parts=False)
     assert within.train.data.max() == 1
     assert within.train.multiply(within.part(2)).nnz == 281
+
+
+def test_weights_of_users_are_saved_and_go_with_the_training_rows(tmp_path: Path) -> None:
+    user, item, split = np.array([0, 1, 2, 2]), np.array([0, 1, 0, 2]), np.array([0, 2, 0, 0])
+    data = Interactions.from_columns(user, item, split, weights=np.array([2.5, 1.0, 7.0]))
+    save(data, tmp_path)
+    rows = load(tmp_path).training()
+    assert rows.matrix.toarray().tolist() == [[1, 0, 0], [1, 0, 1]]
+    assert rows.weights is not None
+    assert rows.weights.tolist() == [2.5, 7.0], "the user without training events is left out"
+    assert rows.counts.tolist() == [9.5, 0, 7.0]
+    assert load(tmp_path).training_rows().toarray().tolist() == rows.matrix.toarray().tolist()
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, np.inf], [1.0, -2.0]])
+def test_weights_that_are_no_numbers_of_users_are_refused(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="weight"):
+        UserRows(sparse.csr_array(np.ones((2, 3), np.float32)), np.array(weights, np.float32))

@@ -16,6 +16,7 @@ from worker.contract.errors import Cancelled, JobError
 from worker.kinds.interactions import distil_loop
 from worker.kinds.interactions import distillation as cf
 from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.forms import arrays, plain_bytes
 from worker.kinds.interactions.methods.distill_cf import (
     DELIVERY_RIDGES,
     DENSE_LIMIT,
@@ -23,6 +24,7 @@ from worker.kinds.interactions.methods.distill_cf import (
     choose_recipe,
     distill_cf,
     guard_size,
+    ranked_shape,
 )
 from worker.kinds.interactions.methods.random_users import RandomUsersParams, random_users
 from worker.kinds.interactions.summary import InteractionsSummary
@@ -45,7 +47,7 @@ def two_clusters(users: int = 60, items: int = 20, per_user: int = 7, seed: int 
 
 def fingerprint(summary: InteractionsSummary) -> tuple[bytes, ...]:
     parts: list[bytes] = []
-    for rows in (*summary.delivered().values(), summary.hard):
+    for rows in (*(one.matrix for one in summary.delivered().values()), summary.hard):
         parts += [rows.data.tobytes(), rows.indices.tobytes(), rows.indptr.tobytes()]
     return (*parts, repr((summary.origin, sorted(summary.ridges.items()))).encode())
 
@@ -246,9 +248,51 @@ def test_hard_training_delivers_hard_rows_of_the_asked_length() -> None:
     assert summary.origin.best_step > 6
 
 
+def test_ranked_rows_keep_the_largest_and_share_the_mean_curve() -> None:
+    rows = torch.tensor([[0.9, 0.1, 0.5, 0.0], [0.2, 0.3, 0.0, 0.7]])
+    found = cf.ranked_rows(rows, 2)
+    expected = torch.tensor([[0.8, 0, 0.4, 0], [0, 0.4, 0, 0.8]])
+    torch.testing.assert_close(found, expected, atol=3e-4, rtol=0)
+    assert torch.equal(cf.ranked_rows(found, 2), found)
+
+
+@pytest.mark.parametrize("budget", ["400B", "55%"])
+def test_ranked_rows_fill_a_budget_in_bytes(budget: str) -> None:
+    data = two_clusters(users=120, items=60, per_user=12)
+    params = DistillCFParams(**QUICK | {"budget": budget}, export="ranked")
+    summary = distill_cf(data, params, Context())
+    source = 4 + 4 * 120 + 2 * data.train.nnz
+    limit = 400 if budget == "400B" else int(0.55 * source)
+    size = plain_bytes(arrays(summary.delivered()["ranked"], "ranked"))
+    k = np.diff(summary.rows.indptr)
+    assert len(set(k.tolist())) == 1
+    assert limit - 2 * (summary.n_rows + 1) - 4 <= size <= limit
+    assert np.diff(summary.hard.indptr).tolist() == k.tolist()
+
+
+def test_ranked_rows_of_given_length_or_number() -> None:
+    data = two_clusters(users=120, items=60, per_user=12)
+    rows, k = ranked_shape(DistillCFParams(budget="800B", ranked_events=9), data.training(), 60)
+    assert (k, 4 + 2 * k + rows * (4 + 2 * k)) == (9, 4 + 18 + 22 * (778 // 22))
+    assert ranked_shape(DistillCFParams(budget=30, ranked_events=9), data.training(), 60) == (30, 9)
+
+
+def test_ranked_run_stopped_and_resumed_gives_the_same_bytes() -> None:
+    data = two_clusters()
+    params = DistillCFParams(**QUICK, export="ranked", ranked_events=6)
+    whole = fingerprint(distill_cf(data, params, Context()))
+    for step in (2, 8, 11):
+        ctx = StoppedAt(step)
+        with pytest.raises(Cancelled):
+            distill_cf(data, params, ctx)
+        again = Context()
+        again._points.update(ctx._points)
+        assert fingerprint(distill_cf(data, params, again)) == whole, step
+
+
 def test_straight_through_is_hard_forward_and_soft_backward() -> None:
     soft = torch.tensor([[0.1, 0.7, 0.7, 0.2]], requires_grad=True)
-    hard = cf.straight_through(soft, torch.tensor([2]))
+    hard = cf.straight_through(soft, cf.top_events(soft.detach(), torch.tensor([2])))
     assert hard.detach().tolist() == [[0, 1, 1, 0]]
     hard.backward(torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
     assert soft.grad.tolist() == [[1.0, 2.0, 3.0, 4.0]]

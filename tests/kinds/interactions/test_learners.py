@@ -13,6 +13,7 @@ from worker.kinds.interactions.learners import infinite_ae
 from worker.kinds.interactions.learners.ease import Ease, EaseGram, EaseModel, EaseOnRows
 from worker.kinds.interactions.learners.infinite_ae import InfiniteAE, OnLandmarks, Rows, merge_equal
 from worker.kinds.interactions.learners.popularity import Popularity
+from worker.kinds.interactions.rows import UserRows
 from worker.numerics.ntk import ntk
 from worker.numerics.ridge import NotPositiveDefinite, solve
 
@@ -72,7 +73,7 @@ def test_ease_without_a_ridge_is_refused() -> None:
 
 def test_popularity_scores_are_event_counts() -> None:
     rows = random_rows(20, 6, soft=True)
-    scores = Popularity(rows).fit({}, Context()).scores(random_rows(3, 6))
+    scores = Popularity(UserRows(rows)).fit({}, Context()).scores(random_rows(3, 6))
     np.testing.assert_allclose(scores, np.tile(rows.toarray().sum(0), (3, 1)), rtol=1e-6)
     scores[0] = 0  # its caller may mask them
     assert (scores[1] > 0).all()
@@ -109,7 +110,7 @@ def test_infinite_ae_ranks_for_a_user_without_events_much_like_popularity() -> N
     chance = np.linspace(0.05, 0.6, 30)
     rows = sparse.csr_array((np.random.default_rng(0).random((300, 30)) < chance).astype(np.float32))
     cold = InfiniteAE(lam=5.0).fit(rows).scores(sparse.csr_array((1, 30), dtype=np.float32))[0]
-    assert np.corrcoef(cold, Popularity(rows).fit({}, Context()).counts)[0, 1] > 0.9
+    assert np.corrcoef(cold, Popularity(UserRows(rows)).fit({}, Context()).counts)[0, 1] > 0.9
 
 
 def test_infinite_ae_above_max_users_learns_through_seeded_landmarks() -> None:
@@ -127,7 +128,7 @@ def test_infinite_ae_above_max_users_learns_through_seeded_landmarks() -> None:
 @pytest.mark.parametrize("landmarks", [40, 1000])
 def test_infinite_ae_with_every_user_as_landmark_is_exact(landmarks: int) -> None:
     rows, inputs = random_rows(40, 20, 0.4), random_rows(6, 20, seed=1)
-    through = InfiniteAE(lam=2.0, max_users=10, landmarks=landmarks).prepare(rows)
+    through = InfiniteAE(lam=2.0, max_users=10, landmarks=landmarks).prepare(UserRows(rows))
     assert isinstance(through, OnLandmarks)
     expected = InfiniteAE(lam=2.0).fit(rows).scores(inputs)
     np.testing.assert_allclose(through.fit(2.0).scores(inputs), expected, rtol=0, atol=1e-5)
@@ -163,21 +164,21 @@ def test_infinite_ae_on_equal_rows_merged_is_the_one_on_all_of_them(landmarks: i
 
 def test_equal_rows_are_counted_in_the_order_in_which_they_first_appear() -> None:
     table = np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1], [0, 1, 0], [0, 1, 0], [1, 1, 1]], np.float32)
-    rows, counts = merge_equal(sparse.csr_array(table))
+    rows, counts = merge_equal(UserRows(sparse.csr_array(table)))
     assert rows.toarray().tolist() == [[1, 0, 1], [0, 1, 0], [1, 1, 1]]
     assert counts.tolist() == [2, 3, 1]
 
 
 def test_rows_of_fractions_are_not_merged() -> None:
     table = np.array([[0.5, 0, 1], [1, 0, 0.5]], np.float32)
-    rows, counts = merge_equal(sparse.csr_array(table))
+    rows, counts = merge_equal(UserRows(sparse.csr_array(table)))
     assert rows.toarray().tolist() == table.tolist()
     assert counts.tolist() == [1, 1]
 
 
 def test_infinite_ae_refuses_a_ridge_too_small_for_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(infinite_ae, "DOUBLE_UP_TO", 10)
-    training = InfiniteAE().prepare(random_rows(30, 12))
+    training = InfiniteAE().prepare(UserRows(random_rows(30, 12)))
     with pytest.raises(NotPositiveDefinite):
         training.fit(1e-4)
     assert training.fit(1e-3).alpha.shape == (28, 12)  # two of the 30 rows are equal to others
@@ -193,7 +194,7 @@ def test_infinite_ae_scores_when_only_the_solve_was_in_double() -> None:
 @pytest.mark.parametrize("learner", [InfiniteAE(), InfiniteAE(max_users=20, landmarks=25)])
 def test_infinite_ae_scores_from_a_kernel_made_before_are_the_same(learner: InfiniteAE) -> None:
     inputs = random_rows(5, 12, seed=1)
-    training = learner.prepare(random_rows(30, 12))
+    training = learner.prepare(UserRows(random_rows(30, 12)))
     cross = training.cross(inputs, most_bytes=10_000)
     assert cross is not None
     for lam in (0.5, 5.0):
@@ -217,3 +218,41 @@ def test_ease_by_rows_scores_from_similarities_made_before_are_the_same() -> Non
 def test_infinite_ae_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="no rows"):
         InfiniteAE().fit(sparse.csr_array((3, 4), dtype=np.float32))
+
+
+def as_often(rows: sparse.csr_array, times: np.ndarray) -> sparse.csr_array:
+    return sparse.csr_array(rows[np.repeat(np.arange(rows.shape[0]), times)])
+
+
+@pytest.mark.parametrize("width", [12, 60])
+@pytest.mark.parametrize("soft", [False, True])
+def test_ease_and_popularity_of_weighted_rows_are_those_of_repeated_rows(width: int, soft: bool) -> None:
+    rows, times = random_rows(20, width, soft=soft), np.arange(20) % 4 + 1
+    inputs, weights = random_rows(5, width, seed=1), times.astype(np.float32)
+    expected = Ease(2.0).fit(as_often(rows, times)).scores(inputs)
+    np.testing.assert_allclose(Ease(2.0).fit(rows, weights).scores(inputs), expected, rtol=2e-4, atol=1e-5)
+    counted = Popularity(UserRows(rows, weights)).fit({}, Context()).counts
+    np.testing.assert_allclose(counted, as_often(rows, times).sum(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("learner", [InfiniteAE(), InfiniteAE(max_users=5, landmarks=30)])
+@pytest.mark.parametrize("soft", [False, True])
+def test_infinite_ae_of_weighted_rows_is_that_of_repeated_rows_at_lambda_times_their_mean(
+    learner: InfiniteAE, soft: bool
+) -> None:
+    rows, times = random_rows(30, 14, 0.5, soft=soft), np.arange(30) % 5 + 1
+    inputs = random_rows(6, 14, seed=1)
+    weighted = replace(learner, lam=0.7).fit(rows, times.astype(np.float32))
+    whole = InfiniteAE(lam=0.7 * times.mean()).fit(as_often(rows, times))
+    near = 1e-5 if learner.max_users > 30 else 2e-3
+    np.testing.assert_allclose(weighted.scores(inputs), whole.scores(inputs), atol=near)
+    scaled = replace(learner, lam=0.7).fit(rows, 50 * times.astype(np.float32))
+    np.testing.assert_allclose(scaled.scores(inputs), weighted.scores(inputs), atol=1e-5)
+    assert np.abs(InfiniteAE(lam=0.7).fit(rows).scores(inputs) - weighted.scores(inputs)).max() > 0.01
+
+
+def test_equal_rows_of_different_weights_are_merged() -> None:
+    table = np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]], np.float32)
+    rows, counts = merge_equal(UserRows(sparse.csr_array(table), np.array([3, 2, 1], np.float32)))
+    assert rows.toarray().tolist() == [[1, 0, 1], [0, 1, 0]]
+    assert counts.tolist() == [2, 1], "in units of the mean weight"

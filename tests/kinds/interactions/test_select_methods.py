@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,8 +14,10 @@ from scipy import sparse
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.forms import arrays, plain_bytes
 from worker.kinds.interactions.methods.auto import AutoParams, auto
-from worker.kinds.interactions.methods.head_users import HeadUsersParams, head_users, head_users_of
+from worker.kinds.interactions.methods.frequent_histories import FrequentHistoriesParams, frequent_histories
+from worker.kinds.interactions.methods.head_users import HeadUsersParams, by_length, head_users
 from worker.kinds.interactions.methods.random_interactions import (
     RandomInteractionsParams,
     random_interactions,
@@ -83,7 +87,7 @@ def test_head_users_are_those_with_most_training_events_whatever_the_seed() -> N
 
 def test_head_users_of_equal_length_are_taken_by_id() -> None:
     ids = np.array(["c", "a", "b", "d"])
-    assert ids[head_users_of(np.array([2, 2, 2, 1]), ids, 2)].tolist() == ["a", "b"]
+    assert ids[by_length(np.array([2, 2, 2, 1]), ids)].tolist() == ["a", "b", "c", "d"]
 
 
 @given(keep=st.integers(1, 30), seed=st.integers(0, 1000))
@@ -135,26 +139,83 @@ def test_budget_of_all_users_or_more_is_refused(budget: int | str) -> None:
     assert refused.value.code == "budget_too_large"
 
 
-def test_budget_in_bytes_is_met_by_average_rows() -> None:
-    summary = random_users(dataset(users=400), RandomUsersParams(budget="1kB"), Context())
-    plain = 4 * summary.n_rows + 2 * summary.n_events
-    assert 600 < plain < 1400
+@pytest.mark.parametrize("method", [random_users, head_users])
+def test_budget_in_bytes_is_filled_and_never_exceeded(method: Any) -> None:
+    params = {random_users: RandomUsersParams, head_users: HeadUsersParams}[method](budget="1kB")
+    summary = method(dataset(users=400), params, Context())
+    size = plain_bytes(arrays(summary.delivered()["hard"], "hard"))
+    assert 1000 - 4 - 2 * 12 < size <= 1000
 
 
-def test_auto_on_short_rows_takes_head_users_and_says_why() -> None:
-    data = dataset(longest=4)
-    summary = auto(data, AutoParams(budget=6), Context())
+def test_auto_on_short_rows_takes_a_coreset_and_says_why() -> None:
+    data = dataset(users=300, longest=4)
+    summary = auto(data, AutoParams(budget="20%"), Context())
     assert summary.real_rows
-    assert summary.origin.method == "head-users"
-    assert "head-users" in summary.origin.reason
-    assert summary.warnings == (), "a reason is no warning"
+    assert summary.form == "weighted"
+    assert summary.origin.method == "coreset"
+    assert "coreset" in summary.origin.reason
+    assert summary.origin.reason not in summary.warnings, "a reason is no warning"
 
 
-def test_auto_on_long_rows_takes_distill_cf_and_says_why() -> None:
-    data = dataset(longest=28)
-    summary = auto(data, AutoParams(budget=6), Context())
-    assert not summary.real_rows
-    assert summary.origin.method == "distill-cf"
-    assert summary.origin.optimised_for == "infinite-ae"
-    assert "distill-cf" in summary.origin.reason
-    assert summary.origin.reason not in summary.warnings
+@pytest.mark.parametrize(
+    ("budget", "method", "form"),
+    [("20%", "distill-cf", "ranked"), ("60%", "random-users", "hard"), (6, "distill-cf", "soft8")],
+)
+def test_auto_on_long_rows_goes_by_what_was_asked_for_and_says_why(budget: Any, method: str, form: str) -> None:
+    data = dataset(users=60, longest=28)
+    summary = auto(data, AutoParams(budget=budget), Context())
+    assert (summary.origin.method, summary.form) == (method, form)
+    assert method in summary.origin.reason
+    source = plain_bytes(arrays(data.training(), "hard"))
+    sizes = [plain_bytes(arrays(rows, name)) for name, rows in summary.delivered().items()]
+    if isinstance(budget, str):
+        assert max(sizes) <= float(budget[:-1]) / 100 * source
+    else:
+        assert max(sizes) < source
+        assert "more bytes than the source" not in summary.origin.reason
+
+
+def test_auto_asked_for_rows_that_take_more_than_the_source_says_so() -> None:
+    data = dataset(users=60, longest=28)
+    summary = auto(data, AutoParams(budget=45), Context())
+    assert summary.n_rows == 45
+    assert "more bytes than the source" in summary.origin.reason
+
+
+def repeated_histories() -> Interactions:
+    """Nine users: five with the history {0}, two with {1, 2}, one each with {3} and {4, 5, 6}; a tenth without one."""
+    rows = [[0]] * 5 + [[1, 2]] * 2 + [[3], [4, 5, 6]]
+    user = np.repeat(np.arange(9), [len(row) for row in rows])
+    item = np.concatenate(rows)
+    return Interactions.from_columns(
+        np.append(user, 9), np.append(item, 0), np.append(np.zeros(len(user)), 2), item_ids=np.arange(8).astype(str)
+    )
+
+
+def test_frequent_histories_are_the_most_shared_rows_with_the_number_of_their_users() -> None:
+    data = repeated_histories()
+    summary = frequent_histories(data, FrequentHistoriesParams(budget=3), Context())
+    assert summary.form == "weighted"
+    assert [np.flatnonzero(row).tolist() for row in summary.rows.toarray()] == [[0], [1, 2], [4, 5, 6]]
+    np.testing.assert_allclose(summary.weights, [5, 2, 1], rtol=0.02)
+    assert summary.row_ids.tolist() == ["0", "5", "8"], "each goes by its first user"
+
+
+@pytest.mark.parametrize(("budget", "rows"), [("31B", 2), ("21B", 1), ("30B", 2), ("60%", 3)])
+def test_frequent_histories_fill_a_budget_in_bytes_and_never_exceed_it(budget: str, rows: int) -> None:
+    data = repeated_histories()
+    summary = frequent_histories(data, FrequentHistoriesParams(budget=budget), Context())
+    limit = int(budget[:-1]) if budget.endswith("B") else int(0.6 * (4 + 4 * 9 + 2 * 13))
+    assert summary.n_rows == rows
+    assert plain_bytes(arrays(summary.delivered()["weighted"], "weighted")) <= limit
+
+
+def test_frequent_histories_of_a_weighted_version_count_its_users() -> None:
+    plain = repeated_histories()
+    weights = np.where(np.arange(10) == 7, 40, 1)
+    data = Interactions.from_columns(
+        plain.events.user, plain.events.item, plain.events.split, item_ids=plain.item_ids, weights=weights
+    )
+    summary = frequent_histories(data, FrequentHistoriesParams(budget=1), Context())
+    assert summary.row_ids.tolist() == ["7"]
+    assert summary.weights.tolist() == [40]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -21,17 +23,21 @@ from worker.contract.errors import JobError
 from worker.contract.product import Origin
 from worker.kinds.interactions import dataset
 from worker.kinds.interactions.delivery import Delivery, deliver
+from worker.kinds.interactions.distillation import ranked_rows
 from worker.kinds.interactions.forms import (
     LEVELS,
     arrays,
+    coded_weights,
     codes,
     decode,
-    delivered_bytes,
+    file_bytes,
     hard_rows,
+    plain_bytes,
     quantised,
     sparse_soft,
 )
 from worker.kinds.interactions.methods.random_users import RandomUsersParams, random_users
+from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.summary import InteractionsSummary, adopt, escape_formula, unescape_formula
 
 ODD_IDS = ["=1+1", "plain", "@cmd", "'quoted", "with,comma", "with\ttab", 'with"quote', "+7", "é", "-3"]
@@ -48,6 +54,8 @@ def learned(
     rng = np.random.default_rng(1)
     width = items if columns is None else len(columns)
     values = (rng.random((users, width)) ** 3 * (rng.random((users, width)) < fill)).astype(np.float32)
+    if form.export == "ranked":
+        values = ranked_rows(torch.from_numpy(values), 4).numpy()
     ids = np.array([ODD_IDS[number] if number < len(ODD_IDS) else f"item {number}" for number in range(items)])
     return deliver(
         values,
@@ -66,11 +74,11 @@ def learned(
 def assert_equal(first: InteractionsSummary, second: InteractionsSummary) -> None:
     assert first.form == second.form
     assert first.delivered().keys() == second.delivered().keys()
-    for one, other in zip(
-        (*first.delivered().values(), first.hard), (*second.delivered().values(), second.hard), strict=True
-    ):
-        assert other.dtype == np.float32
-        assert np.array_equal(one.toarray(), other.toarray())
+    assert np.array_equal(first.hard.toarray(), second.hard.toarray())
+    for one, other in zip(first.delivered().values(), second.delivered().values(), strict=True):
+        assert other.matrix.dtype == np.float32
+        assert np.array_equal(one.matrix.toarray(), other.matrix.toarray())
+        assert np.array_equal(one.mass, other.mass)
     assert first.item_ids.tolist() == second.item_ids.tolist()
     assert first.origin == second.origin
     assert first.ridges == second.ridges
@@ -78,7 +86,10 @@ def assert_equal(first: InteractionsSummary, second: InteractionsSummary) -> Non
     assert first.real_rows == second.real_rows
 
 
-FORMS = [Delivery(*form) for form in (("both", "8"), ("both", "4"), ("both", "none"), ("soft", "8"), ("hard", "8"))]
+FORMS = [
+    Delivery(*form)
+    for form in (("both", "8"), ("both", "4"), ("both", "none"), ("soft", "8"), ("hard", "8"), ("ranked", "8"))
+]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -142,7 +153,7 @@ assert not {"torch", "worker", "pyarrow"} & set(sys.modules)
         assert np.array_equal(seen["rows"], summary.rows.toarray())
         assert {name for name in seen if name.startswith("form ")} == {f"form {name}" for name in summary.delivered()}
         for name, rows in summary.delivered().items():
-            assert np.array_equal(seen[f"form {name}"], rows.toarray()), name
+            assert np.array_equal(seen[f"form {name}"], rows.matrix.toarray()), name
         assert seen["items"].tolist() == summary.item_ids.tolist()
 
 
@@ -196,7 +207,7 @@ def test_titles_of_items_are_kept(tmp_path: Path) -> None:
 def test_files_of_another_format_are_refused(tmp_path: Path) -> None:
     learned().write(tmp_path)
     text = (tmp_path / "summary.json").read_text()
-    (tmp_path / "summary.json").write_text(text.replace('"version": 2', '"version": 99'))
+    (tmp_path / "summary.json").write_text(text.replace('"version": 3', '"version": 99'))
     with pytest.raises(ValueError, match="version"):
         InteractionsSummary.read(tmp_path)
 
@@ -257,7 +268,7 @@ def test_soft_values_below_eps_are_dropped_and_a_large_loss_is_told() -> None:
     assert any("soft values below" in warning for warning in ctx.warnings)
 
 
-def test_bytes_of_a_form_are_those_of_its_file(tmp_path: Path) -> None:
+def test_bytes_of_a_form_are_those_of_its_arrays_and_of_its_file(tmp_path: Path) -> None:
     for form in FORMS:
         summary = learned(form, users=40, items=90, fill=0.3)
         folder = tmp_path / f"{form.export}{form.quantize}"
@@ -265,24 +276,29 @@ def test_bytes_of_a_form_are_those_of_its_file(tmp_path: Path) -> None:
         about = json.loads((folder / "summary.json").read_text())
         assert [name for name, _ in about["forms"]] == list(summary.delivered())
         for name, file in about["forms"]:
-            assert delivered_bytes(summary.delivered()[name], name) == (folder / file).stat().st_size
+            stored = arrays(summary.delivered()[name], name)
+            assert file_bytes(stored) == (folder / file).stat().st_size
+            with np.load(folder / file) as read:
+                assert plain_bytes(stored) == sum(read[key].nbytes for key in read if key not in ("shape", "bits"))
 
 
 def test_dense_quantised_forms_are_tables_of_codes_and_sparse_ones_lists_of_items() -> None:
     dense = sparse.csr_array(np.full((10, 101), 0.5, np.float32))
-    assert arrays(dense, "soft8")["codes"].shape == (10, 101)
-    assert arrays(dense, "soft4")["codes"].shape == (10, 51)
+    assert arrays(UserRows(dense), "soft8")["codes"].shape == (10, 101)
+    assert arrays(UserRows(dense), "soft4")["codes"].shape == (10, 51)
     thin = sparse.csr_array(np.eye(10, 101, dtype=np.float32))
-    assert arrays(thin, "soft8")["indices"].dtype == np.uint16
-    assert arrays(thin, "hard").keys() == {"indices", "indptr", "shape"}
+    assert arrays(UserRows(thin), "soft8")["indices"].dtype == np.uint16
+    assert arrays(UserRows(thin), "hard").keys() == {"indices", "indptr", "shape"}
     wide = sparse.csr_array((np.ones(1, np.float32), ([0], [70_000])), shape=(1, 70_001))
-    assert arrays(wide, "hard")["indices"].dtype == np.uint32
+    assert arrays(UserRows(wide), "hard")["indices"].dtype == np.uint32
 
 
 def test_fewer_bits_take_fewer_bytes() -> None:
     values = np.random.default_rng(0).random((50, 100)).astype(np.float32)
-    sizes = [delivered_bytes(quantised(values, form), form) for form in ("soft8", "soft4")]
-    assert delivered_bytes(sparse_soft(values, 0.01), "soft") > 2 * sizes[0] > 3 * sizes[1]
+    made = {form: quantised(values, form) for form in ("soft8", "soft4")} | {"soft": sparse_soft(values, 0.01)}
+    for size in (plain_bytes, file_bytes):
+        sizes = {form: size(arrays(UserRows(rows), form)) for form, rows in made.items()}
+        assert sizes["soft"] > 2 * sizes["soft8"] > 3 * sizes["soft4"]
 
 
 def test_summary_json_says_where_the_summary_comes_from(tmp_path: Path) -> None:
@@ -335,8 +351,91 @@ def test_version_is_adopted_as_a_summary_matched_by_item_id_whatever_its_split()
     assert adopt(data, subset(["a", "b", "c"])).warnings == ()
 
 
+def weighted(users: int = 9) -> InteractionsSummary:
+    rng = np.random.default_rng(3)
+    rows = sparse.csr_array((rng.random((users, 33)) < 0.3).astype(np.float32))
+    weights = np.geomspace(0.02, 900, users).astype(np.float32)
+    return InteractionsSummary.of_users(
+        UserRows(rows, weights),
+        learned().item_ids,
+        origin=Origin("coreset"),
+        row_ids=np.array([f"user {number}" for number in range(users)]),
+    )
+
+
+def test_weighted_summary_written_and_read_is_the_same_and_its_loader_agrees(tmp_path: Path) -> None:
+    summary = weighted()
+    summary.write(tmp_path)
+    back = InteractionsSummary.read(tmp_path)
+    assert_equal(summary, back)
+    loaded = runpy.run_path(str(tmp_path / "load.py"))
+    assert np.array_equal(loaded["rows"].toarray(), summary.rows.toarray())
+    assert np.array_equal(loaded["weights"], summary.weights)
+    assert loaded["weights"].dtype == np.float32
+    with np.load(tmp_path / "summary_weighted.npz") as stored:
+        assert stored["weight"].dtype == np.uint8
+        assert plain_bytes(dict(stored)) == 4 + 4 + 5 * summary.n_rows + 2 * summary.rows.nnz
+    version = dataset.load(tmp_path / "dataset")
+    assert np.array_equal(version.weights, summary.weights)
+    with (tmp_path / "summary.inter").open(newline="") as lines:
+        header, first, *_ = csv.reader(lines, delimiter="\t")
+    assert header[3] == "row_weight:float"
+    assert float(first[3]) == pytest.approx(summary.weights[0], rel=1e-5)
+    assert_adopted(summary, version)
+
+
+def assert_adopted(summary: InteractionsSummary, version: dataset.Interactions) -> None:
+    source = dataset.Interactions.from_columns(np.zeros(33), np.arange(33), np.zeros(33), item_ids=summary.item_ids)
+    adopted = adopt(source, version)
+    assert adopted.form == "weighted"
+    assert np.array_equal(adopted.weights, summary.weights)
+    assert np.array_equal(adopted.rows.toarray(), summary.rows.toarray())
+
+
+def test_unweighted_summary_loads_with_weights_of_one(tmp_path: Path) -> None:
+    summary = learned()
+    summary.write(tmp_path)
+    assert runpy.run_path(str(tmp_path / "load.py"))["weights"].tolist() == [1.0] * summary.n_rows
+
+
+@given(st.lists(st.floats(1e-3, 1e9), min_size=1, max_size=20))
+def test_coded_weights_are_near_and_code_to_themselves(weights: list[float]) -> None:
+    given_ = np.array(weights, np.float32)
+    coded = coded_weights(given_)
+    assert np.array_equal(coded, coded_weights(coded))
+    assert coded.max() == given_.max()
+    heavy = given_ >= 1e-4 * given_.max()
+    np.testing.assert_allclose(coded[heavy], given_[heavy], rtol=0.019)
+
+
+def test_weights_without_the_weighted_form_are_refused() -> None:
+    with pytest.raises(ValueError, match="weighted"):
+        replace(learned(), weights=np.ones(7, np.float32))
+    with pytest.raises(ValueError, match="weighted"):
+        replace(weighted(), form="hard")
+
+
 def test_version_without_a_common_item_is_refused() -> None:
     data = dataset.Interactions.from_columns(np.zeros(1), np.zeros(1), np.zeros(1), item_ids=np.array(["a"]))
     with pytest.raises(JobError, match="no item in common") as refused:
         adopt(data, subset(["p", "q", "r"]))
     assert refused.value.pointer == "/inputs/summary"
+
+
+def test_ranked_rows_store_items_in_falling_order_and_one_curve(tmp_path: Path) -> None:
+    summary = learned(Delivery("ranked"))
+    summary.write(tmp_path)
+    assert summary.form == "ranked"
+    with np.load(tmp_path / "summary_ranked.npz") as stored:
+        assert plain_bytes(dict(stored)) == 4 * 8 + 2 * 7 * 4 + 2 * 4
+        assert stored["curve"].dtype == np.float16
+        assert (np.diff(stored["curve"].astype(float)) <= 0).all()
+        for row in range(7):
+            items = stored["indices"][stored["indptr"][row] : stored["indptr"][row + 1]]
+            assert np.array_equal(summary.rows[[row]].toarray()[0, items], stored["curve"].astype(np.float32))
+
+
+def test_rows_without_a_common_curve_are_not_ranked() -> None:
+    rows = sparse.csr_array(np.array([[0.5, 0.25], [0.5, 0.125]], np.float32))
+    with pytest.raises(ValueError, match="curve"):
+        arrays(UserRows(rows), "ranked")

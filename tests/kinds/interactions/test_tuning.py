@@ -28,6 +28,7 @@ from worker.kinds.interactions.learners.ease import RIDGES, Ease, EaseGram
 from worker.kinds.interactions.learners.infinite_ae import LAMBDAS, OFFICIAL_GRID, InfiniteAE
 from worker.kinds.interactions.learners.ridge import RidgeTraining, beyond, grid
 from worker.kinds.interactions.metrics import evaluate
+from worker.kinds.interactions.rows import UserRows
 from worker.numerics.ridge import Factor, NotPositiveDefinite, factorise
 
 PARAMETERS = {"ease": "ridge", "infinite-ae": "lambda"}
@@ -46,7 +47,7 @@ def tuned(
     ctx = ctx or Context()
     rows = data.training_rows() if rows is None else rows
     asked = evaluate_params()(learners=[name], **params)
-    full = Contender(TrainingSet("full", "full data", "full", rows.shape[0], rows.nnz, 0), (rows,))
+    full = Contender(TrainingSet("full", "full data", "full", rows.shape[0], rows.nnz, 0), (UserRows(rows),))
     plan = replace(plan_of(data, hold_out(data, asked, ctx), [full], asked, ctx), timings=0)
     if values is not None:
         own = replace(plan.learners[0], settings=grid(PARAMETERS[name], values), further=None)
@@ -237,7 +238,7 @@ def test_learners_of_the_kind_are_registered_with_their_grids() -> None:
     assert known["popularity"].floor
     assert known["popularity"].settings == ({},)
     data = two_tastes()
-    trainable = known["ease"].prepare(data.training_rows(), None, Context())
+    trainable = known["ease"].prepare(data.training(), None, Context())
     inputs = data.queries("test").inputs
     alone = EaseGram.of(data.training_rows()).fit(5.0).scores(inputs)
     np.testing.assert_array_equal(trainable.fit({"ridge": 5.0}, Context()).scores(inputs), alone)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from worker.contract.budget import Budget, resolve
+from worker.contract.budget import Budget, resolve, resolve_bytes
 from worker.contract.errors import JobError
 
 
@@ -55,3 +57,21 @@ def test_resolve_when_out_of_bounds_then_names_the_bounds(budget, code: str):
 def test_budget_when_it_is_none_then_the_model_refuses(budget):
     with pytest.raises(ValidationError):
         Params(budget=budget)
+
+
+@pytest.mark.parametrize(
+    ("budget", "size"), [("2%", 200), ("0.55%", 55), ("3200B", 3200), ("1.5kB", 1500), (500, None), ("500", None)]
+)
+def test_budget_in_bytes_takes_a_share_of_the_bytes_and_leaves_units_alone(budget: int | str, size: int | None) -> None:
+    assert resolve_bytes(budget, total_bytes=10_000) == size
+
+
+@pytest.mark.parametrize(("budget", "word"), [("0.1%", "small"), ("19B", "small"), ("100%", "large"), ("1GB", "large")])
+def test_budget_in_bytes_that_holds_no_row_or_saves_nothing_is_refused_with_bounds_that_work(
+    budget: str, word: str
+) -> None:
+    with pytest.raises(JobError) as refused:
+        resolve_bytes(budget, total_bytes=10_000, lowest=20)
+    assert refused.value.code == f"budget_too_{word}"
+    for bound in re.findall(r'"(\d+B)"', refused.value.hint or ""):
+        assert resolve_bytes(bound, total_bytes=10_000, lowest=20) == int(bound[:-1])

@@ -1,6 +1,7 @@
 """The files of a dataset version: rounds in Parquet, everything wide as mapped arrays, a manifest in JSON.
 
     rounds.parquet            action, reward, propensity, split[, context, user, position, timestamp, weight]
+                              [, guardrails:NAME...][, segments:NAME..., numbers into the words that log.json lists]
     contexts.npy              (U, d) float32; column `context` is the row of a round, absent when round i has row i
     actions.parquet           action_id, where ids are not the numbers 0..A-1
     embeddings.npy            (A, d_e) float32;  hierarchy.npy (levels, A) int32
@@ -26,7 +27,7 @@ from pyarrow import parquet
 from scipy import sparse
 
 from worker.contract.errors import JobError
-from worker.kinds.bandit.dataset import TEST, TRAIN, VALIDATION, BanditLog
+from worker.kinds.bandit.dataset import TEST, TRAIN, VALIDATION, BanditLog, Segments
 from worker.kinds.bandit.policies import Policy, SparseTable, narrow
 from worker.kinds.bandit.policy_files import load_array, read_policy, write_policy
 from worker.kinds.bandit.support import Support
@@ -34,6 +35,7 @@ from worker.kinds.bandit.truth import Truth
 
 MANIFEST, ROUNDS, ACTIONS = "log.json", "rounds.parquet", "actions.parquet"
 SPLITS = {TRAIN: "train", VALIDATION: "validation", TEST: "test"}
+_GUARDRAILS, _SEGMENTS = "guardrails:", "segments:"
 _LOGGING, _TARGET = "logging", "target-"
 _COLUMNS = ("action", "reward", "propensity", "context", "user", "position", "timestamp", "weight", "split")
 
@@ -46,6 +48,8 @@ def write(log: BanditLog, folder: Path, extra: Mapping[str, Any] | None = None) 
     columns = {name: getattr(log, name, None) for name in _COLUMNS}
     columns["context"] = log.context_index
     columns["split"] = np.zeros(log.n, np.int8) if log.split is None else log.split
+    columns |= {f"{_GUARDRAILS}{name}": values for name, values in log.guardrails.items()}
+    columns |= {f"{_SEGMENTS}{name}": one.code for name, one in log.segments.items()}
     table = pa.table({name: pa.array(values) for name, values in columns.items() if values is not None})
     parquet.write_table(table, folder / ROUNDS, compression="zstd")
     if log.action_ids is not None:
@@ -75,9 +79,13 @@ def write(log: BanditLog, folder: Path, extra: Mapping[str, Any] | None = None) 
         _TARGET + name: policy for name, policy in sorted(log.targets.items())
     }
     known = "estimated" if log.estimated else "attested" if log.attested else None
-    source = {} if known is None else {"propensity_source": known}
+    source: dict[str, Any] = {} if known is None else {"propensity_source": known}
+    if log.first_action:
+        source["first_action"] = log.first_action
+    words = {"segments": {name: list(one.words) for name, one in log.segments.items()}} if log.segments else {}
     manifest = (
         source
+        | words
         | dict(extra or {})
         | {
             "rounds": log.n,
@@ -109,6 +117,7 @@ def load(folder: Path) -> BanditLog:
     table = parquet.read_table(folder / ROUNDS)
     columns: dict[str, Any] = {name: table[name].to_numpy() for name in table.column_names}
     context = columns.pop("context", None)
+    guardrails, segments = (_taken(columns, prefix) for prefix in (_GUARDRAILS, _SEGMENTS))
     truth = _mapped(folder / "truth.npy")
     ids = parquet.read_table(folder / ACTIONS)["action_id"].to_pylist() if (folder / ACTIONS).exists() else None
     policies = {name: read_policy(folder / "policies" / name) for name in about["policies"]}
@@ -126,12 +135,20 @@ def load(folder: Path) -> BanditLog:
         action_ids=None if ids is None else np.asarray(ids, dtype=str),
         warnings=tuple(about["warnings"]),
         support=_support(folder / "support", about["actions"]),
+        first_action=about.get("first_action", 0),
         estimated=about.get("propensity_source") == "estimated",
         attested=about.get("propensity_source") == "attested",
+        guardrails=guardrails,
+        segments={name: Segments(code, tuple(about["segments"][name])) for name, code in segments.items()},
         truth=None if truth is None else Truth(truth, _mapped(folder / "truth_index.npy")),
     )
     _check(log, about)
     return log
+
+
+def _taken(columns: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """The columns whose name begins so, by the rest of it; they leave the others."""
+    return {name.removeprefix(prefix): columns.pop(name) for name in list(columns) if name.startswith(prefix)}
 
 
 def _support(folder: Path, n_actions: int) -> Support | None:
@@ -217,6 +234,13 @@ def statistics(folder: Path) -> dict[str, Any]:
     }
     if log.user is not None:
         found["users"] = int(log.user.max()) + 1
+    if log.guardrails:
+        found["guardrails"] = {
+            name: {"mean": float(np.average(v, weights=log.weight)), "min": float(v.min()), "max": float(v.max())}
+            for name, v in log.guardrails.items()
+        }
+    if log.segments:
+        found["segments"] = {name: len(one.words) for name, one in log.segments.items()}
     if log.position is not None:
         codes, rounds = np.unique(log.position, return_counts=True)
         found["rounds_per_position"] = {str(c): int(k) for c, k in zip(codes[:50], rounds[:50], strict=True)}
@@ -261,6 +285,8 @@ def preview(folder: Path, rows: int = 20) -> list[dict[str, Any]]:
             values = getattr(log, name)
             if values is not None:
                 line[name] = int(values[i])
+        line |= {name: float(values[i]) for name, values in log.guardrails.items()}
+        line |= {name: one.words[int(one.code[i])] for name, one in log.segments.items()}
         if log.weight is not None:
             line["weight"] = float(log.weight[i])
         described = log.contexts[int(log.rows[i])][:8]

@@ -24,6 +24,14 @@ PER_ROUND = ("action", "reward", "propensity", "user", "position", "timestamp", 
 
 
 @dataclass(frozen=True)
+class Segments:
+    """A category of every round: `code` (n,) int32, numbers into `words`."""
+
+    code: NDArray[np.int32]
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class BanditLog:
     """n rounds of a logging policy over A actions.
 
@@ -34,8 +42,9 @@ class BanditLog:
     `embeddings` (A, d_e) float32; `hierarchy` (levels, A) int32, group of every action from coarse to fine. `user`
     (n,): rounds of one user stay together in folds and resampling. `weight` (n,): how many rounds a row stands for.
     `reward_range`: declared bounds. `split` (n,) int8. `truth`: the expected rewards behind a simulated log.
-    `estimated`: the propensities were fitted to the log and not recorded with it; `attested`: the uploader attests that
-    they were recorded when the actions were drawn.
+    `guardrails`: further rewards (n,) of the same rounds, by name; `segments`: categories of rounds, by name.
+    `first_action`: id of action 0 where ids are numbers. `estimated`: the propensities were fitted to the log and not
+    recorded with it; `attested`: the uploader attests that they were recorded when the actions were drawn.
     """
 
     action: NDArray[np.int32]
@@ -60,6 +69,9 @@ class BanditLog:
     truth: Truth | None = None
     estimated: bool = False
     attested: bool = False
+    first_action: int = 0
+    guardrails: dict[str, NDArray[np.float64]] = field(default_factory=dict[str, NDArray[np.float64]])
+    segments: dict[str, Segments] = field(default_factory=dict[str, Segments])
 
     @property
     def n(self) -> int:
@@ -91,6 +103,8 @@ class BanditLog:
             logging=None if self.logging is None else self.logging.take(rounds),
             support=None if self.support is None else self.support.take(rounds),
             truth=None if self.truth is None else self.truth.take(rounds),
+            guardrails={name: values[rounds] for name, values in self.guardrails.items()},
+            segments={name: replace(one, code=one.code[rounds]) for name, one in self.segments.items()},
             targets={name: policy.take(rounds) for name, policy in self.targets.items()},
         )
 

@@ -16,19 +16,24 @@ from worker.contract.errors import JobError
 from worker.ingest.limits import Limits
 from worker.ingest.options import parse_options
 from worker.ingest.plausibility import of_times, refuse_hours
+from worker.ingest.table import Words
 from worker.ingest.upload import Files, Upload
-from worker.kinds.bandit import canonical, simulate
-from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit import canonical, simulate, structures, uploaded_policies
+from worker.kinds.bandit.dataset import BanditLog, Segments
 from worker.kinds.bandit.policies import DenseTable, Policy, uniform
+from worker.kinds.bandit.structures import dose_files
+from worker.kinds.bandit.structures import files as structured_files
+from worker.kinds.bandit.structures.doses import DoseLog
 from worker.kinds.bandit.support import Support, support_from_pairs
 from worker.kinds.bandit.truth import Truth
 from worker.kinds.bandit.upload import actions as action_ids
-from worker.kinds.bandit.upload import features, plausibility, propensity, split
+from worker.kinds.bandit.upload import features, plausibility, propensity, split, structured
+from worker.kinds.bandit.upload.doses import read_doses
 from worker.kinds.bandit.upload.log import choose_log, log_detection, read_log
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.policy import ActionsAndContexts, RawPolicy, as_policy, pairs, table_of
-from worker.kinds.bandit.upload.raw import RawLog
-from worker.kinds.bandit.upload.roles import CLASSES, LOG, RATINGS
+from worker.kinds.bandit.upload.raw import RawLog, RawStructure
+from worker.kinds.bandit.upload.roles import CLASSES, RATINGS
 from worker.kinds.bandit.upload.scores import from_scores
 from worker.kinds.bandit.upload.side_tables import (
     ActionTable,
@@ -43,6 +48,7 @@ from worker.numerics.distinct import distinct_rows
 
 __all__ = ["IngestOptions", "ingest"]
 MIN_ROUNDS = 30
+_MOST_SEGMENTS = 1_000
 _LARGEST_REWARD = 3.4e38  # squares of larger ones, of which variances are made, are soon infinite
 _KEPT_OPTIONS = (
     "split", "seed", "renormalise", "estimate_propensity", "reward_is_cost", "position", "only_position", "simulate",
@@ -62,32 +68,69 @@ def ingest(
     Raises `JobError`; the codes are those of `app.api.problem_codes`, the pointer names the column, option or file.
     """
     given = parse_options(IngestOptions, options)
-    schema = RATINGS if given.simulate else CLASSES if given.multiclass_to_bandit else LOG
+    schema = RATINGS if given.simulate else CLASSES if given.multiclass_to_bandit else given.log_schema
     upload = Upload(sources, schema, ctx, Limits(**(limits or {})))
-    if schema is LOG:
-        log, detected, manifest = _uploaded(upload, given, ctx)
+    if given.contents == "policies":
+        return _policies(upload, given, out, ctx)
+    if given.structure == DoseLog.form:
+        return _doses(upload, given, out, ctx)
+    joined: RawStructure | None = None
+    if schema is given.log_schema:
+        log, detected, manifest, joined = _uploaded(upload, given, ctx)
     else:
         log, detected, manifest = _simulated(upload, given, ctx)
-    if log.n < MIN_ROUNDS:
-        raise JobError(
-            "too_few_rounds",
-            f"The log has {log.n} rounds; at least {MIN_ROUNDS} are needed.",
-            hint="Upload more rounds." if given.only_position is None else "Choose another only_position.",
-            pointer="/options/only_position" if given.only_position is not None else "",
-        )
+    _refuse_few(log.n, given)
     plausibility.warn(log, ctx)
     ctx.progress(3, 4, phase="write")
     log = replace(log, warnings=tuple(ctx.warnings))
     manifest |= {"options": {name: getattr(given, name) for name in _KEPT_OPTIONS}}
     if log.truth is not None:
         manifest["true_values"] = canonical.true_values(log)
-    canonical.write(log, out, manifest)
+    if joined is not None:
+        structured_files.write(structured.structured_of(log, joined, given.propensity_of), out, manifest)
+    else:
+        canonical.write(log, out, manifest)
     ctx.progress(4, 4, phase="write")
-    return canonical.describe(out) | {"schema": canonical.schema(out), "detection": detected}
+    return structures.describe(out) | {"schema": canonical.schema(out), "detection": detected}
 
 
-def _uploaded(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[BanditLog, dict[str, Any], dict[str, Any]]:
-    """The log, what was guessed of the files, and what the manifest says beside it."""
+def _policies(upload: Upload, given: IngestOptions, out: Path, ctx: Context) -> dict[str, Any]:
+    policies = uploaded_policies.ingest_policies(upload, given)
+    uploaded_policies.write(policies, out, ctx.warnings)
+    detected = {"policies": {name: {"file": raw.name, "role": role} for name, (role, raw) in policies.found.items()}}
+    return uploaded_policies.describe(out) | {"schema": canonical.schema(out), "detection": detected}
+
+
+def _doses(upload: Upload, given: IngestOptions, out: Path, ctx: Context) -> dict[str, Any]:
+    """The same for a log of doses, which has no policies beside it."""
+    sides = [side.source for source in upload.sources if (side := classify(source)) is not None]
+    tables, ignored = choose_log(upload, [source for source in upload.named(given.file) if source not in sides], given)
+    ignored += [{"file": side.name, "why": "policies over doses are columns of the log"} for side in sides]
+    log, manifest = read_doses(tables, given, upload.meter, ctx)
+    _refuse_few(log.n, given)
+    upload.tell(tables)
+    ctx.progress(3, 4, phase="write")
+    dose_files.write(replace(log, warnings=tuple(ctx.warnings)), out, manifest)
+    ctx.progress(4, 4, phase="write")
+    detected = log_detection(tables, ignored)
+    return structures.describe(out) | {"schema": canonical.schema(out), "detection": detected}
+
+
+def _refuse_few(rounds: int, given: IngestOptions) -> None:
+    if rounds >= MIN_ROUNDS:
+        return
+    raise JobError(
+        "too_few_rounds",
+        f"The log has {rounds} rounds; at least {MIN_ROUNDS} are needed.",
+        hint="Upload more rounds." if given.only_position is None else "Choose another only_position.",
+        pointer="/options/only_position" if given.only_position is not None else "",
+    )
+
+
+def _uploaded(
+    upload: Upload, given: IngestOptions, ctx: Context
+) -> tuple[BanditLog, dict[str, Any], dict[str, Any], RawStructure | None]:
+    """The log, what was guessed of the files, what the manifest says beside it, and what joins its rows."""
     every = [side for source in upload.sources if (side := classify(source)) is not None]
     side_sources = [side.source for side in every]
     candidates = [source for source in upload.named(given.file) if source not in side_sources]
@@ -110,7 +153,7 @@ def _uploaded(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Bandi
     upload.tell(tables)
     detected["n_actions"] = log.n_actions
     ctx.progress(2, 4, phase="check")
-    return log, detected, manifest
+    return log, detected, manifest, raw.structure
 
 
 def _assemble(
@@ -134,7 +177,7 @@ def _assemble(
     rows = np.arange(raw.n, dtype=np.int32) if index is None else index
     weight = _weights(raw)
     logging, chance, source = _logging(raw, policies, known, action, rows, weight, given, ctx)
-    user = None if raw.user is None else raw.user.codes
+    user = structured.owners(raw)
     log = BanditLog(
         action=action,
         reward=reward,
@@ -159,6 +202,8 @@ def _assemble(
             seed=given.seed,
             in_time=given.split_in_time,
         ),
+        guardrails={name: _finite(values, name) for name, values in raw.guardrails.items()},
+        segments={name: _segments(words, name) for name, words in raw.segments.items()},
         reward_range=_range(given),
         action_ids=None if actions.ids is None else np.asarray(actions.ids.to_pylist(), dtype=str),
         support=_support(policies, known, action),
@@ -204,6 +249,31 @@ def _rewards(raw: RawLog, given: IngestOptions) -> NDArray[np.float64]:
             pointer="/columns/reward",
         )
     return -raw.reward if given.reward_is_cost else raw.reward
+
+
+def _finite(values: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    wrong = ~(np.abs(values) <= _LARGEST_REWARD)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise JobError(
+            "nan_reward",
+            f"The guardrail {name!r} in row {row + 1:,} is missing, NaN or too large ({int(wrong.sum()):,} such rows).",
+            hint="Say 0 where nothing happened, or leave the column out of guardrails.",
+            pointer="/options/guardrails",
+        )
+    return values
+
+
+def _segments(words: Words, name: str) -> Segments:
+    used, code = np.unique(words.codes, return_inverse=True)
+    if len(used) > _MOST_SEGMENTS:
+        raise JobError(
+            "invalid_input",
+            f"The column {name!r} has {len(used):,} values; segments are at most {_MOST_SEGMENTS:,}.",
+            hint="Name a coarser column: segments are read one by one, and each needs rounds of its own.",
+            pointer="/options/segments",
+        )
+    return Segments(code.astype(np.int32), tuple(words.words.take(pa.array(used)).to_pylist()))
 
 
 def _weights(raw: RawLog) -> NDArray[np.float64] | None:

@@ -168,7 +168,7 @@ def _prepared(log: BanditLog, targets: dict[str, Policy], params: EvaluateParams
 
 def _estimated(prepared: Prepared, name: str, target: Policy, params: EvaluateParams, ctx: Context) -> TargetEstimate:
     names = [*dict.fromkeys(("snips", params.estimator, "ips"))]
-    options = EstimateParams.model_validate({"estimators": names, "alpha": params.alpha})
+    options = EstimateParams.model_validate({"estimators": names, "alpha": params.alpha, "segments": []})
     found = estimate_target(prepared, name, target, options, ctx)
     if found.headline.name == "bounds":
         return found

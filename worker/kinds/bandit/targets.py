@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.method import Input
@@ -9,9 +11,45 @@ from worker.kinds.bandit import policies
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.learning.softmax_policy import SoftmaxPolicy
 from worker.kinds.bandit.policies import Policy
+from worker.kinds.bandit.uploaded_policies import UploadedPolicies
 
 LEARNT = "learnt"
 POLICY = Input("policy", type="summary", required=False, description="A policy learnt by an earlier job.")
+
+
+TARGETS = Input(
+    "targets",
+    type="dataset",
+    required=False,
+    many=True,
+    description="Target policies uploaded after the log, as versions of their own (contents: policies).",
+)
+
+
+def with_uploaded(log: BanditLog, ctx: Context) -> BanditLog:
+    """The log with the policies of the job's input `targets` among its own.
+
+    Raises `JobError` for what is no upload of policies, does not fit the log, or has a name that is taken.
+    """
+    found = dict(log.targets)
+    for given in ctx.inputs.get(TARGETS.name, []):
+        if not isinstance(given, UploadedPolicies):
+            raise JobError(
+                "invalid_input",
+                "An input `targets` is a log and no upload of policies.",
+                hint="Upload policies alone, with the option contents: policies.",
+                pointer="/inputs/targets",
+            )
+        for name, policy in given.on(log).items():
+            if name in found or name in (LEARNT, "uniform"):
+                raise JobError(
+                    "invalid_input",
+                    f"There are two target policies {name}.",
+                    hint="Rename the file of one: a policy has the name of its file.",
+                    pointer="/inputs/targets",
+                )
+            found[name] = policy
+    return replace(log, targets=found)
 
 
 def learnt_policy(ctx: Context) -> SoftmaxPolicy | None:

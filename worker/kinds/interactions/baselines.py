@@ -1,90 +1,71 @@
 """What a summary of interactions is compared with: the full data, its own forms, and cheap picks of equal size.
 
-Random users and head users are measured with as many rows as the summary, and, for every delivered form that is smaller
-than the source, with as many bytes; each would be delivered as a compressed 0/1 form.
+Random users, head users and, where users share histories, the most frequent ones with their counts are measured with as
+many rows as the summary, and, for every delivered form that is smaller than the source, with as many bytes. Bytes are
+those of the arrays; what they take compressed stands beside them. Where EASE is trained, a sparse Gram matrix of as
+many bytes as the summary shows how far one comes who delivers no rows at all: a bound, which trains nothing else and
+decides nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import sparse
 
-from worker.evidence.measurements import TrainingSet
+from worker.evidence.measurements import Role, TrainingSet
 from worker.evidence.training import Contender
 from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.forms import ENCODINGS, LABELS, delivered_bytes
+from worker.kinds.interactions.forms import ENCODINGS, LABELS, arrays, compressed_bytes, plain_bytes
+from worker.kinds.interactions.picks import Pool, sparse_gram
+from worker.kinds.interactions.rows import ItemGram, UserRows
 from worker.kinds.interactions.summary import InteractionsSummary
 
-Rows = sparse.csr_array
 Equal = Literal["rows", "bytes", "events"]
-PICKS = {"random-users": "random users", "head-users": "head users"}
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Users with training events, to pick from. `lengths`: their events, 0 for the others (U,)."""
-
-    data: Interactions
-    lengths: np.ndarray
-
-    @classmethod
-    def of(cls, data: Interactions) -> Pool:
-        """The users of a dataset."""
-        return cls(data, np.diff(data.train.indptr))
-
-    def order(self, method: str, seed: Sequence[int]) -> np.ndarray:
-        """All users with events in the order in which a method takes them: the longest rows first, or at random."""
-        if method == "head-users":
-            return np.lexsort((self.data.user_ids, -self.lengths))[: np.count_nonzero(self.lengths)]
-        return np.random.default_rng(list(seed)).permutation(np.flatnonzero(self.lengths))
-
-    def rows(self, users: np.ndarray) -> Rows:
-        """The training rows of these users, in the order of their numbers."""
-        return Rows(self.data.train[np.sort(users)])
-
-    def first_within(self, order: np.ndarray, size: int) -> Rows:
-        """The rows of the first users of an order that take at most `size` bytes when delivered; one at least."""
-        low, high = 1, len(order)
-        guess = max(1, int(size / max(1.0, 1.5 * self.lengths.mean())))
-        while low < high:
-            tried = min(max(guess, low + 1), high)
-            taken = delivered_bytes(self.rows(order[:tried]), "hard")
-            low, high = (tried, high) if taken <= size else (low, tried - 1)
-            # Bytes grow nearly in proportion to users: aim at the size, and by halves once that no longer helps.
-            aim = int(tried * size / taken)
-            guess = aim if low < aim < high else (low + high + 1) // 2
-        return self.rows(order[:low])
+PICKS = {
+    "random-users": "random users",
+    "head-users": "head users",
+    "frequent-histories": "frequent histories with counts",
+}
 
 
 def contenders(
     data: Interactions, summaries: Sequence[InteractionsSummary], picks: Sequence[str], *, draws: int, seed: int
 ) -> list[Contender]:
-    """Everything a learner is trained on: the full data, the summaries with their forms, and the cheap picks.
+    """Everything a learner is trained on: the full data, the summaries with their forms, cheap picks, and a bound.
 
     Where a summary thins rows out (far fewer events a row than the data has), picks have as many events instead of as
-    many rows. A random pick is drawn `draws` times.
+    many rows. A random pick is drawn `draws` times. Without picks there is no bound either.
     """
-    pool = Pool.of(data)
-    full = data.training_rows()
-    whole = Contender(_record("full", "full data", "full", [full], "hard"), (full,))
+    pool = Pool(data)
+    full = data.training()
+    whole = Contender(_record("full", "full data", "full", [full], pool.form), (full,))
     found = [whole]
     for number, summary in enumerate(summaries):
         name = "summary" if not number else f"summary-{number + 1}"
         forms = list(_forms(summary, name, alone=len(summaries) == 1))
         found += forms
+        smaller = [form.record for form in forms if form.record.bytes < whole.record.bytes]
         for method in picks:
+            if method == "frequent-histories" and not pool.repeats:
+                continue  # then they are head users
             repeats = draws if method == "random-users" else 1
-            equal = _of_equal_rows(pool, summary, full, method, repeats, seed, name)
-            found.append(equal)
-            for form in forms:
-                if form.record.bytes < whole.record.bytes:
-                    more = repeats if form.record.role == "summary" else 1
-                    found.append(_of_equal_bytes(pool, form.record, method, more, seed))
+            found.append(_of_equal_rows(pool, summary, full, method, repeats, seed, name))
+            for form in smaller:
+                found.append(_of_equal_bytes(pool, form, method, repeats if form.role == "summary" else 1, seed))
+        if picks:
+            found += [bound for form in smaller if form.role == "summary" for bound in _gram_of_equal_bytes(full, form)]
     return found
+
+
+def _gram_of_equal_bytes(full: UserRows, form: TrainingSet) -> Iterator[Contender]:
+    bound = sparse_gram(full, form.bytes)
+    if bound is not None:
+        suffix = "" if form.name == "summary" else f"-{form.name}"
+        label = f"sparse Gram matrix of equal bytes{_beside(form.name)}"
+        record = _record(f"gram-bytes{suffix}", label, "bound", [bound], "gram", equal="bytes")
+        yield Contender(record, (bound,), learners=("ease",))
 
 
 def _forms(summary: InteractionsSummary, name: str, *, alone: bool) -> Iterator[Contender]:
@@ -101,8 +82,8 @@ def _forms(summary: InteractionsSummary, name: str, *, alone: bool) -> Iterator[
 def _record(
     name: str,
     label: str,
-    role: Literal["full", "summary", "form", "baseline"],
-    draws: Sequence[Rows],
+    role: Role,
+    draws: Sequence[UserRows | ItemGram],
     form: str,
     *,
     method: str = "",
@@ -113,9 +94,10 @@ def _record(
         name=name,
         label=label,
         role=role,
-        rows=round(float(np.mean([rows.shape[0] for rows in draws]))),
-        events=float(np.mean([rows.sum() for rows in draws])),
-        bytes=max(delivered_bytes(rows, form) for rows in draws),
+        rows=round(float(np.mean([len(rows) for rows in draws]))),
+        events=float(np.mean([rows.matrix.sum() if isinstance(rows, UserRows) else 0 for rows in draws])),
+        bytes=max(plain_bytes(arrays(rows, form)) for rows in draws),
+        compressed=max(compressed_bytes(rows, form) for rows in draws),
         encoding=ENCODINGS[form],
         method=method,
         equal=equal,
@@ -124,32 +106,33 @@ def _record(
 
 
 def _of_equal_rows(
-    pool: Pool, summary: InteractionsSummary, full: Rows, method: str, draws: int, seed: int, name: str
+    pool: Pool, summary: InteractionsSummary, full: UserRows, method: str, draws: int, seed: int, name: str
 ) -> Contender:
     equal: Equal = "events" if _thins_out(summary, full) else "rows"
-    picked: list[Rows] = []
+    picked: list[UserRows] = []
+    form = ""
     for draw in range(draws):
-        order = pool.order(method, (seed, draw))
-        count = min(summary.n_rows, len(order))
+        queue = pool.queue(method, (seed, draw))
+        count, form = min(summary.n_rows, len(queue.order)), queue.form
         if equal == "events":
-            count = int(np.searchsorted(np.cumsum(pool.lengths[order]), summary.n_events)) + 1
-        picked.append(pool.rows(order[:count]))
-        if count >= len(order):
+            count = int(np.searchsorted(np.cumsum(queue.lengths), summary.n_events)) + 1
+        picked.append(queue.first(count))
+        if count >= len(queue.order):
             break
     label = PICKS[method] if equal == "rows" else f"{PICKS[method]} of equal events"
     suffix = "" if name == "summary" else f"-{name}"
-    record = _record(f"{method}{suffix}", label + _beside(name), "baseline", picked, "hard", method=method, equal=equal)
+    label += _beside(name)
+    record = _record(f"{method}{suffix}", label, "baseline", picked, form, method=method, equal=equal)
     return Contender(record, tuple(picked))
 
 
 def _of_equal_bytes(pool: Pool, form: TrainingSet, method: str, draws: int, seed: int) -> Contender:
-    picked = [pool.first_within(pool.order(method, (seed, draw)), form.bytes) for draw in range(draws)]
+    queues = [pool.queue(method, (seed, draw)) for draw in range(draws)]
+    picked = [queue.within(form.bytes) for queue in queues]
     suffix = "" if form.name == "summary" else f"-{form.name}"
     label = f"{PICKS[method]} of equal bytes{_beside(form.name)}"
-    return Contender(
-        _record(f"{method}-bytes{suffix}", label, "baseline", picked, "hard", method=method, equal="bytes"),
-        tuple(picked),
-    )
+    record = _record(f"{method}-bytes{suffix}", label, "baseline", picked, queues[0].form, method=method, equal="bytes")
+    return Contender(record, tuple(picked))
 
 
 def _beside(name: str) -> str:
@@ -160,7 +143,7 @@ def _beside(name: str) -> str:
     return f" ({LABELS[form]})" if form in LABELS else f" (as {name.replace('-', ' ')})"
 
 
-def _thins_out(summary: InteractionsSummary, full: Rows) -> bool:
-    if summary.form != "hard" or not full.shape[0] or not summary.n_rows:
+def _thins_out(summary: InteractionsSummary, full: UserRows) -> bool:
+    if summary.form != "hard" or not len(full) or not summary.n_rows:
         return False
-    return summary.n_events / summary.n_rows < 0.5 * full.nnz / full.shape[0]
+    return summary.n_events / summary.n_rows < 0.5 * full.matrix.nnz / len(full)

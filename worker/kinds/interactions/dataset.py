@@ -2,9 +2,9 @@
 
 Canonical files of a version: `interactions.parquet` (user int32, item int32, split int8, optionally rating
 float32 and timestamp int64; sorted by user, item; no pair twice; the ingest options as metadata),
-`users.parquet` (user_id) and `items.parquet` (item_id, optionally title), whose row numbers are the
-indices. The split is drawn at ingest and lies in the version, so every job on a version holds out the same
-data.
+`users.parquet` (user_id, optionally weight: how many users a row stands for) and `items.parquet` (item_id,
+optionally title), whose row numbers are the indices. The split is drawn at ingest and lies in the version, so
+every job on a version holds out the same data.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pyarrow import parquet
 from scipy import sparse
 
 from worker.contract.errors import JobError
+from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.splits import SPLIT_NAMES, TEST, TEST_INPUT, TRAIN, VALIDATION, VALIDATION_INPUT
 
 EVENTS_FILE, USERS_FILE, ITEMS_FILE = "interactions.parquet", "users.parquet", "items.parquet"
@@ -73,14 +74,17 @@ class Events:
 
 @dataclass(frozen=True)
 class Interactions:
-    """A dataset of implicit feedback with its split. Index u stands for `user_ids[u]`, i for
-    `item_ids[i]`."""
+    """A dataset of implicit feedback with its split. Index u stands for `user_ids[u]`, i for `item_ids[i]`.
+
+    `weights`: float32 (U,), how many users each stands for, in versions made of summaries; else None.
+    """
 
     events: Events
     user_ids: np.ndarray
     item_ids: np.ndarray
     titles: np.ndarray | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    weights: np.ndarray | None = None
 
     @classmethod
     def from_columns(
@@ -95,6 +99,7 @@ class Interactions:
         timestamp: np.ndarray | None = None,
         titles: np.ndarray | None = None,
         options: Mapping[str, Any] | None = None,
+        weights: np.ndarray | None = None,
     ) -> Interactions:
         """A dataset from index columns in any order; ids default to "0", "1", ...
 
@@ -112,7 +117,8 @@ class Interactions:
         )
         order = np.lexsort((events.item, events.user))
         events = events.take(order[events.split[order] >= 0])
-        return cls(events, user_ids, item_ids, titles, dict(options or {}))
+        weights = None if weights is None else np.asarray(weights, np.float32)
+        return cls(events, user_ids, item_ids, titles, dict(options or {}), weights)
 
     @property
     def n_users(self) -> int:
@@ -139,7 +145,11 @@ class Interactions:
 
     def training_rows(self) -> Rows:
         """The non-empty training rows (n, I), in the order of users."""
-        return Rows(self.train[np.flatnonzero(np.diff(self.train.indptr))])
+        return self.training().matrix
+
+    def training(self) -> UserRows:
+        """The same rows with their weights: what learners are trained on."""
+        return UserRows(self.train, self.weights).filled()
 
     def queries(self, part: str) -> Queries:
         """Users with at least one `validation` or `test` target.
@@ -177,7 +187,10 @@ def save(data: Interactions, folder: Path) -> None:
     if data.titles is not None:
         items["title"] = pa.array(data.titles, pa.string())
     parquet.write_table(table, folder / EVENTS_FILE, compression="zstd")
-    parquet.write_table(pa.table({"user_id": pa.array(data.user_ids, pa.string())}), folder / USERS_FILE)
+    users = {"user_id": pa.array(data.user_ids, pa.string())}
+    if data.weights is not None:
+        users["weight"] = pa.array(data.weights, pa.float32())
+    parquet.write_table(pa.table(users), folder / USERS_FILE)
     parquet.write_table(pa.table(items), folder / ITEMS_FILE)
 
 
@@ -187,7 +200,9 @@ def load(folder: Path) -> Interactions:
     table = parquet.read_table(folder / EVENTS_FILE)
     columns = {name: table[name].to_numpy() for name in table.column_names}
     events = Events(**{name: columns[name] for name in Events.__dataclass_fields__ if name in columns})
-    user_ids = _strings(parquet.read_table(folder / USERS_FILE)["user_id"])
+    users = parquet.read_table(folder / USERS_FILE)
+    user_ids = _strings(users["user_id"])
+    weights = users["weight"].to_numpy() if "weight" in users.column_names else None
     items = parquet.read_table(folder / ITEMS_FILE)
     titles = _strings(items["title"]) if "title" in items.column_names else None
     item_ids = _strings(items["item_id"])
@@ -197,7 +212,7 @@ def load(folder: Path) -> Interactions:
     ):
         raise JobError("invalid_input", "An event names a user or an item that the version does not have.")
     options = json.loads((table.schema.metadata or {}).get(_OPTIONS, b"{}"))
-    return Interactions(events, user_ids, item_ids, titles, options)
+    return Interactions(events, user_ids, item_ids, titles, options, weights)
 
 
 def _strings(column: pa.ChunkedArray) -> np.ndarray:

@@ -15,7 +15,7 @@ from worker.kinds.interactions.summary import InteractionsSummary
 
 @dataclass(frozen=True)
 class Delivery:
-    """Which forms are wanted: `export` soft|hard|both, `quantize` none|8|4 for the soft one, values below
+    """Which forms are wanted: `export` soft|hard|both|ranked, `quantize` none|8|4 for the soft one, values below
     `soft_eps` dropped from the float form; `hard_first`: the hard rows are the primary form."""
 
     export: str = "both"
@@ -42,11 +42,13 @@ def deliver(
     """
     hard = hard_rows(values, per_row)
     made: dict[str, Rows] = {}
-    if wanted.export != "hard":
+    if wanted.export == "ranked":
+        made["ranked"] = Rows(values)
+    elif wanted.export != "hard":
         if wanted.quantize != "none":
             made[f"soft{wanted.quantize}"] = quantised(values, f"soft{wanted.quantize}")
         made["soft"] = sparse_soft(values, wanted.soft_eps)
-    if wanted.export != "soft" or wanted.hard_first:
+    if wanted.export in ("hard", "both") or wanted.hard_first:
         made["hard"] = hard
     primary = "hard" if wanted.hard_first else next(iter(made))
     ridges = {form: choose_ridge(rows.toarray()) for form, rows in made.items()}

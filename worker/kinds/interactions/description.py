@@ -13,6 +13,7 @@ from worker.evidence.training import Contender
 from worker.evidence.wording import number
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.distinct import distinct
+from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.summary import InteractionsSummary
 
 Rows = sparse.csr_array
@@ -121,15 +122,15 @@ def data_card(data: Interactions, sets: Sequence[Contender]) -> Table:
     )
 
 
-def _card(rows: Rows) -> dict[str, tuple[float | int, str]]:
+def _card(rows: UserRows) -> dict[str, tuple[float | int, str]]:
     per_row, per_item = _per_row(rows), np.sort(_per_item(rows))[::-1]
     total = max(float(per_item.sum()), 1e-12)
     head = max(1, round(len(per_item) / 100))
-    used = np.count_nonzero(np.diff(rows.indptr))
+    used = np.count_nonzero(np.diff(rows.matrix.indptr))
     return {
         "Rows": (int(used), "users"),
         "Events (sum of weights)": (float(per_item.sum()), "events"),
-        "Stored entries": (int(rows.nnz), "entries"),
+        "Stored entries": (int(rows.matrix.nnz), "entries"),
         "Items with any event": (100 * np.count_nonzero(per_item) / max(1, len(per_item)), "% of items"),
         "Mean row": (float(per_row.mean()) if len(per_row) else 0.0, "events"),
         "Median row": (float(np.median(per_row)) if len(per_row) else 0.0, "events"),
@@ -188,9 +189,9 @@ def _series(one: Contender, x: np.ndarray, y: np.ndarray) -> Series:
     return Series(one.record.label, tuple(x.tolist()), tuple(y.tolist()), stress=stress)
 
 
-def _per_item(rows: Rows) -> np.ndarray:
-    return np.asarray(rows.sum(axis=0), dtype=np.float64).ravel()
+def _per_item(rows: UserRows) -> np.ndarray:
+    return rows.counts
 
 
-def _per_row(rows: Rows) -> np.ndarray:
-    return np.asarray(rows.sum(axis=1), dtype=np.float64).ravel()
+def _per_row(rows: UserRows) -> np.ndarray:
+    return np.asarray(rows.matrix.sum(axis=1), dtype=np.float64).ravel()

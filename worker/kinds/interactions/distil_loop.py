@@ -18,6 +18,7 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.interactions import distillation as cf
 
+RANKED_STEPS, RANKED_LR = 20, 0.05
 TARGET_BLOCK = 12_000_000  # numbers of one dense block of target users
 
 
@@ -42,11 +43,30 @@ class Recipe:
     hard_events: int | None
     patience: int
     validate_every: int
+    ranked_events: int | None = None
 
     @property
-    def hard_after(self) -> int:
+    def finishes(self) -> bool:
+        """Whether the last steps are taken with rows as they are delivered."""
+        return self.train_hard or self.ranked_events is not None
+
+    @property
+    def soft_until(self) -> int:
         """The last step with soft rows."""
+        if self.ranked_events is not None:
+            return self.steps - min(RANKED_STEPS, self.steps // 2)
         return self.steps // 2 if self.train_hard else self.steps
+
+    def rate(self, step: int) -> float:
+        """Step size at a step."""
+        return RANKED_LR if self.ranked_events is not None and step > self.soft_until else self.lr
+
+    def validates(self, step: int) -> bool:
+        """Whether a step is followed by a validation: more often while ranked rows settle."""
+        every = self.validate_every
+        if self.ranked_events is not None and step > self.soft_until:
+            every = min(every, RANKED_STEPS // 4)
+        return step % every == 0 or step == self.steps
 
 
 @dataclass
@@ -93,17 +113,21 @@ class Progress:
 
 
 def rows_at(logits: Tensor, recipe: Recipe, seed: int, step: int) -> Tensor:
-    """The summary's rows (n, I) at a step: soft, or hard with the soft gradient after `hard_after`."""
-    hard = recipe.train_hard and step > recipe.hard_after
+    """The summary's rows (n, I) at a step: soft, after `soft_until` as delivered but with the soft gradient."""
+    finishing = recipe.finishes and step > recipe.soft_until
     soft = cf.soft_rows(
         logits,
         row_mass=recipe.row_mass,
         tau=recipe.tau,
-        draws=0 if hard else recipe.draws,
+        draws=0 if finishing else recipe.draws,
         seed=seed,
         step=step,
     )
-    return cf.straight_through(soft, events_per_row(soft, recipe)) if hard else soft
+    if not finishing:
+        return soft
+    if recipe.ranked_events is not None:
+        return cf.straight_through(soft, cf.ranked_rows(soft.detach(), recipe.ranked_events))
+    return cf.straight_through(soft, cf.top_events(soft.detach(), events_per_row(soft, recipe)))
 
 
 def events_per_row(soft: Tensor, recipe: Recipe) -> Tensor:
@@ -168,9 +192,9 @@ def learn(
         try:
             loss, grad = gradient(state.logits, targets, recipe, seed=ctx.seed, step=state.step, block=block)
             _check_finite(loss, grad)
-            adam(state, grad, recipe.lr)
+            adam(state, grad, recipe.rate(state.step))
             late = ctx.out_of_time()
-            if state.step % recipe.validate_every == 0 or state.step == recipe.steps or late:
+            if recipe.validates(state.step) or late:
                 _keep_if_better(state, validator, recipe, ctx, loss)
         except (ArithmeticError, ValueError) as failure:
             raise _diverged(state.step) from failure
@@ -191,9 +215,9 @@ def _check_finite(loss: float, grad: Tensor) -> None:
 
 
 def _patience_ended(state: Progress, recipe: Recipe) -> bool:
-    since = max(state.best_step, recipe.hard_after if state.step > recipe.hard_after else 0)
-    waiting_for_hard = recipe.train_hard and state.step <= recipe.hard_after
-    return state.best_rows is not None and not waiting_for_hard and state.step - since >= recipe.patience
+    since = max(state.best_step, recipe.soft_until if state.step > recipe.soft_until else 0)
+    waiting = recipe.finishes and state.step <= recipe.soft_until
+    return state.best_rows is not None and not waiting and state.step - since >= recipe.patience
 
 
 @torch.no_grad()
@@ -206,8 +230,8 @@ def _keep_if_better(state: Progress, validator: cf.Validator | None, recipe: Rec
         score = found.score
         entry |= {**found.metrics, "score": score, "lambda": found.ridge}
     state.history.append(entry)
-    became_hard = recipe.train_hard and state.best_step <= recipe.hard_after < state.step
-    if state.best_rows is None or score > state.best_score or became_hard:
+    finishing = recipe.finishes and state.best_step <= recipe.soft_until < state.step
+    if state.best_rows is None or score > state.best_score or finishing:
         state.best_rows, state.best_score, state.best_step = rows.clone(), score, state.step
 
 

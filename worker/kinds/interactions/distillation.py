@@ -7,7 +7,7 @@ a batch.
 
 Where this differs from the published code: the row mass does not depend on the number of draws, equal real
 rows are merged and weighted, the inner ridge is fixed instead of following the last validation, part of each
-input row can be hidden, and a step can be taken with hard rows (straight-through).
+input row can be hidden, and a step can be taken with rows as they are delivered, hard or ranked (straight-through).
 """
 
 from __future__ import annotations
@@ -85,9 +85,20 @@ def top_events(rows: Tensor, per_row: Tensor) -> Tensor:
     return torch.zeros_like(rows).scatter_(1, order, kept.to(rows.dtype))
 
 
-def straight_through(soft: Tensor, per_row: Tensor) -> Tensor:
-    """Hard rows forward, the soft rows' gradient backward."""
-    return soft + (top_events(soft.detach(), per_row) - soft).detach()
+def ranked_rows(rows: Tensor, events: int) -> Tensor:
+    """The `events` largest entries of each row (n, I), the j-th of them replaced by the mean of all rows' j-th.
+
+    So a row is known by its items in falling order, and one curve restores the values. They are rounded to float16, in
+    which the curve is delivered.
+    """
+    values, items = torch.topk(rows, events, dim=1)
+    curve = values.mean(0).to(torch.float16).to(rows.dtype).clamp(min=2.0**-14)
+    return torch.zeros_like(rows).scatter_(1, items, curve.expand_as(values))
+
+
+def straight_through(soft: Tensor, delivered: Tensor) -> Tensor:
+    """The rows as they would be delivered forward, the soft rows' gradient backward."""
+    return soft + (delivered - soft).detach()
 
 
 def batches(targets: Targets, size: int, block: int, seed: int, step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -32,6 +32,7 @@ from worker.kinds.interactions.baselines import PICKS, contenders
 from worker.kinds.interactions.dataset import Interactions, Queries
 from worker.kinds.interactions.learners.infinite_ae import LANDMARKS, MAX_USERS
 from worker.kinds.interactions.metrics import Model, Ranking
+from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.summary import InteractionsSummary
 
 Rows = sparse.csr_array
@@ -158,7 +159,7 @@ def _draws(sets: Sequence[Contender], seed: int) -> dict[str, np.ndarray]:
     for one in sets:
         if one.record.role == "baseline" and one.record.method == "random-users":
             found[f"draw_seeds/{one.record.name}"] = np.array([[seed, draw] for draw in range(len(one.draws))])
-            found[f"draw_users/{one.record.name}"] = np.array([rows.shape[0] for rows in one.draws])
+            found[f"draw_users/{one.record.name}"] = np.array([len(rows) for rows in one.draws])
     return found
 
 
@@ -174,7 +175,7 @@ def hold_out(data: Interactions, params: EvaluateParams, ctx: Context) -> Held:
         )
     if 0 < validation.targets.nnz < _FEW_EVENTS:
         ctx.warn(f"Only {validation.targets.nnz} validation events: the choice of a ridge is unreliable.")
-    return Held(validation, test, np.asarray(data.train.sum(axis=0)).ravel())
+    return Held(validation, test, data.training().counts)
 
 
 def _sample(queries: Queries, most: int, seed: int) -> Queries:
@@ -210,7 +211,9 @@ def plan_of(data: Interactions, held: Held, sets: Sequence[Contender], params: E
         basis=params.model_dump(exclude={"learners", "baselines", "draws", "bootstrap"})
         | {
             "seed": ctx.seed,
-            "held out": [_digest(rows) for one in (held.validation, held.test) for rows in (one.inputs, one.targets)],
+            "held out": [
+                _digest(UserRows(rows)) for one in (held.validation, held.test) for rows in (one.inputs, one.targets)
+            ],
         },
         code=_code(),
     )
@@ -239,10 +242,11 @@ def _validator(trainable: Trainable, users: Ranking, metric: str) -> Validate:
     return validate
 
 
-def _digest(rows: Rows) -> str:
-    digest = hashlib.sha256(repr(rows.shape).encode())
-    for array in (rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data):
-        digest.update(array.tobytes())
+def _digest(rows: UserRows) -> str:
+    matrix = rows.matrix
+    digest = hashlib.sha256(repr((matrix.shape, rows.weights is None)).encode())
+    for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data, rows.weights):
+        digest.update(b"" if array is None else array.tobytes())
     return digest.hexdigest()
 
 

@@ -8,11 +8,28 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from worker.contract.budget import resolve
+from worker.contract.budget import resolve, resolve_bytes
 from worker.contract.context import Context
 from worker.contract.product import Origin
 from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.forms import bytes_of_rows
+from worker.kinds.interactions.picks import Queue
+from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.summary import InteractionsSummary
+
+
+def in_bytes(budget: int | str) -> bool:
+    """Whether a budget is a size in bytes."""
+    return isinstance(budget, str) and budget.strip().endswith("B")
+
+
+def first_in_budget(data: Interactions, budget: int | str, order: np.ndarray) -> np.ndarray:
+    """The users (n,) that come first in an order and fit in a budget: in bytes exactly as many as fit."""
+    count = users_in_budget(data, budget)
+    if in_bytes(budget):
+        queue = Queue(UserRows(data.train, data.weights), order, "hard" if data.weights is None else "weighted")
+        count = queue.fitting(resolve_bytes(budget, total_bytes=bytes_of_rows(data.training())) or 0)
+    return order[:count]
 
 
 def users_in_budget(data: Interactions, budget: int | str) -> int:
@@ -33,7 +50,7 @@ def summary_of_rows(
 ) -> InteractionsSummary:
     """A summary of 0/1 rows (n, I) that are all or part of the rows of the users (n,) with these indices."""
     return InteractionsSummary.of_users(
-        rows,
+        UserRows(rows, None if data.weights is None else data.weights[users]),
         data.item_ids,
         origin=Origin(method, settings=settings),
         row_ids=data.user_ids[users],

@@ -3,6 +3,8 @@
 What is read back is, bit for bit, what was measured:
 
     summary_hard.npz    the 0/1 form, where it is delivered: the items of every row
+    summary_weighted.npz  0/1 rows and how many users each stands for
+    summary_ranked.npz  every row's items in falling order, and one curve for their values
     summary_soft.npz    the soft form, 8-bit codes with a scale per row unless another form was asked for
     summary_float.npz   the float32 form, when the one above is quantised
     summary.inter       the 0/1 rows as events under a typed header (RecBole's): synth_0001 or the real user's id
@@ -10,7 +12,7 @@ What is read back is, bit for bit, what was measured:
     mask.npy            which training events were kept, for a selection of real rows
     load.py             a loader that needs numpy and scipy only
     summary.json        forms, ridge, where it comes from
-    dataset/            the 0/1 rows as canonical files of a dataset version, all of them training events
+    dataset/            the 0/1 rows (with their weights) as canonical files of a dataset version, all training events
 
 The same summary gives the same bytes: archives carry a fixed time, and nothing depends on the clock.
 """
@@ -31,22 +33,26 @@ from worker.contract.errors import JobError
 from worker.contract.product import Origin, Product
 from worker.kinds.interactions import dataset, forms
 from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.forms import sorted_rows
+from worker.kinds.interactions.forms import coded_weights, sorted_rows
+from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.splits import TRAIN
 from worker.numerics.npz import write_npz
 
 Rows = sparse.csr_array
 FORMAT = "distillery-interactions"
-VERSION = 2
+VERSION = 3
 FILES = {
     "hard": "summary_hard.npz",
+    "weighted": "summary_weighted.npz",
+    "ranked": "summary_ranked.npz",
     "soft8": "summary_soft.npz",
     "soft4": "summary_soft.npz",
     "soft": "summary_soft.npz",
 }
 _FORMULA = "=+-@\t\r'"  # a spreadsheet would run a cell that starts so; the quote itself keeps the escape reversible
 
-LOADER = '''"""Load this summary: `rows` is a users x items matrix, `items` the item id of each column."""
+LOADER = '''"""Load this summary: `rows` is a users x items matrix, `items` the item id of each column, and
+`weights` how many users each row stands for."""
 import csv, pathlib
 import numpy as np
 from scipy import sparse
@@ -64,11 +70,22 @@ def load(file=%(file)r):
                 codes = np.stack([codes >> 4, codes & 15], 2).reshape(len(codes), -1)[:, : len(items)]
             return sparse.csr_matrix(codes * z["scale"][:, None])
         data = z["data"].astype("f4") if "data" in z else np.ones(len(z["indices"]), "f4")
+        if "curve" in z:  # items lie in falling order, and their place in the row says their value
+            start = z["indptr"].astype("i8")
+            data = z["curve"].astype("f4")[np.arange(len(data)) - np.repeat(start[:-1], np.diff(start))]
         rows = sparse.csr_matrix((data, z["indices"], z["indptr"]), z["shape"])
         return (sparse.diags(z["scale"]) @ rows).tocsr() if "scale" in z else rows
 
 
-rows = load()
+
+def load_weights(file=%(file)r):
+    with np.load(here / file) as z:
+        if "weight" not in z:
+            return np.ones(load(file).shape[0], "f4")
+        return (np.float64(z["weight_scale"]) * 10.0 ** (4 * (z["weight"] / 255 - 1))).astype("f4")
+
+
+rows, weights = load(), load_weights()
 '''
 
 
@@ -76,10 +93,12 @@ rows = load()
 class InteractionsSummary(Product):
     """What a distil or select job delivers.
 
-    `rows`: CSR float32 (n, I), values in (0, 1], the delivered primary form, of the name `form` (`soft`, `hard`, or
-    `soft8` and `soft4`, soft in 8 and 4 bits). `hard`: the same rows as 0/1 (n, I). `item_ids` (I,): the dataset's item
-    ids as strings. `forms`: further delivered forms, by name; each is judged. `ridges`: by form, the ridge that was
-    best for it on validation users. `real_rows`: the rows are rows of real users, whose ids are `row_ids` (n,).
+    `rows`: CSR float32 (n, I), values in (0, 1], the delivered primary form, of the name `form` (`soft`, `hard`,
+    `soft8` and `soft4`, soft in 8 and 4 bits, `ranked`: values by place in the row, or `weighted`: 0/1 rows that stand
+    for `weights` (n,) users each).
+    `hard`: the same rows as 0/1 (n, I). `item_ids` (I,): the dataset's item ids as strings. `forms`: further delivered
+    forms, by name; each is judged. `ridges`: by form, the ridge that was best for it on validation users. `real_rows`:
+    the rows are rows of real users, whose ids are `row_ids` (n,).
     """
 
     type: ClassVar[str] = "rows"
@@ -94,12 +113,16 @@ class InteractionsSummary(Product):
     real_rows: bool = False
     warnings: tuple[str, ...] = ()
     row_ids: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """ValueError when a form does not fit the items, has values outside (0, 1], or an unknown name."""
         if self.form not in forms.LABELS or not set(self.forms) <= set(forms.LABELS):
             raise ValueError(f"the forms of a summary are {', '.join(forms.LABELS)}")
-        for name, rows in [*self.delivered().items(), ("hard", self.hard)]:
+        if (self.weights is not None) != (self.form == "weighted") or "weighted" in self.forms:
+            raise ValueError("weights belong to the primary form `weighted`")
+        for name, one in [*self.delivered().items(), ("hard", UserRows(self.hard, self.weights))]:
+            rows = one.matrix
             if rows.shape != (self.n_rows, len(self.item_ids)):
                 raise ValueError(f"form {name}: {rows.shape} is not rows x items {self.n_rows, len(self.item_ids)}")
             if not ((rows.data > 0) & (rows.data <= 1)).all():
@@ -107,12 +130,31 @@ class InteractionsSummary(Product):
 
     @classmethod
     def of_users(
-        cls, rows: Rows, item_ids: np.ndarray, *, origin: Origin, row_ids: np.ndarray, warnings: tuple[str, ...] = ()
+        cls,
+        rows: UserRows,
+        item_ids: np.ndarray,
+        *,
+        origin: Origin,
+        row_ids: np.ndarray,
+        warnings: tuple[str, ...] = (),
     ) -> InteractionsSummary:
-        """A summary made of the rows (n, I), whole or in part, of the real users with these ids (n,)."""
-        rows = sorted_rows(rows)
-        rows.data = np.ones_like(rows.data)
-        return cls(rows, rows, item_ids, origin=origin, real_rows=True, warnings=warnings, row_ids=row_ids)
+        """A summary made of the rows (n, I), whole or in part, of the real users with these ids (n,).
+
+        Weights are rounded to what one byte holds.
+        """
+        matrix = sorted_rows(rows.matrix)
+        matrix.data = np.ones_like(matrix.data)
+        return cls(
+            matrix,
+            matrix,
+            item_ids,
+            "hard" if rows.weights is None else "weighted",
+            origin=origin,
+            real_rows=True,
+            warnings=warnings,
+            row_ids=row_ids,
+            weights=None if rows.weights is None else coded_weights(rows.weights),
+        )
 
     @property
     def n_rows(self) -> int:
@@ -124,9 +166,10 @@ class InteractionsSummary(Product):
         """Stored events of the primary form."""
         return self.rows.nnz
 
-    def delivered(self) -> dict[str, Rows]:
+    def delivered(self) -> dict[str, UserRows]:
         """Every delivered form by name, the primary one first."""
-        return {self.form: self.rows} | {name: rows for name, rows in self.forms.items() if name != self.form}
+        further = {name: UserRows(rows) for name, rows in self.forms.items() if name != self.form}
+        return {self.form: UserRows(self.rows, self.weights)} | further
 
     def write(self, folder: Path, data: Interactions | None = None) -> None:
         """Write all files into `folder`, which is made if need be.
@@ -136,7 +179,7 @@ class InteractionsSummary(Product):
         folder.mkdir(parents=True, exist_ok=True)
         files = self._write_forms(folder)
         ids = row_ids(self)
-        _write_inter(folder / "summary.inter", self.hard, ids, self.item_ids)
+        _write_inter(folder / "summary.inter", UserRows(self.hard, self.weights), ids, self.item_ids)
         titles = None if data is None else data.titles
         _write_items(folder / "item_map.csv", self.item_ids, titles)
         (folder / "load.py").write_text(LOADER % {"file": files[self.form]}, encoding="utf-8")
@@ -177,17 +220,19 @@ class InteractionsSummary(Product):
             raise ValueError(f"{folder} is not a bundle of this kind and version")
         stored = dataset.load(folder / "dataset")
         delivered = {form: forms.read(folder / file) for form, file in about["forms"]}
+        primary = delivered.pop(about["form"])
         return cls(
-            rows=delivered.pop(about["form"]),
+            rows=primary.matrix,
             hard=sorted_rows(stored.train),
             item_ids=stored.item_ids,
             form=about["form"],
-            forms=delivered,
+            forms={form: rows.matrix for form, rows in delivered.items()},
             origin=Origin.from_json(about["origin"]),
             ridges=about["lambdas"],
             real_rows=about["real_rows"],
             warnings=tuple(about["warnings"]),
             row_ids=stored.user_ids if about["real_rows"] else None,
+            weights=primary.weights,
         )
 
     def judge(self, data: Interactions, params: Any, ctx: Context) -> Any:
@@ -218,7 +263,7 @@ def adopt(data: Interactions, subset: Interactions) -> InteractionsSummary:
     rows = Rows((ones, (subset.events.user[known], item[known])), shape=(subset.n_users, data.n_items))
     filled = np.flatnonzero(np.diff(rows.indptr))
     return InteractionsSummary.of_users(
-        Rows(rows[filled]),
+        UserRows(rows, subset.weights).take(filled),
         data.item_ids,
         origin=Origin("uploaded subset"),
         row_ids=subset.user_ids[filled],
@@ -236,13 +281,18 @@ def row_ids(summary: InteractionsSummary) -> np.ndarray:
     return np.array([f"synth_{number:0{width}d}" for number in range(1, summary.rows.shape[0] + 1)])
 
 
-def _write_inter(file: Path, rows: Rows, users: np.ndarray, items: np.ndarray) -> None:
-    rows = sorted_rows(rows)
+def _write_inter(file: Path, delivered: UserRows, users: np.ndarray, items: np.ndarray) -> None:
+    rows = sorted_rows(delivered.matrix)
     owner = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    heading = ["user_id:token", "item_id:token", "rating:float"]
+    columns = [users[owner], items[rows.indices], [f"{value:g}" for value in rows.data]]
+    if delivered.weights is not None:
+        heading.append("row_weight:float")
+        columns.append([f"{weight:g}" for weight in delivered.weights[owner]])
     with file.open("w", newline="", encoding="utf-8") as out:
         lines = csv.writer(out, delimiter="\t", lineterminator="\n")
-        lines.writerow(["user_id:token", "item_id:token", "rating:float"])
-        lines.writerows(zip(users[owner], items[rows.indices], (f"{value:g}" for value in rows.data), strict=True))
+        lines.writerow(heading)
+        lines.writerows(zip(*columns, strict=True))
 
 
 def _write_items(file: Path, items: np.ndarray, titles: np.ndarray | None) -> None:
@@ -267,15 +317,21 @@ def unescape_formula(text: str) -> str:
 
 
 def _write_dataset(summary: InteractionsSummary, users: np.ndarray, titles: np.ndarray | None, folder: Path) -> None:
-    """The 0/1 rows as canonical files of a dataset version, every event in the training part."""
+    """The 0/1 rows, with their weights, as canonical files of a dataset version, every event in the training part."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = sorted_rows(summary.hard)
     owner = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
     split = np.full(rows.nnz, TRAIN)
-    dataset.save(
-        Interactions.from_columns(owner, rows.indices, split, user_ids=users, item_ids=summary.item_ids, titles=titles),
-        folder,
+    version = Interactions.from_columns(
+        owner,
+        rows.indices,
+        split,
+        user_ids=users,
+        item_ids=summary.item_ids,
+        titles=titles,
+        weights=summary.weights,
     )
+    dataset.save(version, folder)
 
 
 def training_mask(data: Interactions, summary: InteractionsSummary) -> np.ndarray:

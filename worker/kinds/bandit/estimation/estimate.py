@@ -16,17 +16,21 @@ from worker.kinds.bandit.convolution.policy_ess import Levels
 from worker.kinds.bandit.convolution.weights import PathWeights, path_weights
 from worker.kinds.bandit.deficiency import Deficiency, detect, support_of_log
 from worker.kinds.bandit.diagnostics import Diagnostics, Reliability, diagnose, effective_size
+from worker.kinds.bandit.estimation.guardrails import Guarded, guarded
 from worker.kinds.bandit.estimation.params import EstimateParams, EstimatorName
 from worker.kinds.bandit.estimation.positions import AtPosition, at_positions
 from worker.kinds.bandit.estimation.prepare import Prepared
+from worker.kinds.bandit.estimation.restricted import Changed
+from worker.kinds.bandit.estimation.segments import Column, by_segment
+from worker.kinds.bandit.estimation.series import doubts_about, gain_and_looks, series_of
 from worker.kinds.bandit.estimation.special_weights import special_terms
 from worker.kinds.bandit.estimators import ESTIMATORS, Estimator, PerRound, Terms
 from worker.kinds.bandit.estimators.importance import snips
 from worker.kinds.bandit.expectation import Integers
-from worker.kinds.bandit.gain import checks
+from worker.kinds.bandit.gain.anytime import Monitored
 from worker.kinds.bandit.gain.claim import mean_of
-from worker.kinds.bandit.gain.gain import Gain, gain_of
-from worker.kinds.bandit.gain.series import Series, calibrated, effective_rounds, with_logging_policy, with_propensities
+from worker.kinds.bandit.gain.gain import Gain
+from worker.kinds.bandit.gain.series import Series, effective_rounds
 from worker.kinds.bandit.intervals import Interval
 from worker.kinds.bandit.overlap import UNSUPPORTED, Overlap, Pairs
 from worker.kinds.bandit.policies import Floats, Policy
@@ -58,8 +62,10 @@ class TargetEstimate:
 
     `headline` is the selected estimate, or its bounds where more than 1 % of the target's decisions are beyond the log;
     `over_logging` the gain over the logging policy, paired and never smoothed, from `series`; `bounds` of the value for
-    any reward of what is missing; `trust`: the factor by which propensities may be
-    off that a claim must stand; `reliability` the traffic light of the unsmoothed target; `truth` only of simulations.
+    any reward of what is missing; `guardrails`: further rewards; `segments`: the gain by segment; `changed`: how a
+    target restricted to possible actions departs from the first; `monitored`: the gain at every look; `trust`: the
+    factor by which propensities may be off that a claim must stand; `reliability` the traffic light of the unsmoothed
+    target; `truth` only of simulations.
     """
 
     name: str
@@ -77,6 +83,10 @@ class TargetEstimate:
     left_out: Mapping[str, str]
     truth: float | None = None
     positions: tuple[AtPosition, ...] = ()
+    guardrails: tuple[Guarded, ...] = ()
+    segments: tuple[Column, ...] = ()
+    changed: Changed | None = None
+    monitored: Monitored | None = None
 
 
 def estimate_target(
@@ -99,16 +109,8 @@ def estimate_target(
     seen = None if pairs is None or overlap is None or log.support is not None else overlap.missing[pairs.back]
     deficiency = detect(log, target, plain.weight, seen)
     trust = prepared.trust if params.gamma is None else params.gamma
-    if pairs is not None and overlap is not None:
-        series = with_logging_policy(log, pairs, overlap, plain.weight, prepared.control, prepared.reward_range)
-    else:
-        series = with_propensities(
-            log, plain.weight, deficiency.mass, prepared.control, name, prepared.reward_range, attested=trust <= 1
-        )
+    series = series_of(prepared.main, name, plain.weight, pairs, overlap, deficiency.mass, attested=trust <= 1)
     pess = None if overlap is None else effective_rounds(log) * overlap.policy_ess_share
-    if prepared.against.scores is not None:
-        series = calibrated(series, log, prepared.against.scores)
-    against = checks.of_target(log, series, prepared.control, name, prepared.reward_range)
     diagnostics = diagnose(
         plain,
         log.propensity,
@@ -117,8 +119,14 @@ def estimate_target(
         spread=None if overlap is None else overlap.capped(math.inf)[1],
         unsupported=deficiency.mass,
         never_logged_mass=deficiency.never_logged_mass,
-        doubts=(*prepared.against.doubts, *against),
+        doubts=doubts_about(prepared.main, name, series),
     )
+    over_logging, monitored = gain_and_looks(
+        prepared.main, series, plain.weight, pairs, params, prepared.unit, params.margin
+    )
+    forbidden = "the whole log cannot tell" if diagnostics.reliability == "red" else ""
+    if monitored is not None:
+        forbidden = forbidden or "no claims on segments while the log is monitored"
     limits = _bounds(prepared, series, diagnostics, params)
     rows, left_out = _rows(prepared, name, target, plain, weights, selected, params, ctx)
     rows += _where_unsupported(prepared, target, plain, deficiency, params, ctx, pess)
@@ -136,13 +144,26 @@ def estimate_target(
         diagnostics=diagnostics,
         deficiency=deficiency,
         bounds=limits,
-        over_logging=gain_of(log, series, prepared.reward_range, params.alpha, prepared.unit),
+        over_logging=over_logging,
+        monitored=monitored,
         series=series,
         trust=trust,
         reliability=diagnostics.reliability,
         left_out=left_out,
         truth=None if log.truth is None else log.truth.value(target, log.weight),
         positions=at_positions(prepared, target, plain, weights, selected, params.alpha, ctx.seed),
+        guardrails=guarded(
+            prepared.guardrails, name, plain.weight, pairs, overlap, deficiency.mass, params, prepared.unit, trust
+        ),
+        segments=by_segment(
+            prepared,
+            series,
+            pairs,
+            asked=params.segments,
+            alpha=params.alpha,
+            trust=trust,
+            forbidden=forbidden,
+        ),
     )
 
 

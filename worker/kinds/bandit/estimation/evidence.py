@@ -14,11 +14,14 @@ import pyarrow.parquet as pq
 from worker.evidence.findings import Findings, KeyFigure
 from worker.evidence.report import plain
 from worker.evidence.wording import number, share
-from worker.kinds.bandit.estimation import plots, tables, verdict
+from worker.kinds.bandit.estimation import plots, tables, team_tables, verdict
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate, earned
+from worker.kinds.bandit.estimation.guardrails import Guarded, statuses
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import Prepared
+from worker.kinds.bandit.estimation.segments import Column
 from worker.kinds.bandit.estimation.wording import with_ends, with_interval
+from worker.kinds.bandit.gain.gain import Gain
 
 FOOTNOTE = (
     "Estimated from logs, not from an experiment. Reward models predict only rounds they did not see. Square brackets "
@@ -44,10 +47,10 @@ def findings(prepared: Prepared, found: list[TargetEstimate], params: EstimatePa
         n_test=prepared.log.n,
         verdict=judged,
         headline=headline,
-        because=_because(prepared, found),
+        because=" ".join([_because(prepared, found), *team_tables.said_of_segments(found[:1], params.alpha)]),
         key_figures=_key_figures(prepared, found, logging),
         tables=tables.all_tables(prepared, found, judged, logging, params.alpha),
-        plots=plots.all_plots(prepared, found, logging),
+        plots=plots.all_plots(prepared, found, logging, params.alpha),
         warnings=(*warnings, *_warnings(found)),
         protocol=_protocol(prepared, params),
         lead="agreement",
@@ -97,6 +100,8 @@ def _protocol(prepared: Prepared, params: EstimateParams) -> str:
         model += f" A claim must stand while propensities are off by a factor of {params.gamma:g}, as the job asked."
     elif prepared.log.attested:
         model += " The upload attests that propensities were recorded when the actions were drawn; claims trust that."
+    if params.interval == "anytime":
+        model += " Gains and verdicts hold at every look; intervals of values are for one look."
     if not prepared.smooths:
         return f"{model} Nothing was smoothed; the value stands for SNIPS."
     rule = {
@@ -144,21 +149,47 @@ def _estimates(prepared: Prepared, found: list[TargetEstimate], params: Estimate
                 "stands_factor": one.trust,
                 "selected": None if one.selected is None else _selected(one),
                 "estimates": [_estimate(row) for row in (one.headline, *one.rows)],
-                "over_logging": _gain(one),
+                "over_logging": _gain(one.over_logging, untested=one.reliability == "red"),
                 "left_out": dict(one.left_out),
                 "truth": one.truth,
                 "positions": [asdict(place) for place in one.positions],
+                "guardrails": [_guardrail(guard, state) for guard, state in zip(one.guardrails, states, strict=True)],
+                "segments": [_segments(column, params.alpha) for column in one.segments],
+                "looks": [] if one.monitored is None else [asdict(look) for look in one.monitored.looks(params.alpha)],
+                "restricted": None if one.changed is None else asdict(one.changed),
             }
-            for one in found
+            for one, states in zip(found, statuses([one.guardrails for one in found], params.alpha), strict=True)
         },
     }
 
 
-def _gain(one: TargetEstimate) -> dict[str, Any]:
-    """The gain over the logging policy; a red light carries no p values, and nothing known is null."""
-    hidden = ("p_better", "p_worse") if one.reliability == "red" else ()
-    found = {name: None if name in hidden else value for name, value in asdict(one.over_logging).items()}
+def _gain(gain: Gain, *, untested: bool) -> dict[str, Any]:
+    """A gain over the logging policy; what allows no claim carries no p values, and nothing known is null."""
+    found = asdict(gain)
+    if untested:
+        found |= {"p_better": None, "p_worse": None, "margin": None}
     return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in found.items()}
+
+
+def _guardrail(one: Guarded, status: str) -> dict[str, Any]:
+    about = {"name": one.name, "status": status, "logged": one.logged, "lower_is_better": one.lower_is_better}
+    return about | {"doubts": list(one.doubts), "over_logging": _gain(one.gain, untested=bool(one.doubts))}
+
+
+def _segments(column: Column, alpha: float) -> dict[str, Any]:
+    listed = [
+        {
+            "segment": one.word,
+            "rounds": one.rounds,
+            "logged": one.logged,
+            "status": one.status(alpha),
+            "why": one.why,
+            "p_holm": one.p,
+            "over_logging": None if one.gain is None else _gain(one.gain, untested=bool(one.why)),
+        }
+        for one in column.segments
+    ]
+    return {"column": column.name, "differ_p": column.differ, "segments": listed}
 
 
 def _estimate(row: Estimated) -> dict[str, Any]:

@@ -14,6 +14,22 @@ EstimatorName = Literal[
 TargetName = Annotated[str, Field(min_length=1, max_length=100)]
 
 
+class GuardrailParams(BaseModel):
+    """What is asked of one guardrail."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    margin: float | None = Field(
+        None,
+        ge=0,
+        description="Loss against the logging policy that is still accepted, in the unit of the guardrail; null: its "
+        "gain is shown and nothing is decided.",
+    )
+    lower_is_better: bool = Field(False, description="Less of it is better: latency, complaints, cost.")
+    r_min: float | None = Field(None, description="Least possible value; null: unknown, or 0 where all are 0 or 1.")
+    r_max: float | None = Field(None, description="Largest possible value.")
+
+
 class EstimateParams(BaseModel):
     """Parameters of `policy-convolution`."""
 
@@ -100,8 +116,32 @@ class EstimateParams(BaseModel):
         "where the logging policy is known or propensities were attested at upload, 1.05 for propensities alone, 1.1 "
         "for estimated ones. 1 attests that they were recorded as they were.",
     )
-    unsupported: Literal["ignore", "bounds", "extrapolate", "constant"] = Field(
-        "bounds", description="What to do about actions that the logging policy never takes."
+    margin: float | None = Field(
+        None,
+        ge=0,
+        description="A loss against the logging policy, in the unit of the reward, that would still be accepted: a "
+        "target whose gain is shown to lie above minus this is `not worse`. Null: only better and worse are told.",
+    )
+    guardrails: dict[str, GuardrailParams] = Field(
+        {},
+        max_length=20,
+        description="Guardrails of the log by name, each with the loss that is accepted (`margin`). Uploaded ones that "
+        "are left out are shown, and nothing is decided on them.",
+    )
+    interval: Literal["fixed", "anytime"] = Field(
+        "fixed",
+        description="fixed: gains and verdicts for one look at this many rounds. anytime: for whoever looks again as "
+        "the log grows and stops when it pleases (confidence sequences); wider, needs declared ranges and takes rounds "
+        "one by one. Guardrails follow; segments make no claims then.",
+    )
+    segments: list[str] | None = Field(
+        None, max_length=20, description="Segments of the log to split the gain by; null: every uploaded one."
+    )
+    unsupported: Literal["ignore", "bounds", "extrapolate", "constant", "restrict"] = Field(
+        "bounds",
+        description="What to do about actions that the logging policy never takes. bounds: count them between the "
+        "least and the largest reward; extrapolate: a model's reward; constant: the reward `k`; restrict: take "
+        "them from the target, which then does more of the rest.",
     )
     k: float | None = Field(None, description="Reward of every unsupported action with unsupported=constant.")
     rounds: Literal["auto", "all", "test"] = Field(

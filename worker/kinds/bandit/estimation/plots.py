@@ -6,24 +6,27 @@ import numpy as np
 
 from worker.evidence.looks import OWN, REFERENCE
 from worker.evidence.plot import Plot, Series
+from worker.kinds.bandit.estimation import calibration, monitoring
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate
 from worker.kinds.bandit.estimation.prepare import Prepared
-
-_BINS = 10
-_PERFECT = "perfect"
 
 
 def families(found: list[TargetEstimate]) -> dict[str, str]:
     """The families of what the plots show: the headline is what the report is about, every policy is its own."""
     own = {one.headline.label: OWN for one in found}
-    return own | {one.name: f"policy {one.name}" for one in found} | {_PERFECT: REFERENCE}
+    return own | {one.name: f"policy {one.name}" for one in found} | {calibration.PERFECT: REFERENCE}
 
 
-def all_plots(prepared: Prepared, found: list[TargetEstimate], logging: Estimated) -> tuple[Plot, ...]:
+def all_plots(prepared: Prepared, found: list[TargetEstimate], logging: Estimated, alpha: float) -> tuple[Plot, ...]:
     """Every plot that has something to show."""
     n = prepared.log.n
-    drawn = [agreement(found, logging, n), *(path(one, n) for one in found), sizes(found, n)]
-    drawn += [weight_histogram(found, n), calibration(prepared)]
+    drawn = [
+        agreement(found, logging, n),
+        *(monitoring.plot(one, alpha) for one in found),
+        *(path(one, n) for one in found),
+        sizes(found, n),
+    ]
+    drawn += [weight_histogram(found, n), calibration.plot(prepared)]
     return tuple(plot for plot in drawn if plot.series)
 
 
@@ -124,35 +127,4 @@ def weight_histogram(found: list[TargetEstimate], n: int) -> Plot:
         tuple(Series(one.name, one.diagnostics.weights.edges, one.diagnostics.weights.counts) for one in found),
         log_x=True,
         n=n,
-    )
-
-
-def calibration(prepared: Prepared) -> Plot:
-    """Mean reward against what the cross-fitted model predicted, by tenths of the predictions."""
-    predicted, reward = prepared.reward.q_logged, prepared.log.reward
-    series: tuple[Series, ...] = ()
-    if np.ptp(predicted) > 0:
-        order = np.array_split(np.argsort(predicted, kind="stable"), _BINS)
-        x = tuple(float(predicted[part].mean()) for part in order)
-        y = tuple(float(reward[part].mean()) for part in order)
-        half = [1.96 * float(reward[part].std() / np.sqrt(len(part))) for part in order]
-        series = (
-            Series(
-                "mean reward",
-                x,
-                y,
-                tuple(a - b for a, b in zip(y, half, strict=True)),
-                tuple(a + b for a, b in zip(y, half, strict=True)),
-            ),
-            Series(_PERFECT, x, x),
-        )
-    return Plot(
-        "calibration",
-        "The reward model on rounds it did not see",
-        "Mean reward against predicted reward, by tenths of the predictions; a perfect model lies on the diagonal.",
-        "line",
-        "predicted reward",
-        "mean reward",
-        series,
-        n=prepared.log.n,
     )

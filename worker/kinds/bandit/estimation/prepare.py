@@ -16,7 +16,9 @@ from worker.kinds.bandit.convolution import Convolution, Family, convolution
 from worker.kinds.bandit.convolution.neighbours import action_points
 from worker.kinds.bandit.convolution.tree import tree
 from worker.kinds.bandit.dataset import TEST, BanditLog
+from worker.kinds.bandit.estimation.guardrails import Guardrail, guardrails_of
 from worker.kinds.bandit.estimation.params import EstimateParams
+from worker.kinds.bandit.estimation.series import Reward
 from worker.kinds.bandit.gain import checks
 from worker.kinds.bandit.gain.checks import Against
 from worker.kinds.bandit.gain.control import Control, control_of
@@ -46,7 +48,8 @@ class Prepared:
     `choice`: which reward model, and what others erred; `reward`: that one, cross-fitted; `path_model`: the one of
     largest evidence, which the default selector uses; `clusters`: the two-step model of OffCEM, where it was asked
     for. `control`: what is taken off rewards in the gain; `against`: what in the log speaks against its
-    propensities; `unit` (n,): user from 0 of every round, where rounds of a user go together in intervals.
+    propensities; `unit` (n,): user from 0 of every round, where rounds of a user go together in intervals;
+    `guardrails`: further rewards.
     """
 
     log: BanditLog
@@ -62,6 +65,12 @@ class Prepared:
     against: Against
     unit: NDArray[np.intp] | None
     clusters: CrossFitted | None = None
+    guardrails: tuple[Guardrail, ...] = ()
+
+    @property
+    def main(self) -> Reward:
+        """The reward itself."""
+        return Reward(self.log, self.control, self.against, self.reward_range)
 
     @property
     def trust(self) -> float:
@@ -128,8 +137,23 @@ def prepare(log: BanditLog, targets: Mapping[str, Policy], params: EstimateParam
         ctx.warn("With folds = 1 the reward model predicts the rounds it was fitted to, which flatters DM and DR.")
     control = control_of(log, reward, targets, ctx, chosen=len(choice.errors) > 1)
     against, unit = checks.of_log(log, control), units(log, params.cluster_by)
+    with ctx.part("guardrails", 2, 3, label="reward model of a guardrail", seed=ctx.seed) as part:
+        guardrails = guardrails_of(log, targets, params, part)
     return Prepared(
-        log, path, smooths, family, labels, choice, reward, path_model, bounds, control, against, unit, clusters
+        log,
+        path,
+        smooths,
+        family,
+        labels,
+        choice,
+        reward,
+        path_model,
+        bounds,
+        control,
+        against,
+        unit,
+        clusters,
+        guardrails,
     )
 
 

@@ -7,6 +7,7 @@ import math
 from worker.evidence.table import Cell, Column, Table
 from worker.evidence.verdict import WORDS, Verdict
 from worker.evidence.wording import decimals_of
+from worker.kinds.bandit.estimation import monitoring, team_tables
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate
 from worker.kinds.bandit.estimation.prepare import Prepared
 from worker.kinds.bandit.gain.gain import Gain, gain_of
@@ -22,10 +23,14 @@ def all_tables(
     """Every table that has rows; `judged`: the verdict on all targets."""
     built = (
         decisions(found, judged),
+        monitoring.looks(found, alpha),
+        team_tables.guardrails(found, alpha),
+        team_tables.segments(found, alpha),
         estimates(found, logging),
         positions(found),
         comparisons(prepared, found, alpha),
         support(found),
+        team_tables.remedies(found),
         weights(found),
         path(found),
     )
@@ -45,7 +50,7 @@ def decisions(found: list[TargetEstimate], judged: Verdict) -> Table:
                 "gain": gain.value if known else None,
                 "low": gain.low if known else None,
                 "high": gain.high if known else None,
-                "p": said["p"],
+                "p": said["p_within_margin"] if said["status"] == "not_worse" else said["p"],
                 "turns": said["turns_at"],
                 "sign": said["sign_turns_at"],
                 "reliability": one.reliability,

@@ -5,6 +5,10 @@ speak of counted between the least and the largest reward. A target is better (w
 after Holm over all targets, lies below two fifths of alpha, and the claim stands while propensities are off by the
 factor `trust`. The logs cannot tell, whatever the gain, where the propensities disagree with the log, where it is worth
 less than one round, where fewer than five users acted, and where mass is missing and rewards have no declared range.
+
+With a margin a target is also *not worse* where its gain is shown to lie above minus the margin, under the same gates
+and Holm's correction over the targets. What lies above zero lies above minus the margin, too, so asking this beside
+"better" costs nothing. Guardrails (`estimation.beside`) change no status; one that is not shown to hold is a caveat.
 """
 
 from __future__ import annotations
@@ -14,7 +18,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.evidence.verdict import Status, Verdict
-from worker.evidence.wording import number, share
+from worker.evidence.wording import decimals_of, number, share
+from worker.kinds.bandit.estimation.beside import CLAIMS, with_guardrails
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate
 from worker.kinds.bandit.estimation.wording import signed, with_ends
 from worker.kinds.bandit.gain.gain import CLAIM
@@ -32,12 +37,22 @@ class _Doubt:
     settled_by: str
 
 
-def of_target(found: TargetEstimate, logging: Estimated, p: float | None = None) -> Verdict:
-    """Apply the rule to one target; its value is the selected estimate. `p`: the gain's p value after Holm."""
-    gain = found.over_logging
-    p = gain.p if p is None else p
-    doubts = _disqualifying(found) or _undecided(found, p, logging.interval.alpha)
+def of_target(
+    found: TargetEstimate, logging: Estimated, p: float | None = None, p_within: float | None = None
+) -> Verdict:
+    """Apply the rule to one target; its value is the selected estimate. `p`, `p_within`: the gain's p value and that of
+    its lying within the margin, both after Holm.
+    """
+    gain, alpha = found.over_logging, logging.interval.alpha
+    p, p_within = (gain.p if p is None else p), (_p_within(found) if p_within is None else p_within)
+    forbidden = _disqualifying(found)
+    doubts = forbidden or _undecided(found, p, alpha)
     status: Status = "cannot_tell" if doubts else "better" if gain.p_better < gain.p_worse else "worse"
+    if gain.margin is not None and status != "better" and not forbidden:
+        if p_within < CLAIM * alpha and gain.margin.within_to >= found.trust:
+            status, doubts = "not_worse", []
+        elif doubts:
+            doubts = [*doubts, _Doubt("it is not shown to stay within the margin", "a wider margin")]
     reasons = tuple(doubt.reason for doubt in doubts)
     span = found.headline.interval
     red = found.reliability == "red"
@@ -56,8 +71,10 @@ def of_target(found: TargetEstimate, logging: Estimated, p: float | None = None)
             "over_logging_low": gain.low,
             "over_logging_high": gain.high,
             "p": None if red else p,
-            "turns_at": {"better": gain.better_to, "worse": gain.worse_to}.get(status),
+            "turns_at": _turns_at(found, status),
             "sign_turns_at": None if red or gain.open or gain.few else gain.sign_to,
+            "margin": None if gain.margin is None else gain.margin.width,
+            "p_within_margin": None if red or gain.margin is None else p_within,
             "reliability": found.reliability,
             "policy_ess": found.diagnostics.policy_ess,
         },
@@ -67,22 +84,27 @@ def of_target(found: TargetEstimate, logging: Estimated, p: float | None = None)
 def of_targets(found: list[TargetEstimate], logging: Estimated) -> tuple[Verdict, str]:
     """The verdict on all targets together, and it in a line; every target's own is among the details.
 
-    Better if any target is, worse if all are; the value is that of the best of the better ones, or of the only one.
+    Better if any target is, else not worse if any is not, worse if all are; the value is that of the best of those that
+    are better (not worse), or of the only one.
     """
-    adjusted = holm([one.over_logging.p for one in found])
-    verdicts = [of_target(one, logging, float(p)) for one, p in zip(found, adjusted, strict=True)]
-    named = max(_those(verdicts, "better") or verdicts[:1], key=lambda one: one.value or 0.0)
-    own = logging.interval
+    p, within = [one.over_logging.p for one in found], [_p_within(one) for one in found]
+    each = zip(found, holm(p).tolist(), holm(within).tolist(), strict=True)
+    verdicts = [of_target(one, logging, *after) for one, *after in each]
+    own = [q if one.status == "not_worse" else q0 for one, q0, q in zip(verdicts, p, within, strict=True)]
+    verdicts = with_guardrails(verdicts, found, own, logging.interval.alpha)
+    claimed = _those(verdicts, "better") or _those(verdicts, "not_worse")
+    named = max(claimed or verdicts[:1], key=lambda one: one.value or 0.0)
+    earned = logging.interval
     details: dict[str, Any] = {
-        "logging": {"value": own.value, "low": own.low, "high": own.high},
+        "logging": {"value": earned.value, "low": earned.low, "high": earned.high},
         "targets": [one.to_json() for one in verdicts],
     }
     if len(verdicts) == 1:
         return replace(named, details=details), _headline(verdicts, named)
-    known = named if named.status == "better" else None
+    known = named if claimed else None
     every = all(one.status == "worse" for one in verdicts)
     verdict = Verdict(
-        "better" if known is not None else "worse" if every else "cannot_tell",
+        known.status if known is not None else "worse" if every else "cannot_tell",
         " ".join(one.sentence for one in verdicts),
         value=None if known is None else known.value,
         low=None if known is None else known.low,
@@ -90,6 +112,7 @@ def of_targets(found: list[TargetEstimate], logging: Estimated) -> tuple[Verdict
         unit=UNIT,
         reasons=tuple(f"{one.details['name']}: {reason}" for one in verdicts for reason in one.reasons),
         settled_by=tuple(dict.fromkeys(what for one in verdicts for what in one.settled_by)),
+        caveat=named.caveat if claimed else "",
         details=details,
     )
     return verdict, _headline(verdicts, named)
@@ -100,12 +123,32 @@ def _those(verdicts: list[Verdict], status: Status) -> list[Verdict]:
 
 
 def _headline(verdicts: list[Verdict], best: Verdict) -> str:
-    name = best.details["name"]
-    if best.status == "better":
-        return f"{name} would have done {'better' if len(verdicts) == 1 else 'best'}"
+    """The decision in a line, with its light, or with what stands in its way."""
+    name, light, several = best.details["name"], f" ({best.details['reliability']})", len(verdicts) > 1
+    if best.status in CLAIMS:
+        done = "not have done worse" if best.status == "not_worse" else f"have done {'best' if several else 'better'}"
+        beside = best.details["beside"]
+        return f"{name} would {done}{', ' if beside else ''}{beside}{light}"
     if len(_those(verdicts, "worse")) == len(verdicts):
-        return f"{name} would have done worse" if len(verdicts) == 1 else "None would have done better"
-    return "The logs cannot tell"
+        return "None would have done better" if several else f"{name} would have done worse{light}"
+    reasons = {one.reasons[:1] for one in verdicts}
+    if several and len(reasons) > 1:
+        red = sum(one.details["reliability"] == "red" for one in verdicts)
+        return f"The logs cannot tell{f': {red} of {len(verdicts)} targets are red' if red else ''}"
+    return f"The logs cannot tell: {best.reasons[0]}{'' if several else light}"
+
+
+def _p_within(found: TargetEstimate) -> float:
+    """Twice the p value of the gain's lying within the margin, so that it compares with two-sided ones."""
+    margin = found.over_logging.margin
+    return 1.0 if margin is None else min(1.0, 2 * margin.p_within)
+
+
+def _turns_at(found: TargetEstimate, status: Status) -> float | None:
+    """The factor by which propensities must be off for a claim to turn; None where there is none."""
+    gain = found.over_logging
+    within = None if gain.margin is None else gain.margin.within_to
+    return {"better": gain.better_to, "worse": gain.worse_to, "not_worse": within}.get(status)
 
 
 def _disqualifying(found: TargetEstimate) -> list[_Doubt]:
@@ -203,8 +246,14 @@ def _sentence(found: TargetEstimate, logging: Estimated, status: Status, reasons
             f"{' and '.join(reasons)}. {lies} {estimate} a round{shown}; the logging policy earned {earned}."
         )
     gain = found.over_logging
-    turns = gain.better_to if status == "better" else gain.worse_to
-    holds = f" It holds unless propensities are off by a factor of {number(turns, 3)}."
+    holds = f" It holds unless propensities are off by a factor of {number(_turns_at(found, status), 3)}."
+    if status == "not_worse" and gain.margin is not None:
+        margin = number(gain.margin.width, decimals_of(0.0, gain.margin.width))
+        return (
+            f"{found.name} would not have earned less than the logging policy by more than the margin of {margin} a "
+            f"round: the difference is {signed(gain.value, gain.low, gain.high)}. It would have earned {estimate} a "
+            f"round, the logging policy earned {earned}.{holds}"
+        )
     if span.method == "bounds":
         ends = with_ends(replace(span, value=gain.value, low=gain.low, high=gain.high))
         return (

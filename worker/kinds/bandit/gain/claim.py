@@ -9,7 +9,7 @@ of rounds where rounds of a user go together (Hall 1992; Satterthwaite's rule fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,10 @@ class Mean:
         """Upper end at one-sided level 1 - alpha."""
         q = float(stats.t.ppf(1 - alpha, self.df))
         return self.value - min(-q, self._inverse(-q)) * self.se
+
+    def moved(self, by: float) -> Mean:
+        """The mean with `by` added to every value."""
+        return replace(self, value=self.value + by)
 
     @property
     def _t(self) -> float:

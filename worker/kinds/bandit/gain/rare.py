@@ -10,7 +10,7 @@ then of users' sums, and one more event is larger by as much as these exceed the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,10 @@ class RareMean:
     def below(self) -> float:
         """p value of a mean of zero or more."""
         return _level(lambda alpha: self.high(alpha) < 0)
+
+    def moved(self, by: float) -> RareMean:
+        """The mean with `by` added to every value."""
+        return replace(self, shift=self.shift + by)
 
     def _end(self, alpha: float, *, upper: bool) -> float:
         first, second = (self.preferred, self.avoided) if upper == (self.sign > 0) else (self.avoided, self.preferred)

@@ -115,7 +115,7 @@ def with_propensities(
     fall short of what it says, no mass beside it is missing. The doubly robust estimate stands beside the first one;
     where propensities are `attested` only if what the model expects of the weighted choices speaks against them.
     """
-    capped = np.minimum(weight, _cap_of_sample(weight))
+    capped = np.minimum(weight, cap_of_sample(weight))
     off = capped * control.logged - control.mean(name)
     second = None
     if not attested or _departs(off, log.round_weight):
@@ -189,7 +189,7 @@ def _cap(overlap: Overlap, n: float, spread_of_reward: float, span: float | None
     return float(best)
 
 
-def _cap_of_sample(weight: Floats) -> float:
+def cap_of_sample(weight: Floats) -> float:
     """The largest weight whose square is at most a tenth of the sum of all, capped there; at least 2."""
     ordered = np.sort(weight)
     squares = (ordered - 1) ** 2

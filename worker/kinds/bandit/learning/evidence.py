@@ -38,7 +38,8 @@ def findings(
 ) -> Findings:
     """What the report lays out; `found`: the learnt policy first, then the anchors that were estimated."""
     logging, mine = earned(prepared, alpha), found[0]
-    judged, headline = verdict.of_targets([replace(mine, name="The learnt policy")], logging)
+    named = replace(mine, name="The learnt policy")
+    judged, headline = verdict.of_targets([named], logging)
     return Findings(
         kind="bandit",
         unit="round",
@@ -49,7 +50,7 @@ def findings(
         headline=headline,
         because=_because(learnt, mine),
         key_figures=_key_figures(mine, logging),
-        tables=tuple(t for t in _tables(found, logging, learnt) if t.rows),
+        tables=tuple(t for t in (tables.decisions([named], judged), *_tables(found, logging, learnt)) if t.rows),
         plots=tuple(p for p in (_beside(found, logging, prepared.log.n), _over_k(learnt)) if p.series),
         warnings=tuple(dict.fromkeys([*learnt.warnings, *warnings, *mine.diagnostics.warnings])),
         protocol=_protocol(learnt, estimator),

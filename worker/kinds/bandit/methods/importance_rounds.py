@@ -12,8 +12,9 @@ from worker.contract.budget import Budget
 from worker.contract.context import Context
 from worker.contract.method import method
 from worker.contract.product import Origin
-from worker.kinds.bandit.dataset import BanditLog, training_part
+from worker.kinds.bandit.dataset import training_part
 from worker.kinds.bandit.rounds import coresets
+from worker.kinds.bandit.structures import Log, decisions
 from worker.kinds.bandit.summary import RoundsSummary, rounds_in_budget
 from worker.kinds.bandit.targets import named_targets
 
@@ -30,8 +31,9 @@ class ImportanceRoundsParams(BaseModel):
 
 
 @method(kind="bandit", task="select", name="importance-rounds", version=1)
-def importance_rounds(data: BanditLog, params: ImportanceRoundsParams, ctx: Context) -> RoundsSummary:
+def importance_rounds(data: Log, params: ImportanceRoundsParams, ctx: Context) -> RoundsSummary:
     """Rounds drawn by what they contribute to the estimates of the target policies."""
+    data = decisions(data)
     train = training_part(data)
     targets = named_targets(train, params.targets or [*train.targets] or ["uniform"])
     pick = coresets.importance_rounds(train, targets.values(), rounds_in_budget(train, params.budget), ctx.rng)

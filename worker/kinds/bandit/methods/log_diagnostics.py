@@ -6,6 +6,8 @@ effective sample sizes, tails, support, and what the propensities say about the 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,7 +23,16 @@ from worker.kinds.bandit.estimation import plots, tables
 from worker.kinds.bandit.estimation.estimate import TargetEstimate, estimate_target
 from worker.kinds.bandit.estimation.params import EstimateParams
 from worker.kinds.bandit.estimation.prepare import prepare
-from worker.kinds.bandit.targets import LEARNT, POLICY, default_names, learnt_policy, named_targets
+from worker.kinds.bandit.structures import Log, decisions
+from worker.kinds.bandit.targets import (
+    LEARNT,
+    POLICY,
+    TARGETS,
+    default_names,
+    learnt_policy,
+    named_targets,
+    with_uploaded,
+)
 
 _HEADLINES: dict[Status, str] = {
     "sound": "The logs can answer",
@@ -45,14 +56,14 @@ class LogDiagnosticsParams(BaseModel):
     )
 
 
-@method(kind="bandit", task="audit", name="log-diagnostics", version=1, inputs=(POLICY,), memory_mb=2048)
-def log_diagnostics(data: BanditLog, params: LogDiagnosticsParams, ctx: Context) -> Findings:
+@method(kind="bandit", task="audit", name="log-diagnostics", version=1, inputs=(POLICY, TARGETS), memory_mb=2048)
+def log_diagnostics(data: Log, params: LogDiagnosticsParams, ctx: Context) -> Findings:
     """Whether the logs can tell what target policies would earn, before anyone estimates it."""
-    learnt = learnt_policy(ctx)
+    data, learnt = with_uploaded(decisions(data), ctx), learnt_policy(ctx)
     names = params.targets or default_names(data, learnt) or ["uniform"]
     targets = named_targets(data, names, learnt if LEARNT in names else None)
     options = EstimateParams(reward_model="none", estimators=["snips"], selection="k5")
-    prepared = prepare(data, targets, options, ctx)
+    prepared = prepare(replace(data, guardrails={}, segments={}), targets, options, ctx)
     found: list[TargetEstimate] = []
     for step, (name, target) in enumerate(targets.items()):
         with ctx.part(name, step, len(targets), label="diagnose", seed=ctx.seed) as part:

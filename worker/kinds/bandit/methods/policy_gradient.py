@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from worker.contract.context import Context
 from worker.contract.method import method
-from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.learning.learn import learn
 from worker.kinds.bandit.learning.params import PolicyGradientParams
+from worker.kinds.bandit.structures import Log, decisions
 from worker.kinds.bandit.summary import LearntPolicy
 
 
@@ -29,8 +29,9 @@ from worker.kinds.bandit.summary import LearntPolicy
     device="any",
     memory_mb=3072,
 )
-def policy_gradient(data: BanditLog, params: PolicyGradientParams, ctx: Context) -> LearntPolicy:
+def policy_gradient(data: Log, params: PolicyGradientParams, ctx: Context) -> LearntPolicy:
     """A policy trained on logged decisions that does not exploit actions the logs say nothing of."""
+    data = decisions(data)
     learnt = learn(data, params, ctx)
     for text in learnt.warnings:
         ctx.warn(text)

@@ -8,8 +8,9 @@ from worker.contract.budget import Budget
 from worker.contract.context import Context
 from worker.contract.method import method
 from worker.contract.product import Origin
-from worker.kinds.bandit.dataset import BanditLog, training_part
+from worker.kinds.bandit.dataset import training_part
 from worker.kinds.bandit.rounds.coresets import uniform_rounds
+from worker.kinds.bandit.structures import Log, decisions
 from worker.kinds.bandit.summary import RoundsSummary, rounds_in_budget
 
 
@@ -22,8 +23,9 @@ class RandomRoundsParams(BaseModel):
 
 
 @method(kind="bandit", task="select", name="random-rounds", version=1)
-def random_rounds(data: BanditLog, params: RandomRoundsParams, ctx: Context) -> RoundsSummary:
+def random_rounds(data: Log, params: RandomRoundsParams, ctx: Context) -> RoundsSummary:
     """Rounds drawn at random, each standing for as many."""
+    data = decisions(data)
     train = training_part(data)
     pick = uniform_rounds(train.n, rounds_in_budget(train, params.budget), ctx.rng)
     ctx.progress(1, 1, phase="select")

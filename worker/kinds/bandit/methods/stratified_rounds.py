@@ -8,8 +8,9 @@ from worker.contract.budget import Budget
 from worker.contract.context import Context
 from worker.contract.method import method
 from worker.contract.product import Origin
-from worker.kinds.bandit.dataset import BanditLog, training_part
+from worker.kinds.bandit.dataset import training_part
 from worker.kinds.bandit.rounds import coresets
+from worker.kinds.bandit.structures import Log, decisions
 from worker.kinds.bandit.summary import RoundsSummary, rounds_in_budget
 
 
@@ -22,8 +23,9 @@ class StratifiedRoundsParams(BaseModel):
 
 
 @method(kind="bandit", task="select", name="stratified-rounds", version=1)
-def stratified_rounds(data: BanditLog, params: StratifiedRoundsParams, ctx: Context) -> RoundsSummary:
+def stratified_rounds(data: Log, params: StratifiedRoundsParams, ctx: Context) -> RoundsSummary:
     """Rounds drawn within each action; every logged action keeps one while the budget allows."""
+    data = decisions(data)
     train = training_part(data)
     pick = coresets.stratified_rounds(train.action, rounds_in_budget(train, params.budget), ctx.rng)
     ctx.progress(1, 1, phase="select")

@@ -12,7 +12,7 @@ from worker.contract.errors import JobError
 from worker.contract.kind import NoParams
 from worker.contract.method import Input, method
 from worker.evidence.findings import Findings
-from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.structures import Log, decisions
 from worker.kinds.bandit.summary import RoundsSummary
 
 
@@ -24,8 +24,9 @@ from worker.kinds.bandit.summary import RoundsSummary
     inputs=(Input("summary", description="Rounds to judge: picked by an earlier job, or uploaded as a dataset."),),
     memory_mb=3072,
 )
-def summary_policy(data: BanditLog, params: NoParams, ctx: Context) -> Findings:
+def summary_policy(data: Log, params: NoParams, ctx: Context) -> Findings:
     """Whether a policy learnt on a summary of the log earns as much as one learnt on all of it."""
+    data = decisions(data)
     summary = ctx.inputs.get("summary")
     if not isinstance(summary, RoundsSummary):
         raise JobError(

@@ -12,6 +12,7 @@ from worker.contract.errors import JobError
 from worker.ingest.formats.arrays import Arrays, check_length
 from worker.ingest.table import Table, Words
 from worker.kinds.bandit.upload.features import ENCODED_BYTES
+from worker.kinds.bandit.upload.log_table import asked_beside, no_such_column
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.raw import RawLog, number_words, positions
 
@@ -41,6 +42,14 @@ def read_dictionary(table: Table, options: IngestOptions) -> RawLog:
         n_actions=n_actions,
     )
     _check_rounds(arrays, n)
+    for option, names in asked_beside(options).items():
+        for name in names:
+            if len(arrays.shapes.get(name, ())) != 1:
+                raise no_such_column(arrays.source.name, name, [*arrays.shapes], option)
+            if option == "guardrails":
+                raw.guardrails[name] = _column(arrays, option, name, n)
+            else:
+                raw.segments[name] = _column(arrays, "split", name, n)
     context = arrays.find("context", "contexts", "X", "x", dimensions=(1, 2))
     if context:
         raw.contexts = _contexts(arrays, context, n)

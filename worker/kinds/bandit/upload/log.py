@@ -31,7 +31,8 @@ def choose_log(
         raise JobError(
             "invalid_input",
             "The upload has no log: a table with a row a round, of action, reward and propensity.",
-            hint="Upload the log beside its side tables; or name it with the option file.",
+            hint="Upload the log beside its side tables, or name it with the option file. For policies without a log "
+            "set contents to policies.",
             pointer="/options/file" if options.file else "/files",
         )
     hints = options.hints()
@@ -40,9 +41,23 @@ def choose_log(
 
 def _as_log(detected: Detected, options: IngestOptions) -> Table:
     if detected.format is VW:
+        if options.guardrails or options.segments:
+            raise JobError(
+                "unsupported",
+                "VW text has one cost a round and no further columns.",
+                hint="Upload the log as a table (CSV, Parquet) with guardrails and segments as columns.",
+                pointer="/options/guardrails" if options.guardrails else "/options/segments",
+            )
         return examples_table(detected)
     if detected.format is not ARRAYS:
         return log_table(detected, options)
+    if options.structure != "rounds":
+        raise JobError(
+            "unsupported",
+            f"{detected.source.name} holds arrays, and {options.log_schema.what} is read from a table.",
+            hint="Upload it as CSV, Parquet or JSON lines.",
+            pointer="/options/structure",
+        )
     try:
         return as_table(detected, asked_columns(options), LOG)
     except JobError as refused:
@@ -64,6 +79,11 @@ def read_log(tables: Sequence[Table], options: IngestOptions, meter: Meter) -> R
 def log_detection(tables: Sequence[Table], ignored: Sequence[dict[str, str]]) -> dict[str, Any]:
     """What was guessed of the log, for the user to confirm."""
     found = detection(tables, ignored)
-    context = [column.name for column in tables[0].columns.values() if column.role == "context"]
-    found["columns"] = {role: column.name for role, column in tables[0].columns.items() if column.role != "context"}
+    described = {
+        role: column.name
+        for role, column in tables[0].columns.items()
+        if column.role == "context" and not role.startswith("segments:")
+    }
+    context = [*described.values()]
+    found["columns"] = {role: column.name for role, column in tables[0].columns.items() if role not in described}
     return found | {"context_columns": context[:_SHOWN], "context_columns_total": len(context)}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from worker.contract.errors import JobError
-from worker.ingest.columns import COUNTED, DESCRIBING, Column, Content, Wanted, plain_name
+from worker.ingest.columns import COUNTED, DESCRIBING, Column, Content, Wanted, find, plain_name
 from worker.ingest.format import Detected
 from worker.ingest.limits import Meter
 from worker.ingest.table import Columns, Table, as_table, read_columns
@@ -19,13 +20,14 @@ from worker.ingest.times import NO_TIME
 from worker.kinds.bandit.upload.features import Feature
 from worker.kinds.bandit.upload.options import IngestOptions
 from worker.kinds.bandit.upload.raw import RawLog, positions
-from worker.kinds.bandit.upload.roles import LOG
+from worker.kinds.bandit.upload.structured import raw_structure, target_columns
 from worker.kinds.bandit.upload.vectors import vectors
 
 CONTEXT_PATTERNS = (
     "context", "context*", "user_feature*", "user_item_affinity*", "feature_*", "feat_*", "x_*", "x[0-9]*",
 )  # fmt: skip
 
+Values = TypeVar("Values")
 _PROPENSITY = re.compile(r"pscore|propensity|(^|_)prob(ability)?(_|$)")
 
 
@@ -37,16 +39,47 @@ def asked_columns(options: IngestOptions) -> dict[str, str | int]:
 
 def log_table(detected: Detected, options: IngestOptions) -> Table:
     """The columns of a log table by role; those of the context are called `context:NAME`."""
-    table = as_table(detected, asked_columns(options), LOG)
+    table = as_table(detected, asked_columns(options), options.log_schema)
     taken = {column.index for column in table.columns.values()}
     context = [column for column in context_columns(detected, options) if column.index not in taken]
     for column in context:
         column.role = "context"
         if column.type == "nested":
             raise _nested(column.name, detected.source.name)
+    given = target_columns(detected, options.structure)
     detected.warnings += _unused(detected, table)
     described = [described_by(column, "context", options) for column in context]
-    return Table(detected, (*table.wanted, *described))
+    return Table(detected, (*table.wanted, *described, *given, *_beside(detected, options)))
+
+
+def _beside(detected: Detected, options: IngestOptions) -> list[Wanted]:
+    """The columns of guardrails and of segments; those may have another role, too."""
+    found: list[Wanted] = []
+    for option, names in asked_beside(options).items():
+        for name in names:
+            column = find(detected.columns, name)
+            if column is None or column.type == "nested":
+                raise no_such_column(detected.source.name, name, [c.name for c in detected.columns], option)
+            if not column.role:
+                column.role = option.removesuffix("s")
+            found.append(Wanted(f"{option}:{name}", column, "number" if option == "guardrails" else "split"))
+    return found
+
+
+def asked_beside(options: IngestOptions) -> dict[str, list[str]]:
+    """The names that each of the two options lists, once each."""
+    return {option: [*dict.fromkeys(getattr(options, option))] for option in ("guardrails", "segments")}
+
+
+def no_such_column(where: str, name: str, seen: Sequence[str], option: str) -> JobError:
+    """The refusal of a column that the file does not have as numbers or words."""
+    listed = ", ".join(repr(one) for one in seen[:30])
+    return JobError(
+        "unknown_column",
+        f"{where} has no column {name!r} of plain cells. Columns seen: {listed}.",
+        hint=f"Name columns of the log in {option}.",
+        pointer=f"/options/{option}",
+    )
 
 
 def _unused(detected: Detected, table: Table) -> list[str]:
@@ -115,7 +148,6 @@ def is_category(column: Column, options: IngestOptions) -> bool:
 def read_log_table(tables: Sequence[Table], options: IngestOptions, meter: Meter) -> RawLog:
     """All rounds of the tables in the order of the upload."""
     columns = read_columns(tables, meter)
-    names = {role: column.name for role, column in tables[0].columns.items() if role.startswith("context:")}
     return RawLog(
         n=columns.n,
         action=columns.words["action"],
@@ -127,9 +159,23 @@ def read_log_table(tables: Sequence[Table], options: IngestOptions, meter: Meter
         weight=columns.numbers.get("weight"),
         rounds=columns.words.get("round"),
         part=columns.words.get("split"),
-        features=[part for role, name in names.items() for part in _described(columns, role, name, tables[0].name)],
+        guardrails=_named(columns.numbers, "guardrails:"),
+        segments=_named(columns.words, "segments:"),
+        features=described_columns(columns, tables[0]),
         n_actions=options.n_actions,
+        structure=raw_structure(columns),
     )
+
+
+def described_columns(columns: Columns, table: Table) -> list[Feature]:
+    """All features of the contexts."""
+    names = {role: column.name for role, column in table.columns.items() if role.startswith("context:")}
+    return [part for role, name in names.items() for part in _described(columns, role, name, table.name)]
+
+
+def _named(columns: Mapping[str, Values], prefix: str) -> dict[str, Values]:
+    """The columns whose role begins so, by the rest of it."""
+    return {role.removeprefix(prefix): values for role, values in columns.items() if role.startswith(prefix)}
 
 
 def _described(columns: Columns, role: str, name: str, where: str) -> list[Feature]:

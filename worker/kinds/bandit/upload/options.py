@@ -7,13 +7,36 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from worker.ingest.options import ColumnMap, Listed, Maybe, ReadOptions, column_map
-from worker.kinds.bandit.upload.roles import CLASSES, LOG, RATINGS
+from worker.ingest.table import Schema
+from worker.kinds.bandit.structures.slates import PropensityOf
+from worker.kinds.bandit.upload.roles import CLASSES, LOGS, RATINGS
 
 
 class IngestOptions(ReadOptions):
     """How an uploaded log of decisions becomes a dataset version."""
 
-    columns: ColumnMap = column_map(LOG, RATINGS, CLASSES, example='{"action": "banner", "propensity": "prob"}')
+    contents: Literal["log", "policies"] = Field(
+        "log",
+        description="policies: the upload is target policies alone, one a file, to be given to estimates of a log that "
+        "was uploaded before (input `targets`); a policy has the file's name.",
+    )
+    columns: ColumnMap = column_map(
+        *LOGS.values(), RATINGS, CLASSES, example='{"action": "banner", "propensity": "prob"}'
+    )
+    structure: Literal["rounds", "slates", "trajectories", "doses"] = Field(
+        "rounds",
+        description="What a row of the log is. rounds: a decision of its own; slates: one position of a slate, with "
+        "columns slate and position (`slate-estimate`); trajectories: a step of a trajectory, with columns trajectory "
+        "and step (`sequential-estimate`); doses: a number that was done, with columns dose and density "
+        "(`continuous-estimate`).",
+    )
+    propensity_of: PropensityOf = Field(
+        "item",
+        description="With structure=slates, what the propensity of a row is the probability of. item: the item, given "
+        "those above it; item_alone: the same, and positions are filled independently of each other; prefix: all items "
+        "from the top down to it; slate: the whole slate; marginal: the item at its position, whatever stands "
+        "elsewhere. Columns target_probability_NAME hold the target's probability of the same.",
+    )
     context_columns: Listed[str] = Field(
         default_factory=list,
         max_length=1000,
@@ -24,6 +47,18 @@ class IngestOptions(ReadOptions):
         default_factory=list,
         max_length=1000,
         description="Context columns of numbers that are names of categories, as names or patterns.",
+    )
+    guardrails: Listed[str] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Columns of further rewards of the same rounds (revenue, complaints, latency), kept beside the "
+        "reward; an estimate says of each whether it holds.",
+    )
+    segments: Listed[str] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Columns of categories (country, device, kind of user) by which an estimate splits its gain; they "
+        "may describe the context, too.",
     )
     max_categories: int = Field(
         64, ge=0, le=4096, description="A categorical column of at most this many values is one-hot; others are hashed."
@@ -114,6 +149,21 @@ class IngestOptions(ReadOptions):
             raise ValueError("simulate and multiclass_to_bandit exclude each other")
         if self.attest_propensities and self.estimate_propensity:
             raise ValueError("attest_propensities and estimate_propensity exclude each other")
+        if self.contents == "policies" and (self.simulate or self.multiclass_to_bandit):
+            raise ValueError("policies alone are no log that could be simulated from")
+        if self.structure != "rounds" and (self.simulate or self.multiclass_to_bandit):
+            raise ValueError("a simulated log has structure rounds")
+        if self.structure != "rounds" and (self.guardrails or self.segments or self.contents == "policies"):
+            raise ValueError("guardrails, segments and policies alone belong to structure rounds")
+        if self.structure == "doses" and (self.estimate_propensity or self.logging_builtin or self.builtin_targets):
+            raise ValueError("densities of doses are uploaded; nothing estimates or declares them")
+        if self.structure != "rounds" and self.only_position is not None:
+            raise ValueError("only_position takes single rounds; use it with structure rounds")
         if self.r_min is not None and self.r_max is not None and self.r_min >= self.r_max:
             raise ValueError("r_min must be below r_max")
         return self
+
+    @property
+    def log_schema(self) -> Schema:
+        """The table that the log is."""
+        return LOGS[self.structure]

@@ -7,7 +7,7 @@ long table `round, action, prob`; a two-tower scorer `weights` (d, d_e)[, `embed
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from worker.contract.errors import JobError
-from worker.ingest.arrow import pc
+from worker.ingest.arrow import Arrow, pc
 from worker.ingest.format import Detected
 from worker.ingest.formats.arrays import Arrays, check_length
 from worker.ingest.limits import Meter
@@ -42,6 +42,7 @@ class RawPolicy:
     width: int | None = None  # actions it has, where it goes by position
     action: Words | None = None  # of a long table
     round: Words | None = None
+    columns: Arrow | None = None  # ids of its columns, where it names them; heeded for policies without a log alone
 
 
 def read_arrays(name: str, arrays: Arrays) -> RawPolicy:
@@ -50,6 +51,13 @@ def read_arrays(name: str, arrays: Arrays) -> RawPolicy:
     parts: dict[str, Any] = {}
     if "index" in names:
         parts["index"] = arrays.read("index", np.int32)
+    ids = arrays.find("action_ids", dimensions=(1,))
+    found = _read_numbers(name, arrays, parts)
+    return replace(found, columns=arrays.words(ids)) if ids and found.form != "long" else found
+
+
+def _read_numbers(name: str, arrays: Arrays, parts: dict[str, Any]) -> RawPolicy:
+    names = set(arrays.shapes)
     if {"data", "indices", "indptr", "shape"} <= names:
         return _read_csr(name, arrays, parts)
     if "weights" in names and len(arrays.shapes["weights"]) == 2:

@@ -15,11 +15,24 @@ from worker.kinds.bandit.upload.features import Arrow, Feature
 
 
 @dataclass
+class RawStructure:
+    """What joins n rows: `unit`, the ids of slates or trajectories; `step` (n,) of the latter; `chances` by target
+    policy (n,), as they were written; `users`: whether the log has users beside.
+    """
+
+    unit: Words
+    step: NDArray[np.int32] | None
+    chances: dict[str, NDArray[np.float64]]
+    users: bool
+
+
+@dataclass
 class RawLog:
     """n rounds. `action`: ids; `n_actions`: when ids are positions, how many there are; `one_based`: VW's counting.
 
     `contexts` (n, d) float32 instead of `features` when a matrix was uploaded; `rounds`: ids of the rounds;
-    `part`: names of a published split; `logging` (n, A) and `truth` (n, A), `embeddings` (A, d): arrays of an npz.
+    `part`: names of a published split; `guardrails`, `segments`: further rewards and categories by column name;
+    `logging` (n, A) and `truth` (n, A), `embeddings` (A, d): arrays of an npz.
     """
 
     n: int
@@ -33,12 +46,15 @@ class RawLog:
     rounds: Words | None = None
     part: Words | None = None
     features: list[Feature] = field(default_factory=list[Feature])
+    guardrails: dict[str, NDArray[np.float64]] = field(default_factory=dict[str, NDArray[np.float64]])
+    segments: dict[str, Words] = field(default_factory=dict[str, Words])
     contexts: NDArray[np.float32] | None = None
     n_actions: int | None = None
     one_based: bool = False
     logging: NDArray[np.floating] | None = None
     truth: NDArray[np.float32] | None = None
     embeddings: NDArray[np.float32] | None = None
+    structure: RawStructure | None = None
 
 
 def number_words(ids: Arrow) -> Words:
@@ -48,8 +64,8 @@ def number_words(ids: Arrow) -> Words:
     return Words(*collected.finish())
 
 
-def positions(values: NDArray[Any] | None) -> NDArray[np.int32] | None:
-    """Positions as whole numbers; None where there are none."""
+def positions(values: NDArray[Any] | None, name: str = "position") -> NDArray[np.int32] | None:
+    """Positions (steps) as whole numbers; None where there are none. `name`: their role."""
     if values is None or not len(values):
         return None
     finite = np.isfinite(values)
@@ -58,8 +74,10 @@ def positions(values: NDArray[Any] | None) -> NDArray[np.int32] | None:
         row = int(np.argmin(whole)) + 1
         raise JobError(
             "invalid_input",
-            f"The position in row {row:,} is {values[row - 1]}, not a whole number.",
-            hint='Correct it, or leave the column out with columns={"position": ""}.',
-            pointer="/columns/position",
+            f"The {name} in row {row:,} is {values[row - 1]}, not a whole number.",
+            hint=f'Correct it, or leave the column out with columns={{"{name}": ""}}.'
+            if name == "position"
+            else "Number the steps of every trajectory one by one.",
+            pointer=f"/columns/{name}",
         )
     return values.astype(np.int32)

@@ -32,6 +32,67 @@ LOG = Schema(
 )  # fmt: skip
 """A row a round."""
 
+_SLATE = Role("slate", "id", ("slate", "slate_id", "impression", "impression_id", "list_id", "ranking_id"), True)
+_PLACE = Role("position", "number", ("position", "slot", "rank", "place"), True)
+SLATES = Schema(
+    "a log of slates",
+    (*(_PLACE if role.name == "position" else role for role in LOG.roles), _SLATE),
+    formats=(ARRAYS,),
+)
+"""A row a position of a slate."""
+
+TRAJECTORIES = Schema(
+    "a log of trajectories",
+    (
+        *(role for role in LOG.roles if role.name != "position"),
+        Role(
+            "trajectory",
+            "id",
+            (
+                "trajectory",
+                "trajectory_id",
+                "episode",
+                "episode_id",
+                "session",
+                "session_id",
+                "path_id",
+            ),
+            True,
+        ),
+        Role("step", "number", ("step", "t", "timestep", "time_step", "step_index", "stage", "turn"), True),
+    ),
+    formats=(ARRAYS,),
+)
+"""A row a step of a trajectory."""
+
+DOSES = Schema(
+    "a log of doses",
+    (
+        Role("dose", "number", ("dose", "action", "bid", "price", "amount", "treatment", "a"), True),
+        next(role for role in LOG.roles if role.name == "reward"),
+        Role(
+            "density",
+            "number",
+            (
+                "density",
+                "pdf",
+                "propensity",
+                "propensity_score",
+                "pscore",
+                "logging_density",
+                "action_density",
+                "p",
+            ),
+            True,
+        ),
+        _USER,
+    ),
+)
+"""A row a round."""
+
+LOGS = {"rounds": LOG, "slates": SLATES, "trajectories": TRAJECTORIES, "doses": DOSES}
+"""By the option `structure`, the table that the log is."""
+
 ACTIONS = Schema("a table of actions", (_ACTION,))
 """A row an action; whatever else it has describes the action."""
 

@@ -56,16 +56,17 @@ def classify(source: Source) -> SideTable | None:
     stem = _EXTENSION.sub("", path.name)
     plain = stem.lower().replace(" ", "_")
     if path.parent.name.lower() in _FOLDERS:
-        return SideTable(_FOLDERS[path.parent.name.lower()], _clean(stem), source)
+        return SideTable(_FOLDERS[path.parent.name.lower()], clean_name(stem), source)
     for role, pattern in _ROLES:
         match = pattern.match(plain)
         if match:
             named = match.groupdict().get("name")
-            return SideTable(role, _clean(named) if named else role, source)
+            return SideTable(role, clean_name(named) if named else role, source)
     return None
 
 
-def _clean(name: str) -> str:
+def clean_name(name: str) -> str:
+    """A policy's name as it may stand in a path."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:60] or "target"
 
 

@@ -3,7 +3,8 @@
 With A = X^T X + r I and P = A^-1 the weights are B = I - P diag(1/P_jj), and scores are Q B. Only Q P and
 the diagonal of P are needed, so with fewer rows than items we work on the side of the rows: P = (I - H) / r
 with H = X^T M^-1 X and M = X X^T + r I, hence scores_j = ((Q H)_j - h_j Q_j) / (1 - h_j), h the diagonal of
-H. That takes n^3/3 + n^2 I operations and n I numbers instead of I^3 and I^2, and gives the same scores.
+H. That takes n^3/3 + n^2 I operations and n I numbers instead of I^3 and I^2, and gives the same scores. A row that
+stands for w users enters as w^1/2 x, which makes A = X^T W X + r I.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from torch import Tensor
 from worker.contract.context import Context
 from worker.contract.learner import learner
 from worker.kinds.interactions.learners.ridge import RidgeTraining, beyond, grid
-from worker.numerics.gram import gram, sparse_times_dense
+from worker.kinds.interactions.rows import ItemGram, UserRows
+from worker.numerics.gram import densify, gram, sparse_times_dense
 from worker.numerics.ntk import full_precision
 from worker.numerics.ridge import factorise, precision
 
@@ -35,9 +37,9 @@ class Ease:
     ridge: float = 500.0
     device: str = "cpu"
 
-    def fit(self, rows: sparse.csr_array) -> EaseModel | EaseOnRows:
-        """Fit to rows (n, I), by items or by rows, whichever are fewer."""
-        return EaseGram.of(rows, self.device).fit(self.ridge)
+    def fit(self, rows: sparse.csr_array, weights: np.ndarray | None = None) -> EaseModel | EaseOnRows:
+        """Fit to rows (n, I) with weights (n,), by items or by rows, whichever are fewer."""
+        return EaseGram.of(UserRows(rows, weights).scaled(), self.device).fit(self.ridge)
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,10 @@ class EaseOnRows:
 @learner(
     kind="interactions", name="ease", label="EASE", settings=grid("ridge", RIDGES), further=beyond("ridge", RIDGES)
 )
-def ease(rows: sparse.csr_array, params: Any, ctx: Context) -> RidgeTraining:
-    """EASE on rows (n, I), tuned over its ridge."""
-    return RidgeTraining(EaseGram.of(rows, ctx.device), "ridge")
+def ease(rows: UserRows | ItemGram, params: Any, ctx: Context) -> RidgeTraining:
+    """EASE on rows (n, I) or on a Gram matrix (I, I), tuned over its ridge."""
+    if isinstance(rows, ItemGram):
+        items = rows.matrix.shape[0]
+        matrix = densify(rows.matrix, device=ctx.device, dtype=precision(items))
+        return RidgeTraining(EaseGram(sparse.csr_array((0, items), dtype=np.float32), matrix, by_rows=False), "ridge")
+    return RidgeTraining(EaseGram.of(rows.scaled(), ctx.device), "ridge")

@@ -4,6 +4,7 @@ Kernel ridge regression from rows to themselves with the NTK of a fully connecte
 (K(X, X) + lambda tr/n I)^-1 X, scores(q) = K(q, X) alpha. The official code solves anew for every batch of
 users; alpha does not depend on them, so it is computed once. Equal rows are merged: with counts c and S = diag(c)^1/2
 the same scores follow from alpha = S (S K S + lambda tr/n I)^-1 S X over distinct rows, tr/n still over all users.
+Weights of rows act as counts do, divided by their mean: lambda then means the same whatever the weights count.
 
 Where the paper learns from a random part of the users (Netflix), ours learns from all of them through landmarks L, rows
 drawn at random: (C^T C + lambda tr/n W) beta = C^T X, C = K(X, L), W = K(L, L), scores(q) = K(q, L) beta.
@@ -23,6 +24,7 @@ from worker.contract.context import Context
 from worker.contract.learner import learner
 from worker.kinds.interactions.distinct import distinct
 from worker.kinds.interactions.learners.ridge import RidgeTraining, beyond, grid
+from worker.kinds.interactions.rows import UserRows
 from worker.numerics.gram import gram, sparse_times_dense, squared_norms
 from worker.numerics.ntk import full_precision, ntk_diagonal, ntk_from_gram
 from worker.numerics.ridge import DOUBLE_UP_TO, NotPositiveDefinite, factorise, precision
@@ -51,17 +53,18 @@ class InfiniteAE:
     seed: int = 0
     device: str = "cpu"
 
-    def fit(self, rows: sparse.csr_array) -> InfiniteAEModel:
-        """Fit to rows (n, I), empty ones left out; raises `NotPositiveDefinite` when lambda is too small."""
-        return self.prepare(rows).fit(self.lam)
+    def fit(self, rows: sparse.csr_array, weights: np.ndarray | None = None) -> InfiniteAEModel:
+        """Fit to rows (n, I) with weights (n,), empty ones left out; raises `NotPositiveDefinite` when lambda is too
+        small."""
+        return self.prepare(UserRows(rows, weights)).fit(self.lam)
 
-    def prepare(self, rows: sparse.csr_array) -> OnRows | OnLandmarks:
+    def prepare(self, rows: UserRows) -> OnRows | OnLandmarks:
         """What trainings on rows (n, I) share, whatever their lambda: their kernel."""
-        rows = sparse.csr_array(rows[np.flatnonzero(np.diff(rows.indptr))])
-        if not rows.shape[0]:
+        rows = rows.filled()
+        if not len(rows):
             raise ValueError("there are no rows to learn from")
-        rows, counts = merge_equal(rows)
-        return (OnRows if rows.shape[0] <= self.max_users else OnLandmarks).of(self, rows, counts)
+        merged, counts = merge_equal(rows)
+        return (OnRows if merged.shape[0] <= self.max_users else OnLandmarks).of(self, merged, counts)
 
     def kernel(self, support: Rows) -> Tensor:
         """K(X, X) (n, n)."""
@@ -72,20 +75,24 @@ class InfiniteAE:
         )  # fmt: skip
 
 
-def merge_equal(rows: sparse.csr_array) -> tuple[sparse.csr_array, np.ndarray]:
-    """Distinct rows (d, I) in order of first appearance, and how often (d,) each occurs; fractional rows stay apart."""
-    if not (rows.data == 1).all():
-        return rows, np.ones(rows.shape[0])
-    first, pattern = distinct(rows)
-    merged = rows if len(first) == rows.shape[0] else sparse.csr_array(rows[first])
-    return merged, np.bincount(pattern, minlength=len(first)).astype(np.float64)
+def merge_equal(rows: UserRows) -> tuple[sparse.csr_array, np.ndarray]:
+    """Distinct rows (d, I) in order of first appearance, and the sum (d,) of their weights over the mean weight.
+
+    Fractional rows stay apart.
+    """
+    mass = rows.mass / rows.mass.mean()
+    if not (rows.matrix.data == 1).all():
+        return rows.matrix, mass
+    first, pattern = distinct(rows.matrix)
+    merged = rows.matrix if len(first) == len(rows) else sparse.csr_array(rows.matrix[first])
+    return merged, np.bincount(pattern, mass, len(first))
 
 
 @dataclass(frozen=True)
 class OnRows:
     """Trainings on distinct rows, those of `support`.
 
-    `kernel`: S K(X, X) S (n, n) with S = diag(`roots`), the square roots of the rows' counts; `users`: their sum.
+    `kernel`: S K(X, X) S (n, n) with S = diag(`roots`), the square roots of the rows' counts; `users`: the counts' sum.
     """
 
     learner: InfiniteAE
@@ -100,7 +107,7 @@ class OnRows:
         support = Rows.of(rows, learner.device)
         kernel = learner.kernel(support)
         roots = torch.from_numpy(np.sqrt(counts)).to(kernel)
-        if (counts > 1).any():
+        if (counts != 1).any():
             kernel.mul_(roots[:, None]).mul_(roots[None, :])
         return cls(learner, support, kernel, roots, float(counts.sum()))
 
@@ -110,10 +117,10 @@ class OnRows:
         if n > DOUBLE_UP_TO and lam < _LEAST_SINGLE:
             raise NotPositiveDefinite(lam, _LEAST_SINGLE)
         factor = factorise(self.kernel, lam * n / self.users)
-        scaled = sparse.csr_array(sparse.diags_array(self.roots.cpu().numpy()) @ rows) if self.users > n else rows
-        alpha = factor.solve(scaled)
-        if self.users > n:
-            alpha.mul_(self.roots.to(alpha)[:, None])
+        if (self.roots == 1).all():
+            return InfiniteAEModel(replace(self.learner, lam=lam), self.support, factor.solve(rows))
+        alpha = factor.solve(sparse.csr_array(sparse.diags_array(self.roots.cpu().numpy()) @ rows))
+        alpha.mul_(self.roots.to(alpha)[:, None])
         return InfiniteAEModel(replace(self.learner, lam=lam), self.support, alpha)
 
     def cross(self, inputs: sparse.csr_array, most_bytes: int) -> Tensor | None:
@@ -238,7 +245,7 @@ class InfiniteAEModel:
     settings=grid("lambda", LAMBDAS),
     further=beyond("lambda", LAMBDAS),
 )
-def infinite_ae(rows: sparse.csr_array, params: Any, ctx: Context) -> RidgeTraining:
+def infinite_ae(rows: UserRows, params: Any, ctx: Context) -> RidgeTraining:
     """∞-AE on rows (n, I), tuned over lambda."""
     model = InfiniteAE(max_users=params.max_users, landmarks=params.landmarks, seed=ctx.seed, device=ctx.device)
     return RidgeTraining(model.prepare(rows), "lambda")

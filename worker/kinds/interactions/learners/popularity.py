@@ -10,17 +10,18 @@ from scipy import sparse
 
 from worker.contract.context import Context
 from worker.contract.learner import Settings, learner
+from worker.kinds.interactions.rows import UserRows
 
 
 @dataclass(frozen=True)
 class Popularity:
-    """Ranks items by how many events they have in rows (n, I); fractions count as such."""
+    """Ranks items by how many events they have, rows counted as often as they weigh; fractions count as such."""
 
-    rows: sparse.csr_array
+    rows: UserRows
 
     def fit(self, settings: Settings, ctx: Context) -> PopularityModel:
         """Count the events of each item."""
-        return PopularityModel(np.asarray(self.rows.sum(axis=0), np.float32).ravel())
+        return PopularityModel(self.rows.counts.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,6 @@ class PopularityModel:
 
 
 @learner(kind="interactions", name="popularity", label="popularity", floor=True, note="the same list for everyone")
-def popularity(rows: sparse.csr_array, params: Any, ctx: Context) -> Popularity:
-    """Items by their number of events in rows (n, I)."""
+def popularity(rows: UserRows, params: Any, ctx: Context) -> Popularity:
+    """Items by their weighted number of events in rows (n, I)."""
     return Popularity(rows)

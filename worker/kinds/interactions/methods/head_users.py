@@ -13,7 +13,7 @@ from worker.contract.budget import Budget
 from worker.contract.context import Context
 from worker.contract.method import method
 from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.selection import summary_of_users, users_in_budget
+from worker.kinds.interactions.selection import first_in_budget, summary_of_users
 from worker.kinds.interactions.summary import InteractionsSummary
 
 
@@ -25,15 +25,14 @@ class HeadUsersParams(BaseModel):
     budget: Budget = 500
 
 
-def head_users_of(lengths: np.ndarray, user_ids: np.ndarray, count: int) -> np.ndarray:
-    """Indices in ascending order of the `count` users with the longest rows; ties go to the lower id."""
-    return np.sort(np.lexsort((user_ids, -lengths))[:count])
+def by_length(lengths: np.ndarray, user_ids: np.ndarray) -> np.ndarray:
+    """Indices of the users with events, the longest rows first; ties go to the lower id."""
+    return np.lexsort((user_ids, -lengths))[: np.count_nonzero(lengths)]
 
 
 @method(kind="interactions", task="select", name="head-users", version=1)
 def head_users(data: Interactions, params: HeadUsersParams, ctx: Context) -> InteractionsSummary:
     """Rows of the real users with the most events."""
-    count = users_in_budget(data, params.budget)
-    users = head_users_of(np.diff(data.train.indptr), data.user_ids, count)
+    users = np.sort(first_in_budget(data, params.budget, by_length(np.diff(data.train.indptr), data.user_ids)))
     ctx.progress(1, 1, phase="select")
     return summary_of_users(data, users, "head-users", {"budget": params.budget}, ctx)

@@ -12,7 +12,7 @@ from worker.contract.budget import Budget
 from worker.contract.context import Context
 from worker.contract.method import method
 from worker.kinds.interactions.dataset import Interactions
-from worker.kinds.interactions.selection import summary_of_users, users_in_budget
+from worker.kinds.interactions.selection import first_in_budget, in_bytes, summary_of_users, users_in_budget
 from worker.kinds.interactions.summary import InteractionsSummary
 
 
@@ -24,15 +24,14 @@ class RandomUsersParams(BaseModel):
     budget: Budget = 500
 
 
-def random_users_of(lengths: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` user indices in ascending order from those whose row length (U,) is not 0."""
-    return np.sort(rng.choice(np.flatnonzero(lengths), size=count, replace=False))
-
-
 @method(kind="interactions", task="select", name="random-users", version=1)
 def random_users(data: Interactions, params: RandomUsersParams, ctx: Context) -> InteractionsSummary:
     """Rows of real users drawn at random."""
-    count = users_in_budget(data, params.budget)
-    users = random_users_of(np.diff(data.train.indptr), count, ctx.rng)
+    able = np.flatnonzero(np.diff(data.train.indptr))
+    if in_bytes(params.budget):
+        users = first_in_budget(data, params.budget, ctx.rng.permutation(able))
+    else:
+        users = ctx.rng.choice(able, size=users_in_budget(data, params.budget), replace=False)
+    users = np.sort(users)
     ctx.progress(1, 1, phase="select")
     return summary_of_users(data, users, "random-users", {"budget": params.budget, "seed": ctx.seed}, ctx)

@@ -1,0 +1,1 @@
+"""What another policy would have earned with continuous actions: doses, bids, prices."""
