@@ -13,10 +13,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.overlap import Overlap, Pairs
 from worker.kinds.bandit.policies import Floats, dense
+from worker.kinds.bandit.support import support_of
 
 Random = np.random.Generator
-MOST_ROUNDS, FEWEST_ROUNDS = 12_000, 400
+FEWEST_ROUNDS, MOST_ROUNDS = 1_000, 20_000
+GREEN_ESS = 100.0
+BATCHES = 10
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,9 @@ class Situation:
     `right`: `told` is `mu`. `users`: number of users, 0 for none, `effect` their spread; `sizes`: how unequal they are.
     `decimals`, `drift`: how propensities are written and change over the log. `targets`:
     how many policies are judged together. `seen`: there is a true gain, of so many standard errors of an oracle.
-    `gamma`: what the job asks.
+    `gamma`: what the job asks. `supported`: the log says which actions were possible. `adaptive`: how much the logging
+    policy follows the rewards of the batches before; the target then gains nothing over it in every batch.
+    `barred`: it counts for the bars; others are shown beside them.
     """
 
     name: str
@@ -50,6 +56,9 @@ class Situation:
     targets: tuple[Floats, ...] = field(default_factory=tuple)
     seen: float = 0.0
     gamma: float | None = None
+    supported: bool = False
+    adaptive: float = 0.0
+    barred: bool = True
 
     @property
     def gain(self) -> float:
@@ -58,6 +67,8 @@ class Situation:
 
     def log(self, seed: int) -> BanditLog:
         """A log of n rounds, with a declared range of rewards."""
+        if self.adaptive:
+            return _adapting(self, seed)
         rng = np.random.default_rng(seed)
         context = rng.choice(len(self.share), self.n, p=self.share)
         user = None
@@ -94,6 +105,7 @@ class Situation:
             self.x.astype(np.float32),
             index,
             logging=dense(self.mu if self.told is None else self.told, index) if whole else None,
+            support=support_of(dense(self.mu, index)) if self.supported else None,
             targets=pi,
             embeddings=None if self.embeddings is None else self.embeddings.astype(np.float32),
             user=user,
@@ -145,36 +157,72 @@ def null(made: Situation, rng: Random, *, sharp: float | None = None, least: flo
     return replace(made, pi=part * good + (1 - part) * bad)
 
 
+def _adapting(made: Situation, seed: int) -> BanditLog:
+    """Ten batches, before each of which the logging policy turns to the actions that earned more so far.
+
+    Every batch has a target of its own, half the logging policy and half a mixture that earns exactly as much.
+    """
+    rng = np.random.default_rng(seed)
+    count = made.mu.shape[1]
+    earned, taken = np.ones(count), np.full(count, 2.0)
+    parts: list[BanditLog] = []
+    mus: list[Floats] = []
+    pis: list[Floats] = []
+    for _ in range(BATCHES):
+        mean = earned / taken
+        mu = made.mu * np.exp(made.adaptive * (mean - mean.mean()) / max(float(mean.std()), 1e-9))
+        mu = 0.9 * mu / mu.sum(axis=1, keepdims=True) + 0.1 / count
+        drawn = null(replace(made, mu=mu), rng, sharp=2.0)
+        pi = (mu + drawn.pi) / 2
+        part = replace(drawn, adaptive=0.0, n=made.n // BATCHES, pi=pi).log(int(rng.integers(2**31)))
+        earned += np.bincount(part.action, part.reward, count)
+        taken += np.bincount(part.action, minlength=count)
+        parts.append(part)
+        mus.append(mu)
+        pis.append(pi)
+    index = np.concatenate([k * len(made.mu) + part.rows for k, part in enumerate(parts)]).astype(np.int32)
+    return replace(
+        parts[0],
+        action=np.concatenate([part.action for part in parts]),
+        reward=np.concatenate([part.reward for part in parts]),
+        propensity=np.concatenate([part.propensity for part in parts]),
+        context_index=np.concatenate([part.rows for part in parts]),
+        logging=dense(np.concatenate(mus), index) if made.known else None,
+        targets={"target": dense(np.concatenate(pis), index)},
+    )
+
+
 def gaining(
-    made: Situation,
+    kind: Kind,
     rng: Random,
     least: float = 0.05,
     most: float = 0.6,
     *,
     errors: float = 6.0,
-    most_rounds: int = MOST_ROUNDS,
+    rounds: tuple[int, int] = (FEWEST_ROUNDS, MOST_ROUNDS),
+    green: bool = True,
 ) -> Situation:
     """A share of a better policy (`least` to `most`) mixed into the logging policy.
 
-    There are as many rounds as make the gain `errors` standard errors.
-    The oracle knows every expected reward and the variance of what is left.
+    There are as many rounds as make the gain `errors` standard errors of an oracle, which knows every expected reward
+    and the variance of what is left. Constants are drawn anew while the rounds are not within `rounds`, or where the
+    log is worth fewer than 100 of the target's own (`green`; else as long as it is worth more).
     """
-    logits = np.log(made.q / (1 - made.q))
-    good = _softmax(rng.uniform(1.0, 3.0) * logits)
-    mixed = rng.uniform(least, most)
-    pi = (1 - mixed) * made.mu + mixed * good
-    gap = ((pi - made.mu) * made.q).sum(axis=1)
-    gain = float(made.share @ gap)
-    noise = ((pi / made.mu - 1) ** 2 * made.mu * made.q * (1 - made.q)).sum(axis=1)
-    variance = float(made.share @ (gap**2 + noise)) - gain**2
-    n = errors**2 * variance / gain**2
-    return replace(
-        made,
-        name=f"{made.name}, a true gain" if "gain" not in made.name else made.name,
-        pi=pi,
-        n=int(np.clip(n, FEWEST_ROUNDS, most_rounds)),
-        seen=errors,
-    )
+    while True:
+        made = kind(rng)
+        logits = np.log(made.q / (1 - made.q))
+        good = _softmax(rng.uniform(1.0, 3.0) * logits)
+        mixed = rng.uniform(least, most)
+        pi = (1 - mixed) * made.mu + mixed * good
+        gap = ((pi - made.mu) * made.q).sum(axis=1)
+        gain = float(made.share @ gap)
+        noise = ((pi / made.mu - 1) ** 2 * made.mu * made.q * (1 - made.q)).sum(axis=1)
+        n = int(errors**2 * (float(made.share @ (gap**2 + noise)) - gain**2) / gain**2)
+        pairs = Pairs.of(dense(pi), dense(made.mu))
+        worth = n * Overlap.of(pairs, made.share).policy_ess_share
+        if rounds[0] <= n <= rounds[1] and green == (worth >= GREEN_ESS):
+            name = made.name if "gain" in made.name else f"{made.name}, a true gain"
+            return replace(made, name=name, pi=pi, n=n, seen=errors, barred=green and made.barred)
 
 
 def _deterministic(rng: Random) -> Situation:
@@ -252,6 +300,19 @@ def _rare(rng: Random, known: bool) -> Situation:
     return replace(made, known=known)
 
 
+def _rare_users(rng: Random, known: bool) -> Situation:
+    made = _rare(rng, known)
+    count = int(rng.integers(100, 400))
+    return replace(made, name=made.name.replace(",", " of users,", 1), users=count, effect=rng.uniform(0.3, 0.8))
+
+
+def _unexplained(rng: Random, known: bool) -> Situation:
+    """Wrong propensities that go with what nothing in the context tells of the reward."""
+    made = _wrong(rng, known)
+    name = made.name.replace("with the reward", "with rewards that no context explains")
+    return replace(made, name=name, x=rng.normal(size=made.x.shape), barred=False)
+
+
 def _family(rng: Random) -> Situation:
     made = world(rng, "eight targets that gain nothing")
     return replace(made, targets=tuple(null(made, rng).pi for _ in range(7)))
@@ -290,13 +351,43 @@ KINDS: tuple[Kind, ...] = (
     lambda rng: _rare(rng, known=False),
     _family,
     lambda rng: replace(world(rng, "skewed amounts, policy known"), amounts=True),
-    lambda rng: gaining(world(rng, "a true gain, policy known"), rng),
-    lambda rng: gaining(_rare(rng, known=True), rng, 0.3, 1.0, most_rounds=40_000),
-    lambda rng: gaining(_seldom(rng, "a large true gain, propensities only"), rng, 0.5, 1.0),
-    lambda rng: gaining(replace(_seldom(rng, "a true gain, propensities attested"), gamma=1.0), rng),
+    lambda rng: replace(world(rng, "adaptive logging, policy known"), adaptive=rng.uniform(0.5, 1.5)),
+    lambda rng: replace(world(rng, "adaptive logging, propensities only"), known=False, adaptive=rng.uniform(0.5, 1.5)),
+    lambda rng: _rare_users(rng, known=True),
+    lambda rng: _rare_users(rng, known=False),
+    lambda rng: _unexplained(rng, known=True),
+    lambda rng: _unexplained(rng, known=False),
+    lambda rng: gaining(lambda rng: world(rng, "a true gain, policy known"), rng),
+    lambda rng: gaining(lambda rng: world(rng, "a true gain, heavy weights, policy known"), rng, green=False),
+    lambda rng: gaining(lambda rng: _rare(rng, known=True), rng, 0.3, 1.0, rounds=(FEWEST_ROUNDS, 40_000)),
+    lambda rng: gaining(lambda rng: _seldom(rng, "a large true gain, propensities only"), rng, 0.5, 1.0),
+    lambda rng: gaining(lambda rng: replace(_seldom(rng, "a true gain, propensities attested"), gamma=1.0), rng),
+    lambda rng: gaining(
+        lambda rng: replace(
+            world(rng, "a true gain, propensities attested and support declared"),
+            known=False,
+            gamma=1.0,
+            supported=True,
+        ),
+        rng,
+    ),
+    lambda rng: gaining(
+        lambda rng: replace(
+            world(rng, "a true gain, propensities attested, rewards of a half"), known=False, gamma=1.0, barred=False
+        ),
+        rng,
+    ),
+    lambda rng: replace(
+        world(rng, "healthy, propensities attested and support declared"), known=False, gamma=1.0, supported=True
+    ),
 )
 
 
 def draw(count: int, seed: int) -> list[Situation]:
     """`count` situations, kind after kind, each with constants of its own."""
-    return [KINDS[k % len(KINDS)](np.random.default_rng([seed, k])) for k in range(count)]
+    return [numbered(k, seed) for k in range(count)]
+
+
+def numbered(k: int, seed: int) -> Situation:
+    """Situation k of those that a seed draws."""
+    return KINDS[k % len(KINDS)](np.random.default_rng([seed, k]))

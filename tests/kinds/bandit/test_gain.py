@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,10 @@ RANGE = (0.0, 1.0)
 
 def situation(kind: int, seed: int = 3) -> Situation:
     return situations.KINDS[kind](np.random.default_rng([seed, kind]))
+
+
+def named(name: str) -> Situation:
+    return next(one for kind in range(len(situations.KINDS)) if (one := situation(kind)).name == name)
 
 
 def random_policies(seed: int = 0, contexts: int = 30, actions: int = 8):
@@ -123,7 +128,7 @@ def test_series_when_averaged_over_every_choice_then_holds_the_gain_between(gap)
     pairs = Pairs.of(target, log.logging)
     control = control_of(log, crossfit(log, ridge.fit, {"target": target}, 3), {"target": target}, Context())
     known = with_logging_policy(log, pairs, Overlap.of(pairs, pairs.share(log.weight)), weight, control, RANGE)
-    only = with_propensities(replace(log, logging=None), weight, None, RANGE)
+    only = with_propensities(replace(log, logging=None), weight, None, control, "target", RANGE)
     for series in (known, only):
         assert share @ series.low <= gain + 1e-12
         assert share @ series.high >= gain - 1e-12
@@ -212,6 +217,53 @@ def test_verdict_when_propensities_go_wrong_with_the_reward_then_is_not_green_an
     assert all("p" not in row for row in rows)
 
 
+def test_claim_when_propensities_alone_err_with_the_reward_then_the_doubly_robust_gain_stops_it():
+    one = replace(named("propensities off with the reward, propensities only"), n=4000)
+    ctx, claimed, stopped, held = Context(seed=0), 0, 0, 0
+    for seed in range(10):
+        log = one.log(seed)
+        prepared = prepare(log, log.targets, EstimateParams(estimators=["snips"], reward_model="ridge"), ctx)
+        weight = log.targets["target"].at(log.action) / log.propensity
+        series = with_propensities(log, weight, None, prepared.control, "target", RANGE)
+        alone = gain_of(log, replace(series, second=None), RANGE, 0.05)
+        both = gain_of(log, series, RANGE, 0.05)
+        assert both.p >= alone.p
+        claimed += alone.p < 0.02
+        stopped += alone.p < 0.02 <= both.p
+        held += both.low <= one.gain <= both.high
+    assert claimed >= 7
+    assert stopped >= claimed - 3
+    assert held >= 6
+
+
+def test_claim_when_propensities_are_attested_then_they_are_trusted_until_the_model_contradicts():
+    one = named("a true gain, propensities attested")
+    log = replace(one, gamma=None).log(3)
+    plain, attested = (
+        policy_convolution(replace(log, attested=word), EstimateParams(), Context(seed=0)) for word in (False, True)
+    )
+    assert "The upload attests" in attested.protocol
+    assert "attests" not in plain.protocol
+    for found, factor in ((plain, 1.05), (attested, 1.0)):
+        told = json.loads(found.files["estimates.json"])
+        assert told["targets"]["target"]["stands_factor"] == factor
+    width = [
+        one["over_logging_high"] - one["over_logging_low"]
+        for one in (found.verdict.to_json()["targets"][0] for found in (plain, attested))
+    ]
+    assert width[1] <= width[0]
+
+
+def test_rare_rewards_when_of_users_then_one_user_who_holds_many_events_widens_the_ends():
+    size = np.ones(40)
+    apart = Events.of(size, 2.0, 10_000, np.arange(40))
+    together = Events.of(size, 2.0, 10_000, np.repeat(np.arange(10), 4))
+    assert apart == Events.of(size, 2.0, 10_000, None)
+    assert together.second == pytest.approx(4 * apart.second)
+    assert together.typical == pytest.approx(4 * apart.typical)
+    assert together.low(0.025) < apart.low(0.025) < apart.high(0.025) < together.high(0.025)
+
+
 def test_clusters_when_users_repeat_then_are_the_default_and_turning_them_off_is_recorded():
     log = situation(8).log(2)
     on = policy_convolution(log, EstimateParams(), Context(seed=0))
@@ -287,7 +339,7 @@ def test_typical_weights_when_capped_then_equal_the_sums_over_all_actions():
 def test_difference_when_a_twentieth_of_a_better_policy_is_mixed_in_then_is_seen_at_the_noise_of_that_twentieth():
     """The floor follows from the policies' difference: a small change of policy has a small interval."""
     rng = np.random.default_rng(12)
-    made = situations.gaining(situations.world(rng, "mixed"), rng, 0.05, 0.05)
+    made = situations.gaining(lambda rng: situations.world(rng, "mixed"), rng, 0.05, 0.05)
     mixed = replace(made, targets=(made.mu + 10 * (made.pi - made.mu),))
     seen, widths = 0, []
     for seed in range(10):
@@ -302,7 +354,7 @@ def test_difference_when_a_twentieth_of_a_better_policy_is_mixed_in_then_is_seen
 
 
 def test_difference_when_two_targets_are_the_same_then_is_nothing_and_no_claim():
-    one = situation(27)
+    one = named("a true gain, policy known")
     log = replace(one, targets=(one.pi,)).log(0)
     found = policy_convolution(log, EstimateParams(estimators=["snips"]), Context(seed=0))
     rows = next(table for table in found.tables if table.name == "comparisons").rows

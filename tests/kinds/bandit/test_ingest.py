@@ -12,8 +12,11 @@ from pyarrow import parquet
 
 from tests.kinds.bandit.uploads import columns, read, upload, write_csv
 from tests.planted_bandit import planted, tiny_bandit
+from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.kinds.bandit import canonical
 from worker.kinds.bandit.dataset import BanditLog
+from worker.kinds.bandit.ingest import ingest
 
 
 def write(folder: Path, form: str, table: dict[str, np.ndarray]) -> None:
@@ -278,6 +281,16 @@ def test_estimate_propensity_when_asked_then_near_the_truth_and_marked(tmp_path:
     assert told["statistics"]["propensity"]["source"] == "estimated"
     assert any("estimated by a logistic model" in warning for warning in log.warnings)
     assert log.logging is not None
+
+
+def test_attest_propensities_when_said_then_the_log_and_its_manifest_know(tmp_path: Path) -> None:
+    write_csv(upload(tmp_path) / "log.csv", columns())
+    log, told = read(tmp_path / "up", {"attest_propensities": True})
+    assert log.attested
+    assert log.take(np.arange(50)).attested
+    assert told["statistics"]["propensity"]["source"] == "attested"
+    with pytest.raises(JobError, match="exclude each other"):
+        ingest([], {"attest_propensities": True, "estimate_propensity": True}, tmp_path / "none", Context())
 
 
 def test_support_when_uploaded_then_known(tmp_path: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from benchmarks.off_policy.reward_models import logged, told
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.bandit.dataset import BanditLog
@@ -16,6 +20,7 @@ from worker.kinds.bandit.estimators.importance import snips
 from worker.kinds.bandit.estimators.per_round import Terms
 from worker.kinds.bandit.policies import Policy, SparseTable, dense, epsilon_greedy, uniform
 from worker.kinds.bandit.reward_models import gbdt, logistic, mlp, none, ridge
+from worker.kinds.bandit.reward_models.choice import choose
 from worker.kinds.bandit.reward_models.crossfit import assign_folds, crossfit, mean_under
 from worker.kinds.bandit.reward_models.pairwise import TwoStep, pairs_within
 
@@ -274,3 +279,70 @@ def test_estimated_propensities_of_a_context_free_log_are_its_frequencies():
     bare = BanditLog(**{**log.__dict__, "contexts": np.zeros((60, 1), np.float32)})
     share = np.bincount(log.action) / log.n
     np.testing.assert_allclose(estimated_propensity(bare), share[log.action], atol=0.01)
+
+
+def personal(shape: str, n: int = 3000) -> tuple[BanditLog, np.ndarray]:
+    """Uniform choices of 4 actions; rewards additive, of each action's own slope, or of a sign that no slope shows."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(n, 4)).astype(np.float32)
+    slope = rng.normal(size=(4, 4))
+    score = {
+        "additive": 0.5 * x[:, :1] + np.linspace(-1, 1, 4),
+        "own slopes": x @ slope,
+        "signs": 2.0 * np.sign(x[:, :1] * x[:, 1:2]) * np.array([1.0, -1.0, 1.0, -1.0]),
+    }[shape]
+    q = 1 / (1 + np.exp(-score))
+    action = rng.integers(0, 4, n).astype(np.int32)
+    reward = (rng.random(n) < q[np.arange(n), action]).astype(float)
+    return BanditLog(action, reward, np.full(n, 0.25), 4, x, reward_range=(0.0, 1.0)), q
+
+
+@pytest.mark.parametrize(
+    ("shape", "name", "off"),
+    [("additive", "logistic", 0.06), ("own slopes", "per_action", 0.06), ("signs", "gbdt", 0.2)],
+)
+def test_choice_when_rewards_have_a_shape_then_the_model_that_sees_it_is_kept_and_dm_is_near(shape, name, off):
+    log, q = personal(shape)
+    best = epsilon_greedy(q.argmax(axis=1), 4, 0.0)
+    found = choose(log, {"best": best}, 3, 0, Context(seed=0), (0.0, 1.0))
+    assert found.name == name
+    assert found.errors[name] == min(found.errors.values())
+    assert np.all((found.reward.q_logged >= 0) & (found.reward.q_logged <= 1))
+    assert found.reward.dm["best"].mean() == pytest.approx(q.max(axis=1).mean(), abs=off)
+    weight = best.at(log.action) / log.propensity
+    robust = found.reward.dm["best"] + weight * (log.reward - found.reward.q_logged)
+    assert robust.mean() == pytest.approx(q.max(axis=1).mean(), abs=4 * robust.std() / log.n**0.5)
+
+
+def test_choice_when_predictions_leave_the_range_then_they_are_cut_for_every_action_alike():
+    log, _ = personal("own slopes")
+    log = replace(log, reward=3.0 * log.reward - 1.0, reward_range=(-1.0, 2.0))
+    every = uniform(log.n, 4)
+    found = choose(log, {"every": every}, 3, 0, Context(seed=0), (-1.0, 2.0))
+    assert found.name == "per_action"
+    at = np.stack([model_at(found, log, a) for a in range(4)], axis=1)
+    assert at.min() >= -1.0
+    assert at.max() <= 2.0
+    np.testing.assert_allclose(found.reward.dm["every"], at.mean(axis=1), atol=1e-12)
+
+
+def model_at(found, log: BanditLog, action: int) -> np.ndarray:
+    values = np.empty(log.n)
+    for k, model in enumerate(found.reward.models):
+        held = np.flatnonzero(found.reward.fold == k)
+        values[held] = model.at(held, np.full(len(held), action))
+    return values
+
+
+@pytest.mark.slow
+def test_choice_when_the_best_action_differs_by_context_then_dm_and_dr_are_no_longer_weak():
+    pixels, digit = load_digits(return_X_y=True)
+    log, target, truth = logged(pixels / 16, digit, 0)
+    additive = told(log, target, crossfit(log, logistic.fit, {"target": target}))
+    choice = choose(log, {"target": target}, 3, 0, Context(seed=0), (0.0, 1.0))
+    chosen = told(log, target, choice.reward)
+    assert choice.name == "gbdt"
+    assert additive["dm"] < 0.5
+    assert chosen["dm"] > 0.8
+    assert abs(chosen["dr"] - truth) < 4 * chosen["dr_se"]
+    assert chosen["dr_se"] < 0.7 * additive["dr_se"]

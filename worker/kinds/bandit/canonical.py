@@ -78,7 +78,8 @@ def write(log: BanditLog, folder: Path, extra: Mapping[str, Any] | None = None) 
     policies = ({_LOGGING: log.logging} if log.logging is not None else {}) | {
         _TARGET + name: policy for name, policy in sorted(log.targets.items())
     }
-    source: dict[str, Any] = {"propensity_source": "estimated"} if log.estimated else {}
+    known = "estimated" if log.estimated else "attested" if log.attested else None
+    source: dict[str, Any] = {} if known is None else {"propensity_source": known}
     if log.first_action:
         source["first_action"] = log.first_action
     words = {"segments": {name: list(one.words) for name, one in log.segments.items()}} if log.segments else {}
@@ -136,6 +137,7 @@ def load(folder: Path) -> BanditLog:
         support=_support(folder / "support", about["actions"]),
         first_action=about.get("first_action", 0),
         estimated=about.get("propensity_source") == "estimated",
+        attested=about.get("propensity_source") == "attested",
         guardrails=guardrails,
         segments={name: Segments(code, tuple(about["segments"][name])) for name, code in segments.items()},
         truth=None if truth is None else Truth(truth, _mapped(folder / "truth_index.npy")),

@@ -44,7 +44,7 @@ class BanditLog:
     `reward_range`: declared bounds. `split` (n,) int8. `truth`: the expected rewards behind a simulated log.
     `guardrails`: further rewards (n,) of the same rounds, by name; `segments`: categories of rounds, by name.
     `first_action`: id of action 0 where ids are numbers. `estimated`: the propensities were fitted to the log and not
-    recorded with it.
+    recorded with it; `attested`: the uploader attests that they were recorded when the actions were drawn.
     """
 
     action: NDArray[np.int32]
@@ -68,6 +68,7 @@ class BanditLog:
     support: Support | None = None
     truth: Truth | None = None
     estimated: bool = False
+    attested: bool = False
     first_action: int = 0
     guardrails: dict[str, NDArray[np.float64]] = field(default_factory=dict[str, NDArray[np.float64]])
     segments: dict[str, Segments] = field(default_factory=dict[str, Segments])

@@ -209,6 +209,7 @@ def _assemble(
         support=_support(policies, known, action),
         truth=_truth(raw),
         estimated=source == "estimated",
+        attested=source == "attested",
     )
     manifest = {"first_action": actions.base, "context_features": names, "propensity_source": source}
     return _at_position(log, given), manifest
@@ -349,7 +350,7 @@ def _logging(
         propensity.check_match(chance, logging, action)
         return logging, chance, "uploaded"
     if chance is not None:
-        return None, chance, "uploaded"
+        return None, chance, "attested" if given.attest_propensities else "uploaded"
     if not given.estimate_propensity:
         raise JobError(
             "propensity_missing",

@@ -32,6 +32,7 @@ from worker.kinds.bandit.learning.evidence import CONSTANT, LEARNT, UNIFORM
 from worker.kinds.bandit.learning.softmax_policy import SoftmaxPolicy
 from worker.kinds.bandit.policies import Policy, epsilon_greedy, uniform
 from worker.kinds.bandit.reward_models import per_action, ridge
+from worker.kinds.bandit.reward_models.choice import Choice
 from worker.kinds.bandit.reward_models.crossfit import Fit, crossfit
 from worker.kinds.bandit.rounds import evidence as rounds_evidence
 from worker.kinds.bandit.rounds.estimates import estimates_kept
@@ -155,7 +156,7 @@ def _prepared(log: BanditLog, targets: dict[str, Policy], params: EvaluateParams
         smooths=False,
         family="none",
         labels=None,
-        model=name,
+        choice=Choice(name, reward, {}),
         reward=reward,
         path_model=None,
         reward_range=log.reward_range or ((0.0, 1.0) if binary else None),

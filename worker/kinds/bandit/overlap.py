@@ -134,11 +134,18 @@ class Overlap:
                     pi, mu, each = pi[seen], mu[seen], each[seen]
                 if not len(mu) or not each.any():
                     continue
-                weight = pi / mu
-                largest = max(largest, float(weight[each > 0].max(initial=0.0)))
-                place = np.searchsorted(_EDGES, weight)
-                for row, values in enumerate((each * mu, each * pi, each * pi * weight, each * pi * weight**2)):
-                    sums[row] += np.bincount(place, values, sums.shape[1])
+                # Most weights are at most 1 and share the first place: only the others are looked up.
+                above, weight = np.flatnonzero(pi > mu), pi / mu
+                terms = [each * mu, each * pi]
+                terms += [terms[1] * weight, terms[1] * weight * weight]
+                sums[:, 0] += [float(values.sum()) for values in terms]
+                place = np.searchsorted(_EDGES, weight[above])
+                for row, values in enumerate(terms):
+                    placed = np.bincount(place, values[above], sums.shape[1])
+                    sums[row] += placed
+                    sums[row, 0] -= values[above].sum()
+                chosen = above if len(above) else np.arange(len(weight))
+                largest = max(largest, float(weight[chosen][each[chosen] > 0].max(initial=0.0)))
         return cls(*sums, missing, float(share @ missing), largest)
 
     @cached_property

@@ -108,9 +108,9 @@ def estimate_target(
     selected = _select(prepared, name, weights, plain, params, ctx)
     seen = None if pairs is None or overlap is None or log.support is not None else overlap.missing[pairs.back]
     deficiency = detect(log, target, plain.weight, seen)
-    series = series_of(prepared.main, name, plain.weight, pairs, overlap, deficiency.mass)
-    pess = None if overlap is None else effective_rounds(log) * overlap.policy_ess_share
     trust = prepared.trust if params.gamma is None else params.gamma
+    series = series_of(prepared.main, name, plain.weight, pairs, overlap, deficiency.mass, attested=trust <= 1)
+    pess = None if overlap is None else effective_rounds(log) * overlap.policy_ess_share
     diagnostics = diagnose(
         plain,
         log.propensity,

@@ -91,11 +91,15 @@ def _key_figures(prepared: Prepared, found: list[TargetEstimate], logging: Estim
 
 
 def _protocol(prepared: Prepared, params: EstimateParams) -> str:
-    model = f"The reward model ({prepared.model}) is cross-fitted over {prepared.reward.folds} folds."
+    model = f"The reward model ({_reward_model(prepared)}) is cross-fitted over {prepared.reward.folds} folds."
     if prepared.unit is not None:
         model += " Intervals take users as independent, not their rounds."
     elif params.cluster_by == "round" and prepared.log.user is not None:
         model += " Rounds of a user were taken as independent, as the job asked (cluster_by)."
+    if params.gamma is not None:
+        model += f" A claim must stand while propensities are off by a factor of {params.gamma:g}, as the job asked."
+    elif prepared.log.attested:
+        model += " The upload attests that propensities were recorded when the actions were drawn; claims trust that."
     if params.interval == "anytime":
         model += " Gains and verdicts hold at every look; intervals of values are for one look."
     if not prepared.smooths:
@@ -107,6 +111,14 @@ def _protocol(prepared: Prepared, params: EstimateParams) -> str:
         "fixed": "The amount of smoothing was set by the request",
     }.get(params.selection, f"The amount of smoothing was chosen by {params.selection}, which looks at the rewards")
     return f"{rule}. {model}"
+
+
+def _reward_model(prepared: Prepared) -> str:
+    choice = prepared.choice
+    if len(choice.errors) < 2:
+        return choice.name
+    errors = ", ".join(f"{name} {number(error, 3)}" for name, error in choice.errors.items())
+    return f"{choice.name}, of least squared error on rounds left out: {errors}"
 
 
 def _warnings(found: list[TargetEstimate]) -> list[str]:
@@ -127,11 +139,14 @@ def _estimates(prepared: Prepared, found: list[TargetEstimate], params: Estimate
         "n": prepared.log.n,
         "alpha": params.alpha,
         "convolution": prepared.family if prepared.smooths else None,
-        "reward_model": prepared.model,
+        "reward_model": prepared.choice.name,
+        "reward_model_errors": prepared.choice.errors,
+        "propensities_attested": prepared.log.attested,
         "independent": "rounds" if prepared.unit is None else "users",
         "targets": {
             one.name: {
                 "reliability": one.reliability,
+                "stands_factor": one.trust,
                 "selected": None if one.selected is None else _selected(one),
                 "estimates": [_estimate(row) for row in (one.headline, *one.rows)],
                 "over_logging": _gain(one.over_logging, untested=one.reliability == "red"),

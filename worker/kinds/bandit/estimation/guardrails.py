@@ -140,7 +140,7 @@ def guarded(
     """
     every: list[Guarded] = []
     for one in found:
-        series = series_of(one.reward, name, weight, pairs, overlap, missing)
+        series = series_of(one.reward, name, weight, pairs, overlap, missing, attested=trust <= 1)
         doubts = doubts_about(one.reward, name, series)
         gain, _ = gain_and_looks(one.reward, series, weight, pairs, params, unit, one.asked.margin)
         if gain.open:

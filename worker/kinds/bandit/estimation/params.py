@@ -76,8 +76,11 @@ class EstimateParams(BaseModel):
         description="Hyper-parameter by estimator: cips, switch, dros, sgips, sgdr and their pc_ forms; from 0, or "
         "`tuned`: chosen from a grid by SLOPE++, which looks at the rewards.",
     )
-    reward_model: Literal["auto", "ridge", "logistic", "gbdt", "mlp", "none"] = Field(
-        "auto", description="Model of the reward for dm, dr and sndr; auto: logistic for 0/1 rewards, ridge otherwise."
+    reward_model: Literal["auto", "ridge", "logistic", "per_action", "gbdt", "mlp", "none"] = Field(
+        "auto",
+        description="Model of the reward for dm, dr and sndr. auto: the least squared error on rounds left out among "
+        "logistic (0/1 rewards) or ridge, per_action (coefficients of its own for every action) and gbdt (boosted "
+        "trees), the last two where the log is small enough.",
     )
     offcem_model: Literal["one_step", "two_step"] = Field(
         "two_step",
@@ -110,8 +113,8 @@ class EstimateParams(BaseModel):
         ge=1,
         le=10,
         description="A verdict must stand while true propensities differ from the logged ones by this factor; null: 1 "
-        "where the logging policy is known, 1.05 for propensities alone, 1.1 for estimated ones. 1 attests that they "
-        "were recorded as they were.",
+        "where the logging policy is known or propensities were attested at upload, 1.05 for propensities alone, 1.1 "
+        "for estimated ones. 1 attests that they were recorded as they were.",
     )
     margin: float | None = Field(
         None,

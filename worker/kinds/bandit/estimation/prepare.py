@@ -23,13 +23,15 @@ from worker.kinds.bandit.gain import checks
 from worker.kinds.bandit.gain.checks import Against
 from worker.kinds.bandit.gain.control import Control, control_of
 from worker.kinds.bandit.policies import Policy
-from worker.kinds.bandit.reward_models import evidence_ridge, gbdt, logistic, mlp, none, ridge
+from worker.kinds.bandit.reward_models import evidence_ridge, gbdt, logistic, mlp, none, per_action, ridge
+from worker.kinds.bandit.reward_models.choice import Choice, choose
 from worker.kinds.bandit.reward_models.crossfit import CrossFitted, Fit, crossfit
 from worker.kinds.bandit.reward_models.pairwise import TwoStep
 
 LEAST_ROUNDS = 30
 FITS: dict[str, Fit] = {
     "ridge": ridge.fit,
+    "per_action": per_action.fit,
     "logistic": logistic.fit,
     "gbdt": gbdt.fit,
     "mlp": mlp.fit,
@@ -41,12 +43,13 @@ FITS: dict[str, Fit] = {
 class Prepared:
     """What every target's estimate starts from.
 
-    `path`: the smoothing path, of the identity alone where nothing says which actions are near; None without a logging
-    policy. `smooths`: whether it really smooths. `labels` (A,): groups of actions for MIPS and OffCEM. `reward`: the
-    chosen reward model, cross-fitted; `path_model`: the one of largest evidence, which the default selector uses;
-    `clusters`: the two-step model of OffCEM, where it was asked for. `control`: what is taken off rewards in the gain;
-    `against`: what in the log speaks against its propensities; `unit` (n,): user from 0 of every round, where rounds of
-    a user go together in intervals; `guardrails`: further rewards.
+    `path`: the smoothing path, of the identity alone where nothing says which actions are near; None without a
+    logging policy. `smooths`: whether it really smooths. `labels` (A,): groups of actions for MIPS and OffCEM.
+    `choice`: which reward model, and what others erred; `reward`: that one, cross-fitted; `path_model`: the one of
+    largest evidence, which the default selector uses; `clusters`: the two-step model of OffCEM, where it was asked
+    for. `control`: what is taken off rewards in the gain; `against`: what in the log speaks against its
+    propensities; `unit` (n,): user from 0 of every round, where rounds of a user go together in intervals;
+    `guardrails`: further rewards.
     """
 
     log: BanditLog
@@ -54,7 +57,7 @@ class Prepared:
     smooths: bool
     family: str
     labels: NDArray[np.int32] | None
-    model: str
+    choice: Choice
     reward: CrossFitted
     path_model: CrossFitted | None
     reward_range: tuple[float, float] | None
@@ -73,10 +76,12 @@ class Prepared:
     def trust(self) -> float:
         """A claim must stand while propensities are off by this factor.
 
-        1 for a recorded logging policy, which the log itself can contradict; 1.05 for propensities alone, where it
-        hardly can; 1.1 for propensities fitted to the log, which agree with it by construction.
+        1 for a recorded logging policy, which the log itself can contradict, and for attested propensities; 1.05 for
+        propensities alone, where it hardly can; 1.1 for propensities fitted to the log, which agree by construction.
         """
-        return 1.1 if self.log.estimated else 1.05 if self.log.logging is None else 1.0
+        if self.log.estimated:
+            return 1.1
+        return 1.05 if self.log.logging is None and not self.log.attested else 1.0
 
 
 def rounds_to_use(log: BanditLog, params: EstimateParams, *, learnt: bool, ctx: Context) -> BanditLog:
@@ -111,8 +116,14 @@ def prepare(log: BanditLog, targets: Mapping[str, Policy], params: EstimateParam
     path, smooths = _path(log, family, params, ctx)
     labels = groups_of(log)
     with ctx.part("reward model", 0, 3, seed=ctx.seed) as part:
-        model = _model_name(log, params)
-        reward = crossfit(log, FITS[model], targets, params.folds, ctx.seed, part)
+        bounds = _declared(log, params)
+        if params.reward_model == "auto":
+            choice = choose(log, targets, params.folds, ctx.seed, part, bounds)
+        else:
+            model = _model_name(log, params)
+            reward = crossfit(log, FITS[model], targets, params.folds, ctx.seed, part)
+            choice = Choice(model, reward, {})
+        reward = choice.reward
     clusters = None
     wanted = "offcem" in params.estimators and params.offcem_model == "two_step"
     if wanted and labels is not None and log.logging is not None:
@@ -124,8 +135,7 @@ def prepare(log: BanditLog, targets: Mapping[str, Policy], params: EstimateParam
             path_model = evidence_ridge.crossfit(log, targets, params.folds, ctx.seed, part)
     if reward.in_sample:
         ctx.warn("With folds = 1 the reward model predicts the rounds it was fitted to, which flatters DM and DR.")
-    bounds = _declared(log, params)
-    control = control_of(log, reward, targets, ctx)
+    control = control_of(log, reward, targets, ctx, chosen=len(choice.errors) > 1)
     against, unit = checks.of_log(log, control), units(log, params.cluster_by)
     with ctx.part("guardrails", 2, 3, label="reward model of a guardrail", seed=ctx.seed) as part:
         guardrails = guardrails_of(log, targets, params, part)
@@ -135,7 +145,7 @@ def prepare(log: BanditLog, targets: Mapping[str, Policy], params: EstimateParam
         smooths,
         family,
         labels,
-        model,
+        choice,
         reward,
         path_model,
         bounds,
@@ -226,20 +236,14 @@ def _with_given(build: Callable[..., Convolution], params: EstimateParams, *, ow
 
 
 def _model_name(log: BanditLog, params: EstimateParams) -> str:
-    binary = bool(np.all((log.reward == 0) | (log.reward == 1)))
-    name = params.reward_model
-    if name == "auto":
-        name = "logistic" if binary else "ridge"
-    if name == "logistic" and len(np.unique(log.reward)) < 2:
-        if params.reward_model == "logistic":
-            raise JobError(
-                "single_class_reward",
-                "Every reward is the same, so there is nothing for a logistic model to tell apart.",
-                hint="Choose the reward model ridge or none.",
-                pointer="/params/reward_model",
-            )
-        name = "ridge"
-    return name
+    if params.reward_model == "logistic" and len(np.unique(log.reward)) < 2:
+        raise JobError(
+            "single_class_reward",
+            "Every reward is the same, so there is nothing for a logistic model to tell apart.",
+            hint="Choose the reward model ridge or none.",
+            pointer="/params/reward_model",
+        )
+    return params.reward_model
 
 
 def _declared(log: BanditLog, params: EstimateParams) -> tuple[float, float] | None:

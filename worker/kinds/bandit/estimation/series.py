@@ -38,15 +38,17 @@ def series_of(
     pairs: Pairs | None,
     overlap: Overlap | None,
     missing: Floats | None,
+    *,
+    attested: bool = False,
 ) -> Series:
     """The gain of the target of this name. `weight` (n,): pi/p; `pairs` and `overlap`: where the logging policy is
-    known; `missing` (n,): unsupported mass, where only the support was declared.
+    known; `missing` (n,): unsupported mass, where only the support was declared; `attested`: see `with_propensities`.
     """
     log = reward.log
     if pairs is not None and overlap is not None:
         series = with_logging_policy(log, pairs, overlap, weight, reward.control, reward.limits)
     else:
-        series = with_propensities(log, weight, missing, reward.limits)
+        series = with_propensities(log, weight, missing, reward.control, name, reward.limits, attested=attested)
     return series if reward.against.scores is None else calibrated(series, log, reward.against.scores)
 
 

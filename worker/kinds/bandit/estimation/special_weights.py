@@ -86,7 +86,7 @@ def _of_groups(
     """MDR's model q(x, e): the reward model fitted to groups in place of actions."""
     grouped = grouped_log(prepared.log, labels)
     policy = grouped_policy(target, labels)
-    found = crossfit(grouped, FITS[prepared.model], {"target": policy}, params.folds, ctx.seed, ctx)
+    found = crossfit(grouped, FITS[prepared.choice.name], {"target": policy}, params.folds, ctx.seed, ctx)
     return replace(terms, q_logged=found.q_logged, dm=found.dm["target"])
 
 

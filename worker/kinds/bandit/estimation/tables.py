@@ -52,6 +52,7 @@ def decisions(found: list[TargetEstimate], judged: Verdict) -> Table:
                 "high": gain.high if known else None,
                 "p": said["p_within_margin"] if said["status"] == "not_worse" else said["p"],
                 "turns": said["turns_at"],
+                "sign": said["sign_turns_at"],
                 "reliability": one.reliability,
                 "why": "; ".join(said["reasons"]),
             }
@@ -70,6 +71,7 @@ def decisions(found: list[TargetEstimate], judged: Verdict) -> Table:
             Column("high", "High", unit=unit, decimals=decimals),
             Column("p", "p, Holm", decimals=4),
             Column("turns", "Turns at propensities off by", unit="times", decimals=3),
+            Column("sign", "Sign of the gain turns at", unit="times", decimals=3),
             Column("reliability", "Reliability", "text"),
             Column("why", "Why not", "text"),
         ),

@@ -72,6 +72,7 @@ def of_target(
             "over_logging_high": gain.high,
             "p": None if red else p,
             "turns_at": _turns_at(found, status),
+            "sign_turns_at": None if red or gain.open or gain.few else gain.sign_to,
             "margin": None if gain.margin is None else gain.margin.width,
             "p_within_margin": None if red or gain.margin is None else p_within,
             "reliability": found.reliability,

@@ -17,10 +17,9 @@ from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.overlap import Gap
 from worker.kinds.bandit.policies import Floats, Policy
 from worker.kinds.bandit.reward_models import per_action
+from worker.kinds.bandit.reward_models.choice import MOST_ACTIONS
 from worker.kinds.bandit.reward_models.crossfit import CrossFitted, crossfit, mean_under
 from worker.kinds.bandit.reward_models.fitted import Bilinear
-
-MOST_ACTIONS = 2_000
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,10 @@ class Control:
 
     logged: Floats
     model: CrossFitted | None
+
+    def mean(self, name: str) -> Floats:
+        """The prediction's mean under a target (n,)."""
+        return self.logged if self.model is None else self.model.dm[name]
 
     def under(self, gap: Gap, back: NDArray[np.intp]) -> tuple[Floats, Floats]:
         """Sum over actions of gap times prediction (n,), and what the gap's rows lack to zero (n,), in one pass.
@@ -54,16 +57,19 @@ class Control:
         return found, lost
 
 
-def control_of(log: BanditLog, reward: CrossFitted, targets: Mapping[str, Policy], ctx: Context) -> Control:
+def control_of(
+    log: BanditLog, reward: CrossFitted, targets: Mapping[str, Policy], ctx: Context, *, chosen: bool = False
+) -> Control:
     """Choose by the squared error on rounds that the prediction did not see.
 
     Among the mean, the job's reward model, and one with coefficients of its own for every action, which sees what an
-    additive model cannot: that different contexts want different actions.
+    additive model cannot: that different contexts want different actions; not again where the job's model was `chosen`
+    among such.
     """
     found = [Control(_means_of_others(log, reward), None)]
     if not reward.in_sample:
         found.append(Control(reward.q_logged, reward))
-        if log.n_actions <= MOST_ACTIONS and log.contexts.shape[1] and per_action.fits_in_memory(log):
+        if not chosen and log.n_actions <= MOST_ACTIONS and log.contexts.shape[1] and per_action.fits_in_memory(log):
             own = crossfit(log, per_action.fit, targets, reward.folds, ctx.seed, ctx)
             found.append(Control(own.q_logged, own))
     return min(found, key=lambda one: float(log.round_weight @ (log.reward - one.logged) ** 2))

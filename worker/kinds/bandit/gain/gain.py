@@ -15,6 +15,7 @@ from worker.kinds.bandit.gain.series import Range, Series
 from worker.kinds.bandit.policies import Floats
 
 End = Mean | RareMean
+MANY_USERS = 50
 CLAIM = 0.4  # a claim is made at this share of alpha: 2 % where intervals are at 95 %
 
 
@@ -36,9 +37,10 @@ class Margin:
 class Gain:
     """`value` with [`low`, `high`] at level 1 - alpha; one-sided p values; what is missing is inside the interval.
 
-    `better_to`, `worse_to`: the factor by which propensities may be off before a claim turns, 1 where there is none to
-    turn. `open`: nothing can be said without a declared range of rewards; `few`: fewer than five users. `margin`: tests
-    against one, where it was asked for.
+    `better_to`, `worse_to`: the factor by which propensities may be off before a claim turns, 1 where there is none
+    to turn; `sign_to`: the same of the sign of `value` itself, whether it is a claim or not. `open`: nothing can be
+    said without a declared range of rewards; `few`: fewer than five users. `margin`: tests against one, where it was
+    asked for.
     """
 
     value: float
@@ -49,6 +51,7 @@ class Gain:
     p_worse: float
     better_to: float = 1.0
     worse_to: float = 1.0
+    sign_to: float = 1.0
     open: bool = False
     few: bool = False
     margin: Margin | None = None
@@ -83,13 +86,16 @@ def gain_of(
     if not np.isfinite(low.se):
         middle = (low.value + high.value) / 2
         return Gain(middle, float("inf"), -span, span, 1.0, 1.0, few=True, margin=untested)
-    rare = rare_ends(log, series, limits, unit)
-    lows: list[End] = [low if rare is None else rare[0]]
-    highs: list[End] = [high if rare is None else rare[1]]
-    if series.calibrated is not None:
-        lows.append(mean_of(series.calibrated[0], undrawn, log.weight, unit))
-        highs.append(mean_of(series.calibrated[1], undrawn, log.weight, unit))
-    better_to, worse_to = _turning(log, series.weight, lows, highs, alpha) if sensitive else (1.0, 1.0)
+    lows: list[End] = [low]
+    highs: list[End] = [high]
+    if (rare := rare_ends(log, series, limits, unit)) is not None:
+        # Counts say nothing of how much few users differ, so the t interval over users stays beside them.
+        kept = unit is not None and _users(unit, log.round_weight) < MANY_USERS
+        lows, highs = [rare[0], *lows[: int(kept)]], [rare[1], *highs[: int(kept)]]
+    if series.second is not None:
+        lows.append(mean_of(series.second[0], undrawn, log.weight, unit))
+        highs.append(mean_of(series.second[1], undrawn, log.weight, unit))
+    factors = _turning(log, series.weight, lows, highs, alpha) if sensitive else {}
     return Gain(
         value=(lows[0].value + highs[0].value) / 2,
         se=max(one.se for one in lows + highs),
@@ -97,8 +103,7 @@ def gain_of(
         high=min(max(one.high(alpha / 2) for one in highs), span),
         p_better=max(one.above() for one in lows),
         p_worse=max(one.below() for one in highs),
-        better_to=better_to,
-        worse_to=worse_to,
+        **factors,
         margin=None if margin is None else _against(log, series.weight, lows, highs, alpha, margin),
     )
 
@@ -124,6 +129,7 @@ def both(first: Gain, second: Gain) -> Gain:
         p_worse=max(first.p_worse, second.p_worse),
         better_to=min(first.better_to, second.better_to),
         worse_to=min(first.worse_to, second.worse_to),
+        sign_to=min(first.sign_to, second.sign_to),
         open=first.open or second.open,
         few=first.few or second.few,
         margin=margin,
@@ -133,15 +139,24 @@ def both(first: Gain, second: Gain) -> Gain:
 def _against(log: BanditLog, weight: Floats, lows: list[End], highs: list[End], alpha: float, width: float) -> Margin:
     """The tests of zero, moved by the margin."""
     lows, highs = ([one.moved(width) for one in ends] for ends in (lows, highs))
-    within_to, beyond_to = _turning(log, weight, lows, highs, alpha)
+    factors = _turning(log, weight, lows, highs, alpha)
     p_within, p_beyond = max(one.above() for one in lows), max(one.below() for one in highs)
-    return Margin(width, p_within, p_beyond, within_to, beyond_to)
+    return Margin(width, p_within, p_beyond, factors["better_to"], factors["worse_to"])
 
 
-def _turning(log: BanditLog, weight: Floats, lows: list[End], highs: list[End], alpha: float) -> tuple[float, float]:
+def _users(unit: NDArray[np.integer], weight: Floats) -> float:
+    """Effective number of users, (sum of sizes)^2 / sum of their squares."""
+    sizes = np.bincount(unit, weight)
+    return float(sizes.sum()) ** 2 / float(sizes @ sizes)
+
+
+def _turning(log: BanditLog, weight: Floats, lows: list[End], highs: list[End], alpha: float) -> dict[str, float]:
+    """The factors of a `Gain`."""
     level = CLAIM * alpha / 2
-    margins = min(one.low(level) for one in lows), min(-one.high(level) for one in highs)
-    if max(margins) <= 0:
-        return 1.0, 1.0
     shifts = Shifts.of(log.reward, weight, log.weight)
-    return shifts.turns_at(margins[0], better=True), shifts.turns_at(margins[1], better=False)
+    above, below = min(one.value for one in lows), min(-one.value for one in highs)
+    return {
+        "better_to": shifts.turns_at(min(one.low(level) for one in lows), better=True),
+        "worse_to": shifts.turns_at(min(-one.high(level) for one in highs), better=False),
+        "sign_to": shifts.turns_at(max(above, below), better=above >= below),
+    }

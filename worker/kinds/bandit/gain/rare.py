@@ -3,7 +3,8 @@
 With few events the spread of a sample says little of its mean, and a t interval is too wide on one side and too narrow
 on the other. Each of the two sums of weighted events, of rounds that the target prefers and of rounds that it avoids,
 has a gamma interval (Fay and Feuer 1997) with one more event of the size that the policies make typical; the interval
-of their difference follows from both (method of variance estimates recovery).
+of their difference follows from both (method of variance estimates recovery). Events of a user go together: squares are
+then of users' sums, and one more event is larger by as much as these exceed the events' own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from scipy import stats
 
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.gain.series import Range, Series
+from worker.kinds.bandit.policies import Floats
 
 MOST_EVENTS, LARGEST_SHARE = 400, 0.05
 
@@ -28,6 +30,14 @@ class Events:
     value: float
     second: float
     typical: float
+
+    @classmethod
+    def of(cls, size: Floats, typical: float, n: int, unit: NDArray[np.integer] | None) -> Events:
+        """From the weights (k,) of events among n rounds, the policies' typical weight, and the events' users (k,)."""
+        squares = float(size @ size)
+        together = squares if unit is None else float((np.bincount(unit, size) ** 2).sum())
+        more = together / squares if squares > 0 else 1.0
+        return cls(float(size.sum()) / n, together / n**2, typical * more / n)
 
     def low(self, alpha: float) -> float:
         """Lower end at one-sided level 1 - alpha."""
@@ -92,7 +102,7 @@ def rare_ends(
 
     Rare is at most 400 events and 5 % of the rounds.
     """
-    if series.typical is None or limits is None or unit is not None or log.weight is not None:
+    if series.typical is None or limits is None or log.weight is not None:
         return None
     at_ends = [np.flatnonzero(log.reward == end) for end in limits]
     if len(at_ends[0]) + len(at_ends[1]) < log.n:
@@ -102,8 +112,9 @@ def rare_ends(
     if len(events) > min(MOST_EVENTS, LARGEST_SHARE * log.n):
         return None
     over = series.weight[events] - 1.0
+    user = None if unit is None else unit[events]
     parts = [
-        Events(float(size.sum()) / log.n, float(size @ size) / log.n**2, typical / log.n)
+        Events.of(size, typical, log.n, user)
         for size, typical in zip((np.maximum(over, 0.0), np.maximum(-over, 0.0)), series.typical, strict=True)
     ]
     span = limits[1] - limits[0]

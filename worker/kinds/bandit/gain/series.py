@@ -5,7 +5,9 @@ T leaves out, missing support and the tail of the weights alike, is worth betwee
 cap follows from the policies, the number of rounds and the spread of the rewards, never from which rewards went where.
 
 With propensities alone nothing says what was possible. (w - 1)(r - r_min) then has a mean at most as large as the gain
-whatever is missing, and (w - 1)(r - r_max) one at least as large: a mean weight below 1 is paid for by the range.
+whatever is missing, and (w - 1)(r - r_max) one at least as large: a mean weight below 1 is paid for by the range. Nor
+can such a log contradict propensities that err with the reward. The doubly robust estimate is hardly moved by them
+where its model is good, so a claim must hold for it too.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from worker.kinds.bandit.overlap import CAPS, Gap, Overlap, Pairs
 from worker.kinds.bandit.policies import Floats, Policy
 
 Range = tuple[float, float] | None
+_SUSPICIOUS = 1.645  # standard errors: 5 % a side
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Series:
     `weight` (n,): min(w, cap). `spread`: variance of the weights minus 1 by the policies, or of the sample where only
     propensities are known. `lost` (n,): mass that the log cannot speak of, None where it is not known. `modelled` (n,):
     what the control variate expects of T - mu, for checks. `open`: mass is missing and the rewards have no declared
-    range, so nothing can be said. `calibrated`: low and high with propensities moved to where the log points.
+    range, so nothing can be said. `second`: low and high of another estimate of the gain, which wrong propensities move
+    less; a claim must hold for both.
     `typical`: the size of a round's weight minus 1 where it counts, above 0 and below, by the policies. `cap`: of
     weights.
     """
@@ -41,7 +45,7 @@ class Series:
     lost: Floats | None
     modelled: Floats | None
     open: bool
-    calibrated: tuple[Floats, Floats] | None = None
+    second: tuple[Floats, Floats] | None = None
     typical: tuple[float, float] | None = None
     cap: float = float("inf")
 
@@ -54,8 +58,8 @@ def between(first: Series, second: Series, apart: Floats | None, limits: Range) 
     """
     gap = first.weight - second.weight
     ends = [(first.low - second.high, first.high - second.low)]
-    if first.calibrated is not None and second.calibrated is not None:
-        ends.append((first.calibrated[0] - second.calibrated[1], first.calibrated[1] - second.calibrated[0]))
+    if first.second is not None and second.second is not None:
+        ends.append((first.second[0] - second.second[1], first.second[1] - second.second[0]))
     if apart is not None and limits is not None and first.lost is not None and second.lost is not None:
         span = limits[1] - limits[0]
         common = [span * np.maximum(lost - apart, 0.0) for lost in (second.lost, first.lost)]
@@ -95,32 +99,58 @@ def with_logging_policy(
     return Series(low, high, capped, spread, missing, modelled, open=False, typical=overlap.typical(cap), cap=cap)
 
 
-def with_propensities(log: BanditLog, weight: Floats, missing: Floats | None, limits: Range) -> Series:
-    """The series of a target where propensities of logged actions are known, and perhaps the support.
+def with_propensities(
+    log: BanditLog,
+    weight: Floats,
+    missing: Floats | None,
+    control: Control,
+    name: str,
+    limits: Range,
+    *,
+    attested: bool = False,
+) -> Series:
+    """The series of a target where propensities of logged actions are known, and perhaps the support; `name`: its own.
 
     `missing` (n,): unsupported mass where the support was declared, else None. With it, and a mean weight that does not
-    fall short of what it says, no mass beside it is missing.
+    fall short of what it says, no mass beside it is missing. The doubly robust estimate stands beside the first one;
+    where propensities are `attested` only if what the model expects of the weighted choices speaks against them.
     """
-    n = effective_rounds(log)
-    share = log.round_weight / log.round_weight.sum()
-    if missing is not None:
-        expected = 1.0 - missing
-        off, noise = float(share @ (weight - expected)), float(np.sqrt(share @ (weight - expected) ** 2 / n))
-        if off >= -2 * noise:
-            squares = share * (weight - 1.0) ** 2
-            total = float(squares.sum())
-            centre = float(squares @ log.reward) / total if total > 0 else 0.0
-            core = (weight - 1.0) * (log.reward - centre) - centre * missing
-            ends = (0.0, 0.0) if limits is None else limits
-            low, high = (core + missing * end for end in ends)
-            unbounded = limits is None and float(share @ missing) > 1e-6
-            return Series(low, high, weight, total, missing, None, open=unbounded)
     capped = np.minimum(weight, cap_of_sample(weight))
+    off = capped * control.logged - control.mean(name)
+    second = None
+    if not attested or _departs(off, log.round_weight):
+        robust = (capped - 1.0) * log.reward - off
+        second = (robust, robust)
+    if missing is not None and (declared := _with_support(log, weight, missing, limits)) is not None:
+        return replace(declared, second=second)
     over = capped - 1.0
-    spread = float(share @ (over * over))
+    spread = float(log.round_weight @ (over * over) / log.round_weight.sum())
     if limits is None:
         return Series(over * log.reward, over * log.reward, capped, spread, None, None, open=bool(np.any(over)))
-    return Series(over * (log.reward - limits[0]), over * (log.reward - limits[1]), capped, spread, None, None, False)
+    low, high = (over * (log.reward - end) for end in limits)
+    return Series(low, high, capped, spread, None, None, open=False, second=second)
+
+
+def _departs(values: Floats, weight: Floats) -> bool:
+    """Whether a mean over rounds of `weight` (n,) departs from zero with p below 5 % on its side."""
+    share = weight / weight.sum()
+    mean = float(share @ values)
+    return abs(mean) > _SUSPICIOUS * float(np.sqrt(share**2 @ (values - mean) ** 2))
+
+
+def _with_support(log: BanditLog, weight: Floats, missing: Floats, limits: Range) -> Series | None:
+    """With the support as declared, whose `missing` (n,) mass counts between the ends; None where weights lack more."""
+    share = log.round_weight / log.round_weight.sum()
+    expected = 1.0 - missing
+    off = float(share @ (weight - expected))
+    if off < -2 * float(np.sqrt(share @ (weight - expected) ** 2 / effective_rounds(log))):
+        return None
+    squares = share * (weight - 1.0) ** 2
+    total = float(squares.sum())
+    centre = float(squares @ log.reward) / total if total > 0 else 0.0
+    core = (weight - 1.0) * (log.reward - centre) - centre * missing
+    low, high = (core + missing * end for end in ((0.0, 0.0) if limits is None else limits))
+    return Series(low, high, weight, total, missing, None, open=limits is None and float(share @ missing) > 1e-6)
 
 
 def calibrated(series: Series, log: BanditLog, scores: Floats) -> Series:
@@ -135,7 +165,7 @@ def calibrated(series: Series, log: BanditLog, scores: Floats) -> Series:
     low, high = (
         end - scores @ (normal @ (centred.T @ (share * (end + log.reward)))) for end in (series.low, series.high)
     )
-    return replace(series, calibrated=(low, high))
+    return replace(series, second=(low, high))
 
 
 def effective_rounds(log: BanditLog) -> float:

@@ -43,7 +43,10 @@ class Bilinear:
 
     def at(self, rounds: Integers, actions: Integers) -> Floats:
         """See `FittedReward`."""
-        contexts = self.context[rounds]
+        return self.of_context(self.context[rounds], actions)
+
+    def of_context(self, contexts: Integers, actions: Integers) -> Floats:
+        """Predictions (m,) for contexts (m,) and actions (m,)."""
         if self.left is None:
             return self.constant[contexts] + self.right[actions, 0]
         return self.constant[contexts] + np.einsum("nk,nk->n", self.left[contexts], self.right[actions])

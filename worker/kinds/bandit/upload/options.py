@@ -78,6 +78,11 @@ class IngestOptions(ReadOptions):
         description="Where the log has no propensities, estimate them by a logistic model of the action given the "
         "context. Every report then says so.",
     )
+    attest_propensities: bool = Field(
+        False,
+        description="You attest that the server that drew each action recorded its propensity then. Verdicts from "
+        "propensities alone then need not stand a factor by which they may be off, and every report says so.",
+    )
     renormalise: bool = Field(False, description="Rescale policies whose probabilities do not sum to one, not refuse.")
     logging_builtin: Literal["", "uniform"] = Field(
         "", description="Declare the logging policy instead of uploading it: uniform over all actions."
@@ -142,6 +147,8 @@ class IngestOptions(ReadOptions):
     def _fits_together(self) -> IngestOptions:
         if self.simulate and self.multiclass_to_bandit:
             raise ValueError("simulate and multiclass_to_bandit exclude each other")
+        if self.attest_propensities and self.estimate_propensity:
+            raise ValueError("attest_propensities and estimate_propensity exclude each other")
         if self.contents == "policies" and (self.simulate or self.multiclass_to_bandit):
             raise ValueError("policies alone are no log that could be simulated from")
         if self.structure != "rounds" and (self.simulate or self.multiclass_to_bandit):
