@@ -20,6 +20,7 @@ from pyarrow import parquet
 
 from distillery import Client
 from tests.acceptance.conftest import ROOT, Installation
+from worker.contract.learner import learners_of
 from worker.contract.product import Origin
 from worker.evidence.ordering import NEEDED
 from worker.evidence.verdict import WORDS
@@ -182,7 +183,9 @@ def test_words_numbers_and_metrics_when_compared_with_the_code_then_are_those_of
     assert {cells[0] for cells in rows(text, "status")} == ours | of_audits
     assert ours | of_audits <= set(WORDS)
     params = evaluate_params()()
-    assert {cells[0] for cells in rows(text, "learner")} == set(params.learners)
+    there = learners_of("interactions")
+    assert {cells[0] for cells in rows(text, "learner")} == set(there)
+    assert set(params.learners) == {name for name, learner in there.items() if learner.usual}
     assert f"Below {NEEDED} configurations" in text
     assert f"`tune_users`, {params.tune_users:,} unless said" in text
 
