@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.api.problem_codes import CODES
 from app.settings import Settings
+from app.store.roles import RoleSettings
 from docs.write_settings import PAGE, page
 from tests.integration.api.conftest import Api
 
@@ -14,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / name for name in ("README.md", "SECURITY.md")] + sorted((ROOT / "docs").glob("*.*"))
 # Of the client, the command line, the embedded home and the tests; the service has no such settings.
 ELSEWHERE = {"URL", "API_KEY", "HOME", "SHARED_DATA", "REDIS_SERVER"}
+KNOWN = {name.upper() for settings in (Settings, RoleSettings) for name in settings.model_fields} | ELSEWHERE
 
 
 def test_settings_page_when_written_from_the_code_then_equals_the_committed_one() -> None:
@@ -21,18 +23,16 @@ def test_settings_page_when_written_from_the_code_then_equals_the_committed_one(
 
 
 def test_variables_when_named_in_a_page_then_exist() -> None:
-    known = {name.upper() for name in Settings.model_fields} | ELSEWHERE
     for path in (path for path in PAGES if path.suffix != ".py"):
         named = set(re.findall(r"DISTILLERY_([A-Z][A-Z_]*[A-Z])\b(?!_?\*)", path.read_text()))
-        assert named <= known, (path.name, named - known)
+        assert named <= KNOWN, (path.name, named - KNOWN)
 
 
 def test_variables_when_named_in_the_code_then_exist() -> None:
-    known = {name.upper() for name in Settings.model_fields} | ELSEWHERE
     for package in ("app", "worker", "distillery"):
         for path in (ROOT / package).rglob("*.py"):
             named = set(re.findall(r"DISTILLERY_([A-Z][A-Z_]*[A-Z])\b", path.read_text()))
-            assert {name for name in named if name != "INGEST"} <= known, (path.name, named - known)
+            assert {name for name in named if name != "INGEST"} <= KNOWN, (path.name, named - KNOWN)
 
 
 def test_problem_codes_when_raised_then_are_listed() -> None:
