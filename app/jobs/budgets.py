@@ -12,7 +12,7 @@ from app.jobs.estimate import budget_in_units
 def need_possible_budget(
     params: Mapping[str, Any], schema: Mapping[str, Any], units: str, statistics: Mapping[str, Any]
 ) -> None:
-    """`Refused` for parameters with a budget of none, or of all, of a version's `units`; the method may allow still less.
+    """`Refused` for a budget of none, or of all, of a version's `units`; the method may allow still less.
 
     One in bytes, or in a share of the bytes, is left to the method, which knows how large its units are.
     """

@@ -37,8 +37,8 @@ Budget = Annotated[
 
 
 def fills_bytes(description: str, *, only: dict[str, str] | None = None) -> dict[str, Any]:
-    """Arguments of the `Field` of a budget whose share ("2%") is one of the bytes of the source: always, or `only` where
-    other parameters have these values. The API, which knows units alone, then leaves a share to the method."""
+    """Arguments of the `Field` of a budget whose share ("2%") is one of the bytes of the source: always, or `only`
+    where other parameters have these values. The API, which knows units alone, then leaves a share to the method."""
     return {"description": description, "json_schema_extra": {**_SCHEMA, "share_of_bytes": only or {}}}
 
 

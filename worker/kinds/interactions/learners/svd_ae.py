@@ -51,11 +51,11 @@ class Decomposition:
 
 
 def _truncated(rows: sparse.csr_array, most: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """U (n, k), S (k,) and V^T (k, I) of at most `most` components, as a randomised range finder sees them (Halko et al.
-    2011); those that are noise in single precision are left out.
+    """U (n, k), S (k,) and V^T (k, I) of at most `most` components, as a randomised range finder sees them (Halko et
+    al. 2011); those that are noise in single precision are left out.
 
-    The small factor is decomposed by the eigenvectors of its Gram matrix in double precision: they exist for any sample,
-    however few and equal its rows are, where an iterative decomposition may fail to converge.
+    The small factor is decomposed by the eigenvectors of its Gram matrix in double precision: they exist for any
+    sample, however few and equal its rows are, where a decomposition of the factor itself may fail to converge.
     """
     if most == 0:
         return np.zeros((rows.shape[0], 0)), np.zeros(0), np.zeros((0, rows.shape[1]))

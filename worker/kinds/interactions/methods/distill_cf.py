@@ -47,7 +47,7 @@ class DistillCFParams(BaseModel):
     budget: Budget = Field(
         500,
         **fills_bytes(
-            'Synthetic rows (500), a share of the users ("1%"), of the bytes with `export: ranked`, or bytes ("150kB").',
+            'Synthetic rows (500), a share of the users, or of the bytes with `export: ranked` ("1%"), or "150kB".',
             only={"export": "ranked"},
         ),
     )
