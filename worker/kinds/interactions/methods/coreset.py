@@ -86,7 +86,8 @@ def coreset(data: Interactions, params: CoresetParams, ctx: Context) -> Interact
         chosen = order[: np.searchsorted(np.cumsum(prices[order]), budget, side="right")]
         weights = rows.mass[chosen]
     once = int((rows.mass[chosen] == 1).sum())
-    ctx.warn(f"{once} of the {len(chosen)} rows are the history of one user alone, whole and as it is.")
+    if once:
+        ctx.warn(f"Rows that are the history of one user alone, whole and as it is: {once} of {len(chosen)}.")
     settings: dict[str, Any] = params.model_dump() | {
         "ridge": ridge, "refine": refined, "distinct": len(rows), "looked_at": len(among), "metric_items": rows.items,
     }  # fmt: skip
