@@ -9,12 +9,16 @@ from app.jobs.errors import Refused
 from app.jobs.estimate import budget_in_units
 
 
-def need_possible_budget(budget: object, units: str, statistics: Mapping[str, Any]) -> None:
+def need_possible_budget(
+    params: Mapping[str, Any], schema: Mapping[str, Any], units: str, statistics: Mapping[str, Any]
+) -> None:
     """`Refused` for a budget of none, or of all, of a version's `units`; the method may allow still less.
 
-    One in bytes is left to the method, which knows how large its units are.
+    One in bytes, or in a share of the bytes, is left to the method, which knows how large its units are.
     """
-    total = statistics.get(units)
+    budget, total = params.get("budget"), statistics.get(units)
+    if _share_of_bytes(budget, params, schema):
+        return
     asked = budget_in_units(budget, total)
     if asked is None or not isinstance(total, int):
         return
@@ -25,6 +29,15 @@ def need_possible_budget(budget: object, units: str, statistics: Mapping[str, An
     if asked >= total:
         detail = f"The budget {shown} is no less than what there is: this version has {total} {units}."
         raise Refused("budget_too_large", detail, hint=_bounds(total, units), pointer="/params/budget")
+
+
+def _share_of_bytes(budget: object, params: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
+    """Whether a share is one of the bytes: `share_of_bytes` of the announced field names the other parameters, with
+    their values, under which it is."""
+    only = schema.get("properties", {}).get("budget", {}).get("share_of_bytes")
+    if only is None or not isinstance(budget, str) or not budget.rstrip().endswith("%"):
+        return False
+    return all(params.get(name) == value for name, value in only.items())
 
 
 def _bounds(total: int, units: str) -> str:

@@ -85,7 +85,7 @@ def _create(conn: Connection, tenant_id: str, new: NewJob, quota: Quota, validat
     _need_endpoints(conn, tenant_id, new.webhooks)
     row = _row(conn, tenant_id, new, method, dataset, inputs)
     statistics = statistics_of(conn, dataset)
-    need_possible_budget(row["params"].get("budget"), method["cost"].get("units", ""), statistics)
+    need_possible_budget(row["params"], method["params_schema"], method["cost"].get("units", ""), statistics)
     if validate_only:
         need_allowed(new.limits, quota_of(conn, tenant_id, quota))
         cost = estimate(method["cost"], statistics, row["params"], row["evaluate"])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
+from pydantic.config import JsonDict
 
 from worker.contract.errors import JobError
 
 PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(%|B|kB|MB|GB)?\s*$"
 _MOST = 1e15  # more than anything there is; far more digits would not even be a number
+_SCHEMA: JsonDict = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": PATTERN}]}
 _BYTES = {"B": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 
 
@@ -29,9 +31,15 @@ Budget = Annotated[
     BeforeValidator(_check),
     Field(
         description='Size of the summary: units of the kind (500), a share ("1%") or bytes ("150kB").',
-        json_schema_extra={"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": PATTERN}]},
+        json_schema_extra=_SCHEMA,
     ),
 ]
+
+
+def fills_bytes(description: str, *, only: dict[str, str] | None = None) -> dict[str, Any]:
+    """Arguments of the `Field` of a budget whose share ("2%") is one of the bytes of the source: always, or `only`
+    where other parameters have these values. The API, which knows units alone, then leaves a share to the method."""
+    return {"description": description, "json_schema_extra": {**_SCHEMA, "share_of_bytes": only or {}}}
 
 
 def resolve(

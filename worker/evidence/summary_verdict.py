@@ -254,7 +254,7 @@ def _same(same: Rival | None) -> str:
 def _beside(j: Judged, best: Rival) -> str:
     m = j.measurements
     equal = {"rows": m.units, "bytes": "bytes", "events": m.event}[best.set.equal]
-    size = "" if f"equal {equal}" in best.set.label else f" (as many {equal})"
+    size = "" if f"equal {equal}" in best.set.label else f" (as many {equal}{_larger(m, best)})"
     other = "other " if j.is_cheap_pick else ""
     text = f"The best {other}cheap baseline, {best.set.label}{size}, keeps {wording.percent(best.share)}"
     ahead = f"{wording.points(best.ahead)} points"
@@ -267,6 +267,13 @@ def _beside(j: Judged, best: Rival) -> str:
             return f"{text}: the difference, {ahead}, may be none, so the cheap one would do."
         case _:
             return f"{text}: a difference of {ahead}."
+
+
+def _larger(m: Measurements, best: Rival) -> str:
+    """What share of the bytes a pick of as many rows takes, where that is more than the summary's."""
+    if best.set.bytes <= m.summary.bytes:
+        return ""
+    return f", but {wording.share(best.set.bytes / m.full.bytes)} of the bytes"
 
 
 def _at_best(j: Judged) -> str:

@@ -155,7 +155,9 @@ def _one(plan: Plan, step: _Step, ctx: Context) -> TrainedResult | None:
         except JobError as failure:
             if failure.code != "diverged":
                 raise
-            reason = f"{step.learner.label} could not be trained on {step.contender.record.label}: {failure.detail}"
+            trained = step.contender.record
+            named = f"the summary {trained.label}" if trained.role == "form" else trained.label  # "as hard rows"
+            reason = f"{step.learner.label} could not be trained on {named}: {failure.detail}"
             ctx.warn(reason)
             ctx.finish({}, {"key": key, "diverged": reason})
             return None

@@ -15,7 +15,7 @@ from app.jobs.commit import Outcome
 from app.jobs.states import transition
 from app.store.tables import idempotency_key, job
 from tests.integration.api.conftest import SCHEMA, Api, change_method
-from worker.contract.budget import Budget
+from worker.contract.budget import Budget, fills_bytes
 
 
 def test_create_job_when_valid_then_202_and_readable(api: Api) -> None:
@@ -68,6 +68,26 @@ def test_create_job_when_wrong_then_refused_with_pointer(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.json()["errors"][0]["pointer"] == pointer
     assert api.get("/v1/jobs?task=select").json()["items"] == []
+
+
+def test_create_job_when_a_share_is_one_of_the_bytes_then_the_method_judges_it(api: Api) -> None:
+    extra = fills_bytes("rows or bytes", only={"export": "ranked"})["json_schema_extra"]
+    schema = {"type": "object", "properties": {"budget": extra, "export": {"type": "string", "default": "soft"}}}
+    body = {"dataset": api.version(), "method": "auto"}
+    change_method(api.engine, "auto", params_schema=schema)
+    cases = (
+        ({"budget": "0.01%", "export": "ranked"}, 200),
+        ({"budget": "0.01%", "export": "soft"}, 422),
+        ({"budget": "0.01%"}, 422),  # filled in: soft
+        ({"budget": "0", "export": "ranked"}, 422),
+        ({"budget": 1000, "export": "ranked"}, 422),
+    )
+    try:
+        for params, status in cases:
+            answer = api.post("/v1/jobs?validate_only=true", json={**body, "params": params})
+            assert answer.status_code == status, params
+    finally:
+        change_method(api.engine, "auto", params_schema=SCHEMA)
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_coreset_is_of_real_rows_and_takes_the_bytes_it_was_given(budget: str, t
     once = next(warning for warning in summary.warnings if "history of one user" in warning)
     counts = Histories.of(data)
     alone = set(counts.users[counts.rows.mass == 1].tolist())
-    assert once.startswith(f"{sum(number[user] in alone for user in summary.row_ids.tolist())} of the {summary.n_rows}")
+    assert once.endswith(f": {sum(number[user] in alone for user in summary.row_ids.tolist())} of {summary.n_rows}.")
     summary.write(tmp_path, data)
     assert np.load(tmp_path / "mask.npy").sum() == summary.rows.nnz
 

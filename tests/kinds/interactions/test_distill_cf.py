@@ -122,6 +122,43 @@ def test_batch_is_of_users_not_of_distinct_rows() -> None:
     assert sum(int(weights.sum()) for _, weights in everyone) == 100
 
 
+@pytest.mark.parametrize("weights", [(3.0, 1.0, 6.0), (0.3, 0.1, 0.6), (150.5, 50.2, 301.3)])
+def test_batch_is_of_users_where_rows_stand_for_fractions_of_them(weights: tuple[float, ...]) -> None:
+    mass = np.array(weights) * 40
+    merged = cf.merge_equal_rows(sparse.csr_array(np.eye(3, dtype=np.float32)), mass=mass)
+    drawn = np.zeros(3)
+    for step in range(300):
+        ((rows, counts),) = cf.batches(merged, 5, 1000, 0, step)
+        assert counts.sum() == 5
+        drawn[rows] += counts
+    assert drawn / drawn.sum() == pytest.approx([0.3, 0.1, 0.6], abs=0.04)
+
+
+@pytest.mark.parametrize("extra", [{}, {"batch_users": 10, "draws": 1}, {"export": "ranked"}])
+def test_rows_with_weights_are_as_many_users(extra: dict[str, object]) -> None:
+    rng = np.random.default_rng(3)
+    rows = [rng.choice(8, 3, replace=False) + 8 * (number % 2) for number in range(20)]
+    count = rng.integers(1, 9, len(rows))
+
+    def version(chosen: np.ndarray, weights: np.ndarray | None) -> Interactions:
+        item = np.concatenate([rows[number] for number in chosen])
+        return Interactions.from_columns(
+            np.repeat(np.arange(len(chosen)), 3), item, np.zeros(len(item), int), weights=weights
+        )
+
+    params = DistillCFParams(**{**QUICK, "init": "random", **extra})
+    weighted, repeated, plain = (
+        fingerprint(distill_cf(version(chosen, weights), params, Context(seed=4)))[:-1]
+        for chosen, weights in (
+            (np.arange(20), count),
+            (np.repeat(np.arange(20), count), None),
+            (np.arange(20), None),
+        )
+    )
+    assert weighted == repeated
+    assert weighted != plain
+
+
 def test_loss_on_two_planted_clusters_falls_and_two_rows_recover_them() -> None:
     data = two_clusters(items=20)
     targets = cf.merge_equal_rows(data.training_rows())

@@ -178,8 +178,10 @@ def test_advice_ranks_every_sampler_at_every_size(mode: genie.Mode, data: Intera
         for size in (40, 10):
             taus = [row["tau"] for row in table["rows"] if row["percent"] == size]
             assert taus == sorted(taus, reverse=True)
+        assert ("epochs=3" in row["job"]) == (row["name"] == "svp-cf-bias-user")  # the sample that was looked at
     best = report.json["advice"]["best"]
     assert [one["percent"] for one in best] == [40, 10]
+    assert ("which of two samplers" in table["note"]) == (mode == "bpr")
     assert found.verdict.status in ("predicted", "undetermined")
 
 

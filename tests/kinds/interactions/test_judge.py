@@ -15,6 +15,7 @@ from tests.kinds.interactions.planted import GROUPS, USERS, full_as_summary, of_
 from worker.contract.context import Context
 from worker.contract.errors import Cancelled, JobError, TimeOver
 from worker.contract.kind import NoParams
+from worker.contract.learner import learners_of
 from worker.contract.product import Origin
 from worker.evidence.measurements import Measurements
 from worker.evidence.report import build
@@ -404,3 +405,7 @@ def test_cost_of_judging_follows_from_the_statistics_of_a_version_and_the_learne
     floor, ease_alone, everything = (one["seconds"] for one in found.values())
     assert 5 < floor < ease_alone < everything < 60
     assert all(400 < one["memory_mb"] < 1000 for one in found.values())
+    for name in set(learners_of("interactions")) - {"popularity"}:  # none is as cheap as the floor
+        evaluate_json = evaluate_params()(learners=["popularity", name]).model_dump(mode="json")
+        cost = estimate({"judging": asdict(KIND.judging.cost)}, statistics, {}, evaluate_json)["judging"]
+        assert floor < cost["seconds"] < 1000, name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -117,6 +119,24 @@ def test_the_headline_names_the_smallest_size_down_to_which_the_best_sampler_is_
     )  # fmt: skip
     found = preservation_report.findings(gap, "ndcg@10", 3, (), resamples=100, seed=0)
     assert found.title.startswith("50 % of the events keep the ranking")
+    (table,) = (one for one in found.tables if one.name == "tau")
+    assert all(row[f"at_{size}_low"] <= row[f"at_{size}"] <= row[f"at_{size}_high"]
+               for row in table.rows for size in (50, 20, 5))  # fmt: skip
+
+
+def test_the_headline_claims_no_ranking_that_its_interval_does_not_show() -> None:
+    order, reverse = [0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]
+    sharp = made_up({FULL: order, "head-users 50 0": order, "random-users 50 0": reverse})
+    rng = np.random.default_rng(0)
+    noisy = {
+        name: {
+            one: {"ndcg@10": values["ndcg@10"] + (noise := rng.normal(0, 2, 60)) - noise.mean()}
+            for one, values in of.items()
+        }
+        for name, of in sharp.scores.items()
+    }
+    found = preservation_report.findings(replace(sharp, scores=noisy), "ndcg@10", 3, (), resamples=100, seed=0)
+    assert "50 % of the events may keep the ranking, which is not shown (tau 1.00 [" in found.title
 
 
 def test_method_reports_the_table_of_samplers_and_sizes_with_plots(data: Interactions) -> None:

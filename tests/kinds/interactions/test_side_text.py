@@ -20,7 +20,7 @@ from worker.kinds.interactions.side_text import attention
 from worker.kinds.interactions.side_text.arms import Without
 from worker.kinds.interactions.side_text.audit import Difference, bootstrapped, run
 from worker.kinds.interactions.side_text.documents import Documents, features, means
-from worker.kinds.interactions.side_text.evidence import verdict_of
+from worker.kinds.interactions.side_text.evidence import _verdict, verdict_of
 from worker.kinds.interactions.side_text.factorised import Biases
 from worker.kinds.interactions.side_text.reviews import Part, Reviews, core
 from worker.kinds.interactions.splits import clean
@@ -102,6 +102,16 @@ def test_verdict_needs_both_comparisons() -> None:
     assert verdict_of(below, around) == "no_evidence"
     assert verdict_of(around, below) == "no_evidence"
     assert verdict_of(above, below) == "hurts"
+
+
+def test_an_arm_that_leaves_the_text_out_is_not_said_to_change_by_nothing() -> None:
+    audited = run(reviews_of(rated(each=4)), ["mf-text"], [], 50, 0, Context())
+    nothing, something = Difference(0.0, 0.0, 0.0, 9), Difference(-0.1, -0.2, 0.1, 9)
+    left_out = _verdict("no_evidence", audited, nothing, something)
+    assert "leaves the text out" in left_out.sentence
+    assert "0.0000" not in left_out.sentence
+    measured = _verdict("no_evidence", audited, something, something)
+    assert "changes by" in measured.sentence
 
 
 def test_bootstrap_of_a_difference_has_the_standard_error_of_its_mean() -> None:

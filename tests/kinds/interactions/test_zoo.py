@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.linalg
 from scipy import sparse
 
 from tests.kinds.interactions.made_up import two_tastes
@@ -78,6 +79,24 @@ def test_svd_ae_of_a_rank_equals_the_closed_form() -> None:
     expected = q @ vt[:4].T / s[:4] @ (u[:, :4].T @ r)
     found = Decomposition.of(UserRows(rows)).fit({"rank": 4}, Context()).scores(inputs)
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("weights", [None, (1e-2, 1.0, 3e4, 3e4)])
+@pytest.mark.parametrize("rows", [0, 1, 4])
+def test_svd_ae_of_a_tiny_sample_needs_no_decomposition_that_may_fail(
+    rows: int, weights: tuple[float, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: object, **kwargs: object) -> None:
+        raise np.linalg.LinAlgError("SVD did not converge")
+
+    monkeypatch.setattr(scipy.linalg, "svd", fails)
+    table = np.tile(np.array([1, 1, 0, 0, 0], np.float32), (rows, 1))
+    mass = None if weights is None else np.array(weights[:rows], np.float32)
+    model = Decomposition.of(UserRows(sparse.csr_array(table), mass)).fit({"rank": 8}, Context())
+    scores = model.scores(sparse.csr_array(np.eye(5, dtype=np.float32)))
+    assert np.isfinite(scores).all()
+    assert (scores[0, :2] > 0).all() == (rows > 0)  # what was used together; of no rows nothing is known
+    assert not scores[:, 2:].any()
 
 
 def test_half_step_solves_the_ridge_system_of_every_row() -> None:

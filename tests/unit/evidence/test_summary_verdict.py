@@ -149,6 +149,7 @@ def test_baseline_larger_in_bytes_counts_when_it_is_not_larger_in_rows() -> None
     found = judged(measurements(with_level("ae", "random-users", 0.36), sets=changed("random-users", bytes=40_000)))
     assert found.details["baseline"]["name"] == "random-users"
     assert found.status == "cheap_is_better"
+    assert "random users (as many users, but 90.9\u202f% of the bytes), keeps" in found.sentence
 
 
 def test_baseline_larger_in_both_does_not_count() -> None:

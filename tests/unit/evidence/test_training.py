@@ -322,6 +322,14 @@ def test_setting_with_a_validation_metric_that_is_no_number_is_left_out() -> Non
     assert full.chosen in ({"strength": 0.5}, {"strength": 2.0})
 
 
+def test_learner_that_cannot_be_trained_on_a_form_is_said_so_of_the_summary() -> None:
+    (*_, last) = sets()
+    form = replace(last, record=replace(last.record, name="hard", label="as hard rows", role="form", of="summary"))
+    ctx = Context()
+    train_all(plan(toy("bad", settings=({"strength": -1.0},)), toy(), contenders=[*sets(), form]), ctx)
+    assert any(text.startswith("Bad could not be trained on the summary as hard rows: ") for text in ctx.warnings)
+
+
 def test_learner_that_diverges_everywhere_is_left_out_with_a_warning_also_after_a_resume() -> None:
     bad = toy("bad", settings=({"strength": -1.0}, {"strength": -2.0}))
     ctx = Context()

@@ -32,7 +32,8 @@ _INIT, _BATCH, _MASK = 1, 2, 3  # streams of random numbers, kept apart
 
 @dataclass(frozen=True)
 class Targets:
-    """Distinct real rows (B, I) 0/1 with the number of users (B,) that have each; `dim`: items of the dataset."""
+    """Distinct real rows (B, I) 0/1 with the number of users (B,) that have each, whole unless rows of the version
+    stand for a fraction of one; `mean_events` of a user; `dim`: items of the dataset."""
 
     rows: Rows
     weights: np.ndarray
@@ -40,34 +41,41 @@ class Targets:
     dim: int
 
 
-def merge_equal_rows(rows: Rows, dim: int | None = None) -> Targets:
-    """Distinct rows in order of first appearance, weighted by how often they occur: same loss, fewer rows."""
+def merge_equal_rows(rows: Rows, dim: int | None = None, mass: np.ndarray | None = None) -> Targets:
+    """Distinct rows in order of first appearance, weighted by how many users have them: same loss, fewer rows.
+
+    `mass` (n,): users that each row stands for, one each when left out.
+    """
     first, pattern = distinct(rows)
+    lengths = np.diff(rows.indptr)
     return Targets(
         rows=Rows(rows[first]),
-        weights=np.bincount(pattern, minlength=len(first)),
-        mean_events=rows.nnz / max(1, rows.shape[0]),
+        weights=np.bincount(pattern, mass, minlength=len(first)),
+        mean_events=float(np.average(lengths, weights=mass)) if len(lengths) else 0.0,
         dim=dim or rows.shape[1],
     )
 
 
-def initial_logits(rows: Rows, n: int, *, start: str, noise: float, seed: int) -> np.ndarray:
+def initial_logits(
+    rows: Rows, n: int, *, start: str, noise: float, seed: int, mass: np.ndarray | None = None
+) -> np.ndarray:
     """Logits (n, I) float32 to start from: 0/1 rows of `users` drawn at random, of `head` users (most
     events), or `random`: log item popularity, the same for every row, so that no real user's row enters the
     summary.
 
-    `noise`: standard deviation of what is added, since equal rows make the kernel singular without draws.
+    `noise`: standard deviation of what is added, since equal rows make the kernel singular without draws. `mass` (n,):
+    users that each row stands for; rows are drawn, and items counted, in proportion to it.
     """
     rng = np.random.default_rng(mix(seed, _INIT))
     if start == "random":
-        popularity = np.log1p(np.asarray(rows.sum(axis=0)).ravel())
+        popularity = np.log1p(np.asarray(rows.sum(axis=0) if mass is None else rows.T @ mass, np.float32).ravel())
         logits = np.tile(popularity - popularity.mean(), (n, 1))
         noise = max(noise, 0.5)
     elif start == "head":
         chosen = np.argsort(-np.diff(rows.indptr), kind="stable")[:n]
         logits = rows[chosen].toarray()
     else:
-        chosen = rng.choice(rows.shape[0], size=n, replace=False)
+        chosen = rng.choice(rows.shape[0], size=n, replace=False, p=None if mass is None else mass / mass.sum())
         logits = rows[chosen].toarray()
     return (logits + noise * rng.standard_normal(logits.shape, dtype=np.float32)).astype(np.float32)
 
@@ -104,12 +112,15 @@ def straight_through(soft: Tensor, delivered: Tensor) -> Tensor:
 def batches(targets: Targets, size: int, block: int, seed: int, step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """This step's target rows in blocks of at most `block`: row numbers (b,) and how many users each stands for.
 
-    `size` users are drawn without replacement, 0 takes all; users with equal rows share one.
+    `size` users are drawn without replacement, 0 takes all; users with equal rows share one. Where weights have
+    fractions, users are equal slices of their sum, each of which belongs to a row that has part in it, in proportion.
     """
-    users = int(targets.weights.sum())
+    ends = np.cumsum(targets.weights)
+    users = int(ends[-1])
     if 0 < size < users:
-        drawn = np.random.default_rng(mix(seed, _BATCH, step)).choice(users, size, replace=False)
-        rows = np.searchsorted(np.cumsum(targets.weights), drawn, side="right")
+        rng = np.random.default_rng(mix(seed, _BATCH, step))
+        drawn = rng.choice(users, size, replace=False) + rng.random(size)
+        rows = np.searchsorted(ends, drawn * (ends[-1] / users), side="right").clip(max=len(ends) - 1)
         chosen, weights = np.unique(rows, return_counts=True)
     else:
         chosen, weights = np.arange(len(targets.weights)), targets.weights

@@ -193,7 +193,8 @@ def hold_out(data: Interactions, params: EvaluateParams, ctx: Context) -> Held:
         raise JobError(
             "too_few_rows",
             "No user of this dataset has a test event, so nothing can be measured.",
-            hint="Upload it again with a split that holds out test events.",
+            hint="Upload it again with a split that holds out test events. A version made of a summary has none: give "
+            "it as the input `summary` to `evaluate` on the dataset that the summary is of.",
         )
     if 0 < held.validation.targets.nnz < _FEW_EVENTS:
         ctx.warn(f"Only {held.validation.targets.nnz} validation events: the choice of a ridge is unreliable.")

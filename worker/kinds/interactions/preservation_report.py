@@ -16,7 +16,7 @@ from worker.evidence.table import Cell, Column, Table
 from worker.evidence.verdict import Verdict, beside_cheap
 from worker.evidence.wording import number
 from worker.kinds.interactions.judge import KIND
-from worker.kinds.interactions.preservation import FULL, Sampled, Zoo
+from worker.kinds.interactions.preservation import FULL, Zoo
 from worker.kinds.interactions.sampling.samplers import SAMPLERS
 
 CHEAP = ("random-users", "random-interactions")
@@ -148,21 +148,27 @@ def _headline(compared: Compared, verdict: Verdict) -> str:
     smallest = _smallest(compared)
     if smallest is None:
         return f"No sample keeps the ranking (tau below {GOOD:g} even at {compared.percents[0]:g} %)"
-    label = SAMPLERS[smallest.sampler].label
-    return f"{smallest.percent:g} % of the events keep the ranking (tau {GOOD:g} or more, {label})"
+    label = SAMPLERS[compared.samplers[0]].label
+    if (shown := _smallest(compared, sure=True)) is not None:
+        return f"{shown:g} % of the events keep the ranking (tau {GOOD:g} or more, {label})"
+    tau = compared.of(compared.positions(compared.samplers[0], smallest))
+    low, high = tau.ends
+    ends = f"tau {number(tau.value)} [{number(low)}, {number(high)}]"
+    return f"{smallest:g} % of the events may keep the ranking, which is not shown ({ends}, {label})"
 
 
-def _smallest(compared: Compared) -> Sampled | None:
-    """The smallest sample of the best sampler down to which its tau stays good, averaged over draws; None if it is not.
+def _smallest(compared: Compared, *, sure: bool = False) -> float | None:
+    """The smallest size in per cent down to which the best sampler's tau, averaged over draws, stays good; `sure`: its
+    whole interval does. None if that of no size does.
 
     Of the best sampler alone: the luckiest of many would look good at any size.
     """
     found = None
     for percent in compared.percents:
-        at = compared.positions(compared.samplers[0], percent)
-        if compared.of(at).value < GOOD:
+        tau = compared.of(compared.positions(compared.samplers[0], percent))
+        if (tau.ends[0] if sure else tau.value) < GOOD:
             break
-        found = compared.zoo.samples[at[0]]
+        found = percent
     return found
 
 
@@ -187,7 +193,7 @@ def _by_sampler(compared: Compared) -> Table:
         row: dict[str, Cell] = {"sampler": SAMPLERS[name].label, "name": name}
         row |= compared.of(compared.positions(name)).cells("mean")
         for percent in sizes:
-            row[f"at_{percent:g}"] = compared.of(compared.positions(name, percent)).value
+            row |= compared.of(compared.positions(name, percent)).cells(f"at_{percent:g}")
         taus = {m: [compared.zoo.tau(compared.zoo.samples[at], m) for at in compared.positions(name)] for m in others}
         row |= {f"by_{metric}": float(np.mean(values)) for metric, values in taus.items()}
         rows.append(row)
@@ -199,7 +205,8 @@ def _by_sampler(compared: Compared) -> Table:
             Column("name", "Name", "text", shown=False),
             *(Column(one.key, one.label, one.kind, one.unit, 2, one.interval, not one.key.startswith("mean_"))
               for one in with_interval("mean", "Mean", "")),
-            *(Column(f"at_{percent:g}", f"{percent:g} %", decimals=2) for percent in sizes),
+            *(Column(one.key, one.label, one.kind, one.unit, 2, one.interval, one.key == f"at_{percent:g}")
+              for percent in sizes for one in with_interval(f"at_{percent:g}", f"{percent:g} %", "")),
             *(Column(f"by_{metric}", f"Mean by {_metric(metric)}", decimals=2, shown=False) for metric in others),
         ),
         tuple(rows),

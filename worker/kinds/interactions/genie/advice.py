@@ -19,6 +19,11 @@ from worker.kinds.interactions.genie.model import METRICS, Genie, Mode
 from worker.kinds.interactions.sampling.samplers import SAMPLERS
 
 GOOD = 0.8
+EPOCHS = 50  # of SVP-CF's proxies where a job names none
+PAIRS = (
+    " The rank comes from a model of which of two samplers is better, the tau from another one: where a lower rank has "
+    "the higher tau the two disagree, and neither is sure."
+)
 RANDOM_EVENTS = "random-interactions"
 LABELS = {"ndcg@10": "nDCG@10", "hr@10": "HR@10", "psp@10": "PSP@10", "auc_user": "AUC, per user"}
 
@@ -78,9 +83,10 @@ def findings(
     mode: Mode,
     *,
     events: int,
+    epochs: int = EPOCHS,
     warnings: tuple[str, ...] = (),
 ) -> Findings:
-    """Lay out the advice."""
+    """Lay out the advice. `epochs`: of the proxies of SVP-CF, with which the samples were drawn."""
     found = expectations(model, whole, looked, metric, mode)
     unlike = model.unlike(whole)
     first = {one.candidate.percent: one for one in reversed(found)}
@@ -101,7 +107,7 @@ def findings(
         headline=_headline(best, unlike),
         because="Predicted from the shape of the data by a model trained on other datasets; nothing was measured here.",
         key_figures=tuple(_key_figure(one) for one in best),
-        tables=(_ranked(found, metric),),
+        tables=(_ranked(found, metric, mode, epochs),),
         plots=(_curves(found, best, metric),),
         warnings=tuple(said),
         protocol=_protocol(model, mode),
@@ -117,7 +123,7 @@ def findings(
                 "distance": model.distance(whole),
                 "reach": model.reach,
                 "events": events,
-                "best": [_job(one) for one in best],
+                "best": [_job(one, epochs) for one in best],
             }
         },
     )
@@ -128,10 +134,11 @@ def _key_figure(one: Expected) -> KeyFigure:
     return KeyFigure(f"at {one.candidate.percent:g} % of the events", SAMPLERS[one.candidate.sampler].label, tau)
 
 
-def _job(one: Expected) -> dict[str, Any]:
-    """The job that makes the sample, for programs."""
+def _job(one: Expected, epochs: int) -> dict[str, Any]:
+    """The job that makes the sample, for programs: the one that was looked at, with the same seed."""
     sampler, percent = SAMPLERS[one.candidate.sampler], one.candidate.percent
-    params = {**sampler.params, "keep_percent": percent}
+    proxy = {"epochs": epochs} if "proxy" in sampler.params and epochs != EPOCHS else {}
+    params = {**sampler.params, **proxy, "keep_percent": percent}
     return {"percent": percent, "sampler": sampler.name, "tau": one.tau, "method": sampler.method, "params": params}
 
 
@@ -163,10 +170,11 @@ def _headline(best: Sequence[Expected], unlike: bool) -> str:
     if good is None:
         return f"No sample is expected to keep the ranking (tau {GOOD:g})"
     label = SAMPLERS[good.candidate.sampler].label
-    return f"{good.candidate.percent:g} % of the events should do ({label}, tau {number(good.tau)})"
+    tau = f"{number(good.tau)} [{number(good.low)}, {number(good.high)}]"
+    return f"{good.candidate.percent:g} % of the events may do ({label}, expected tau {tau})"
 
 
-def _ranked(found: Sequence[Expected], metric: str) -> Table:
+def _ranked(found: Sequence[Expected], metric: str, mode: Mode, epochs: int) -> Table:
     rows: list[dict[str, Cell]] = []
     firsts: list[int] = []
     rank, size = 0, -1.0
@@ -176,7 +184,10 @@ def _ranked(found: Sequence[Expected], metric: str) -> Table:
         if rank == 1:
             firsts.append(len(rows))
         sampler = SAMPLERS[one.candidate.sampler]
-        given = " ".join(f"{key}={value}" for key, value in sampler.params.items())
+        job = _job(one, epochs)
+        given = " ".join(
+            f"{key}={value:g}" if key == "keep_percent" else f"{key}={value}" for key, value in job["params"].items()
+        )
         rows.append(
             {
                 "size": f"{size:g} % of the events",
@@ -189,7 +200,7 @@ def _ranked(found: Sequence[Expected], metric: str) -> Table:
                 "tau_high": one.high,
                 "beats": None if one.beats is None else 100 * one.beats,
                 "events": one.candidate.events,
-                "job": f"{sampler.method} {given} keep_percent={size:g}".replace("  ", " "),
+                "job": f"{job['method']} {given}",
             }
         )
     tau = with_interval("tau", "Expected tau", "")
@@ -209,7 +220,8 @@ def _ranked(found: Sequence[Expected], metric: str) -> Table:
             Column("job", "Job", "text"),
         ),
         tuple(rows),
-        note="Intervals hold 80 % of the taus of datasets that were left out when the model was trained on the others.",
+        note="Intervals hold 80 % of the taus of datasets that were left out when the model was trained on the others."
+        + (PAIRS if mode == "bpr" else ""),
         heading="Advice",
         group="size",
         highlight=tuple(firsts),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils.extmath import randomized_svd
+from sklearn.utils.extmath import randomized_range_finder
 
 from worker.contract.context import Context
 from worker.contract.learner import Settings, learner
@@ -21,6 +21,7 @@ from worker.kinds.interactions.rows import UserRows
 
 RANKS = (4, 8, 16, 32, 64, 128, 256)
 _POWER_ITERATIONS = 7  # singular vectors to four digits or better on MovieLens-1M
+_OVERSAMPLES = 10  # dimensions beyond the rank that steady the range
 
 
 @dataclass(frozen=True)
@@ -34,24 +35,43 @@ class Decomposition:
 
     @classmethod
     def of(cls, rows: UserRows, seed: int = 0, most: int = RANKS[-1]) -> Decomposition:
-        """Of rows (n, I), empty ones left out; components of no weight go, too."""
+        """Of rows (n, I), empty ones left out; of no rows the model that scores everything 0."""
         rows = rows.filled()
         by_item = _inverse_roots(rows.counts)
         root = sparse.diags_array(np.sqrt(rows.mass).astype(np.float32))
         plain = sparse.csr_array(root @ rows.matrix)
         normalised = sparse.csr_array(root @ _normalised(rows.matrix, by_item))
-        most = min(most, *normalised.shape)
-        u, s, vt = randomized_svd(
-            normalised, most, n_iter=_POWER_ITERATIONS, power_iteration_normalizer="QR", random_state=seed % 2**32
-        )
-        real = s > 1e-5 * max(s[0], 1e-12)  # in single precision smaller ones are noise
-        u, s, vt = u[:, real], s[real], vt[real]
+        u, s, vt = _truncated(normalised, min(most, *normalised.shape), seed)
         return cls((vt.T / s).astype(np.float32), np.asarray(u.T @ plain, np.float32), by_item)
 
     def fit(self, settings: Settings, ctx: Context) -> SVDAE:
         """The model of `rank` components, or of as many as there are."""
         rank = int(settings["rank"])
         return SVDAE(self.encode[:, :rank], self.decode[:rank], self.by_item)
+
+
+def _truncated(rows: sparse.csr_array, most: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """U (n, k), S (k,) and V^T (k, I) of at most `most` components, as a randomised range finder sees them (Halko et
+    al. 2011); those that are noise in single precision are left out.
+
+    The small factor is decomposed by the eigenvectors of its Gram matrix in double precision: they exist for any
+    sample, however few and equal its rows are, where a decomposition of the factor itself may fail to converge.
+    """
+    if most == 0:
+        return np.zeros((rows.shape[0], 0)), np.zeros(0), np.zeros((0, rows.shape[1]))
+    basis = randomized_range_finder(
+        rows,
+        size=most + _OVERSAMPLES,
+        n_iter=_POWER_ITERATIONS,
+        power_iteration_normalizer="QR",
+        random_state=seed % 2**32,
+    )
+    small = np.asarray((rows.T @ basis).T, np.float64)
+    squares, vectors = np.linalg.eigh(small @ small.T)
+    s, vectors = np.sqrt(np.maximum(squares[::-1], 0))[:most], vectors[:, ::-1][:, :most]
+    real = s > 1e-5 * max(s[0], 1e-12)
+    s, vectors = s[real], vectors[:, real]
+    return basis @ vectors, s, (vectors.T @ small) / s[:, None]
 
 
 def _inverse_roots(degrees: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.contract.budget import Budget, resolve_bytes
+from worker.contract.budget import Budget, fills_bytes, resolve_bytes
 from worker.contract.context import Context
 from worker.contract.method import method
 from worker.kinds.interactions.dataset import Interactions
@@ -33,14 +33,14 @@ class AutoParams(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     budget: Budget = Field(
-        "2%", description='A share of the bytes of the source ("2%"), bytes ("150kB"), or rows (500).'
+        "2%", **fills_bytes('A share of the bytes of the source ("2%"), bytes ("150kB"), or rows (500).')
     )
 
 
 def mean_row(data: Interactions) -> float:
-    """Mean training events of the users who have any."""
-    rows = data.training_rows()
-    return rows.nnz / max(1, rows.shape[0])
+    """Mean training events of the users who have any, weighted rows counted as the users they stand for."""
+    rows = data.training()
+    return float(rows.counts.sum() / max(1.0, rows.mass.sum())) if rows.matrix.nnz else 0.0
 
 
 @method(kind="interactions", task="distil", name="auto", version=2, device="any", memory_mb=3072)

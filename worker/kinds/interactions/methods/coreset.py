@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.contract.budget import Budget, resolve, resolve_bytes
+from worker.contract.budget import Budget, fills_bytes, resolve, resolve_bytes
 from worker.contract.context import Context
 from worker.contract.method import Cost, Term, method
 from worker.kinds.interactions import pursuit
@@ -40,7 +40,7 @@ class CoresetParams(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     budget: Budget = Field(
-        "2%", description='A share of the bytes of the source ("2%"), bytes ("3200B"), or rows (500).'
+        "2%", **fills_bytes('A share of the bytes of the source ("2%"), bytes ("3200B"), or rows (500).')
     )
     ridge: float | None = Field(
         None, gt=0, le=1e6, description="Ridge of EASE on the full data; left out: the best on validation users."
@@ -86,7 +86,8 @@ def coreset(data: Interactions, params: CoresetParams, ctx: Context) -> Interact
         chosen = order[: np.searchsorted(np.cumsum(prices[order]), budget, side="right")]
         weights = rows.mass[chosen]
     once = int((rows.mass[chosen] == 1).sum())
-    ctx.warn(f"{once} of the {len(chosen)} rows are the history of one user alone, whole and as it is.")
+    if once:
+        ctx.warn(f"Rows that are the history of one user alone, whole and as it is: {once} of {len(chosen)}.")
     settings: dict[str, Any] = params.model_dump() | {
         "ridge": ridge, "refine": refined, "distinct": len(rows), "looked_at": len(among), "metric_items": rows.items,
     }  # fmt: skip

@@ -47,7 +47,7 @@ class DataGenieParams(BaseModel):
     samplers: list[SamplerName] = Field(
         [], max_length=len(SAMPLERS), description="Samplers to choose from; empty: all that the data allows."
     )
-    epochs: int = Field(50, ge=1, le=500, description="Passes of SVP-CF's proxies over the events.")
+    epochs: int = Field(advice.EPOCHS, ge=1, le=500, description="Passes of SVP-CF's proxies over the events.")
 
 
 @method(kind="interactions", task="advise", name="data-genie", version=1, paper="arXiv:2201.04768", memory_mb=2048)
@@ -76,5 +76,12 @@ def data_genie(data: Interactions, params: DataGenieParams, ctx: Context) -> Fin
                     advice.Candidate(name, percent, int(np.count_nonzero(kept)), features(events, kept, **held))
                 )
     return advice.findings(
-        shipped(), whole, looked, params.metric, params.mode, events=len(events), warnings=tuple(ctx.warnings)
+        shipped(),
+        whole,
+        looked,
+        params.metric,
+        params.mode,
+        events=len(events),
+        epochs=params.epochs,
+        warnings=tuple(ctx.warnings),
     )

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.contract.budget import Budget, resolve, resolve_bytes
+from worker.contract.budget import Budget, fills_bytes, resolve, resolve_bytes
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.method import Cost, Term, method
@@ -44,7 +44,13 @@ class DistillCFParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    budget: Budget = 500
+    budget: Budget = Field(
+        500,
+        **fills_bytes(
+            'Synthetic rows (500), a share of the users, or of the bytes with `export: ranked` ("1%"), or "150kB".',
+            only={"export": "ranked"},
+        ),
+    )
     row_mass: float | None = Field(None, ge=5, le=2000, description="Soft events of one synthetic user.")
     draws: int | None = Field(None, ge=0, le=500, description="Random draws a step; 0 is the mean field.")
     tau: float | None = Field(None, ge=0.05, le=20, description="Temperature of the relaxed draws.")
@@ -143,12 +149,11 @@ def ranked_shape(params: DistillCFParams, source: UserRows, items: int) -> tuple
     return rows, max(1, min(most, (size - 4 - 4 * rows) // (index * rows + 2)))
 
 
-def popular_items(rows: cf.Rows, most: int) -> np.ndarray | None:
+def popular_items(rows: UserRows, most: int) -> np.ndarray | None:
     """Columns of the `most` most popular items in ascending order, or None when there are no more than that."""
-    if rows.shape[1] <= most:
+    if rows.items <= most:
         return None
-    counts = np.asarray(rows.sum(axis=0)).ravel()
-    return np.sort(np.argsort(-counts, kind="stable")[:most])
+    return np.sort(np.argsort(-rows.counts, kind="stable")[:most])
 
 
 def guard_size(users: int, items: int) -> None:
@@ -162,16 +167,17 @@ def guard_size(users: int, items: int) -> None:
         )
 
 
-def training_rows(data: Interactions, most: int, ctx: Context) -> tuple[cf.Rows, np.ndarray | None]:
-    """Non-empty 0/1 training rows over the `most` most popular items, and the columns of those (None:
-    all)."""
-    real = cf.Rows(data.training_rows())
-    real.data = np.ones_like(real.data)
+def training_rows(data: Interactions, most: int, ctx: Context) -> tuple[UserRows, np.ndarray | None]:
+    """Non-empty 0/1 training rows over the `most` most popular items with their weights, and the columns of those
+    (None: all)."""
+    real = data.training()
+    matrix = cf.Rows(real.matrix, copy=True)
+    matrix.data = np.ones_like(matrix.data)
+    real = UserRows(matrix, real.weights)
     columns = popular_items(real, most)
     if columns is not None:
-        ctx.warn(f"Only the {len(columns)} most popular of {real.shape[1]} items are in the summary (max_items).")
-        real = cf.Rows(real[:, columns])
-        real = cf.Rows(real[np.flatnonzero(np.diff(real.indptr))])
+        ctx.warn(f"Only the {len(columns)} most popular of {real.items} items are in the summary (max_items).")
+        real = UserRows(cf.Rows(matrix[:, columns]), real.weights).filled()
     return real, columns
 
 
@@ -213,22 +219,21 @@ def distill_cf(data: Interactions, params: DistillCFParams, ctx: Context) -> Int
     real, columns = training_rows(data, params.max_items, ctx)
     ranked_events = None
     if params.export == "ranked":
-        users, ranked_events = ranked_shape(params, data.training(), real.shape[1])
+        users, ranked_events = ranked_shape(params, data.training(), real.items)
     else:
         bits = {"none": 6.0, "8": 1.0, "4": 0.5}[params.quantize]
-        users = resolve(
-            params.budget, total_units=real.shape[0], bytes_per_unit=bits * real.shape[1], lowest=5, highest=5000
-        )
-    guard_size(users, real.shape[1])
-    targets = cf.merge_equal_rows(real, data.n_items)
+        users = resolve(params.budget, total_units=len(real), bytes_per_unit=bits * real.items, lowest=5, highest=5000)
+    guard_size(users, real.items)
+    mass = None if real.weights is None else real.mass
+    targets = cf.merge_equal_rows(real.matrix, data.n_items, mass)
     recipe = choose_recipe(
-        params, users=users, items=real.shape[1], mean_events=targets.mean_events, ranked_events=ranked_events
+        params, users=users, items=real.items, mean_events=targets.mean_events, ranked_events=ranked_events
     )
     validator = make_validator(data, columns, depth=recipe.depth, seed=ctx.seed)
     if validator is None:
         ctx.warn("There are no validation events: the checkpoint was chosen by the training loss.")
     noise = 0.1 if recipe.draws == 0 else 0.0
-    start = cf.initial_logits(real, users, start=recipe.init, noise=noise, seed=ctx.seed)
+    start = cf.initial_logits(real.matrix, users, start=recipe.init, noise=noise, seed=ctx.seed, mass=mass)
     state = learn(Progress.begin(ctx, start), targets, validator, recipe, ctx)
     if state.best_rows is None:
         raise AssertionError("the last step always validates")
@@ -238,7 +243,7 @@ def distill_cf(data: Interactions, params: DistillCFParams, ctx: Context) -> Int
         settings=asdict(recipe)
         | {
             "steps_done": state.step,
-            "distilled_items": real.shape[1],
+            "distilled_items": real.items,
             "distinct_targets": len(targets.weights),
             "seed": ctx.seed,
         },

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.contract.budget import Budget
+from worker.contract.budget import Budget, fills_bytes
 from worker.contract.context import Context
 from worker.contract.method import method
 from worker.kinds.interactions.dataset import Interactions
@@ -22,7 +22,9 @@ class FrequentHistoriesParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    budget: Budget = Field(500, description='Distinct histories (500), bytes ("3kB"), or a share of the bytes ("2%").')
+    budget: Budget = Field(
+        500, **fills_bytes('Distinct histories (500), bytes ("3kB"), or a share of the bytes ("2%").')
+    )
 
 
 @method(kind="interactions", task="select", name="frequent-histories", version=1)

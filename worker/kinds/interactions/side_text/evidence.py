@@ -71,16 +71,28 @@ def _verdict(status: Status, audit: Audit, beside_mf: Difference, beside_shuffle
         "hurts": "Text makes predictions worse here",
         "no_evidence": "There is no evidence that text helps to predict ratings here",
     }[status]
-    sentence = (
-        f"{said}: the mean squared error changes by {_signed(beside_mf.value)} {_ends(beside_mf)} against "
-        f"the factorisation without text, and by {_signed(beside_shuffled.value)} {_ends(beside_shuffled)} against the "
-        f"same model on shuffled texts ({LABELS[audit.arm]}, {number(beside_mf.n)} test ratings)."
+    because = (
+        f"the mean squared error changes by {_signed(beside_mf.value)} {_ends(beside_mf)} against the factorisation "
+        f"without text, and by {_signed(beside_shuffled.value)} {_ends(beside_shuffled)} against the same model on "
+        f"shuffled texts ({LABELS[audit.arm]}, {number(beside_mf.n)} test ratings)."
     )
-    more = {"arm": audit.arm, "beside_shuffled": _json(beside_shuffled)}
     settled = ("More test ratings would narrow the intervals.",) if status == "no_evidence" else ()
+    if _left_out(beside_mf):
+        because = (
+            f"validation ratings chose a setting of {LABELS[audit.arm]} that leaves the text out, and so predicts what "
+            f"the factorisation does ({number(beside_mf.n)} test ratings)."
+        )
+        settled = ("More training and validation ratings: on these no setting that reads the text was better.",)
+    sentence = f"{said}: {because}"
+    more = {"arm": audit.arm, "beside_shuffled": _json(beside_shuffled)}
     return Verdict(
         status, sentence, beside_mf.value, beside_mf.low, beside_mf.high, "MSE", settled_by=settled, details=more
     )
+
+
+def _left_out(beside_mf: Difference) -> bool:
+    """Whether the arm predicts every test rating as the factorisation without text does: no difference to measure."""
+    return beside_mf.low == beside_mf.value == beside_mf.high == 0
 
 
 def _json(one: Difference) -> dict[str, float]:
