@@ -22,8 +22,12 @@ def write(folder: Path) -> list[str]:
     for name in (*MADE, *GIVEN):
         path = folder / name
         if not path.exists():
-            path.write_text(secrets.token_hex(24) if name in MADE else "", encoding="ascii")
-            path.chmod(0o444)
+            # Under another name first: what is broken off here must not leave half a password that is never changed.
+            unfinished = folder / f".{name}"
+            unfinished.unlink(missing_ok=True)
+            unfinished.write_text(secrets.token_hex(24) if name in MADE else "", encoding="ascii")
+            unfinished.chmod(0o444)
+            unfinished.rename(path)
             made.append(name)
     return made
 

@@ -88,7 +88,7 @@ class TenantLimits:
 
 
 async def _tenant_of(services: Services, scope: Scope) -> str | None:
-    """Whose key it is; looked for in the database only when this process has not seen it before."""
+    """Whose key it is; looked for in the database only when this process has not seen it just before."""
     given = next((value for name, value in scope["headers"] if name == b"authorization"), b"").decode("latin-1")
     scheme, token = get_authorization_scheme_param(given)
     if scheme.lower() != "bearer" or not token:

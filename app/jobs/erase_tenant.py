@@ -78,9 +78,9 @@ def erase_tenants(conn: Connection) -> int:
     for tenant_id in conn.scalars(due).all():
         for table in _TABLES:
             conn.execute(delete(table).where(table.c.tenant_id == tenant_id))
-        audit.forget_tenant(conn, tenant_id)
         on_disk = exists().where(loose_bytes.c.tenant_id == tenant_id)
         gone += conn.execute(delete(tenant).where(tenant.c.id == tenant_id, ~on_disk)).rowcount
+        audit.forget_tenant(conn, tenant_id)
     return gone
 
 

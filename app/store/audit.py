@@ -11,7 +11,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Text, bindparam, delete, func, literal, select, text, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from app.store.database import Prepared
@@ -35,7 +49,7 @@ def record(conn: Connection, tenant_id: str, actor: str, act: str, *objects: str
 
 def record_reading(conn: Connection, tenant_id: str, actor: str, act: str, one: str) -> None:
     """Note an act that changes nothing, unless it was noted in this minute."""
-    name = hashlib.sha256("\0".join((actor, act, one)).encode()).hexdigest()[:26]
+    name = hashlib.sha256("\0".join((actor, act, one)).encode()).hexdigest()[:19]
     _READING.all(conn, {"tenant": tenant_id, "id": f"aud_{name}", "actor": actor, "act": act, "object": one})
 
 
@@ -75,19 +89,27 @@ def forget_entries(conn: Connection, keep_s: float) -> int:
 
 
 def forget_tenant(conn: Connection, tenant_id: str) -> None:
-    """Delete the entries of a tenant that is being erased, but that of its erasure."""
+    """Delete the entries of a tenant that is erased, but that of its erasure.
+
+    After the tenant's own row was deleted, if it can be: that waits for whoever still notes an act (see `_noted`).
+    """
     conn.execute(delete(audit).where(audit.c.tenant_id == tenant_id, audit.c.act != ERASURE))
 
 
-def _noted(at: Any) -> Insert:
-    """From the tenant's row, so that nothing is written for a tenant that is about to be gone."""
-    given = [bindparam(name, type_=Text) for name in ("id", "actor", "act", "object")]
+def _noted(at: Any, name: ColumnElement[str], *also: ColumnElement[bool]) -> Insert:
+    """From the tenant's row, so that nothing is written for a tenant that is about to be gone; it is held until the
+    entry is committed, so that the row does not go meanwhile and leave an entry that nobody deletes any more."""
+    given = [bindparam(each, type_=Text) for each in ("actor", "act", "object")]
     mine = (tenant.c.id == bindparam("tenant", type_=Text), tenant.c.erasing_at.is_(None))
-    living = select(tenant.c.id, at, *given).where(*mine)
+    living = select(tenant.c.id, at, name, *given).where(*mine, *also).with_for_update(read=True, key_share=True)
     return insert(audit).from_select(("tenant_id", "at", "id", "actor", "act", "object"), living)
 
 
 _SHOWN = (audit.c.id, audit.c.at, audit.c.actor, audit.c.act, audit.c.object)
-_ACT = Prepared(_noted(func.now()).returning(audit.c.id))
+_ID = bindparam("id", type_=Text)
+_ACT = Prepared(_noted(func.now(), _ID).returning(audit.c.id))
 _MINUTE = func.date_trunc("minute", func.now())
-_READING = Prepared(_noted(_MINUTE).on_conflict_do_nothing().returning(audit.c.id))
+# The same reading has another id in another minute. Who finds it noted locks nothing, and so writes nothing.
+_ID_OF_MINUTE = func.concat(_ID, func.to_hex(cast(func.extract("epoch", _MINUTE) / 60, BigInteger)))
+_NOTED = exists().where(audit.c.tenant_id == tenant.c.id, audit.c.at == _MINUTE, audit.c.id == _ID_OF_MINUTE)
+_READING = Prepared(_noted(_MINUTE, _ID_OF_MINUTE, ~_NOTED).on_conflict_do_nothing().returning(audit.c.id))

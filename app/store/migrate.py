@@ -65,6 +65,12 @@ def head_revision() -> str | None:
     return ScriptDirectory.from_config(config()).get_current_head()
 
 
+def is_later(revision: str | None) -> bool:
+    """Whether a revision comes from a later version: this one does not know it."""
+    scripts = ScriptDirectory.from_config(config()).walk_revisions()
+    return revision is not None and revision not in {script.revision for script in scripts}
+
+
 def main() -> None:
     """Upgrade the database that the environment names, and say what it is at."""
     from app import logs  # only here: others who migrate log in their own way

@@ -22,6 +22,7 @@ from app.settings import DatabaseSettings, with_password
 _LOCK = 7_368_118  # any constant; held to the end of the transaction, so that two starters do not collide
 _PLAIN = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
 _ROWS = "SELECT, INSERT, UPDATE, DELETE"
+_ADDED_TO = "audit"  # old entries are deleted; what may be, a trigger decides
 
 # Sequences of columns and indexes go with their tables.
 _TABLES_OF_OTHERS = """
@@ -105,6 +106,9 @@ def _grant(driver: Connection, owner: str, application: str) -> None:
         "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO {application}",
     ):
         driver.execute(sql.SQL(statement).format(**words))
+    if driver.execute("SELECT to_regclass(%s) IS NOT NULL", [f"public.{_ADDED_TO}"]).fetchone() == (True,):
+        revoke = sql.SQL("REVOKE UPDATE ON public.{} FROM {}")
+        driver.execute(revoke.format(sql.Identifier(_ADDED_TO), words["application"]))
 
 
 def _name(role: URL) -> str:

@@ -24,6 +24,7 @@ LANDED = {
     "0005_deleted_jobs.py": "ccd484845ba22573",
     "0006_turns.py": "280b66f7800c3e97",
     "0007_tenants.py": "581c9bf2d40c3daa",
+    "0008_audit.py": "2ebaf82246048d32",
 }
 """Migrations that databases out there have been through, by the start of their hash: they are never changed."""
 

@@ -135,6 +135,23 @@ def test_secrets_when_made_then_they_are_those_of_compose_and_only_their_owner_c
     (folder / "signing").unlink()
     assert write(folder) == ["signing"]
     assert (folder / "redis").read_text() == "mine"
+
+
+def test_secrets_when_broken_off_then_none_is_left_that_is_only_half_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(path: Path, text: str, **_: object) -> int:
+        path.write_bytes(text[:5].encode())
+        raise OSError("no space")
+
+    with monkeypatch.context() as at:
+        at.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="no space"):
+            write(tmp_path)
+    made = write(tmp_path)
+    assert set(made) == set(compose()["secrets"])
+    assert {path.name for path in tmp_path.iterdir()} == set(made)
+    assert len((tmp_path / made[0]).read_text()) == 48
     assert "/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
 
 

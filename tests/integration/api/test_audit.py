@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,11 +13,12 @@ import pytest
 from sqlalchemy import Engine, event, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
+from app.jobs.erase_tenant import begin_erasure, erase_tenants
 from app.jobs.retain import Retention
 from app.settings import Settings
-from app.store.audit import record
+from app.store.audit import record, record_reading
 from app.store.ids import new_id
-from app.store.tables import audit
+from app.store.tables import audit, tenant
 from tests.integration.api.conftest import Api
 from tests.integration.api.test_erase import life, swept
 from tests.integration.api.test_uploads import begin, patch
@@ -217,3 +220,48 @@ def test_tenant_when_erased_then_that_is_the_one_entry_that_stays(
     assert acts(other) == kept
     with pytest.raises(IntegrityError, match="only added to"), engine.begin() as conn:
         conn.execute(text("DELETE FROM audit WHERE tenant_id = :id"), {"id": api.tenant_id})
+
+
+def test_entries_when_noted_while_a_tenant_goes_then_none_outlives_it(api: Api, engine: Engine) -> None:
+    """Whoever was let in before the erasure and commits late; this tenant has nothing that must be swept first."""
+
+    def erase() -> None:
+        with engine.begin() as conn:
+            begin_erasure(conn, api.tenant_id, "operator")
+        with engine.begin() as conn:
+            erase_tenants(conn)
+
+    with ThreadPoolExecutor(1) as threads:
+        with engine.begin() as late:
+            record(late, api.tenant_id, "key_late", "dataset.create", "ds_late")
+            erasing = threads.submit(erase)
+            with suppress(TimeoutError):
+                erasing.result(0.5)
+        erasing.result(30)
+    with engine.connect() as conn:
+        assert conn.scalar(select(tenant.c.id).where(tenant.c.id == api.tenant_id)) is None
+        assert conn.scalars(select(audit.c.act).where(audit.c.tenant_id == api.tenant_id)).all() == ["tenant.erase"]
+
+
+def test_entries_when_somebody_begins_an_erasure_to_delete_them_then_it_is_not_taken_back(
+    api: Api, engine: Engine
+) -> None:
+    api.dataset()
+    mine = {"id": api.tenant_id}
+    with engine.connect() as conn:
+        conn.execute(text("UPDATE tenant SET erasing_at = now() WHERE id = :id"), mine)
+        conn.execute(text("DELETE FROM audit WHERE tenant_id = :id"), mine)
+        with pytest.raises(IntegrityError, match="not taken back"):
+            conn.execute(text("UPDATE tenant SET erasing_at = NULL WHERE id = :id"), mine)
+    assert len(acts(api)) == 1
+
+
+def test_downloads_when_noted_then_the_minute_is_in_the_id(api: Api, engine: Engine) -> None:
+    """So that who exports pieces that overlap can leave out by its id what he has."""
+    for _ in range(3):
+        with engine.begin() as conn:
+            record_reading(conn, api.tenant_id, "key_a", "file.download", "ds_a")
+    for entry in entries(api):
+        assert 60 * int(entry["id"][-7:], 16) == datetime.fromisoformat(entry["at"]).timestamp()
+        assert len(entry["id"]) == len(new_id("aud"))
+    assert 1 <= len({entry["id"] for entry in entries(api)}) == len(entries(api)) <= 2, "the minute may have turned"

@@ -11,11 +11,12 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 from psycopg.errors import DiskFull
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, text, update
 from sqlalchemy.exc import DBAPIError
 from starlette.testclient import TestClient
 
 from app.api.problem_codes import CODES
+from app.api.readiness import check_schema
 from app.api.routes import jobs as jobs_route
 from app.jobs.claim import claim_job
 from app.jobs.states import lease
@@ -136,6 +137,19 @@ def test_ready_when_the_broker_is_away_then_only_degraded(api: Api) -> None:
     answer = api.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
     assert answer.json()["checks"]["schema"] == "ok"
+
+
+@pytest.mark.parametrize(("revision", "said"), [("9999", "ok"), ("0008", "at 0008, this code expects ")])
+def test_ready_when_the_schema_is_another_then_only_an_older_one_stands_in_the_way(
+    api: Api, engine: Engine, revision: str, said: str
+) -> None:
+    """Old processes serve on the schema of the next version until they are replaced."""
+    with engine.connect() as conn:
+        conn.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+        assert check_schema(conn).startswith(said)
+        conn.execute(text("DELETE FROM alembic_version"))
+        assert check_schema(conn).startswith("at None")
+        conn.rollback()
 
 
 def test_ready_when_leases_are_over_and_their_owner_is_unknown_then_says_so(api: Api, engine: Engine) -> None:

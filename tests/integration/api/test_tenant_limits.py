@@ -96,6 +96,21 @@ def test_bucket_when_somebody_else_tries_to_empty_it_then_only_valid_keys_take_f
         assert api.get("/v1/me").headers["ratelimit"].startswith('"tenant";r=2;')
 
 
+@pytest.mark.parametrize("path", ["/v1/nowhere", "/v1/me/"])
+def test_bucket_when_a_revoked_key_asks_where_no_key_is_asked_for_then_soon_not_charged(
+    engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr("app.api.known_keys._BELIEVED_S", 0.2)
+    with limited(engines, tmp_path, rate_limit_per_s=0.01, rate_limit_burst=10) as api:
+        made = api.post("/v1/api-keys", json={"name": "stolen", "scopes": ["jobs:read"]}).json()
+        stolen = Api(api.client, api.engine, api.blobs, "", made["token"])
+        assert stolen.get(path).headers["ratelimit"].startswith('"tenant";r=8;')
+        assert api.delete(f"/v1/api-keys/{made['id']}").status_code == 204
+        time.sleep(0.25)
+        assert [stolen.get(path).status_code for _ in range(20)] == [404] * 20
+        assert api.get("/v1/me").headers["ratelimit"].startswith('"tenant";r=6;')
+
+
 def test_limits_when_off_then_no_headers(engines: Engines, tmp_path: Path) -> None:
     with limited(engines, tmp_path, rate_limit_per_s=0, rate_limit_burst=1) as api:
         assert statuses(api, 5) == [200] * 5
