@@ -59,7 +59,6 @@ settings: $(STAMP)  ## write docs/settings.md from the code
 lock: $(STAMP)  ## resolve what images are built from, with hashes; needs the package indexes
 	$(BIN)/pip install -q "pip-tools>=7.5,<8"
 	$(BIN)/python -m deploy.lock
-	$(BIN)/python -m deploy.sbom
 
 sbom: $(STAMP)  ## write deploy/sbom from the locks
 	$(BIN)/python -m deploy.sbom
