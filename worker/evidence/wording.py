@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -92,6 +92,11 @@ def decimals_of(half_width: float, value: float = 1.0) -> int:
     """Decimals that show two digits of a half-width (or three of a value without one), between 0 and 6."""
     size = half_width if half_width > 0 and math.isfinite(half_width) else abs(value) / 10
     return 2 if size <= 0 or not math.isfinite(size) else min(6, max(0, 1 - math.floor(math.log10(size))))
+
+
+def decimals_of_column(half_widths: Iterable[float]) -> int:
+    """Decimals that show two digits of the narrowest half-width of a column; those of 0 or without end do not count."""
+    return decimals_of(min((one for one in half_widths if math.isfinite(one) and one > 0), default=0.001))
 
 
 def _three_digits(value: float) -> str:

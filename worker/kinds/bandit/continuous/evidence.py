@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worker.evidence.plot import Plot, Series
 from worker.evidence.table import Cell, Column, Table
-from worker.evidence.wording import decimals_of, number
+from worker.evidence.wording import decimals_of, decimals_of_column, number
 from worker.kinds.bandit.continuous.bandwidth import Path
 from worker.kinds.bandit.estimation.wording import signed
 from worker.kinds.bandit.stepwise.target import TargetResult
@@ -31,7 +31,7 @@ def table(found: list[tuple[TargetResult, Path]]) -> Table:
         for i, (h, row) in enumerate(zip(path.bandwidths, path.rows, strict=True))
     ]  # fmt: skip
     widths = [(row.high - row.low) / 2 for _, path in found for row in path.rows]
-    decimals = decimals_of(min((w for w in widths if w > 0), default=0.001))
+    decimals = decimals_of_column(widths)
     finest = min((float(path.bandwidths[0]) for _, path in found), default=1.0)
     return Table(
         "bandwidths",

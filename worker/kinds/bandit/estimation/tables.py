@@ -6,7 +6,7 @@ import math
 
 from worker.evidence.table import Cell, Column, Table
 from worker.evidence.verdict import WORDS, Verdict
-from worker.evidence.wording import decimals_of
+from worker.evidence.wording import decimals_of, decimals_of_column
 from worker.kinds.bandit.estimation import monitoring, team_tables
 from worker.kinds.bandit.estimation.estimate import Estimated, TargetEstimate
 from worker.kinds.bandit.estimation.prepare import Prepared
@@ -58,7 +58,7 @@ def decisions(found: list[TargetEstimate], judged: Verdict) -> Table:
             }
         )
     widths = [(one.over_logging.high - one.over_logging.low) / 2 for one in found]
-    decimals = decimals_of(min((w for w in widths if math.isfinite(w) and w > 0), default=0.001))
+    decimals = decimals_of_column(widths)
     unit = "reward a round"
     return Table(
         "decisions",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from worker.evidence.table import Cell, Column, Table
-from worker.evidence.wording import decimals_of
+from worker.evidence.wording import decimals_of_column
 from worker.kinds.bandit.estimation.estimate import TargetEstimate
 from worker.kinds.bandit.estimation.guardrails import WORDS, statuses
 from worker.kinds.bandit.estimation.segments import LEAST_ROUNDS
@@ -180,8 +180,7 @@ def remedies(found: list[TargetEstimate]) -> Table:
                 }
             )
     spans = [one.bounds or one.headline.interval for one in found]
-    widths = [span.half_width for span in spans if span.half_width > 0]
-    decimals = decimals_of(min(widths)) if widths else 3
+    decimals = decimals_of_column(span.half_width for span in spans)
     unit = "reward a round"
     return Table(
         "remedies",
@@ -221,8 +220,7 @@ def _ends(gain: Gain, sign: float = 1.0) -> Row:
 
 
 def _decimals(gains: Iterable[Gain]) -> int:
-    widths = [(one.high - one.low) / 2 for one in gains]
-    return decimals_of(min((w for w in widths if math.isfinite(w) and w > 0), default=0.001))
+    return decimals_of_column((one.high - one.low) / 2 for one in gains)
 
 
 def _some(names: list[str], most: int = 5) -> str:

@@ -13,7 +13,7 @@ from worker.evidence.plot import Plot, Series
 from worker.evidence.report import plain
 from worker.evidence.table import Cell, Column, Table
 from worker.evidence.verdict import WORDS, Verdict
-from worker.evidence.wording import capital, decimals_of, number
+from worker.evidence.wording import capital, decimals_of_column, number
 from worker.kinds.bandit.estimation.wording import with_interval
 from worker.kinds.bandit.stepwise.target import Row, Setting, TargetResult
 from worker.kinds.bandit.stepwise.verdict import Words, bounded, of_targets
@@ -102,7 +102,7 @@ def decisions(found: list[TargetResult], judged: Verdict, words: Words) -> Table
             }
         )
     widths = [(one.gain.high - one.gain.low) / 2 for one in found]
-    decimals = decimals_of(min((w for w in widths if math.isfinite(w) and w > 0), default=0.001))
+    decimals = decimals_of_column(widths)
     unit = f"reward a {words.unit}"
     return Table(
         "decisions",
@@ -135,7 +135,7 @@ def estimates(found: list[TargetResult], logged: Row, words: Words) -> Table:
         rows += [{"target": one.name, **_cells(row)} for row in one.rows]
     rows.append({"target": "Logging policy", **_cells(logged)})
     widths = [(row["high"] - row["low"]) / 2 for row in rows]  # type: ignore[operator]
-    decimals = decimals_of(min((w for w in widths if math.isfinite(w) and w > 0), default=0.001))
+    decimals = decimals_of_column(widths)
     unit = f"reward a {words.unit}"
     return Table(
         "estimates",
