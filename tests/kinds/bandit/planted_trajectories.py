@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.kinds.bandit.no_gain import no_gain
 from worker.kinds.bandit.dataset import BanditLog
 from worker.kinds.bandit.policies import DenseTable, Policy
 from worker.kinds.bandit.structures.trajectories import TrajectoryLog
@@ -41,11 +42,7 @@ def policies(rng: np.random.Generator, at: World, *, null: bool) -> tuple[np.nda
     better, worse = (0.5 * np.eye(actions)[pick(at.q, axis=1)] + 0.5 * logging for pick in (np.argmax, np.argmin))
     if not null:
         return logging, better
-    low, high, goal = 0.0, 1.0, at.value(logging)
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if at.value(middle * better + (1 - middle) * worse) > goal else (middle, high)
-    return logging, low * better + (1 - low) * worse
+    return logging, no_gain(at.value, logging, better, worse)
 
 
 def draw(
