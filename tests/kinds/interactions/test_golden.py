@@ -1,4 +1,4 @@
-"""The same seeds give the same summary data as ever; those of distill-cf are of its version 2."""
+"""The same seeds give the same summary data as ever; those of distill-cf are of its version 3."""
 
 from __future__ import annotations
 

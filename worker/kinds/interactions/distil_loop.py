@@ -24,7 +24,8 @@ TARGET_BLOCK = 12_000_000  # numbers of one dense block of target users
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every setting of one run, with the preset filled in. `users`: n, the rows to learn."""
+    """Every setting of one run, with the preset filled in. `users`: n, the rows to learn; `ranked_events`: items of a
+    ranked row, of which `ranked_longer` rows have one more."""
 
     users: int
     row_mass: float
@@ -44,6 +45,7 @@ class Recipe:
     patience: int
     validate_every: int
     ranked_events: int | None = None
+    ranked_longer: int = 0
 
     @property
     def finishes(self) -> bool:
@@ -126,7 +128,7 @@ def rows_at(logits: Tensor, recipe: Recipe, seed: int, step: int) -> Tensor:
     if not finishing:
         return soft
     if recipe.ranked_events is not None:
-        return cf.straight_through(soft, cf.ranked_rows(soft.detach(), recipe.ranked_events))
+        return cf.straight_through(soft, cf.ranked_rows(soft.detach(), recipe.ranked_events, recipe.ranked_longer))
     return cf.straight_through(soft, cf.top_events(soft.detach(), events_per_row(soft, recipe)))
 
 

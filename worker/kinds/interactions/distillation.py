@@ -93,15 +93,22 @@ def top_events(rows: Tensor, per_row: Tensor) -> Tensor:
     return torch.zeros_like(rows).scatter_(1, order, kept.to(rows.dtype))
 
 
-def ranked_rows(rows: Tensor, events: int) -> Tensor:
-    """The `events` largest entries of each row (n, I), the j-th of them replaced by the mean of all rows' j-th.
+def ranked_rows(rows: Tensor, events: int, longer: int = 0) -> Tensor:
+    """The `events` largest entries of each row (n, I), of `longer` rows one more, the j-th of them replaced by the mean
+    of all rows' j-th.
 
     So a row is known by its items in falling order, and one curve restores the values. They are rounded to float16, in
-    which the curve is delivered.
+    which the curve is delivered. The longer rows are those whose next entry is largest, equal ones by number.
     """
-    values, items = torch.topk(rows, events, dim=1)
-    curve = values.mean(0).to(torch.float16).to(rows.dtype).clamp(min=2.0**-14)
-    return torch.zeros_like(rows).scatter_(1, items, curve.expand_as(values))
+    values, items = torch.topk(rows, events + (longer > 0), dim=1)
+    kept = torch.ones_like(values, dtype=torch.bool)
+    if longer:
+        chosen = torch.argsort(values[:, -1], descending=True, stable=True)[:longer]
+        kept[:, -1] = False
+        kept[chosen, -1] = True
+    means = (values * kept).sum(0) / kept.sum(0)
+    curve = means.cummin(0).values.to(torch.float16).to(rows.dtype).clamp(min=2.0**-14)
+    return torch.zeros_like(rows).scatter_(1, items, curve * kept)
 
 
 def straight_through(soft: Tensor, delivered: Tensor) -> Tensor:

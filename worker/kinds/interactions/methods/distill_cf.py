@@ -71,7 +71,7 @@ class DistillCFParams(BaseModel):
     export: Literal["soft", "hard", "both", "ranked"] = Field(
         "both",
         description="Forms to deliver: soft rows, 0/1 rows, or both; or ranked rows, which are trained in that form, "
-        "store no value by entry, and fill a budget in bytes exactly (a share is then one of the bytes).",
+        "store no value by entry, and fill a budget in bytes to the last item (a share is then one of the bytes).",
     )
     ranked_events: int | None = Field(None, ge=1, le=5000, description="Items of one ranked row; left out: what fits.")
     quantize: Literal["none", "8", "4"] = Field("8", description="Bits of the primary soft form; none: float32.")
@@ -106,7 +106,13 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def choose_recipe(
-    params: DistillCFParams, *, users: int, items: int, mean_events: float, ranked_events: int | None = None
+    params: DistillCFParams,
+    *,
+    users: int,
+    items: int,
+    mean_events: float,
+    ranked_events: int | None = None,
+    ranked_longer: int = 0,
 ) -> Recipe:
     """Fill what was left out: short rows want noise and a tiny ridge, long and ranked ones mean field and masking."""
     name = "short" if mean_events < SHORT_ROW else "long"
@@ -115,7 +121,8 @@ def choose_recipe(
     if ranked_events is not None:
         preset |= {**PRESETS["long"], "row_mass": preset["row_mass"], "steps": 100 + RANKED_STEPS}
     given = {key: value for key, value in params.model_dump().items() if value is not None}
-    merged = {**preset, **given, "users": users, "ranked_events": ranked_events}
+    merged = {**preset, **given, "users": users}
+    merged |= {"ranked_events": ranked_events, "ranked_longer": ranked_longer}
     if merged["row_mass"] > items:
         raise JobError(
             "invalid_input",
@@ -127,11 +134,13 @@ def choose_recipe(
     return Recipe(**{key: merged.get(key) for key in names})
 
 
-def ranked_shape(params: DistillCFParams, source: UserRows, items: int) -> tuple[int, int]:
-    """Rows n and items k a row of a ranked summary: in bytes 4 (n + 1) + 2 n k + 2 k, which fill the budget.
+def ranked_shape(params: DistillCFParams, source: UserRows, items: int) -> tuple[int, int, int]:
+    """Rows n, items k a row, and how many rows have one item more, of a ranked summary.
 
-    200 rows at 2 % of the bytes, 300 at 5 %, 400 from 10 % on: fitted on MovieLens-1M. More where rows would be longer
-    than 400 items, fewer where there are fewer users.
+    In bytes it is 4 (n + 1) and 2 for each item and place of the curve, which fill the budget to the last item; short
+    of it where every row has every item, or where the length of rows was given. 200 rows at 2 % of the bytes, 300 at
+    5 %, 400 from 10 % on: fitted on MovieLens-1M. More where rows would be longer than 400 items, fewer where there are
+    fewer users.
     """
     most = min(items, LONGEST_RANKED)
     total = bytes_of_rows(source)
@@ -139,14 +148,16 @@ def ranked_shape(params: DistillCFParams, source: UserRows, items: int) -> tuple
     size = resolve_bytes(params.budget, total_bytes=total, lowest=4 * 6 + 5 * index + 2)
     if size is None:
         rows = resolve(params.budget, total_units=len(source), bytes_per_unit=1.0, lowest=5, highest=5000)
-        return rows, params.ranked_events or most // 2
+        return rows, params.ranked_events or most // 2, 0
     if params.ranked_events is not None:
         k = min(params.ranked_events, items)
-        return max(1, (size - 4 - 2 * k) // (4 + index * k)), k
+        return max(1, (size - 4 - 2 * k) // (4 + index * k)), k, 0
     rows = min(400, round(200 * (size / total / 0.02) ** 0.45))
     rows = max(rows, -(-size // (4 + index * most)))
     rows = max(5, min(rows, len(source) - 1, 5000, size // (4 + 5 * index)))
-    return rows, max(1, min(most, (size - 4 - 4 * rows) // (index * rows + 2)))
+    k = max(1, min(items, (size - 4 - 4 * rows) // (index * rows + 2)))
+    left = size - 4 - 4 * rows - k * (index * rows + 2)
+    return rows, k, 0 if k == items else max(0, (left - 2) // index)
 
 
 def popular_items(rows: UserRows, most: int) -> np.ndarray | None:
@@ -208,7 +219,7 @@ COST = Cost(
     kind="interactions",
     task="distil",
     name="distill-cf",
-    version=2,
+    version=3,
     paper="arXiv:2206.02626",
     device="any",
     memory_mb=3072,
@@ -217,9 +228,9 @@ COST = Cost(
 def distill_cf(data: Interactions, params: DistillCFParams, ctx: Context) -> InteractionsSummary:
     """Synthetic users, learned so that a recommender trained on them serves the real ones."""
     real, columns = training_rows(data, params.max_items, ctx)
-    ranked_events = None
+    ranked_events, longer = None, 0
     if params.export == "ranked":
-        users, ranked_events = ranked_shape(params, data.training(), real.items)
+        users, ranked_events, longer = ranked_shape(params, data.training(), real.items)
     else:
         bits = {"none": 6.0, "8": 1.0, "4": 0.5}[params.quantize]
         users = resolve(params.budget, total_units=len(real), bytes_per_unit=bits * real.items, lowest=5, highest=5000)
@@ -227,7 +238,12 @@ def distill_cf(data: Interactions, params: DistillCFParams, ctx: Context) -> Int
     mass = None if real.weights is None else real.mass
     targets = cf.merge_equal_rows(real.matrix, data.n_items, mass)
     recipe = choose_recipe(
-        params, users=users, items=real.items, mean_events=targets.mean_events, ranked_events=ranked_events
+        params,
+        users=users,
+        items=real.items,
+        mean_events=targets.mean_events,
+        ranked_events=ranked_events,
+        ranked_longer=longer,
     )
     validator = make_validator(data, columns, depth=recipe.depth, seed=ctx.seed)
     if validator is None:
@@ -258,7 +274,8 @@ def distill_cf(data: Interactions, params: DistillCFParams, ctx: Context) -> Int
 
     rows, per_row = state.best_rows, events_per_row(state.best_rows, recipe)
     if ranked_events is not None:  # exactly: straight-through rows are so but for rounding
-        rows, per_row = cf.ranked_rows(rows, ranked_events), torch.full_like(per_row, ranked_events)
+        rows = cf.ranked_rows(rows, ranked_events, longer)
+        per_row = (rows > 0).sum(1)
     return deliver(
         rows.cpu().numpy(),
         per_row.cpu().numpy(),
