@@ -17,7 +17,7 @@ def need_possible_budget(
     One in bytes, or in a share of the bytes, is left to the method, which knows how large its units are.
     """
     budget, total = params.get("budget"), statistics.get(units)
-    if _share_of_bytes(budget, params, schema):
+    if share_of_bytes(budget, params, schema):
         return
     asked = budget_in_units(budget, total)
     if asked is None or not isinstance(total, int):
@@ -31,9 +31,9 @@ def need_possible_budget(
         raise Refused("budget_too_large", detail, hint=_bounds(total, units), pointer="/params/budget")
 
 
-def _share_of_bytes(budget: object, params: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
-    """Whether a share is one of the bytes: `share_of_bytes` of the announced field names the other parameters, with
-    their values, under which it is."""
+def share_of_bytes(budget: object, params: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
+    """Whether a budget is a share of the bytes: `share_of_bytes` of the announced field names the other parameters,
+    with their values, under which it is."""
     only = schema.get("properties", {}).get("budget", {}).get("share_of_bytes")
     if only is None or not isinstance(budget, str) or not budget.rstrip().endswith("%"):
         return False

@@ -16,12 +16,13 @@ from sqlalchemy import Connection, Text, bindparam, func, insert, literal, selec
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app import tracing
-from app.jobs.budgets import need_possible_budget
+from app.jobs.budgets import need_possible_budget, share_of_bytes
 from app.jobs.catalogue import checked_parameters, checked_reading, find_method
 from app.jobs.checkpoint import adopt_checkpoint
 from app.jobs.errors import Refused
 from app.jobs.estimate import estimate
 from app.jobs.limits import answers, covers, need_allowed
+from app.jobs.needs import need_what_judging_needs
 from app.jobs.quotas import admit_job, gpu_time_is_used
 from app.jobs.references import Inputs, Reference, resolve_dataset, resolve_inputs, statistics_of
 from app.jobs.route import GPU_QUEUE, may_run_elsewhere, queue_for
@@ -86,9 +87,11 @@ def _create(conn: Connection, tenant_id: str, new: NewJob, quota: Quota, validat
     row = _row(conn, tenant_id, new, method, dataset, inputs)
     statistics = statistics_of(conn, dataset)
     need_possible_budget(row["params"], method["params_schema"], method["cost"].get("units", ""), statistics)
+    need_what_judging_needs(method["task"], method["evaluate_schema"], statistics, row["evaluate"])
     if validate_only:
         need_allowed(new.limits, quota_of(conn, tenant_id, quota))
-        cost = estimate(method["cost"], statistics, row["params"], row["evaluate"])
+        of_bytes = share_of_bytes(row["params"].get("budget"), row["params"], method["params_schema"])
+        cost = estimate(method["cost"], statistics, row["params"], row["evaluate"], of_bytes=of_bytes)
         return {**row, "cost": cost, "progress": {}, "attempt": 0, "fence": 0, "last_seq": 0}
     # One creation of a tenant at a time: the look for identical work and the insert must not interleave.
     own = quota_of(conn, tenant_id, quota, lock=True)

@@ -17,15 +17,21 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*")
 
 
 def estimate(
-    cost: Mapping[str, Any], statistics: Mapping[str, Any], params: Mapping[str, Any], evaluate: Mapping[str, Any]
+    cost: Mapping[str, Any],
+    statistics: Mapping[str, Any],
+    params: Mapping[str, Any],
+    evaluate: Mapping[str, Any],
+    *,
+    of_bytes: bool = False,
 ) -> dict[str, Any]:
     """{seconds, memory_mb, judging: {seconds, memory_mb}} of a run with these parameters, defaults filled in.
 
-    A figure that was not announced, or depends on what is not known yet, is None. Memory of a run for which no terms
+    `of_bytes`: a budget that is a share is one of the bytes. A figure that was not announced, or depends on what is not
+    known yet (how many units fit in so many bytes), is None. Memory of a run for which no terms
     were announced is what its method declares to need.
     """
     known = {**statistics, "params": params, "evaluate": evaluate}
-    known["budget"] = budget_in_units(params.get("budget"), statistics.get(cost.get("units", "")))
+    known["budget"] = budget_in_units(params.get("budget"), statistics.get(cost.get("units", "")), of_bytes=of_bytes)
     run: Mapping[str, Any] = cost.get("estimate", {})
     judging: Mapping[str, Any] = cost.get("judging", {})
     memory = run.get("memory_mb")
@@ -41,14 +47,15 @@ def total(terms: Sequence[Mapping[str, Any]], known: Mapping[str, Any]) -> float
     if not terms:
         return None
     try:
-        value = math.fsum(_value(term, known) for term in terms if _counts(term.get("only", {}), known))
+        value = math.fsum(_value(term, known) for term in terms if counts(term.get("only", {}), known))
     except (_Unknown, OverflowError):
         return None
     return float(f"{value:.3g}") if math.isfinite(value) else None
 
 
-def budget_in_units(budget: object, units: object) -> float | None:
-    """A budget (500, "500", "1%") in units, of `units` in all; None where bytes are asked for, or nothing is."""
+def budget_in_units(budget: object, units: object, *, of_bytes: bool = False) -> float | None:
+    """A budget (500, "500", "1%") in units, of `units` in all; None where bytes are asked for, or a share `of_bytes`,
+    or nothing is."""
     if isinstance(budget, int | float) and not isinstance(budget, bool):
         return budget
     size = _SIZE.fullmatch(budget) if isinstance(budget, str) else None
@@ -57,7 +64,7 @@ def budget_in_units(budget: object, units: object) -> float | None:
     number, percent = min(float(size[1]), _MOST), size[2]
     if not percent:
         return number
-    return units * number / 100 if isinstance(units, int | float) else None
+    return units * number / 100 if isinstance(units, int | float) and not of_bytes else None
 
 
 class _Unknown(Exception):
@@ -76,7 +83,8 @@ def _value(term: Mapping[str, Any], known: Mapping[str, Any]) -> float:
     return value
 
 
-def _counts(only: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+def counts(only: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Whether each of these fields has its value, or holds it in a list."""
     return all(_has(_look_up(known, name), wanted) for name, wanted in only.items())
 
 

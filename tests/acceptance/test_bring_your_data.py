@@ -64,6 +64,10 @@ def log() -> str:
     return text(rounds, ("action", "reward", "propensity", "position", "context_0", "context_1", "timestamp", "fold"))
 
 
+def items() -> str:
+    return text([(n, "odd" if n % 2 else "even|all", 1990 + n) for n in range(20)], ("item_id", "genres", "year"))
+
+
 def objects() -> list[dict]:
     return [{"user": {"id": u}, "product": {"sku": f"s{i}"}, "rating": r} for u, i, r, _ in events()]
 
@@ -82,6 +86,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that the page's lines name."""
     found = tmp_path_factory.mktemp("data")
     (found / "ratings.csv").write_text(text(events()))
+    (found / "items.csv").write_text(items())
     (found / "export.csv").write_text(text(events(), ("who", "what", "rating", "at")))
     (found / "pairs.txt").write_text(text([(u, t, i) for u, i, _, t in events()], (), "   "))
     (found / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in objects()))
@@ -117,6 +122,8 @@ def test_python_lines_when_run_in_turn_then_print_what_they_say(installation: In
     below = sum(r < 3 for _, _, r, _ in events())
     assert "'user': 'user_id'" in done.stdout
     assert re.search(rf"^{below} \d+$", done.stdout, re.MULTILINE), done.stdout
+    known = {i for _, i, *_ in events() if i < 20}
+    assert re.search(rf"^3 {len(known)}$", done.stdout, re.MULTILINE), done.stdout
 
 
 # --- named values
@@ -218,6 +225,13 @@ def fitting(kind: str, name: str, value: str, folder: Path) -> Path:
         return written(folder / "t.csv", text(events()).encode(ENCODED.get(value, value)))
     if name == "keep_text":
         return written(folder / "t.csv", text([(*row, "said so") for row in events()], (*HEADER, "text")))
+    if name.startswith("item_feature"):
+        written(folder / "t.csv", text(events()))
+        if value == "*.item":
+            written(folder / "t.item", "item_id:token\tclass:token_seq\n" + text([(1, "a b")], (), "\t"))
+        else:
+            written(folder / "items.csv", items())
+        return folder
     if name == "split" and value == "files":
         for part in ("train", "test"):
             rows = [row for row, said in zip(events(), parts(), strict=True) if (said == "test") == (part == "test")]
@@ -253,7 +267,8 @@ def test_named_values_when_given_on_the_command_line_then_each_is_read(
         folder = tmp_path / str(place)
         folder.mkdir()
         path = fitting(kind, *word.split("=", 1), folder)
-        done = CliRunner().invoke(app, ["datasets", "add", str(path), "--kind", kind, "-o", word, "--json"])
+        more = ["-o", "item_features=items.csv"] if option == "item_feature_columns" else []
+        done = CliRunner().invoke(app, ["datasets", "add", str(path), "--kind", kind, "-o", word, *more, "--json"])
         if done.exit_code:
             refused[word] = done.output[-600:]
     assert not refused, json.dumps(refused, indent=1)

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.contract.method import Cost, Input
 from worker.contract.product import Product
 
@@ -40,15 +41,37 @@ class Ingest:
 
 
 @dataclass(frozen=True)
+class Need:
+    """What a job that is judged cannot do without: `quantity`, a number of the version's statistics, above 0.
+
+    Where it is 0, a job is refused before it is made, with `code`, `detail`, `hint` and `pointer`. `only`: where fields
+    of the job have these values, as of a `Term`.
+    """
+
+    quantity: str
+    code: str
+    detail: str
+    hint: str
+    pointer: str = "/dataset"
+    only: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def refusal(self) -> JobError:
+        """The same as an error of a job that was made nevertheless."""
+        return JobError(self.code, self.detail, hint=self.hint, pointer=self.pointer)
+
+
+@dataclass(frozen=True)
 class Judging:
     """How products of a kind are judged.
 
     `params()`: the model of a job's `evaluate` field; asked for late, since learners may be slow to import. `inputs`:
-    what judging may be given beside the dataset (a held-out set), known in `ctx.inputs`. `cost`: what it takes.
+    what judging may be given beside the dataset (a held-out set), known in `ctx.inputs`. `needs`: what the dataset must
+    have, for jobs of the tasks `distil`, `select` and `evaluate`. `cost`: what it takes.
     """
 
     params: Callable[[], type[BaseModel]] = lambda: NoParams
     inputs: tuple[Input, ...] = ()
+    needs: tuple[Need, ...] = ()
     cost: Cost = field(default_factory=Cost)
 
 

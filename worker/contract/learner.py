@@ -43,7 +43,8 @@ class Learner:
     """A learner as the evidence knows it.
 
     `floor`: it is a trivial model that others must beat. `usual`: it is trained unless a job names its learners; others
-    are there for who asks for them. `ordered`: it learns from the order of events in time. `seeds`: how many trainings
+    are there for who asks for them. `ordered`: it learns from the order of events in time. `featured`: it learns from
+    what is known of items beside who used them, and cannot be trained without. `seeds`: how many trainings
     its figures average; 1 for closed forms. `settings`: the configurations that tuning tries, in order; one empty one
     where there is nothing to tune; `further`: what it tries after them. `version`: raised when it would learn something
     else from the same data.
@@ -55,6 +56,7 @@ class Learner:
     floor: bool = False
     usual: bool = True
     ordered: bool = False
+    featured: bool = False
     note: str = ""
     version: int = 1
     seeds: int = 1
@@ -74,6 +76,7 @@ def learner(
     floor: bool = False,
     usual: bool = True,
     ordered: bool = False,
+    featured: bool = False,
     note: str = "",
     version: int = 1,
     seeds: int = 1,
@@ -84,7 +87,7 @@ def learner(
 
     def register(prepare: Prepare) -> Prepare:
         _LEARNERS[kind, name] = Learner(
-            name, label, kind, floor, usual, ordered, note, version, seeds, tuple(settings), further, prepare
+            name, label, kind, floor, usual, ordered, featured, note, version, seeds, tuple(settings), further, prepare
         )
         return prepare
 

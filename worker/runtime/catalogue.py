@@ -27,8 +27,10 @@ def catalogue() -> list[dict[str, Any]]:
 
 
 def _judging(kind: Kind[Any]) -> dict[str, Any]:
+    # In the schema, beside what it says of the fields: a further column would say it of ingests, too.
+    needs = {"x-needs": [asdict(one) for one in kind.judging.needs]} if kind.judging.needs else {}
     return {
-        "schema": kind.judging.params().model_json_schema(),
+        "schema": kind.judging.params().model_json_schema() | needs,
         "inputs": [asdict(one) | {"required": False} for one in kind.judging.inputs],
         "cost": {"judging": asdict(kind.judging.cost), "units": kind.units},
     }

@@ -153,14 +153,14 @@ class Api:
         assert answer.status_code == 201, answer.text
         return answer.json()
 
-    def version(self, content: bytes = b"user,item\n1,2\n") -> str:
-        """A ready version; its ingest is done by hand."""
+    def version(self, content: bytes = b"user,item\n1,2\n", **counted: int) -> str:
+        """A ready version; its ingest is done by hand. `counted`: further statistics of it."""
         dataset_id = self.dataset()["id"]
         assert self.put(f"/v1/datasets/{dataset_id}/files/clicks.csv", content=content).status_code == 201
         answer = self.post(f"/v1/datasets/{dataset_id}/commit")
         assert answer.status_code == 202, answer.text
         manifest = {
-            "statistics": {"users": 1000, "events": 40_000},
+            "statistics": {"users": 1000, "events": 40_000, **counted},
             "preview": [{"user": "1", "item": str(n)} for n in range(30)],
             "schema": {"user": "int32"},
             "warnings": [],

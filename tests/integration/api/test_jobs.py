@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from app.jobs.claim import claim_job
 from app.jobs.commit import Outcome
 from app.jobs.states import transition
 from app.store.tables import idempotency_key, job
-from tests.integration.api.conftest import SCHEMA, Api, change_method
+from tests.integration.api.conftest import COST, EVALUATE, SCHEMA, Api, change_method
 from worker.contract.budget import Budget, fills_bytes
+from worker.kinds.interactions.needs import JUDGING_NEEDS
 
 
 def test_create_job_when_valid_then_202_and_readable(api: Api) -> None:
@@ -86,8 +88,42 @@ def test_create_job_when_a_share_is_one_of_the_bytes_then_the_method_judges_it(a
         for params, status in cases:
             answer = api.post("/v1/jobs?validate_only=true", json={**body, "params": params})
             assert answer.status_code == status, params
+        each = {"value": 1, "powers": {"budget": 1}}
+        change_method(api.engine, "auto", cost={"units": "users", "estimate": {"seconds": [each]}})
+        for export, seconds in (("soft", 50), ("ranked", None)):  # of 1,000 users
+            asked = {**body, "params": {"budget": "5%", "export": export}}
+            answer = api.post("/v1/jobs?validate_only=true", json=asked)
+            assert answer.json()["cost"]["seconds"] == seconds
     finally:
-        change_method(api.engine, "auto", params_schema=SCHEMA)
+        change_method(api.engine, "auto", params_schema=SCHEMA, cost=COST)
+
+
+def test_create_job_when_the_version_lacks_what_judging_needs_then_refused_with_the_cure(api: Api) -> None:
+    needs = [asdict(need) for need in JUDGING_NEEDS]
+    learners = {"type": "array", "items": {"type": "string"}, "default": ["ease"]}
+    schema = {"type": "object", "properties": {"learners": learners}, "x-needs": needs}
+    featured = {"learners": ["ease", "attention-item-features"]}
+    cases = (
+        ({"users_with_test": 0}, {}, "too_few_rows", "/dataset", "`evaluate` on the dataset"),
+        ({"users_with_test": 9, "item_features": 0}, featured, "invalid_input", "/evaluate/learners", "item_features"),
+        ({"users_with_test": 9, "item_features": 0}, {}, "", "", ""),
+        ({"users_with_test": 9, "item_features": 4}, featured, "", "", ""),
+        ({}, featured, "", "", ""),  # read before such was counted: the worker sees
+    )
+    change_method(api.engine, "head-users", evaluate_schema=schema)
+    try:
+        for counted, evaluate, code, pointer, hint in cases:
+            body = {"dataset": api.version(**counted), "method": "head-users", "evaluate": evaluate}
+            answer = api.post("/v1/jobs?validate_only=true", json=body)
+            if not code:
+                assert answer.status_code == 200, answer.text
+                continue
+            assert api.post("/v1/jobs", json=body).json()["code"] == answer.json()["code"] == code
+            assert answer.json()["errors"][0]["pointer"] == pointer
+            assert hint in answer.json()["hint"]
+        assert api.get("/v1/jobs?task=select").json()["items"] == []
+    finally:
+        change_method(api.engine, "head-users", evaluate_schema=EVALUATE)
 
 
 @pytest.mark.parametrize(

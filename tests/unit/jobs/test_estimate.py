@@ -88,8 +88,10 @@ def test_estimate_when_a_budget_is_a_share_then_of_the_kinds_units() -> None:
         "memory_mb": 700,
         "judging": {"seconds": 7, "memory_mb": 400},
     }
-    in_bytes = estimate(cost, {"users": 400}, {"budget": "5kB"}, {"draws": 7})
-    assert (in_bytes["seconds"], in_bytes["judging"]["seconds"]) == (None, 7)
+    for budget, of_bytes in (("5kB", False), ("5%", True)):
+        in_bytes = estimate(cost, {"users": 400}, {"budget": budget}, {"draws": 7}, of_bytes=of_bytes)
+        assert (in_bytes["seconds"], in_bytes["judging"]["seconds"]) == (None, 7)
+    assert estimate(cost, {"users": 400}, {"budget": "20"}, {"draws": 7}, of_bytes=True)["seconds"] == 40
 
 
 def test_estimate_when_nothing_was_announced_then_unknown() -> None:

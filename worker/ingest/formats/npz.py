@@ -65,11 +65,19 @@ def open_array(archive: zipfile.ZipFile, name: str, meter: Meter, *, column_majo
     try:
         info = archive.getinfo(name + ".npy")
         stream = archive.open(info)
+    except DAMAGE as bad:
+        raise _headless(name, bad) from bad
+    return read_header(stream, info.file_size, name, meter, column_major=column_major)
+
+
+def read_header(stream: IO[bytes], held: int, name: str, meter: Meter, *, column_major: bool = False) -> Array:
+    """The array of a stream of `held` bytes that begins with numpy's header, checked as by `open_array`."""
+    try:
         version = np.lib.format.read_magic(stream)
         parse = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         shape, fortran, dtype = parse[version](stream, max_header_size=_HEADER_BYTES)
     except (*DAMAGE, SyntaxError, TypeError, TokenError) as bad:  # numpy tokenizes headers it cannot evaluate
-        raise JobError("invalid_input", f"The array {name!r} has no readable header: {str(bad)[:200]}.") from bad
+        raise _headless(name, bad) from bad
     if dtype.hasobject:
         raise JobError(
             "unsafe_format",
@@ -84,11 +92,15 @@ def open_array(archive: zipfile.ZipFile, name: str, meter: Meter, *, column_majo
             hint="Save it as numbers, as text, or as datetime64[s], [ms], [us] or [ns].",
         )
     size = math.prod(shape) * dtype.itemsize
-    held = info.file_size - stream.tell()
+    held -= stream.tell()
     if size != held or any(length < 0 for length in shape):
         raise JobError("invalid_input", f"The array {name!r} announces {size:,} bytes but {held:,} follow its header.")
     meter.promised(size, f"The array {name!r}")
     return Array(name, dtype, tuple(shape), stream, meter, flipped)
+
+
+def _headless(name: str, bad: BaseException) -> JobError:
+    return JobError("invalid_input", f"The array {name!r} has no readable header: {str(bad)[:200]}.")
 
 
 @contextmanager

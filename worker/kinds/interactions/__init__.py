@@ -11,6 +11,7 @@ from worker.contract.kind import Ingest, Judging, Kind
 from worker.contract.method import Cost, Term
 from worker.kinds.interactions import dataset, ingest
 from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.needs import JUDGING_NEEDS
 from worker.kinds.interactions.summary import InteractionsSummary, adopt
 
 
@@ -35,6 +36,7 @@ _EASE, _AE = {"evaluate.learners": "ease"}, {"evaluate.learners": "infinite-ae"}
 _KNN, _SVD = {"evaluate.learners": "item-knn"}, {"evaluate.learners": "svd-ae"}
 _IALS, _BPR = {"evaluate.learners": "ials"}, {"evaluate.learners": "bpr-mf"}
 _VAE, _SVAE = {"evaluate.learners": "mult-vae"}, {"evaluate.learners": "svae"}
+_ATTENTION = {"evaluate.learners": "attention-item-features"}
 _SCORES = {"users_with_test": 1, "items": 1}
 JUDGING_COST = Cost(
     seconds=(
@@ -57,6 +59,8 @@ JUDGING_COST = Cost(
         Term(1.4e-5, {"users": 1, "items": 1}, _VAE),
         Term(120.0, only=_SVAE),
         Term(2.5e-3, {"events": 1}, _SVAE),
+        Term(120.0, only=_ATTENTION),
+        Term(0.045, {"users": 0.5, "events": 0.5}, _ATTENTION),
     ),
     memory_mb=(
         Term(400.0),
@@ -78,5 +82,5 @@ KIND: Kind[Interactions] = Kind(
     describe=describe,
     products=(InteractionsSummary,),
     adopt=adopt,
-    judging=Judging(_evaluate_params, cost=JUDGING_COST),
+    judging=Judging(_evaluate_params, needs=JUDGING_NEEDS, cost=JUDGING_COST),
 )

@@ -4,7 +4,8 @@ Canonical files of a version: `interactions.parquet` (user int32, item int32, sp
 float32 and timestamp int64; sorted by user, item; no pair twice; the ingest options as metadata),
 `texts.parquet` (text of every event, in the order of the events, where the upload kept it),
 `users.parquet` (user_id, optionally weight: how many users a row stands for) and `items.parquet` (item_id,
-optionally title), whose row numbers are the indices. The split is drawn at ingest and lies in the version, so
+optionally title), whose row numbers are the indices; `item_features.parquet` and `features.parquet` where items are
+described (`item_features`). The split is drawn at ingest and lies in the version, so
 every job on a version holds out the same data.
 """
 
@@ -23,6 +24,8 @@ from pyarrow import parquet
 from scipy import sparse
 
 from worker.contract.errors import JobError
+from worker.kinds.interactions import item_features
+from worker.kinds.interactions.item_features import ItemFeatures
 from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.sequence import places
 from worker.kinds.interactions.splits import SPLIT_NAMES, TEST, TEST_INPUT, TRAIN, VALIDATION, VALIDATION_INPUT
@@ -80,7 +83,8 @@ class Interactions:
     """A dataset of implicit feedback with its split. Index u stands for `user_ids[u]`, i for `item_ids[i]`.
 
     `weights`: float32 (U,), how many users each stands for, in versions made of summaries; else None. `texts`: reads
-    the text of every event, str (events,), "" where it has none; None where the upload kept none.
+    the text of every event, str (events,), "" where it has none; None where the upload kept none. `item_features`:
+    reads what is known of the items; None where nothing is.
     """
 
     events: Events
@@ -90,6 +94,7 @@ class Interactions:
     options: dict[str, Any] = field(default_factory=dict)
     weights: np.ndarray | None = None
     texts: Callable[[], np.ndarray] | None = None
+    item_features: Callable[[], ItemFeatures] | None = None
 
     @classmethod
     def from_columns(
@@ -206,6 +211,8 @@ def save(data: Interactions, folder: Path) -> None:
     if data.texts is not None:
         texts = pa.table({"text": pa.array(data.texts(), pa.string())})
         parquet.write_table(texts, folder / TEXTS_FILE, compression="zstd")
+    if data.item_features is not None:
+        item_features.save(data.item_features(), folder)
 
 
 def _stored_texts(file: Path, events: int) -> Callable[[], np.ndarray] | None:
@@ -237,7 +244,9 @@ def load(folder: Path) -> Interactions:
         raise JobError("invalid_input", "An event names a user or an item that the version does not have.")
     options = json.loads((table.schema.metadata or {}).get(_OPTIONS, b"{}"))
     texts = _stored_texts(folder / TEXTS_FILE, len(events))
-    return Interactions(events, user_ids, item_ids, titles, options, weights, texts)
+    described = (folder / item_features.VALUES_FILE).exists()
+    features = (lambda: item_features.load(folder, len(item_ids))) if described else None
+    return Interactions(events, user_ids, item_ids, titles, options, weights, texts, features)
 
 
 def _strings(column: pa.ChunkedArray) -> np.ndarray:
@@ -264,6 +273,10 @@ def statistics(folder: Path) -> dict[str, Any]:
         "top_1_percent_item_share": float(per_item[:head].sum() / max(1, len(events))),
         "options": data.options,
     }
+    features = None if data.item_features is None else data.item_features()
+    found["item_features"] = 0 if features is None else len(features.names)
+    if features is not None:
+        found["items_with_features"] = features.known
     if events.timestamp is not None and len(events):
         found["time_range"] = [int(events.timestamp.min()), int(events.timestamp.max())]
     if events.rating is not None and len(events):

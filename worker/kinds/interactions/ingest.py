@@ -15,13 +15,15 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.ingest.arrow import pc
 from worker.ingest.limits import Limits, too_large
-from worker.ingest.options import ColumnMap, Maybe, ReadOptions, column_map, parse_options
+from worker.ingest.options import ColumnMap, Listed, Maybe, ReadOptions, column_map, parse_options
 from worker.ingest.plausibility import of_times, refuse_hours
 from worker.ingest.sources import Source
 from worker.ingest.table import Table, as_table, read_columns
 from worker.ingest.times import NO_TIME
 from worker.ingest.upload import Files, Upload, choose_tables, detection
-from worker.kinds.interactions import dataset, plausibility, published, splits
+from worker.kinds.interactions import dataset, item_features, plausibility, published, splits
+from worker.kinds.interactions.item_features import ItemFeatures
+from worker.kinds.interactions.item_table import ItemTable, find_items, read_items
 from worker.kinds.interactions.roles import SCHEMA, find_titles, preference, read_titles
 
 MIN_USERS, MIN_ITEMS = 10, 5
@@ -62,6 +64,18 @@ class IngestOptions(ReadOptions):
     keep_text: bool = Field(
         False, description="Keep the text of every event (a review), for the side-text audit. Other jobs never read it."
     )
+    item_features: str = Field(
+        "",
+        max_length=1000,
+        description="Which of the files describes items (name or pattern such as `*.item`): a table with a row an "
+        "item, or a numpy array whose row r describes the item r. Blank: none. For learners that read features.",
+    )
+    item_feature_columns: Listed[str] = Field(
+        default_factory=list,
+        max_length=1000,
+        description="Its columns that describe: numbers, or tags as in a|b|c. Blank: those called tags, genres or the "
+        "like, else all numbers.",
+    )
 
     @property
     def published(self) -> bool:
@@ -78,11 +92,13 @@ class IngestOptions(ReadOptions):
 
 @dataclass
 class Chosen:
-    """The files to read: `tables` of events, of `titles`, the `index` of a published split; what was `detected`."""
+    """The files to read: `tables` of events, of `titles`, the `index` of a published split, the features of `items`;
+    what was `detected`."""
 
     tables: list[Table]
     titles: Table | None
     index: Source | None
+    items: ItemTable | None
     detected: dict[str, Any]
 
 
@@ -151,7 +167,8 @@ def ingest(
         codes = codes[codes >= 0]
     users, items = _compact(events, users, items, given, counts)
     ctx.progress(2, 3, phase="write")
-    _save(events, codes, users, items, None if titled is None else _in_order(titled, items), given, out)
+    features = None if chosen.items is None else read_items(chosen.items, items, upload.meter, ctx)
+    _save(events, codes, users, items, None if titled is None else _in_order(titled, items), features, given, out)
     held = int((codes == splits.VALIDATION).sum())
     plausibility.warn_of_losses(detected, counts, held, _published_minima(given), ctx)
     ctx.progress(3, 3, phase="write")
@@ -161,7 +178,7 @@ def ingest(
         "statistics": {name: counts.get(name, 0) for name in counted} | statistics,
         "preview": dataset.preview(out, 20),
         "warnings": list(ctx.warnings),
-        "schema": _schema(events, titled is not None),
+        "schema": _schema(events, titled is not None, features is not None),
         "detection": detected,
     }
 
@@ -174,7 +191,18 @@ def choose(upload: Upload, given: IngestOptions) -> Chosen:
     else:
         schema = schema.without("split")
     index = published.index_beside_data(upload.sources)
-    found = [source for source in upload.named(given.file) if source is not index]
+    described = None
+    if given.item_features:
+        described = find_items(upload, given.item_features, given.item_feature_columns, asked.get("item", ""))
+    beside = [index] if described is None else [index, described.source]
+    found = [source for source in upload.named(given.file) if source not in beside]
+    if not found:
+        raise JobError(
+            "invalid_input",
+            f"{given.item_features!r} is the only file, and a table of events is needed beside it.",
+            hint="Upload the events, too, or leave item_features out.",
+            pointer="/options/item_features",
+        )
     parts = published.parts([source.name for source in found])
     candidates, preferred = found, preference
     if given.split == "files" and index is None:
@@ -184,18 +212,20 @@ def choose(upload: Upload, given: IngestOptions) -> Chosen:
         candidates, lambda source: as_table(upload.detect(source, given.hints()), asked, schema), preferred
     )
     chosen = [table.detected.source for table in tables]
-    titles = find_titles(upload, [source for source in found if source not in chosen])
+    named = [] if described is None or described.table is None else [described.source]
+    titles = find_titles(upload, [*named, *(source for source in found if source not in chosen)])
     if titles is not None:
         ignored = [entry for entry in ignored if entry["file"] != titles.name]
         chosen.append(titles.detected.source)
-    upload.expect(chosen)
+    upload.expect([*chosen, *named])
     if given.split not in {"auto", "files"}:
         index = None
     guessed = detection(tables, ignored)
     guessed["titles"] = titles.name if titles is not None else None
     guessed["split"] = index.name if index is not None else None
+    guessed["item_features"] = described.as_dict() if described is not None else None
     guessed["warnings"] += plausibility.of_parts([table.name for table in tables], parts)
-    return Chosen(tables, titles, index, guessed)
+    return Chosen(tables, titles, index, described, guessed)
 
 
 def _read(
@@ -432,22 +462,27 @@ def _in_order(titles: Any, items: Any) -> np.ndarray:
 
 def _save(
     events: Events, codes: np.ndarray, users: Any, items: Any, titles: np.ndarray | None,
-    options: IngestOptions, out: Path,
+    features: ItemFeatures | None, options: IngestOptions, out: Path,
 ) -> None:  # fmt: skip
     kept = ("binarize_threshold", "min_user_events", "min_item_events", "dedup", "split", "seed", "rows_in_time_order")
     table = dataset.Events(events.user, events.item, codes, events.rating, events.timestamp)
     user_ids, item_ids = (words.to_numpy(zero_copy_only=False) for words in (users, items))
     named = {name: getattr(options, name) for name in kept} | ({"keep_text": True} if options.keep_text else {})
     texts = None if events.text is None else lambda: events.text
-    dataset.save(dataset.Interactions(table, user_ids, item_ids, titles, named, texts=texts), out)
+    described = None if features is None else lambda: features
+    data = dataset.Interactions(table, user_ids, item_ids, titles, named, texts=texts, item_features=described)
+    dataset.save(data, out)
 
 
-def _schema(events: Events, titled: bool) -> dict[str, Any]:
+def _schema(events: Events, titled: bool, described: bool) -> dict[str, Any]:
     columns = {"user": "int32", "item": "int32", "split": "int8"}
     columns |= {"rating": "float32"} if events.rating is not None else {}
     columns |= {"timestamp": "int64"} if events.timestamp is not None else {}
-    texts = {} if events.text is None else {dataset.TEXTS_FILE: {"text": "string"}}
-    return texts | {
+    more: dict[str, Any] = {} if events.text is None else {dataset.TEXTS_FILE: {"text": "string"}}
+    if described:
+        more[item_features.VALUES_FILE] = {"item": "int32", "feature": "int32", "value": "float32"}
+        more[item_features.NAMES_FILE] = {"name": "string", "tag": "bool"}
+    return more | {
         dataset.EVENTS_FILE: columns,
         dataset.USERS_FILE: {"user_id": "string"},
         dataset.ITEMS_FILE: {"item_id": "string"} | ({"title": "string"} if titled else {}),

@@ -32,6 +32,7 @@ from worker.kinds.interactions.baselines import PICKS, contenders
 from worker.kinds.interactions.dataset import Interactions, Queries
 from worker.kinds.interactions.learners.infinite_ae import LANDMARKS, MAX_USERS
 from worker.kinds.interactions.metrics import Model, Ranking
+from worker.kinds.interactions.needs import ITEM_FEATURES, TEST_USERS
 from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.summary import InteractionsSummary
 
@@ -169,8 +170,14 @@ def _draws(sets: Sequence[Contender], seed: int) -> dict[str, np.ndarray]:
 
 
 def readable(data: Interactions, params: EvaluateParams, ctx: Context) -> EvaluateParams:
-    """The params without learners that read events in order, where the dataset has no times."""
+    """The params without learners that read events in order, where the dataset has no times.
+
+    Raises `JobError` where none is left, or one reads features of items and the dataset has none.
+    """
     known = learners_of(KIND)
+    featured = [name for name in params.learners if known[name].featured]
+    if featured and data.item_features is None:
+        raise ITEM_FEATURES.refusal()
     kept = [name for name in params.learners if data.events.timestamp is not None or not known[name].ordered]
     if not kept:
         raise JobError(
@@ -190,12 +197,7 @@ def hold_out(data: Interactions, params: EvaluateParams, ctx: Context) -> Held:
     counts = data.training().counts
     held = _held(data, params, ctx.seed, counts)
     if not len(held.test):
-        raise JobError(
-            "too_few_rows",
-            "No user of this dataset has a test event, so nothing can be measured.",
-            hint="Upload it again with a split that holds out test events. A version made of a summary has none: give "
-            "it as the input `summary` to `evaluate` on the dataset that the summary is of.",
-        )
+        raise TEST_USERS.refusal()
     if 0 < held.validation.targets.nnz < _FEW_EVENTS:
         ctx.warn(f"Only {held.validation.targets.nnz} validation events: the choice of a ridge is unreliable.")
     known = learners_of(KIND)

@@ -12,6 +12,7 @@ from scipy import sparse
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.forms import arrays, coded_weights, index_bytes, plain_bytes
 from worker.kinds.interactions.histories import Histories
+from worker.kinds.interactions.item_features import ItemFeatures
 from worker.kinds.interactions.rows import ItemGram, UserRows
 from worker.kinds.interactions.splits import TRAIN
 
@@ -56,9 +57,13 @@ class Pool:
     @cached_property
     def users(self) -> UserRows:
         """The training rows of all users, empty ones included."""
-        return UserRows(
-            self.data.train, self.data.weights, self.data.part(TRAIN, in_order=True) if self.timed else None
-        )
+        places = self.data.part(TRAIN, in_order=True) if self.timed else None
+        return UserRows(self.data.train, self.data.weights, places, self.features)
+
+    @cached_property
+    def features(self) -> ItemFeatures | None:
+        """What is known of the items, where rows carry their order, in which alone a learner reads it."""
+        return self.data.item_features() if self.timed and self.data.item_features is not None else None
 
     def in_order(self, rows: UserRows, row_ids: np.ndarray | None) -> UserRows:
         """Rows of a summary with the order of time of the real users' events that they are made of; as they are, where
@@ -71,7 +76,7 @@ class Pool:
         if min(users, default=-1) < 0:
             return rows
         kept = Rows((rows.matrix > 0) * Rows(table[users]))
-        return rows if kept.nnz < rows.matrix.nnz else replace(rows, places=kept)
+        return rows if kept.nnz < rows.matrix.nnz else replace(rows, places=kept, features=self.features)
 
     @cached_property
     def histories(self) -> Histories:

@@ -23,10 +23,10 @@ from worker.evidence.training import Contender, train_all
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.forms import ENCODINGS, arrays, plain_bytes
 from worker.kinds.interactions.judge import KIND, EvaluateParams, hold_out, plan_of, readable
+from worker.kinds.interactions.picks import Pool
 from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.sampling.order import TrainEvents
 from worker.kinds.interactions.sampling.samplers import SAMPLERS, orders
-from worker.kinds.interactions.splits import TRAIN
 
 Rows = sparse.csr_array
 FULL = "full"
@@ -129,8 +129,7 @@ def compare(
     """
     params = readable(data, params, ctx)
     held = hold_out(data, params, ctx)
-    places = data.part(TRAIN, in_order=True) if held.in_order is not None else None
-    everybody = UserRows(data.train, data.weights, places)
+    everybody = Pool(data, timed=held.in_order is not None).users
     full = everybody.filled()
     whole = Contender(_record(FULL, full), (full,))
     plan = plan_of(data, held, [whole], params, ctx)
@@ -175,11 +174,13 @@ def compare(
     )
 
 
-def zoo_of(params: EvaluateParams) -> EvaluateParams:
-    """The params with the zoo as their learners: those that were named, or every one there is."""
+def zoo_of(params: EvaluateParams, data: Interactions) -> EvaluateParams:
+    """The params with the zoo as their learners: those that were named, or every one that the data has features for."""
     if params.learners != type(params).model_fields["learners"].default:
         return params
-    return params.model_copy(update={"learners": list(learners_of(KIND))})
+    known = learners_of(KIND).items()
+    able = [name for name, one in known if data.item_features is not None or not one.featured]
+    return params.model_copy(update={"learners": able})
 
 
 def thinned(learner: Learner, most: int) -> Learner:
@@ -232,7 +233,7 @@ def _samples(
 def _kept(everybody: UserRows, rows: Rows) -> UserRows:
     """Some events (U, I) of all users' rows, with weights and places in time, without users who have none of them."""
     places = None if everybody.places is None else Rows(rows * everybody.places)
-    return UserRows(rows, everybody.weights, places).filled()
+    return UserRows(rows, everybody.weights, places, everybody.features).filled()
 
 
 def _record(name: str, rows: UserRows) -> TrainingSet:

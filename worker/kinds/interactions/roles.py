@@ -19,7 +19,7 @@ from worker.ingest.sources import Source
 from worker.ingest.table import Role, Schema, Table, as_table, read_batches
 from worker.ingest.upload import Upload, is_prose
 
-_TITLES = ("title", "movie_title", "item_title", "product_title", "item_name", "name")
+TITLES = ("title", "movie_title", "item_title", "product_title", "item_name", "name")
 _TELLING = re.compile(r"rating|inter|event|review|train|u\.data|click|purchase")
 
 
@@ -73,7 +73,7 @@ def find_titles(upload: Upload, sources: Sequence[Source]) -> Table | None:
 
 def _titles_of(detected: Detected) -> Table | None:
     by_name = {plain_name(column.name): column for column in reversed(detected.columns)}
-    title = next((by_name[name] for name in _TITLES if name in by_name), None)
+    title = next((by_name[name] for name in TITLES if name in by_name), None)
     named = {plain_name(column.name) for column in detected.columns}
     if not detected.header or title is None or named & set(SCHEMA.roles[0].names):
         return None

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from worker.kinds.interactions.item_features import ItemFeatures
+
 Rows = sparse.csr_array
 
 
@@ -14,7 +16,8 @@ Rows = sparse.csr_array
 class UserRows:
     """`matrix`: CSR (n, I) float32, values in (0, 1]. `weights`: float32 (n,), above 0, how many users each row stands
     for; None where each is one user. `places`: the same events with their place in the row's order of time as values
-    (`worker.kinds.interactions.sequence`); None where no order is known.
+    (`worker.kinds.interactions.sequence`); None where no order is known. `features`: what is known of the items;
+    None where nothing is, or no learner asks.
 
     A learner that has no use for weights of its own draws or repeats rows in proportion to `mass`.
     """
@@ -22,6 +25,7 @@ class UserRows:
     matrix: Rows
     weights: np.ndarray | None = None
     places: Rows | None = None
+    features: ItemFeatures | None = None
 
     def __post_init__(self) -> None:
         """ValueError when there is not one positive, finite weight for every row."""
@@ -53,7 +57,8 @@ class UserRows:
     def take(self, rows: np.ndarray) -> UserRows:
         """The rows of these numbers (m,), with their weights."""
         weights = None if self.weights is None else self.weights[rows]
-        return UserRows(Rows(self.matrix[rows]), weights, None if self.places is None else Rows(self.places[rows]))
+        places = None if self.places is None else Rows(self.places[rows])
+        return UserRows(Rows(self.matrix[rows]), weights, places, self.features)
 
     def filled(self) -> UserRows:
         """Those rows that have an event."""

@@ -140,21 +140,21 @@ class SVAE:
         mean, v = net.latent(states[real])
         drawn = mean + (v if self.paper_kl else 0.5 * v).exp() * torch.randn_like(mean)
         targets = Targets.of(padded, lengths, weights)
-        missed = _missed(net, net.decoder(drawn), targets, sampled)
+        lost = missed(net.output, net.decoder(drawn), targets, sampled)
         each = torch.from_numpy((weights / (lengths - 1)).repeat(lengths - 1)).to(drawn)
-        return (missed + beta * (each * kl(mean, v)).sum()) / float(weights.sum())
+        return (lost + beta * (each * kl(mean, v)).sum()) / float(weights.sum())
 
 
-def _missed(net: Network, hidden: Tensor, targets: Targets, sampled: int) -> Tensor:
-    """-sum of share log softmax(logits)_target over all targets; `hidden` (steps, 150).
+def missed(output: nn.Linear, hidden: Tensor, targets: Targets, sampled: int) -> Tensor:
+    """-sum of share log softmax(output(hidden))_target over all targets; `hidden` (steps, d).
 
     With `sampled` the sum in the softmax is over the step's own targets and that many items drawn uniformly, each of
     which stands for I / sampled items.
     """
     step, item, share = (part.to(hidden.device) for part in (targets.step, targets.item, targets.share))
-    weight, bias = net.output.weight, net.output.bias
+    weight, bias = output.weight, output.bias
     if not sampled:
-        return -(share * torch.log_softmax(net.output(hidden), dim=1)[step, item]).sum()
+        return -(share * torch.log_softmax(output(hidden), dim=1)[step, item]).sum()
     gathered = nn.functional.embedding(step, hidden) * nn.functional.embedding(item, weight)
     logit = gathered.sum(dim=1) + bias[item]
     drawn = torch.randint(len(bias), (sampled,), device=hidden.device)

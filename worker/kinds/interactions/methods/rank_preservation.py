@@ -50,7 +50,7 @@ def rank_preservation(data: Interactions, params: RankPreservationParams, ctx: C
 
     samplers = list(dict.fromkeys(params.samplers)) or available(TrainEvents.of(data))
     sizes = sorted(set(params.sizes), reverse=True)
-    evaluate = zoo_of(ctx.evaluate)
+    evaluate = zoo_of(ctx.evaluate, data)
     found = compare(data, samplers, sizes, evaluate, ctx, draws=params.draws, epochs=params.epochs, grid=params.grid)
     return preservation_report.findings(
         found, evaluate.metric, params.grid, tuple(ctx.warnings), resamples=evaluate.bootstrap, seed=ctx.seed
