@@ -25,6 +25,7 @@ LANDED = {
     "0006_turns.py": "280b66f7800c3e97",
     "0007_tenants.py": "581c9bf2d40c3daa",
     "0008_audit.py": "2ebaf82246048d32",
+    "0009_audit_kept.py": "e9cf92fbcb04b03c",
 }
 """Migrations that databases out there have been through, by the start of their hash: they are never changed."""
 

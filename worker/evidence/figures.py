@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from worker.contract.learner import Learner
 from worker.evidence.comparison import Comparison
@@ -31,7 +32,7 @@ def families(m: Measurements) -> dict[str, str]:
 def all_figures(c: Comparison, judged: Judged, noise: Noise) -> tuple[Plot, ...]:
     """Every plot that has something to show, the kind's own last."""
     m = c.measurements
-    drawn = [kept(c), against_size(c, judged.learner), carried_over(c), ranked(c, judged.ordering)]
+    drawn = [kept(c), *against_sizes(c, judged.learner), carried_over(c), ranked(c, judged.ordering)]
     drawn += [*searches(m, noise), *m.plots]
     return tuple(plot for plot in drawn if plot.series)
 
@@ -71,19 +72,29 @@ def kept(c: Comparison) -> Plot:
     )
 
 
-def against_size(c: Comparison, learner: Learner | None) -> Plot:
+def against_sizes(c: Comparison, judged: Learner | None) -> list[Plot]:
+    """A plot of the metric against bytes for the learner that the verdict speaks of, then for every other usual one."""
+    others = (one for one in c.measurements.learners if one.usual and not one.floor)
+    chosen = {one.name: one for one in (judged, *others) if one is not None}
+    return [
+        replace(plot, name=f"{plot.name}-{name}") if number else plot
+        for number, (name, plot) in enumerate((name, against_size(c, one)) for name, one in chosen.items())
+    ]
+
+
+def against_size(c: Comparison, learner: Learner) -> Plot:
     """The metric of one learner against the bytes of what it was trained on."""
     m = c.measurements
     series: list[Series] = []
     for one in m.sets:
-        mean = c.mean(learner.name, one.name) if learner else None
+        mean = c.mean(learner.name, one.name)
         if mean is not None and one.bytes > 0:
             e = mean.estimate
             value, low, high = (m.metric.scale * v for v in (e.value, e.low, e.high))
             stress = (one.label,) if one.role == "summary" else ()
             ends = ((low,), (high,)) if math.isfinite(low) else ((), ())
             series.append(Series(one.label, (float(one.bytes),), (value,), *ends, stress=stress))
-    name = learner.label if learner else ""
+    name = learner.label
     said = ", ".join(f"{s.label} {s.y[0]:.1f} at {s.x[0]:,.0f} bytes" for s in series)
     return Plot(
         "metric-against-size",

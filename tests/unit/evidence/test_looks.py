@@ -12,6 +12,7 @@ import pytest
 from tests.drawn import drawn
 from tests.unit.evidence.made_up import JOB, SETS, measurements, tried
 from worker.evidence import drawing
+from worker.contract.learner import Learner
 from worker.evidence.conclude import conclude
 from worker.evidence.looks import FULL, HEAD, OWN, RANDOM, Looks, family_of_baseline
 from worker.evidence.measurements import Measurements, TrainingSet, Tried
@@ -48,6 +49,24 @@ def test_report_when_all_its_plots_are_drawn_then_each_thing_has_one_look_and_ea
     assert all(len(seen) == 1 for seen in every.values()), every
     looks = [next(iter(seen)) for seen in every.values()]
     assert len(set(looks)) == len(looks), every
+
+
+def _seldom(learners: tuple[Learner, ...], name: str) -> tuple[Learner, ...]:
+    """The learners, this one trained only where it is named."""
+    return tuple(replace(one, usual=one.usual and one.name != name) for one in learners)
+
+
+def test_plots_against_bytes_when_several_learners_are_usual_then_one_of_each_the_judged_one_first() -> None:
+    m = everything()  # its verdict speaks of ∞-AE, which the summary was optimised for
+    without = {name: replace(m, learners=_seldom(m.learners, name)) for name in ("", "ease", "ae")}
+    sizes = {name: [p.name for p in conclude(one, JOB).plots if "size" in p.name] for name, one in without.items()}
+    both = ["metric-against-size", "metric-against-size-ease"]
+    assert sizes == {"": both, "ease": both[:1], "ae": both}
+    first, second = (plot for plot in conclude(m, JOB).plots if plot.name.startswith("metric-against-size"))
+    labels = {one.label for one in m.learners if not one.floor}
+    assert {label for label in labels for plot in (first, second) if f" of {label} against" in plot.title} == labels
+    assert first.series[0].x == second.series[0].x
+    assert first.series[0].y != second.series[0].y
 
 
 def test_members_of_a_family_when_drawn_then_share_colour_and_marker_and_others_do_not() -> None:
