@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 from sklearn.utils.extmath import randomized_range_finder
 
 from worker.contract.context import Context
@@ -22,6 +22,7 @@ from worker.kinds.interactions.rows import UserRows
 RANKS = (4, 8, 16, 32, 64, 128, 256)
 _POWER_ITERATIONS = 7  # singular vectors to four digits or better on MovieLens-1M
 _OVERSAMPLES = 10  # dimensions beyond the rank that steady the range
+_EXACT = 2048  # rows or items up to which the Gram matrix of that side is decomposed instead
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,21 @@ class Decomposition:
 
 
 def _truncated(rows: sparse.csr_array, most: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """U (n, k), S (k,) and V^T (k, I) of at most `most` components, as a randomised range finder sees them (Halko et
-    al. 2011); those that are noise in single precision are left out.
+    """U (n, k), S (k,) and V^T (k, I) of at most `most` components; those that are noise in single precision are left
+    out.
 
-    The small factor is decomposed by the eigenvectors of its Gram matrix in double precision: they exist for any
-    sample, however few and equal its rows are, where a decomposition of the factor itself may fail to converge.
+    They come from the eigenvectors of the Gram matrix of the smaller side in double precision, which exist for any
+    sample, however few and equal its rows are, where a decomposition of the rows themselves may fail to converge. Where
+    both sides are large, the rows are first projected on what a randomised range finder sees (Halko et al. 2011).
     """
     if most == 0:
         return np.zeros((rows.shape[0], 0)), np.zeros(0), np.zeros((0, rows.shape[1]))
+    if min(rows.shape) <= _EXACT:
+        by_item = rows.shape[1] < rows.shape[0]
+        side = sparse.csr_array(rows.T if by_item else rows, dtype=np.float64)
+        s, vectors = _eigen((side @ side.T).toarray(), most)
+        others = (side.T @ vectors) / s
+        return (others, s, vectors.T) if by_item else (vectors, s, others.T)
     basis = randomized_range_finder(
         rows,
         size=most + _OVERSAMPLES,
@@ -67,11 +75,17 @@ def _truncated(rows: sparse.csr_array, most: int, seed: int) -> tuple[np.ndarray
         random_state=seed % 2**32,
     )
     small = np.asarray((rows.T @ basis).T, np.float64)
-    squares, vectors = np.linalg.eigh(small @ small.T)
-    s, vectors = np.sqrt(np.maximum(squares[::-1], 0))[:most], vectors[:, ::-1][:, :most]
-    real = s > 1e-5 * max(s[0], 1e-12)
-    s, vectors = s[real], vectors[:, real]
+    s, vectors = _eigen(small @ small.T, most)
     return basis @ vectors, s, (vectors.T @ small) / s[:, None]
+
+
+def _eigen(square: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Singular values (k,) and vectors (n, k) of what a Gram matrix (n, n) is of, the largest first."""
+    largest = (max(0, len(square) - most), len(square) - 1)
+    squares, vectors = linalg.eigh(square, subset_by_index=largest, driver="evr")
+    s = np.sqrt(np.maximum(squares[::-1], 0))
+    real = s > 1e-5 * max(s[0], 1e-12)
+    return s[real], vectors[:, ::-1][:, real]
 
 
 def _inverse_roots(degrees: np.ndarray) -> np.ndarray:
