@@ -70,8 +70,12 @@ def test_svd_ae_of_full_rank_gives_training_rows_back() -> None:
     np.testing.assert_allclose(scores, rows.toarray(), atol=1e-4)
 
 
-def test_svd_ae_of_a_rank_equals_the_closed_form() -> None:
-    rows, inputs = random_rows(60, 20, 0.4), random_rows(6, 20, 0.4, 1)
+@pytest.mark.parametrize(("users", "items", "exact"), [(60, 20, 2048), (20, 60, 2048), (60, 20, 0)])
+def test_svd_ae_of_a_rank_equals_the_closed_form(
+    users: int, items: int, exact: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.kinds.interactions.learners.svd_ae._EXACT", exact)
+    rows, inputs = random_rows(users, items, 0.4), random_rows(6, items, 0.4, 1)
     r = rows.toarray().astype(np.float64)
     by_item = r.sum(axis=0) ** -0.5
     u, s, vt = np.linalg.svd(r * r.sum(axis=1, keepdims=True) ** -0.5 * by_item, full_matrices=False)
@@ -99,17 +103,24 @@ def test_svd_ae_of_a_tiny_sample_needs_no_decomposition_that_may_fail(
     assert not scores[:, 2:].any()
 
 
-def test_half_step_solves_the_ridge_system_of_every_row() -> None:
+@pytest.mark.parametrize("width", [3, 7, 13])
+@pytest.mark.parametrize("cells", [5, 1 << 13])
+def test_half_step_solves_the_ridge_system_of_every_row(
+    width: int, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the factors where a row has as many events, else through its events."""
     import torch
+
+    monkeypatch.setattr("worker.kinds.interactions.learners.half_step._CELLS", {"cpu": cells})
 
     rows = random_rows(9, 14, 0.4)
     rows.data *= np.random.default_rng(2).random(len(rows.data), dtype=np.float32)
-    q = torch.from_numpy(np.random.default_rng(0).standard_normal((14, 3)).astype(np.float32))
+    q = torch.from_numpy(np.random.default_rng(0).standard_normal((14, width)).astype(np.float32))
     found = solve(HalfStep.of(rows), q, q.T @ q, 0.3, 0.05, 14.0, Context()).numpy()
     x, factors = rows.toarray().astype(np.float64), q.double().numpy()
     for user in range(9):
         left = 0.3 * factors.T @ factors + factors.T @ (x[user][:, None] * factors)
-        left += 0.05 * (x[user].sum() + 0.3 * 14) * np.eye(3)
+        left += 0.05 * (x[user].sum() + 0.3 * 14) * np.eye(width)
         np.testing.assert_allclose(found[user], np.linalg.solve(left, factors.T @ x[user]), rtol=1e-3, atol=1e-5)
 
 

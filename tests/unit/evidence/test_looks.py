@@ -11,8 +11,8 @@ import pytest
 
 from tests.drawn import drawn
 from tests.unit.evidence.made_up import JOB, SETS, measurements, tried
-from worker.evidence import drawing
 from worker.contract.learner import Learner
+from worker.evidence import drawing
 from worker.evidence.conclude import conclude
 from worker.evidence.looks import FULL, HEAD, OWN, RANDOM, Looks, family_of_baseline
 from worker.evidence.measurements import Measurements, TrainingSet, Tried

@@ -79,10 +79,12 @@ def solve(
     """Factors (n, k) of all rows of a side; 0 for empty ones.
 
     `other`: factors (m, k); `gram`: their Gram matrix G (k, k), weighted where they weigh; `others`: m, weighted alike.
-    Raises `JobError` `diverged` where a system is singular.
+    Raises `JobError` `diverged` where a system is singular or the factors are not finite.
     """
     factors = other.shape[1]
     out = other.new_zeros((side.count, factors))
+    if not bool(torch.isfinite(gram).all()):
+        raise JobError("diverged", "The factors are no longer finite.")
     with full_precision():
         values, vectors = torch.linalg.eigh(gram.double())
         curvature = unobserved * values.clamp(min=0).to(other)
