@@ -74,7 +74,7 @@ class Resampled:
 
 
 def value_of(scores: Scores) -> float:
-    """The metric itself: the mean over units, the ratio of sums (or e to it), the pooled statistic, or the bare number."""
+    """The metric itself: the mean over units, the ratio of sums or e to it, the pooled statistic, the bare number."""
     match scores:
         case Ratio():
             top, bottom = (column.sum(dtype=np.float64) for column in (scores.numerator, scores.denominator))

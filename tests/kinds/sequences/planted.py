@@ -1,4 +1,4 @@
-"""Sequences with something to learn: items lie on circles, and whoever is at one mostly goes on to the next of its circle."""
+"""Sequences with something to learn: items lie on circles, and whoever is at one mostly goes on to the next."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from worker.kinds.sequences.forms import Ids, TrainingSet
 
 
 def counts(data: TrainingSet) -> np.ndarray:
-    """Expected events of each item, float64 (V,): targets by their weight, the first input of every row, rows of one."""
+    """Expected events of each item, float64 (V,): targets by weight, the first input of every row, rows of one."""
     weight = np.ones(data.places) if data.weight is None else data.weight.astype(np.float64)
     firsts = data.indptr[:-1][data.lengths > 0]
     if isinstance(data.inputs, Ids) and isinstance(data.targets, Ids):

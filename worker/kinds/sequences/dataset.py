@@ -58,8 +58,8 @@ class Sequences:
     """Sequences over V items, with their split.
 
     `indptr`: int64 (n + 1,); `items`: int32 (events,), numbers of `vocabulary`, text (V,); `split`: int8 (events,), see
-    `splits`; `ids`: text (n,), whose sequence it is; `times`: int64 (events,) or None; `weights`: float32 (n,), how many
-    sequences each stands for, or None; `titles`: text (V,) or None; `features`: of items, or None. `options`: of the
+    `splits`; `ids`: text (n,), whose sequence it is; `times`: int64 (events,) or None; `weights`: float32 (n,), how
+    many sequences each stands for, or None; `titles`: text (V,) or None; `features`: of items, or None. `options`: of the
     upload, `content` ("events", "text") and `max_len` (how many of the latest events learners read) among them.
     """
 
@@ -144,8 +144,8 @@ class Sequences:
     def cases(self, part: Literal["validation", "test"]) -> Cases:
         """The next-event questions of a part: at most one of each sequence, with something before it.
 
-        It is the first event of that part, or the last one of a sequence that lies wholly in it. All that came before is
-        context: of a test event the validation event, too.
+        It is the first event of that part, or the last one of a sequence that lies wholly in it. All that came before
+        is context: of a test event the validation event, too.
         """
         code = {"validation": VALIDATION, "test": TEST}[part]
         held = np.flatnonzero(self.split == code)

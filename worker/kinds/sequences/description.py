@@ -1,4 +1,4 @@
-"""What a report shows of the sequences themselves: before and after, who is served how well, rows, entropy, popularity."""
+"""What a report shows of the sequences themselves: before and after, popularity, entropy, who is served how well."""
 
 from __future__ import annotations
 

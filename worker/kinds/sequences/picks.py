@@ -75,7 +75,7 @@ def coverage(rows: Rows, items: int, most: int, seed: int, ctx: Context) -> np.n
     inner = np.ones(len(some.items), bool)
     inner[some.indptr[1:] - 1] = False
     first = np.flatnonzero(inner)
-    pairs, number, count = np.unique(
+    _, number, count = np.unique(
         some.items[first].astype(np.int64) * items + some.items[first + 1], return_inverse=True, return_counts=True
     )
     starts = some.indptr - np.arange(len(some) + 1)

@@ -57,7 +57,7 @@ def given(values: np.ndarray) -> np.ndarray:
 
 
 def part_of_file(name: str) -> int | None:
-    """The part that a file's name says it is (train.txt, ptb.valid.txt, test-00000.parquet); None where it says none."""
+    """The part that a file's name says it is (train.txt, ptb.valid.txt, test-0.parquet); None where it says none."""
     stem = name.rsplit("/", 1)[-1].lower()
     for separator in "._-":
         stem = stem.replace(separator, " ")

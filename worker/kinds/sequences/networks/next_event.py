@@ -21,7 +21,7 @@ class NextEvent(nn.Module, ABC):
     def __init__(self, items: int, width: int) -> None:
         super().__init__()
         self.items = nn.Embedding(items, width)
-        nn.init.normal_(self.items.weight, std=width**-0.5)
+        nn.init.normal_(self.items.weight, std=0.02)
 
     @property
     def n_items(self) -> int:

@@ -1,7 +1,8 @@
 """SASRec: causal self-attention over a user's events (arXiv:1808.09781), scored with the table that it reads by.
 
 Places count from the first event of a row, so that short real contexts and short synthetic rows meet the same ones.
-Departs from the paper in its loss, which is the learner's: a softmax over all items instead of one sampled negative.
+Item vectors are small at first and scaled by sqrt(h) where they are read, as in the paper's code: without it the same
+network ends lower. The loss is the learner's, a softmax over all items instead of the paper's one sampled negative.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class SASRec(NextEvent):
 
     def states(self, x: Tensor) -> Tensor:
         """States (b, L, h) of event vectors (b, L, h)."""
-        x = self.dropout(x + self.places(torch.arange(x.shape[1], device=x.device)))
+        x = x * self.items.embedding_dim**0.5 + self.places(torch.arange(x.shape[1], device=x.device))
+        x = self.dropout(x)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
