@@ -173,7 +173,8 @@ def put_first(node: int, token: int, nodes: np.ndarray) -> None:
 
 
 @compiled
-def _merge_in_set(node: int, left: int, right: int, token: int, core: Core) -> None:
+def merge_in_set(node: int, left: int, right: int, token: int, core: Core) -> None:
+    """Merge two tokens of one node."""
     if left == right or place_in(node, left, core.nodes) < 0 or place_in(node, right, core.nodes) < 0:
         return
     _loosen(node, core)
@@ -183,7 +184,7 @@ def _merge_in_set(node: int, left: int, right: int, token: int, core: Core) -> N
 
 
 @compiled
-def _merge_with_slot(node: int, owner: int, left: int, right: int, token: int, core: Core) -> None:
+def merge_with_slot(node: int, owner: int, left: int, right: int, token: int, core: Core) -> None:
     """Merge a token of `node` into that of the slot after `owner`."""
     slot = core.nodes[owner, SLOT]
     if slot != left and slot != right:
@@ -197,7 +198,7 @@ def _merge_with_slot(node: int, owner: int, left: int, right: int, token: int, c
 
 
 @compiled
-def _merge_across(node: int, left: int, right: int, token: int, core: Core) -> None:
+def merge_across(node: int, left: int, right: int, token: int, core: Core) -> None:
     """Merge a token of a node with one of the next, into the slot between them."""
     after = core.nodes[node, NEXT]
     here, there = place_in(node, left, core.nodes), place_in(after, right, core.nodes)
@@ -212,7 +213,7 @@ def _merge_across(node: int, left: int, right: int, token: int, core: Core) -> N
 
 
 @compiled
-def _close_gaps(sequence: int, core: Core) -> None:
+def close_gaps(sequence: int, core: Core) -> None:
     """Let empty nodes take the token of the slot before them, remove empty nodes with an empty slot; until stable."""
     nodes, again = core.nodes, True
     while again:
@@ -247,13 +248,13 @@ def _walk(sequence: int, left: int, right: int, token: int, core: Core) -> bool:
     nodes, node, emptied = core.nodes, core.heads[sequence], False
     while node >= 0:
         after = nodes[node, NEXT]
-        _merge_in_set(node, left, right, token, core)
+        merge_in_set(node, left, right, token, core)
         if after >= 0:
             if nodes[node, SLOT]:
-                _merge_with_slot(node, node, left, right, token, core)
-                _merge_with_slot(after, node, left, right, token, core)
+                merge_with_slot(node, node, left, right, token, core)
+                merge_with_slot(after, node, left, right, token, core)
             else:
-                _merge_across(node, left, right, token, core)
+                merge_across(node, left, right, token, core)
             emptied |= nodes[node, SIZE] == 0 or nodes[after, SIZE] == 0
         node = after
     return emptied
@@ -401,7 +402,7 @@ def merge_pairs(core: Core, wanted: int, stale: bool, least: int, work: int) -> 
             if stale:
                 _loosen_all(sequence, core)
             if _walk(sequence, left, right, token, core):
-                _close_gaps(sequence, core)
+                close_gaps(sequence, core)
             _tighten(core)
             _settle(sequence, stale, core)
         _finish(stale, core)
