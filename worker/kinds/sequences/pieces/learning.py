@@ -159,9 +159,11 @@ def learn(
             hint=f"Ask for a vocab_size of at least {initial.n_initial}, or build features with fewer values.",
             pointer="/params/vocab_size",
         )
+    point = ctx.restore()
+    if point is not None and point.done:
+        return Vocabulary(initial.categories, initial.features, point.arrays["rules"], point.arrays["priority"])
     core, scale = start(indptr, items, initial.tokens_of(item_features), rules.size, rules)
     learned, stale = initial.n_initial, rules.compat == "stale"
-    point = None if stale else ctx.restore()
     if point is not None:
         learned = point.step
         core.nodes[:], core.heads[:] = point.arrays["nodes"], point.arrays["heads"]
@@ -179,7 +181,9 @@ def learn(
     least = 1 if stale else max(1, int(np.ceil(rules.min_count * scale)))
     core = run(core, lambda core: core_loops.merge_pairs(core, rules.size, stale, least, WORK), heartbeat)
     made = slice(initial.n_initial, int(core.cursor[p.N_TOKENS]))
-    return Vocabulary(initial.categories, initial.features, core.rules[made], core.priority[made] / scale)
+    found = Vocabulary(initial.categories, initial.features, core.rules[made], core.priority[made] / scale)
+    ctx.finish({"rules": found.rules, "priority": found.priority}, {})
+    return found
 
 
 def counted(core: Core, learned: int, heartbeat: Callable[[Core], None]) -> Core:

@@ -14,6 +14,7 @@ import numpy as np
 
 _BLOCK = 8192
 _LLOYD, _ROTATIONS = 20, 20
+LEAST_VECTORS_A_CODE = 4
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,12 @@ def nearest(vectors: np.ndarray, book: np.ndarray) -> np.ndarray:
 def fit(
     vectors: np.ndarray, k: int, codes: int, rng: np.random.Generator, heartbeat: Callable[[int, int], None]
 ) -> Quantiser:
-    """Learn k codebooks of up to `codes` codes from float32 vectors (n, d), d >= k; fewer codes than distinct vectors."""
+    """Learn k codebooks from float32 vectors (n, d), d >= k, of `codes` codes or of n / 4: more would be item numbers."""
     mean = vectors.mean(0)
     centred = (vectors - mean).astype(np.float32)
     rotation = _balanced_axes(centred, k)
     parts = (centred @ rotation).reshape(len(vectors), k, -1)
-    codes = min(codes, len(vectors))
+    codes = max(1, min(codes, len(vectors) // LEAST_VECTORS_A_CODE))
     books = np.stack([parts[rng.choice(len(vectors), codes, replace=False), part] for part in range(k)])
     steps = _LLOYD + _ROTATIONS
     for step in range(steps):
