@@ -85,7 +85,8 @@ def framed(rows: Rows, begin: int, end: int) -> Tensor:
 
 @dataclass(frozen=True)
 class GenerativeModel:
-    """A trained network with its tokens. `readings`: how many draws of tokens a history is read with."""
+    """A trained network with its tokens. `readings`: how many draws of tokens a history is read with. `heartbeat`: is
+    called between blocks of cases."""
 
     net: T5
     encoder: Encoder
@@ -94,7 +95,7 @@ class GenerativeModel:
     device: str
     seed: int = 0
     readings: int = 1
-    trained_s: float = 0.0
+    heartbeat: Callable[[], None] = lambda: None
 
     def lists(self, contexts: Rows) -> np.ndarray:
         """Ranked items int64 (q, readings, beams), -1 where fewer were written."""
@@ -112,8 +113,9 @@ class GenerativeModel:
 
     def scores(self, contexts: Rows) -> np.ndarray:
         """Fused scores float32 (q, V); items that no reading wrote have 0, and tie."""
-        size, found = 128, []
+        size, found = 64, []
         for start in range(0, len(contexts), size):
+            self.heartbeat()
             part = contexts.take(np.arange(start, min(start + size, len(contexts))))
             found.append(fused(self.lists(part), len(self.encoder.item_tokens)))
         return np.concatenate(found) if found else np.zeros((0, len(self.encoder.item_tokens)), np.float32)
@@ -123,7 +125,7 @@ class GenerativeModel:
         raise NotImplementedError("a generative model ranks; it gives no probability of an item")
 
 
-Validate = Callable[[GenerativeModel, Context], float]
+Validate = Callable[[GenerativeModel], float]
 
 
 @dataclass(frozen=True)
@@ -150,8 +152,12 @@ class GenerativeFit:
             torch.manual_seed(self.seed)
             return T5(len(self.encoder.vocabulary) + 2, self.training.shape).to(self.device)
 
-    def _model(self, net: T5) -> GenerativeModel:
-        return GenerativeModel(net, self.encoder, self.training, self._paths, self.device, self.seed)
+    def _model(self, net: T5, ctx: Context) -> GenerativeModel:
+        def heartbeat() -> None:
+            ctx.progress(1, 1, phase="rank")
+
+        plan = self.training
+        return GenerativeModel(net, self.encoder, plan, self._paths, self.device, self.seed, heartbeat=heartbeat)
 
     def fit(self, settings: Settings, ctx: Context) -> GenerativeModel:
         """The network in its best state; raises `JobError` `diverged` when its loss is not a number."""
@@ -162,7 +168,7 @@ class GenerativeFit:
         optimiser = torch.optim.AdamW(net.parameters(), lr=plan.rate, weight_decay=plan.decay)
         epoch_steps = math.ceil(len(examples) / plan.batch)
         total = epoch_steps * plan.epochs
-        step, best, best_epoch, kept = 0, -math.inf, 0, _state(net)
+        step, best, best_epoch, kept = 0, -1.0, 0, _state(net)
         if (point := ctx.restore()) is not None:
             step, best, best_epoch = point.step, point.state["best"], point.state["best_epoch"]
             kept = _load(net, optimiser, point.arrays)
@@ -180,7 +186,7 @@ class GenerativeFit:
             if not math.isfinite(losses):
                 raise JobError("diverged", "The loss is not a number.")
             if (epoch + 1) % plan.validate_every == 0 or step == total:
-                value = math.inf if self.validate is None else self.validate(self._model(net), ctx)
+                value = 0.0 if self.validate is None else self.validate(self._model(net, ctx))
                 ctx.log(f"epoch {epoch + 1} of {plan.epochs}: loss {losses:.3f}, validation {value:.5f}")
                 if value > best or self.validate is None:
                     best, best_epoch, kept = value, epoch, _state(net)
@@ -188,7 +194,7 @@ class GenerativeFit:
                     break
             self._offer(ctx, net, optimiser, kept, step, best, best_epoch)
         net.load_state_dict(kept)
-        return self._model(net.eval())
+        return self._model(net.eval(), ctx)
 
     def _offer(
         self, ctx: Context, net: T5, optimiser: torch.optim.Optimizer, kept: dict[str, Tensor], step: int, best: float,
