@@ -1,8 +1,8 @@
 """ActionPiece's vocabulary learned by us and by the published Python code, on Amazon Beauty and Sports.
 
 Run: `python -m benchmarks.tokeniser --published CLONE [--seconds 600] [--vocabulary 40000]`, with a clone of
-google-deepmind/action_piece (commit ae8e61a; its core needs numpy and tqdm). Features are codes of attributes and of what
-occurs together, with a last digit that tells equal items apart.
+google-deepmind/action_piece (commit ae8e61a; its core needs numpy and tqdm). Features are codes of attributes and of
+what occurs together, with a last digit that tells equal items apart.
 
 Ours alone learns the whole vocabulary. The published code learns for `--seconds`, its construction apart; ours then
 learns as many merges, and both are timed from the corpus to the last of them, in this one process. What the published
@@ -54,10 +54,10 @@ def main() -> None:
 def corpus(name: str) -> tuple[Rows, np.ndarray]:
     """Training sequences (all but the last two events of each), and item features int64 (V, 5)."""
     folder, file = DATASETS[name]
-    lines = gzip.open(shared(folder) / f"{file}.txt.gz", "rt").read().splitlines()
+    lines = gzip.decompress((shared(folder) / f"{file}.txt.gz").read_bytes()).decode().splitlines()
     rows = [np.array(line.split()[1:-2], np.int64) - 1 for line in lines]
     items = 1 + max(int(word) for line in lines for word in line.split()[1:])
-    known = json.loads(gzip.open(shared(folder) / f"{file}_item2attributes.json.gz", "rt").read())
+    known = json.loads(gzip.decompress((shared(folder) / f"{file}_item2attributes.json.gz").read_bytes()))
     pairs = np.array([(int(item) - 1, number) for item, numbers in known.items() for number in numbers])
     attributes = sparse.csr_array((np.ones(len(pairs)), pairs.T), shape=(items - 1, pairs[:, 1].max() + 1))
     attributes.data[:] = 1.0
@@ -84,7 +84,9 @@ def compare(name: str, vocabulary: int, published: Path | None, seconds: float) 
     rows, codes = corpus(name)
     found: dict[str, Any] = {"training_events": len(rows.items), "sequences": len(rows), "items": len(codes)}
     for compat in ("exact", "stale"):
-        made, cost = timed(lambda c=compat: learn(rows.indptr, rows.items, codes, Rules(vocabulary, compat=c), Context()))
+        made, cost = timed(
+            lambda c=compat: learn(rows.indptr, rows.items, codes, Rules(vocabulary, compat=c), Context())
+        )
         found[compat] = cost | {"tokens": len(made), "least_count": float(made.priority[-1])}
         write_progress(name, compat, found[compat])
     if published is None:
@@ -120,10 +122,14 @@ def write_progress(name: str, what: str, figures: dict[str, Any]) -> None:
 
 def equal_before(one: list[list[int]], other: list[list[int]]) -> int:
     """How many rules are equal before the first that is not."""
-    return next((i for i, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other)))
+    return next(
+        (i for i, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other))
+    )
 
 
-def run_published(rows: Rows, codes: np.ndarray, vocabulary: int, seconds: float, *, whole_numbers: bool) -> dict[str, Any]:
+def run_published(
+    rows: Rows, codes: np.ndarray, vocabulary: int, seconds: float, *, whole_numbers: bool
+) -> dict[str, Any]:
     """The published core on the same corpus, until `seconds` of merging are over."""
     from genrec.models.ActionPiece.core import ActionPieceCore
 
@@ -156,7 +162,9 @@ def run_published(rows: Rows, codes: np.ndarray, vocabulary: int, seconds: float
         "rules": [list(token[1:]) for token in core.vocab[first : first + merges]],
         "counts": [float(count) / scale for count in core.priority[first : first + merges]],
     }
-    write_progress("published", "whole numbers" if whole_numbers else "", {k: v for k, v in found.items() if k[-1] != "s"})
+    write_progress(
+        "published", "whole numbers" if whole_numbers else "", {k: v for k, v in found.items() if k[-1] != "s"}
+    )
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from fractions import Fraction
+from itertools import pairwise
 
 Pair = tuple[int, int]
 
@@ -55,7 +56,7 @@ def flat_bpe(tokens: list[int], merged: dict[Pair, int]) -> list[int]:
     while True:
         able = [
             (merged[pair], at)
-            for at, (one, other) in enumerate(zip(tokens, tokens[1:], strict=False))
+            for at, (one, other) in enumerate(pairwise(tokens))
             if (pair := (min(one, other), max(one, other))) in merged
         ]
         if not able:

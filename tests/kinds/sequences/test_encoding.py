@@ -99,7 +99,8 @@ def test_loader_when_it_encodes_then_as_the_compiled_loops_do(tmp_path):
         "import json, load",
         f"items = {items}",
         f"rows = {[[str(item) for item in rows.row(number)] for number in range(len(rows))]}",
-        "print(json.dumps([[load.encode([i], frame=False) for i in items], [load.item(load.encode([i])) for i in items],"
+        "alone = [load.encode([i], frame=False) for i in items]",
+        "print(json.dumps([alone, [load.item(load.encode([i])) for i in items],"
         " all(load.lossless(row, 5) for row in rows), load.encode(rows[0], seed=3, frame=False)]))",
     ]
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + "\n".join(ask)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from fractions import Fraction
+from itertools import pairwise
 from math import lcm
 
 import numpy as np
@@ -22,8 +23,8 @@ from worker.kinds.sequences.rows import Rows
 # What the published code (google-deepmind/action_piece, commit ae8e61a) learned from `corpus(0)`, its two counting
 # functions in whole numbers so that ties are ties: the first 24 rules.
 PUBLISHED_RULES = [
-    [3, 7], [11, 13], [7, 11], [2, 6], [3, 11], [12, 13], [9, 16], [6, 10], [3, 10], [3, 6], [7, 12], [2, 9], [8, 10], [4, 7],
-    [5, 9], [8, 11], [4, 5], [6, 11], [2, 12], [2, 8], [3, 12], [6, 9], [1, 27], [4, 11],
+    [3, 7], [11, 13], [7, 11], [2, 6], [3, 11], [12, 13], [9, 16], [6, 10], [3, 10], [3, 6], [7, 12], [2, 9], [8, 10],
+    [4, 7], [5, 9], [8, 11], [4, 5], [6, 11], [2, 12], [2, 8], [3, 12], [6, 9], [1, 27], [4, 11],
 ]  # fmt: skip
 
 
@@ -105,7 +106,7 @@ def test_rules_when_learned_then_each_was_the_largest_count(seed: int):
     """Check 11: the merged pair is the true maximum, the smallest pair among equals."""
     rows, features = corpus(seed, m=4)
     initial = Vocabulary.of_features(features)
-    core, scale = learning.start(rows.indptr, rows.items, initial.tokens_of(features), 400, Rules(400))
+    core, _ = learning.start(rows.indptr, rows.items, initial.tokens_of(features), 400, Rules(400))
     core = learning.counted(core, initial.n_initial, lambda _: None)
     for _ in range(60):
         total = recounted(core)[0]
@@ -127,7 +128,7 @@ def test_weights_when_sets_are_shuffled_then_are_expected_adjacencies():
     rng, draws, within, across = np.random.default_rng(0), 40_000, 0, 0
     for _ in range(draws):
         flat = [*rng.permutation(4), *(10 + rng.permutation(3))]
-        neighbours = {frozenset(pair) for pair in zip(flat, flat[1:], strict=False)}
+        neighbours = {frozenset(pair) for pair in pairwise(flat)}
         within += frozenset((0, 1)) in neighbours
         across += frozenset((0, 10)) in neighbours
     assert within / draws == pytest.approx(0.5, abs=0.01)

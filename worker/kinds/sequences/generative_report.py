@@ -23,7 +23,7 @@ from worker.evidence.verdict import Verdict, beside_cheap
 from worker.kinds.sequences.dataset import Sequences
 from worker.kinds.sequences.evaluate_params import KIND, evaluate_params
 from worker.kinds.sequences.forms import TrainingSet
-from worker.kinds.sequences.judge import Events, held_out
+from worker.kinds.sequences.held_out import Events, held_out
 from worker.kinds.sequences.networks.t5 import Shape
 from worker.kinds.sequences.pieces import encoding
 from worker.kinds.sequences.pieces.encoding import Encoder
@@ -127,7 +127,10 @@ def _findings(
     verdict = _verdict(scores[TOKENS], rivals, by_name, metric.label, held.params.bootstrap, ctx.seed)
     label = metric.label
     floors = [one for one in scores if by_name[one].floor and scores[one].mean() >= scores[TOKENS].mean()]
-    said = [f"{by_name[one].label} is not worse than {LABELS[TOKENS]}: it is under-trained, or useless here." for one in floors]
+    said = [
+        f"{by_name[one].label} is not worse than {LABELS[TOKENS]}: it is under-trained, or useless here."
+        for one in floors
+    ]
     return Findings(
         kind=KIND,
         unit="sequence",
@@ -138,7 +141,11 @@ def _findings(
         key_figures=tuple(
             KeyFigure(by_name[name].label, f"{100 * one.mean():.2f}", label) for name, one in scores.items()
         ),
-        tables=(_learners_table(results, by_name, held), _differences(scores, by_name, held, ctx.seed), _built(encoders)),
+        tables=(
+            _learners_table(results, by_name, held),
+            _differences(scores, by_name, held, ctx.seed),
+            _built(encoders),
+        ),
         warnings=tuple(dict.fromkeys([*tokeniser.warnings, *ctx.warnings, *said])),
         protocol=_protocol(held, params),
         metric={"name": metric.name, "higher_is_better": True},
@@ -152,11 +159,14 @@ def _verdict(
     seed: int,
 ) -> Verdict:  # fmt: skip
     if not rivals:
-        return Verdict("measured", f"{LABELS[TOKENS]} reaches {100 * own.mean():.2f} {metric}.", 100 * float(own.mean()))
+        return Verdict(
+            "measured", f"{LABELS[TOKENS]} reaches {100 * own.mean():.2f} {metric}.", 100 * float(own.mean())
+        )
     best = max(rivals, key=lambda name: rivals[name].mean())
     low, high = _interval(own - rivals[best], resamples, seed)
     status = beside_cheap(low, high)
-    sentence = f"{LABELS[TOKENS]} reaches {100 * own.mean():.2f} {metric}, {by_name[best].label} {100 * rivals[best].mean():.2f}"
+    best_mean = 100 * rivals[best].mean()
+    sentence = f"{LABELS[TOKENS]} reaches {100 * own.mean():.2f} {metric}, {by_name[best].label} {best_mean:.2f}"
     if ITEMS in rivals and best != ITEMS:
         sentence += f", the same network on item ids {100 * rivals[ITEMS].mean():.2f}"
     sentence += f": {100 * (own - rivals[best]).mean():+.2f} [{100 * low:+.2f}, {100 * high:+.2f}] points."
@@ -188,9 +198,7 @@ def _learners_table(results: Sequence[TrainedResult], by_name: Mapping[str, Lear
     )  # fmt: skip
 
 
-def _differences(
-    scores: Mapping[str, np.ndarray], by_name: Mapping[str, Learner], held: Events, seed: int
-) -> Table:
+def _differences(scores: Mapping[str, np.ndarray], by_name: Mapping[str, Learner], held: Events, seed: int) -> Table:
     rows = []
     for name, one in scores.items():
         if name != TOKENS:
@@ -227,7 +235,7 @@ def _protocol(held: Events, params: Any) -> str:
         "all items; items of the context are left out but for the one that was right. The generative learners read the "
         f"last {params.actions} actions and write items by beam search with {params.beams} beams along the trie of all "
         "items, so that nothing else can be written; items that are not in the list tie behind it. Fused lists are of "
-        f"{params.readings} random orders of the history's features; one reading is shown beside. Their state is chosen "
+        f"{params.readings} random orders of the history's features; one reading stands beside. Their state is chosen "
         f"on {min(params.validation_cases, len(held.validation))} validation cases, the settings of other learners on "
         f"{len(held.validation)}; each is trained once. Network: {shape}."
     )

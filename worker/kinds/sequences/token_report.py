@@ -29,7 +29,7 @@ from worker.kinds.sequences.splits import TRAIN
 from worker.kinds.sequences.tokeniser import Tokeniser
 
 SEQUENCES, EPOCHS, CHEAP_EVENTS = 500, 5, 150_000
-"""Held-out sequences that are measured; draws that utilisation is counted over; training events of cheap vocabularies."""
+"""Held-out sequences that are measured; draws that use is counted over; training events of cheap vocabularies."""
 OWN, SETS, IN_SET, FLAT = "this vocabulary", "this vocabulary, no random order", "within actions only", "byte pairs"
 
 
@@ -84,7 +84,7 @@ def judge(data: Sequences, tokeniser: Tokeniser, params: Any, ctx: Context) -> F
 
 
 _PROTOCOL = (
-    "Up to 500 sequences that have test events are drawn by the job's seed and written whole, held-out events included, "
+    "Up to 500 sequences with test events are drawn by the job's seed and written whole, held-out events included, "
     "of longer ones the last 50 events. NSL is tokens over features. 'This vocabulary' is one random order of every "
     "action's features, as models read it; 'no random order' merges the sets themselves and is what is compared with "
     "cheap vocabularies, which are learned to the same size from up to 150,000 training events. Intervals resample "
@@ -336,6 +336,12 @@ def _sizes_table(data: Sequences, tokeniser: Tokeniser) -> Table:
         Column("compressed", "compressed", unit="B", decimals=0),
     )
     plain, tokens_alone = rows[0]["bytes"], rows[1]["bytes"]
-    more = "fewer bytes than" if tokens_alone < plain else "as many bytes as" if tokens_alone == plain else "more bytes than"
+    more = (
+        "fewer bytes than"
+        if tokens_alone < plain
+        else "as many bytes as"
+        if tokens_alone == plain
+        else "more bytes than"
+    )
     caption = f"Tokens are shorter than features; they take {more} the item numbers themselves"
     return Table("sizes", caption, columns, rows, heading="Bytes")

@@ -1,8 +1,8 @@
 """The product of `actionpiece`: a vocabulary, the features of items, and every sequence as tokens.
 
-Files: `actionpiece.json` and `item2feat.json` (the published layouts), `tokens.parquet` (sequence_id, split, tokens; the
-training events of a sequence in one row, every held-out event in a row of its own, as the label it is), and `load.py`,
-which encodes and decodes with numpy alone.
+Files: `actionpiece.json` and `item2feat.json` (the published layouts), `tokens.parquet` (sequence_id, split,
+tokens; a sequence's training events in one row, every held-out event in a row of its own, as the label it is), and
+`load.py`, which encodes and decodes with numpy alone.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ class ActionPieceParams(BaseModel):
     min_count: float = Field(2.0, ge=0, le=1e6, description="The least count of a pair that becomes a token.")
     features: Literal["auto", "attributes", "columns", "pq"] = Field(
         "auto",
-        description="What an action's features are: its attributes dealt to columns, columns of the upload, or codes of "
-        "vectors (given, or of attributes and of what occurs together). auto: columns where there are, else pq.",
+        description="What an action's features are: its attributes dealt to columns, columns of the upload, or codes "
+        "of vectors (given, or of attributes and what occurs together). auto: columns where there are any, else pq.",
     )
     pq_codebooks: int = Field(4, ge=1, le=32, description="Codes of an item, or columns that attributes are dealt to.")
     pq_bits: int = Field(8, ge=1, le=12, description="Bits of a code.")

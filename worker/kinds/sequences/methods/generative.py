@@ -1,9 +1,8 @@
-"""Is a recommender better that reads and writes tokens? A T5-like network on ActionPiece tokens, beside the same network
-on plain item ids and beside learners that rank (arXiv:2502.13581, sections 3.4 and 4).
+"""Is a recommender better that reads and writes tokens? A T5-like network on ActionPiece tokens, beside the same
+network on plain item ids and beside learners that rank (arXiv:2502.13581, sections 3.4 and 4).
 
 The paper's size is `layers: 4, width: 128, inner: 1024, heads: 6, head_width: 64, epochs: 200, beams: 50`, which takes
-hours on a GPU; the defaults are a size that a CPU trains. SASRec with a full softmax is always beside it: on the paper's
-own datasets it is stronger than the baselines the paper reports.
+hours on a GPU; the defaults are a size that a CPU trains. Learners that rank stand beside it, SASRec among them.
 """
 
 from __future__ import annotations
@@ -40,7 +39,9 @@ class GenerativeParams(BaseModel):
     validation_cases: int = Field(1000, ge=10, le=100_000, description="Validation cases that states are chosen by.")
     actions: int = Field(20, ge=1, le=200, description="The latest actions that are read.")
     beams: int = Field(20, ge=2, le=200, description="Beams of the search, and items in the list it gives.")
-    readings: int = Field(5, ge=1, le=20, description="Random orders of a history that are read and fused; 1 is beside.")
+    readings: int = Field(
+        5, ge=1, le=20, description="Random orders of a history that are read and fused; 1 is beside."
+    )
 
 
 @method(

@@ -1,7 +1,7 @@
 """An encoder-decoder that reads tokens and writes tokens: T5 (Raffel et al., JMLR 2020, section 2.1).
 
-Root-mean-square norms before each part, no biases, relative positions as a bias of the first layer's attention shared by
-all, ReLU feed-forward parts, one table for what is read and what is written, scaled by 1 / sqrt(width) on the way out.
+Root-mean-square norms before each part, no biases, relative positions as a bias of attention that all layers share,
+ReLU feed-forward parts, one table for what is read and what is written, scaled by 1 / sqrt(width) on the way out.
 Attention is not scaled, which the start of its weights makes up for.
 """
 
@@ -148,7 +148,7 @@ class T5(nn.Module):
     def decode(
         self, tokens: Tensor, crossed: list[tuple[Tensor, Tensor]], hidden: Tensor, past: Cache | None = None
     ) -> tuple[Tensor, Cache]:
-        """States (b, l, width) behind each of the tokens (b, l), which follow those of `past`, and all keys and values."""
+        """States (b, l, width) behind each of the tokens (b, l), which follow `past`, and all keys and values."""
         before = 0 if not past else past[0][0].shape[2]
         to = torch.arange(before + tokens.shape[1], device=tokens.device)
         apart = to[None, :] - to[before:, None]

@@ -31,7 +31,9 @@ def drawn(rows: Rows, most: int, ctx: Context) -> Rows:
         return rows
     order = np.random.default_rng([ctx.seed, 3]).permutation(len(rows))
     kept = order[: max(1, int(np.searchsorted(np.cumsum(rows.lengths[order]), most, side="right")))]
-    ctx.warn(f"The vocabulary was learned from {len(kept):,} of {len(rows):,} sequences, drawn at random (train_events).")
+    ctx.warn(
+        f"The vocabulary was learned from {len(kept):,} of {len(rows):,} sequences, drawn at random (train_events)."
+    )
     return rows.take(np.sort(kept))
 
 

@@ -1,4 +1,4 @@
-"""A recommender that reads tokens of what was done and writes the tokens of what comes next (arXiv:2502.13581, 3.4 and 4).
+"""A recommender that reads tokens of what was done and writes those of what comes next (arXiv:2502.13581, 3.4 and 4).
 
 Every prefix of a training sequence is an example, its tokens drawn anew each time (set permutation regularisation). The
 network is T5's, trained with AdamW under a warmed-up cosine; after every so many epochs it ranks validation cases, and
@@ -204,9 +204,7 @@ class GenerativeFit:
             state = {"best": best, "best_epoch": best_epoch}
             ctx.checkpoint(step, _arrays(net, optimiser, kept), state)
 
-    def _step(
-        self, net: T5, optimiser: torch.optim.Optimizer, chosen: np.ndarray, step: int, total: int
-    ) -> float:
+    def _step(self, net: T5, optimiser: torch.optim.Optimizer, chosen: np.ndarray, step: int, total: int) -> float:
         plan, vocabulary = self.training, self.encoder.vocabulary
         warm = max(1, round(plan.warmup * total))
         along = (step - warm) / max(1, total - warm)

@@ -1,8 +1,8 @@
 """Learn a vocabulary from a corpus: the loop around `vocabulary_core`, which grows arrays, reports and can be resumed.
 
 Time is about proportional to the events that merges touch; memory to events x m² (every pair within and between
-neighbouring actions is counted once in the index). Resuming needs the chains and the rules alone: counts, index and heap
-follow from them. Only `stale` counts do not, so that such a run starts anew.
+neighbouring actions is counted once in the index). Resuming needs the chains and the rules alone: counts, index and
+heap follow from them. Only `stale` counts do not, so that such a run starts anew.
 """
 
 from __future__ import annotations
@@ -143,9 +143,7 @@ def run(core: Core, loop: Callable[[Core], int], heartbeat: Callable[[Core], Non
         heartbeat(core)
 
 
-def learn(
-    indptr: np.ndarray, items: np.ndarray, item_features: np.ndarray, rules: Rules, ctx: Context
-) -> Vocabulary:
+def learn(indptr: np.ndarray, items: np.ndarray, item_features: np.ndarray, rules: Rules, ctx: Context) -> Vocabulary:
     """Learn a vocabulary of `rules.size` tokens, or of as many as there are rules that count `min_count`.
 
     `indptr` int64 (n + 1,), `items` (events,): training sequences of items; `item_features` int64 (V, m) >= 0. Raises

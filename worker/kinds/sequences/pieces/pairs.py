@@ -19,8 +19,8 @@ from worker.numerics.compiled import compiled
 KEY, COUNT, BEFORE, MERGE, OLD, NEW, STAMP, FIRST, TOKEN = range(9)
 """Columns of `pairs`: tokens (low << 32 | high), count of the corpus, count before this merge and the merge it is of,
 counts in this sequence before and after, the sequence they are of, first index entry, the token it was made into."""
-N_TOKENS, PENDING, POSITION, LEFT, RIGHT, N_PAIRS, N_ENTRIES, FREE, IN_HEAP, SEQUENCE, CHANGED, TOUCHED, LOOSENED, MERGES, \
-    NEW_TOKEN, MERGED = range(16)  # fmt: skip
+N_TOKENS, PENDING, POSITION, LEFT, RIGHT, N_PAIRS, N_ENTRIES, FREE = range(8)
+IN_HEAP, SEQUENCE, CHANGED, TOUCHED, LOOSENED, MERGES, NEW_TOKEN, MERGED = range(8, 16)
 """Places of `cursor`: where the loop is, so that it can stop for room or for a heartbeat and go on."""
 
 

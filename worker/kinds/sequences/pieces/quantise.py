@@ -19,7 +19,7 @@ LEAST_VECTORS_A_CODE = 4
 
 @dataclass(frozen=True)
 class Quantiser:
-    """`mean` (d,), `rotation` (d, d'), `codebooks` (k, codes, d' / k), float32; d' is d rounded down to a multiple of k."""
+    """`mean` (d,), `rotation` (d, d'), `codebooks` (k, codes, d' / k), float32; d' is a multiple of k near d."""
 
     mean: np.ndarray
     rotation: np.ndarray
@@ -52,7 +52,7 @@ def nearest(vectors: np.ndarray, book: np.ndarray) -> np.ndarray:
 def fit(
     vectors: np.ndarray, k: int, codes: int, rng: np.random.Generator, heartbeat: Callable[[int, int], None]
 ) -> Quantiser:
-    """Learn k codebooks from float32 vectors (n, d), d >= k, of `codes` codes or of n / 4: more would be item numbers."""
+    """Learn k codebooks from float32 vectors (n, d), d >= k, of `codes` codes or n / 4: more would be item numbers."""
     mean = vectors.mean(0)
     centred = (vectors - mean).astype(np.float32)
     rotation = _balanced_axes(centred, k)

@@ -1,8 +1,8 @@
 """An ActionPiece vocabulary: tokens for features, and rules that merge two tokens into one.
 
 Its file `actionpiece.json` has the published layout: `n_categories`, `n_init_feats`, `token2feat` (token 0 is padding,
-[-1, -1]; [k, f] is feature f of category k; [-1, u, v] a merge of tokens u <= v) and `priority`, the count of a rule when
-it was made.
+[-1, -1]; [k, f] is feature f of category k; [-1, u, v] a merge of tokens u <= v) and `priority`, the count of a rule
+when it was made.
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ class Vocabulary:
         merges = np.array(tokens[first:], np.int64).reshape(-1, 3)
         numbers = np.arange(first, first + len(merges))
         if (features < 0).any() or (merges[:, 0] != -1).any() or (merges[:, 1:] >= numbers[:, None]).any():
-            raise ValueError(f"{path.name} is not a vocabulary: a token is neither a feature nor a merge of earlier ones")
+            raise ValueError(
+                f"{path.name} is not a vocabulary: a token is neither a feature nor a merge of earlier ones"
+            )
         read = cls(stored["n_categories"], features, merges[:, 1:], np.array(stored["priority"][first:], np.float64))
         return read if size is None else read.truncated(size)
 

@@ -7,9 +7,9 @@ every set were shuffled:
     in one set of n:                      2 / n
     in neighbouring sets of n1 and n2:    1 / (n1 n2), a filled slot between them being a set of one of its own
 
-Counts are integers in units of 1 / scale, exact for up to 12 features, so that nothing drifts and ties are ties. A merge
-looks only at sequences that hold the pair, and there recounts only around the nodes it touches: before a node or a slot
-changes, what it adds to the counts is taken off (`_loosen_...`); when the sequence is done, it is added again.
+Counts are integers in units of 1 / scale, exact for up to 12 features, so that nothing drifts and ties are ties. A
+merge looks only at sequences that hold the pair, and there recounts only around the nodes it touches: before a node or
+a slot changes, what it adds to the counts is taken off (`_loosen`); when the sequence is done, it is added again.
 
 With `stale` the counts are kept as the published code (commit ae8e61a) keeps them: what a pair had in a sequence from
 which it vanishes is never taken off.
@@ -24,6 +24,7 @@ from worker.kinds.sequences.pieces.pairs import (
     CHANGED,
     COUNT,
     FIRST,
+    IN_HEAP,
     KEY,
     LEFT,
     LOOSENED,
@@ -43,7 +44,6 @@ from worker.kinds.sequences.pieces.pairs import (
     STAMP,
     TOKEN,
     TOUCHED,
-    IN_HEAP,
     Core,
     add_entry,
     best_pair,
@@ -381,12 +381,11 @@ def _begin(core: Core, stale: bool, least: int) -> bool:
 
 @compiled
 def merge_pairs(core: Core, wanted: int, stale: bool, least: int, work: int) -> int:
-    """Merge until there are `wanted` tokens, or no pair counts `least`; returns early for room, or after `work` nodes."""
+    """Merge until there are `wanted` tokens or no pair counts `least`; returns early for room or after `work` nodes."""
     cursor = core.cursor
     while True:
-        if cursor[PENDING] < 0:
-            if cursor[N_TOKENS] >= wanted or not _begin(core, stale, least):
-                return DONE
+        if cursor[PENDING] < 0 and (cursor[N_TOKENS] >= wanted or not _begin(core, stale, least)):
+            return DONE
         while cursor[POSITION] < cursor[PENDING]:
             sequence = core.pending[cursor[POSITION]]
             if not _has_room(sequence, core):
