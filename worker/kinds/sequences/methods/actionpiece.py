@@ -80,10 +80,10 @@ def actionpiece(data: Sequences, params: ActionPieceParams, ctx: Context) -> Tok
             hint="Use actionpiece on a log of events.",
         )
     rows = data.training().rows
+    drawn = corpus.drawn(rows, params.train_events, ctx)
     with ctx.part("features", 0, 10) as part:
-        codes = item_codes.build(data, params, part)
+        codes = item_codes.build(data, drawn, params, part)
     with ctx.part("vocabulary", 1, 2) as part:
-        drawn = corpus.drawn(rows, params.train_events, ctx)
         rules = Rules(params.vocab_size, params.min_count, params.weighted, params.context, params.compat)
         vocabulary = learn(drawn.indptr, drawn.items, codes.features, rules, part)
     if len(vocabulary) < params.vocab_size:

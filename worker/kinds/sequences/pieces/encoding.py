@@ -11,6 +11,7 @@ O(L log L) per sequence of L features for `feature`, O(L m) per merge for the ot
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -22,7 +23,7 @@ from worker.kinds.sequences.pieces import vocabulary_core as chain
 from worker.kinds.sequences.pieces.pairs import Core, key_of, place_of
 from worker.kinds.sequences.pieces.vocabulary import Vocabulary
 from worker.kinds.sequences.rows import Rows, bounds, places
-from worker.numerics.compiled import compiled
+from worker.numerics.compiled import WARM_UPS, compiled, while_waiting
 
 Shuffle = Literal["feature", "none", "token"]
 _NOWHERE = -1
@@ -253,10 +254,10 @@ class Encoder:
         return self._by_features.get(tuple(features.tolist()))
 
 
-def ready(heartbeat: object) -> None:
+def ready(heartbeat: Callable[[], None]) -> None:
     """Have the loops compiled, in this process once."""
     if not _merge_sets.signatures:
-        learning.while_waiting(_compile, heartbeat)  # type: ignore[arg-type]
+        while_waiting(_compile, heartbeat)
 
 
 def _compile() -> None:
@@ -266,3 +267,6 @@ def _compile() -> None:
     encoder = Encoder.of(vocabulary, features)
     for shuffle in ("feature", "none"):
         encoder.encode(Rows.of([[0, 1]]), shuffle)  # type: ignore[arg-type]
+
+
+WARM_UPS.append(_compile)

@@ -12,6 +12,7 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.sequences.dataset import Sequences
 from worker.kinds.sequences.pieces import features
+from worker.kinds.sequences.rows import Rows
 from worker.numerics.compiled import while_waiting
 
 WIDTH = 64
@@ -36,8 +37,11 @@ class ItemCodes:
     facts: dict[str, Any]
 
 
-def build(data: Sequences, params: Wanted, ctx: Context) -> ItemCodes:
-    """Features of every item, by `params.features`; raises `JobError` where the dataset lacks what is asked for."""
+def build(data: Sequences, rows: Rows, params: Wanted, ctx: Context) -> ItemCodes:
+    """Features of every item, by `params.features`; what occurs together is read from the training `rows`.
+
+    Raises `JobError` where the dataset lacks what is asked for.
+    """
     ctx.progress(0, 2, phase="features")
     form = "" if data.features is None else data.features.form
     wanted = params.features
@@ -56,7 +60,7 @@ def build(data: Sequences, params: Wanted, ctx: Context) -> ItemCodes:
         codes = features.from_attributes(_attributes(data), params.pq_codebooks)
         source = "attributes dealt to columns"
     else:
-        codes, source = _codes_of_vectors(data, params, ctx)
+        codes, source = _codes_of_vectors(data, rows, params, ctx)
     told, buckets, equal = features.told_apart(codes, params.hash_buckets, np.random.default_rng([ctx.seed, 6]))
     facts = {
         "features_from": source,
@@ -78,8 +82,8 @@ def _attributes(data: Sequences) -> sparse.csr_array:
     return table
 
 
-def _codes_of_vectors(data: Sequences, params: Wanted, ctx: Context) -> tuple[np.ndarray, str]:
-    rows, form = data.training().rows, "" if data.features is None else data.features.form
+def _codes_of_vectors(data: Sequences, rows: Rows, params: Wanted, ctx: Context) -> tuple[np.ndarray, str]:
+    form = "" if data.features is None else data.features.form
     width, known = max(WIDTH, params.pq_codebooks), data.features
 
     def together() -> np.ndarray:

@@ -20,7 +20,7 @@ from worker.kinds.sequences.pieces import pairs as p
 from worker.kinds.sequences.pieces import vocabulary_core as core_loops
 from worker.kinds.sequences.pieces.pairs import Core
 from worker.kinds.sequences.pieces.vocabulary import Vocabulary
-from worker.numerics.compiled import while_waiting
+from worker.numerics.compiled import WARM_UPS, while_waiting
 
 EXACT_UP_TO = 12
 """Features up to which weights are whole numbers of units; above it they are rounded to 2^-24, the same everywhere."""
@@ -211,3 +211,6 @@ def _compile() -> None:
     core, _ = start(np.array([0, 3, 5]), items, initial.tokens_of(features), rules.size, rules)
     core = counted(with_more_room(core), initial.n_initial, lambda _: None)
     run(core, lambda core: core_loops.merge_pairs(core, rules.size, False, 1, WORK), lambda _: None)
+
+
+WARM_UPS.append(_compile)
