@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.kinds.sequences.planted import planted_inter
 from tests.kinds.tiny import Tiny
+from worker.kinds.sequences.tokeniser import Tokeniser
 
 
 def _upload(folder: Path) -> list[tuple[str, Path]]:
@@ -14,6 +15,10 @@ def _upload(folder: Path) -> list[tuple[str, Path]]:
 
 
 def _loaded(summary: Any) -> tuple[str, float]:
+    if isinstance(summary, Tokeniser):
+        item, tokens = str(summary.item_ids[0]), int(summary.written.rows.items.sum())
+        ask = f"load.item(load.encode([{item!r}])) == {item!r} and load.lossless([{item!r}] * 3)"
+        return f"import load; print(sum(sum(row) for row in load.sequences()['tokens'].to_pylist()) * ({ask}))", tokens
     return "import load; print(sum(int(row.sum()) for row in load.rows))", float(summary.rows.items.sum())
 
 

@@ -12,6 +12,7 @@ from worker.contract.method import Cost, Term
 from worker.kinds.sequences import dataset, ingest
 from worker.kinds.sequences.dataset import Sequences
 from worker.kinds.sequences.summary import SequenceSummary, adopt
+from worker.kinds.sequences.tokeniser import Tokeniser
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -47,7 +48,7 @@ KIND: Kind[Sequences] = Kind(
     ingest=Ingest(ingest.IngestOptions, ingest.ingest),
     load=dataset.load,
     describe=describe,
-    products=(SequenceSummary,),
+    products=(SequenceSummary, Tokeniser),
     adopt=adopt,
     judging=Judging(_evaluate_params, cost=JUDGING_COST),
 )
