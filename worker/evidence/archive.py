@@ -62,7 +62,8 @@ class _Arrays:
         """Store scores and return what the index says of them."""
         match scores:
             case Ratio():
-                said: dict[str, Any] = {"statistic": "ratio of sums"}
+                exponential = "e to the ratio of sums" if scores.exponential else "ratio of sums"
+                said: dict[str, Any] = {"statistic": exponential}
             case Pooled():
                 said = {"statistic": scores.statistic}
             case np.ndarray():

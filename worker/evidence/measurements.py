@@ -74,10 +74,14 @@ class Metric:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A metric that is a sum over a sum, such as bits per byte: numerator and denominator of every unit, (n,) each."""
+    """A metric that is a sum over a sum, such as bits per byte: numerator and denominator of every unit, (n,) each.
+
+    `exponential`: it is e to that power, as perplexity is of nats per token.
+    """
 
     numerator: np.ndarray
     denominator: np.ndarray
+    exponential: bool = False
 
 
 @dataclass(frozen=True)

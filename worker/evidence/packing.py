@@ -52,7 +52,7 @@ def _pack(name: str, scores: Scores, arrays: dict[str, np.ndarray]) -> Any:
         arrays[f"{name}/{column}"] = values
     match scores:
         case Ratio():
-            return "ratio"
+            return "exponential ratio" if scores.exponential else "ratio"
         case Pooled():
             return {"statistic": scores.statistic, "columns": list(columns)}
         case np.ndarray():
@@ -62,8 +62,8 @@ def _pack(name: str, scores: Scores, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def _unpack(name: str, form: Any, arrays: Mapping[str, np.ndarray]) -> Scores:
-    if form == "ratio":
-        return Ratio(arrays[f"{name}/numerator"], arrays[f"{name}/denominator"])
+    if form in ("ratio", "exponential ratio"):
+        return Ratio(arrays[f"{name}/numerator"], arrays[f"{name}/denominator"], form != "ratio")
     if form == "mean":
         return arrays[f"{name}/"]
     if isinstance(form, Mapping):

@@ -74,11 +74,12 @@ class Resampled:
 
 
 def value_of(scores: Scores) -> float:
-    """The metric itself: the mean over units, the ratio of sums, the pooled statistic, or the bare number."""
+    """The metric itself: the mean over units, the ratio of sums or e to it, the pooled statistic, the bare number."""
     match scores:
         case Ratio():
             top, bottom = (column.sum(dtype=np.float64) for column in (scores.numerator, scores.denominator))
-            return float(top / bottom) if bottom else np.nan
+            ratio = float(top / bottom) if bottom else np.nan
+            return float(np.exp(ratio)) if scores.exponential else ratio
         case Pooled():
             units = len(next(iter(scores.columns.values())))
             return float(evaluator(scores)(np.ones((units, 1)))[0]) if units else np.nan
@@ -110,7 +111,8 @@ def resample(scores: Sequence[Scores], *, resamples: int = 1000, seed: int = 0) 
     with np.errstate(divide="ignore", invalid="ignore"):
         for at, one in enumerate(scores):
             if isinstance(one, Ratio):
-                out[:, at] = totals[:, column] / totals[:, column + 1]
+                ratio = totals[:, column] / totals[:, column + 1]
+                out[:, at] = np.exp(ratio) if one.exponential else ratio
                 column += 2
             elif isinstance(one, np.ndarray):
                 out[:, at] = totals[:, column] / units

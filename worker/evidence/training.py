@@ -234,7 +234,8 @@ class _Best:
 def _tune(plan: Plan, learner: Learner, trainable: Trainable, shared_s: float, ctx: Context) -> _Best:
     """Fit at every setting and keep the one that is best on validation data; equal ones go to the earlier.
 
-    A setting at which the learner diverges is left out; without validation data the middle one is taken.
+    A setting at which the learner diverges is left out; without validation data the middle one is taken. A model that
+    goes on from an earlier one of the search says in `trained_s` how long it was trained in all.
     """
     if plan.validator is None:
         started = time.perf_counter()
@@ -251,7 +252,7 @@ def _tune(plan: Plan, learner: Learner, trainable: Trainable, shared_s: float, c
         started = time.perf_counter()
         try:
             model = trainable.fit(settings, ctx)
-            fit_s = shared_s + time.perf_counter() - started
+            fit_s = shared_s + max(time.perf_counter() - started, getattr(model, "trained_s", 0.0))
             score = validate(model)
             value = _finite(value_of(score))
         except JobError as failure:

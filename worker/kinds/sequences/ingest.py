@@ -1,0 +1,286 @@
+"""Uploaded logs, lists and texts to a dataset version: sequences in order, with the split drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from worker.contract.context import Context
+from worker.contract.errors import JobError
+from worker.ingest.limits import Limits
+from worker.ingest.options import ColumnMap, ReadOptions, column_map, parse_options
+from worker.ingest.plausibility import of_times, refuse_hours
+from worker.ingest.table import Table, as_table, read_columns
+from worker.ingest.times import NO_TIME
+from worker.ingest.upload import Files, Upload, choose_tables, detection
+from worker.kinds.sequences import dataset, splits
+from worker.kinds.sequences.dataset import Sequences
+from worker.kinds.sequences.roles import SCHEMA, preference
+from worker.kinds.sequences.rows import bounds
+
+MIN_SEQUENCES, MIN_ITEMS, MAX_ITEMS = 5, 2, 2_000_000
+ORDERED_FORMATS = {"adjacency", "list columns", "npz rows"}
+
+
+class IngestOptions(ReadOptions):
+    """How a log of events, a table of lists or a text becomes a dataset version."""
+
+    columns: ColumnMap = column_map(SCHEMA, example='{"user": "session", "item": "page", "timestamp": "at"}')
+    min_user_len: int = Field(3, ge=1, le=1000, description="Sequences with fewer events are left out.")
+    min_item_count: int = Field(1, ge=1, le=1000, description="Items with fewer events are left out.")
+    dedup: Literal["last", "first", "none"] = Field(
+        "last", description="Of a sequence's several events on one item keep the latest, the earliest, or all (none)."
+    )
+    max_len: int = Field(
+        dataset.MAX_LEN, ge=2, le=2048, description="How many of the latest events of a sequence learners read."
+    )
+    split: Literal["auto", "leave_one_out", "temporal", "given"] = Field(
+        "auto",
+        description="What is held out: leave_one_out (the last event of each sequence for test, the one before for "
+        "validation), temporal (everything after two moments, at 80 and 90 % of the events), or given (by a split "
+        "column, or by files named train, valid and test). auto: given where files or a column say so, else "
+        "leave_one_out.",
+    )
+    rows_in_time_order: bool = Field(
+        False, description="The table has no times, but the rows of each user are in order (as SASRec's files are)."
+    )
+
+
+@dataclass
+class Log:
+    """Columns of equal length: user, item int32 codes; time int64; part int8, of a given split; None where there are
+    none. Rows are in the order of the upload."""
+
+    user: np.ndarray
+    item: np.ndarray
+    time: np.ndarray | None = None
+    part: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def keep(self, rows: np.ndarray) -> None:
+        """Keep these rows, or where a mask is true; column by column, so that never two copies of all exist."""
+        for name in self.__dataclass_fields__:
+            column = getattr(self, name)
+            if column is not None:
+                setattr(self, name, column[rows])
+
+
+def ingest(
+    sources: Files,
+    options: Mapping[str, Any] | IngestOptions,
+    out: Path,
+    ctx: Context,
+    limits: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """Write the canonical files of a version to `out`; returns statistics, preview, warnings, schema, detection.
+
+    Raises `JobError` whose pointer names the column or option at fault.
+    """
+    given = parse_options(IngestOptions, options)
+    upload = Upload(sources, SCHEMA, ctx, Limits(**(limits or {})))
+    data, detected = events(upload, given, ctx)
+    ctx.progress(2, 3, phase="write")
+    dataset.save(data, out)
+    ctx.progress(3, 3, phase="write")
+    return {
+        "statistics": dataset.statistics(out),
+        "preview": dataset.preview(out, 20),
+        "warnings": list(ctx.warnings),
+        "schema": schema_of(data),
+        "detection": detected,
+    }
+
+
+def events(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Sequences, dict[str, Any]]:
+    """Sequences of a log, and what was guessed about it."""
+    log, users, items, detected = _read(upload, given, ctx)
+    ctx.progress(0, 3, phase="clean")
+    _frequent(log, given, len(users), len(items))
+    _in_order(log)
+    _unique(log, given.dedup, len(items))
+    _frequent(log, given, len(users), len(items))
+    _refuse_short(log, given)
+    ctx.progress(1, 3, phase="split")
+    kept_users, user = np.unique(log.user, return_inverse=True)
+    kept_items, item = np.unique(log.item, return_inverse=True)
+    indptr = bounds(np.bincount(user))
+    split, name = _split(log, indptr, given)
+    known = np.zeros(len(kept_items), bool)
+    known[item[split == splits.TRAIN]] = True
+    unknown = int((~known[item[split == splits.TEST]]).sum())
+    kept = ("min_user_len", "min_item_count", "dedup", "max_len", "rows_in_time_order")
+    about = {key: getattr(given, key) for key in kept}
+    about |= {"content": "events", "split": name, "unknown_test_items": unknown}
+    if unknown:
+        ctx.warn(f"{unknown:,} test events are of items that no training event has: no learner can be right there.")
+    data = Sequences(
+        indptr,
+        item.astype(np.int32),
+        _taken(items, kept_items),
+        split,
+        _taken(users, kept_users),
+        log.time,
+        options=about,
+    )
+    return data, detected
+
+
+def _taken(words: Any, kept: np.ndarray) -> np.ndarray:
+    return words.take(kept).to_numpy(zero_copy_only=False)
+
+
+def _read(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Log, Any, Any, dict[str, Any]]:
+    found = upload.named(given.file)
+    schema = SCHEMA if given.split in ("auto", "given") else SCHEMA.without("split")
+    parts = {source.name: splits.part_of_file(source.name) for source in found}
+    tables, ignored = choose_tables(
+        found, lambda source: as_table(upload.detect(source, given.hints()), given.columns, schema), preference
+    )
+    upload.expect([table.detected.source for table in tables])
+    columns = read_columns(tables, upload.meter)
+    user, item = columns.words["user"], columns.words["item"]
+    if len(item.words) > MAX_ITEMS:
+        raise JobError(
+            "decoded_too_large",
+            f"There are {len(item.words):,} different items; up to {MAX_ITEMS:,} are served.",
+            hint="Raise min_item_count, or merge rare items.",
+            pointer="/columns/item",
+        )
+    log = Log(user.codes, item.codes, columns.numbers.get("timestamp"))
+    _check_order(log, tables[0], given)
+    named = [parts[table.name] for table in tables]
+    if "split" in columns.words:
+        part = columns.words["split"]
+        log.part = splits.given(np.array(part.words.to_pylist(), dtype=str))[part.codes]
+    elif given.split in ("auto", "given") and len(tables) > 1 and None not in named:
+        log.part = np.repeat(np.array(named, np.int8), columns.sizes)
+    elif given.split == "given":
+        raise JobError(
+            "invalid_input",
+            "The split given needs a split column, or files named train, valid and test.",
+            hint='Name the column, as in columns={"split": "part"}; or choose split=leave_one_out.',
+            pointer="/options/split",
+        )
+    upload.tell(tables)
+    detected = detection(tables, ignored)
+    if log.time is not None and not given.rows_in_time_order:
+        refuse_hours(log.time, tables[0], given.columns)
+        detected["warnings"] += of_times(log.time)
+    for warning in detected["warnings"]:
+        ctx.warn(warning)
+    return log, user.words, item.words, detected
+
+
+def _check_order(log: Log, table: Table, given: IngestOptions) -> None:
+    """There must be an order: times of all events, or rows that are said to be in order."""
+    if given.rows_in_time_order or table.detected.format.name in ORDERED_FORMATS:
+        log.time = log.time if log.time is not None and not (log.time == NO_TIME).any() else None
+        return
+    if log.time is None:
+        raise JobError(
+            "invalid_input",
+            f"Nothing in {table.name} says in which order the events of a sequence happened.",
+            hint='Name the time column, as in columns={"timestamp": "date"}; or, where the rows are in order, say '
+            "rows_in_time_order=true.",
+            pointer="/columns/timestamp",
+        )
+    missing = int((log.time == NO_TIME).sum())
+    if missing:
+        raise JobError(
+            "invalid_input",
+            f"{missing:,} of {len(log):,} rows of {table.name} have no time.",
+            hint="Leave those rows out; or, where all rows are in order, say rows_in_time_order=true.",
+            pointer="/columns/timestamp",
+        )
+
+
+def _in_order(log: Log) -> None:
+    """Sort by user and time; events of one time keep the order of the upload."""
+    ranked = (log.user,) if log.time is None else (log.time, log.user)
+    order = np.lexsort(ranked) if len(ranked) > 1 else np.argsort(log.user, kind="stable")
+    log.keep(order)
+
+
+def _unique(log: Log, how: str, items: int) -> None:
+    """Of the events of a user on one item the first or the last alone."""
+    if how == "none" or not len(log):
+        return
+    key = log.user.astype(np.int64) * items + log.item
+    order = np.argsort(key, kind="stable")
+    same = key[order][1:] == key[order][:-1]
+    dropped = order[:-1][same] if how == "last" else order[1:][same]
+    if len(dropped):
+        kept = np.ones(len(log), bool)
+        kept[dropped] = False
+        log.keep(kept)
+
+
+def _frequent(log: Log, given: IngestOptions, users: int, items: int) -> None:
+    """Leave out rare items and short sequences until both minima hold."""
+    while True:
+        per_item, per_user = np.bincount(log.item, minlength=items), np.bincount(log.user, minlength=users)
+        kept = (per_item[log.item] >= given.min_item_count) & (per_user[log.user] >= given.min_user_len)
+        if kept.all():
+            return
+        log.keep(kept)
+
+
+def _refuse_short(log: Log, given: IngestOptions) -> None:
+    lengths = np.bincount(log.user)
+    lengths = lengths[lengths > 0]
+    if len(lengths) >= MIN_SEQUENCES and np.median(lengths) < 2:
+        raise JobError(
+            "too_few_rows",
+            f"Most sequences have fewer than 2 events (of {len(lengths):,} sequences {int((lengths < 2).sum()):,}).",
+            hint="Is the user column the right one? Otherwise raise min_user_len to 2, which leaves them out.",
+            pointer="/columns/user",
+        )
+    n_items = len(np.unique(log.item))
+    if len(lengths) < MIN_SEQUENCES or n_items < MIN_ITEMS:
+        raise JobError(
+            "too_few_rows",
+            f"{len(lengths):,} sequences over {n_items:,} items are left; at least {MIN_SEQUENCES} and {MIN_ITEMS} are "
+            "needed.",
+            hint=f"Lower min_user_len (now {given.min_user_len}) or min_item_count (now {given.min_item_count}), or "
+            "upload more.",
+            pointer="/options/min_user_len",
+        )
+
+
+def _split(log: Log, indptr: np.ndarray, given: IngestOptions) -> tuple[np.ndarray, str]:
+    if log.part is not None:
+        return log.part, "given"
+    if given.split == "temporal":
+        if log.time is None:
+            raise JobError(
+                "invalid_input",
+                "The split temporal goes by time, and there are no times.",
+                hint='Name the time column, as in columns={"timestamp": "date"}; or choose split=leave_one_out.',
+                pointer="/options/split",
+            )
+        return splits.temporal(log.time), "temporal"
+    if np.diff(indptr).max(initial=0) < 3:
+        raise JobError(
+            "too_few_rows",
+            "No sequence has 3 events, of which one could be held out for test and one for validation.",
+            hint="Choose split=temporal, or upload longer sequences.",
+            pointer="/options/split",
+        )
+    return splits.leave_one_out(indptr), "leave_one_out"
+
+
+def schema_of(data: Sequences) -> dict[str, Any]:
+    """The columns of the canonical files, by file."""
+    columns = {"item": "int32", "split": "int8"} | ({} if data.times is None else {"time": "int64"})
+    return {
+        dataset.EVENTS_FILE: columns,
+        dataset.SEQUENCES_FILE: {"sequence_id": "string", "length": "int64"},
+        dataset.ITEMS_FILE: {"item_id": "string"} | ({} if data.titles is None else {"title": "string"}),
+    }

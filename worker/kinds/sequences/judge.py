@@ -1,0 +1,301 @@
+"""Judge summaries of sequences: train learners on them, on the full data and on cheap sets; measure on held-out events.
+
+Every learner sees one training set alone, with its settings (steps of training among them) chosen on validation data
+for every set anew. Events are ranked among all items (`ranking`); text is measured by its perplexity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+import worker.numerics
+from worker.contract.context import Context
+from worker.contract.errors import JobError
+from worker.contract.learner import Learner, learners_of
+from worker.evidence.measurements import Measurements, Metric, Protocol, Ratio, Scores, TestSet, TrainedResult
+from worker.evidence.statistics import value_of
+from worker.evidence.training import Contender, Plan, code_hash, train_all
+from worker.evidence.wording import number
+from worker.kinds.sequences import description, privacy
+from worker.kinds.sequences.baselines import contenders
+from worker.kinds.sequences.dataset import Cases, Sequences
+from worker.kinds.sequences.evaluate_params import KIND, EvaluateParams, evaluate_params
+from worker.kinds.sequences.models import Model
+from worker.kinds.sequences.ranking import Ranking, metrics_of
+from worker.kinds.sequences.rows import Rows
+from worker.kinds.sequences.summary import SequenceSummary
+from worker.kinds.sequences.teacher import teach
+
+__all__ = ["EvaluateParams", "evaluate_params", "judge"]
+_FEW_CASES = 100
+_TAIL = 0.8  # items outside the most popular that make up this share of training events are long tail
+
+
+@dataclass(frozen=True)
+class Events:
+    """Next-event questions, ranked."""
+
+    validation: Cases
+    test: Cases
+    items: int
+    params: EvaluateParams
+
+    @property
+    def size(self) -> int:
+        """Test units."""
+        return len(self.test)
+
+    def validate(self, model: Model) -> Scores:
+        """The metric of the verdict on validation cases."""
+        wanted = self.params.metric
+        ks = (int(wanted.rpartition("@")[2]),) if "@" in wanted else ()
+        return Ranking(self.validation, ks, self.items, self.params.seen_items)(model)[wanted]
+
+    def measure(self, model: Model) -> Mapping[str, Mapping[str, Scores]]:
+        """Every metric of every test case."""
+        ranked = Ranking(self.test, tuple(self.params.k), self.items, self.params.seen_items).ranks(model)
+        return {"test": metrics_of(ranked, self.params.k)}
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """The one of the verdict first."""
+        named = {"ndcg": "nDCG", "hr": "HR"}
+        found = [Metric(f"{name}@{k}", f"{label}@{k}") for name, label in named.items() for k in self.params.k]
+        found.append(Metric("mrr", "MRR"))
+        return tuple(sorted(found, key=lambda metric: metric.name != self.params.metric))
+
+
+@dataclass(frozen=True)
+class Text:
+    """Held-out text, read in windows."""
+
+    validation: Rows
+    test: Rows
+    params: EvaluateParams
+
+    @property
+    def size(self) -> int:
+        """Test units: windows."""
+        return len(self.test)
+
+    def validate(self, model: Model) -> Scores:
+        """Perplexity of the validation windows."""
+        return _perplexity(model, self.validation)
+
+    def measure(self, model: Model) -> Mapping[str, Mapping[str, Scores]]:
+        """Perplexity of the test windows."""
+        return {"test": {"perplexity": _perplexity(model, self.test)}}
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """Perplexity: lower is better."""
+        return (Metric("perplexity", "perplexity", "", 1.0, higher_is_better=False),)
+
+
+def _perplexity(model: Model, rows: Rows) -> Ratio:
+    surprise = model.surprise(rows)
+    if not np.isfinite(surprise).all():
+        raise JobError("diverged", "The learner gives a token no probability at all.")
+    return Ratio(surprise, (rows.lengths - 1).astype(np.float64), exponential=True)
+
+
+def held_out(data: Sequences, params: EvaluateParams, seed: int, ctx: Context) -> Events | Text:
+    """What is validated and tested on; raises `JobError` `too_few_rows` when nothing is held out."""
+    if data.is_text:
+        held: Events | Text = Text(data.held("validation"), data.held("test"), params)
+    else:
+        validation = data.cases("validation").some(params.tune_cases, seed)
+        held = Events(validation, data.cases("test").some(params.test_cases, seed + 1), data.n_items, params)
+    if not held.size:
+        raise JobError(
+            "too_few_rows",
+            "No sequence of this dataset has a test event, so nothing can be measured.",
+            hint="Upload it again with a split that holds out test events. A version made of a summary has none: give "
+            "it as the input `summary` to `next-event` or `perplexity` on the dataset that the summary is of.",
+        )
+    if 0 < len(held.validation) < _FEW_CASES:
+        ctx.warn(f"Only {len(held.validation)} validation cases: the choice of settings is unreliable.")
+    return held
+
+
+def judge(data: Sequences, summaries: Sequence[SequenceSummary], params: EvaluateParams, ctx: Context) -> Measurements:
+    """Train every learner on every set, measure on the test cases, and describe the first summary.
+
+    Raises `JobError` `too_few_rows` when there are no test events, `Cancelled` when a stop was asked for, `TimeOver`
+    when the time is over before anything was measured.
+    """
+    params = params.of(text=data.is_text)
+    held = held_out(data, params, ctx.seed, ctx)
+    teacher = None
+    if "teacher-labels" in params.baselines and not data.is_text:
+        with ctx.part("teacher", 0, 10, seed=ctx.seed) as part:
+            teacher = teach(data, part)
+    with ctx.part("picks", 1, 10, seed=ctx.seed) as part:
+        sets = contenders(
+            data, summaries, params.baselines, draws=params.draws, seed=ctx.seed, ctx=part, teacher=teacher
+        )
+    plan = plan_of(held, sets, params, ctx)
+    with ctx.part("train", 1, 1, seed=ctx.seed) as part:
+        trained = train_all(plan, part)
+    summary = summaries[0]
+    names = [one.record.name for one in sets if one.record.role == "summary"]
+    ids = data.ids[held.test.rows] if isinstance(held, Events) else None
+    units = "windows" if data.is_text else "sequences"
+    return Measurements(
+        kind=KIND,
+        unit="sequence",
+        units="sequences",
+        event="events",
+        sets=tuple(one.record for one in sets),
+        tests=(TestSet("test", "held-out events", units, held.size, ids),),
+        learners=tuple(sorted(plan.learners, key=lambda one: one.floor)),
+        metrics=held.metrics(),
+        primary=params.metric,
+        results=trained.results,
+        protocol=_protocol(data, held, plan, params, ctx),
+        origins={name: one.origin for name, one in zip(names, summaries, strict=True)},
+        plots=description.plots(data, sets, summary),
+        tables=(
+            description.data_card(data, sets),
+            *description.breakdown(data, held, trained.results, plan.learners, sets),
+            *description.top_rows(data, summary),
+        ),
+        privacy=privacy.nearest_rows(data, summary, seed=ctx.seed),
+        warnings=tuple(
+            dict.fromkeys(
+                [
+                    *(text for one in summaries for text in one.warnings),
+                    *ctx.warnings,
+                    *_warnings(data, sets, held, trained.results, plan.learners),
+                ]
+            )
+        ),
+        unfinished=trained.unfinished,
+        bootstrap=params.bootstrap,
+        seed=ctx.seed,
+    )
+
+
+def plan_of(held: Events | Text, sets: Sequence[Contender], params: EvaluateParams, ctx: Context) -> Plan:
+    """What is trained on what, and how it is measured."""
+    known = learners_of(KIND)
+    tested = [held.test, held.validation]
+    return Plan(
+        learners=[_tuned(known[name], params) for name in dict.fromkeys(params.learners)],
+        contenders=sets,
+        metric=held.metrics()[0],
+        params=params,
+        validator=(lambda _: held.validate) if len(held.validation) else None,
+        measure=held.measure,
+        digest=lambda rows: rows.digest(),
+        basis=params.model_dump(exclude={"learners", "baselines", "draws", "bootstrap", "seeds"})
+        | {"held out": [_digest(one) for one in tested], "seed": ctx.seed},
+        code=_code(),
+    )
+
+
+def _tuned(learner: Learner, params: EvaluateParams) -> Learner:
+    """A learner with as many seeds and steps as were asked for."""
+    if learner.seeds == 1:
+        return learner
+    if not params.steps:
+        return replace(learner, seeds=params.seeds)
+    settings = [one for one in learner.settings if int(one["steps"]) <= params.steps]
+    settings = settings or [{**one, "steps": params.steps} for one in learner.settings[:1]]
+    return replace(learner, seeds=params.seeds, settings=tuple(settings), further=None)
+
+
+def _digest(held: Cases | Rows) -> str:
+    rows = held.contexts if isinstance(held, Cases) else held
+    parts = [rows.indptr, rows.items] + ([held.targets] if isinstance(held, Cases) else [])
+    return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
+
+
+@cache
+def _code() -> str:
+    return code_hash(Path(__file__).parent, Path(worker.numerics.__path__[0]))
+
+
+def _protocol(data: Sequences, held: Events | Text, plan: Plan, params: EvaluateParams, ctx: Context) -> Protocol:
+    split = str(data.options.get("split", "given"))
+    fields = {
+        "split": {"content": ctx.content, "name": split},
+        "metric": params.metric,
+        "learners": {one.name: one.version for one in plan.learners},
+        "tuning": {
+            "cases": len(held.validation),
+            "settings": {one.name: [dict(settings) for settings in one.settings] for one in plan.learners},
+        },
+        "seeds": {"job": ctx.seed, "draws": params.draws, "learners": params.seeds},
+        "tests": {"cases": held.size, "k": params.k, "seen_items": params.seen_items},
+        "reading": {"max_len": data.max_len},
+    }
+    tuned, tested = number(len(held.validation)), number(held.size)
+    if isinstance(held, Text):
+        text = (
+            "Perplexity is exp(mean -log probability of a token), over every token of the test windows but the first "
+            f"one of each, which was the last of the window before. Windows are of {data.max_len} tokens and do not "
+            f"overlap; nothing is carried from one to the next. The vocabulary has {number(data.n_items)} tokens, all "
+            "others are <unk>: perplexities over other vocabularies cannot be compared with this one. Settings are "
+            f"chosen for every set anew on {tuned} validation windows, and {tested} are tested on."
+        )
+        return Protocol(fields, text)
+    seen = "may be recommended again" if params.seen_items else "are left out, but for the one that was right"
+    text = (
+        "Every learner is trained on each set alone and then ranks all items after what a sequence has before its "
+        f"held-out event (for test events the validation event included), of which it reads the last {data.max_len}; "
+        f"items of that context {seen}. rank = 1 + items with a higher score + half of the other items with an equal "
+        "one. HR@k is the share of cases with rank <= k, nDCG@k the mean of 1 / log2(1 + rank) where rank <= k and 0 "
+        "elsewhere, MRR the mean of 1 / rank. There are no sampled negatives. Settings, the number of training steps "
+        f"among them, are chosen for every set anew on {tuned} validation cases; {tested} are tested on. Random "
+        "sequences are drawn from training sequences of two events or more with numpy's default generator under the "
+        "job's seed plus the number of the draw."
+    )
+    return Protocol(fields, text)
+
+
+def _warnings(
+    data: Sequences,
+    sets: Sequence[Contender],
+    held: Events | Text,
+    results: Sequence[TrainedResult],
+    learners: Sequence[Learner],
+) -> list[str]:
+    said: list[str] = []
+    metric = held.metrics()[0]
+    sign = 1.0 if metric.higher_is_better else -1.0
+
+    def mean(name: str, role: str) -> float:
+        named = {one.record.name for one in sets if one.record.role == role}
+        values = [value_of(r.scores["test"][metric.name]) for r in results if r.learner == name and r.set in named]
+        return float(np.mean(values)) if values else np.nan
+
+    floors = {one.label: sign * mean(one.name, "full") for one in learners if one.floor}
+    best = max(((sign * mean(one.name, "summary"), one.label) for one in learners if not one.floor), default=None)
+    if best is not None and np.isfinite(best[0]):
+        for label, value in floors.items():
+            if value >= best[0]:
+                said.append(
+                    f"{label} on the full data is not worse than the best learner on this summary ({best[1]}): "
+                    f"{abs(value) * metric.scale:.1f} against {abs(best[0]) * metric.scale:.1f} {metric.label}."
+                )
+    whole = next(one.record for one in sets if one.record.role == "full")
+    large = [
+        one.record.label for one in sets if one.record.role in ("summary", "form") and one.record.bytes >= whole.bytes
+    ]
+    if large:
+        said.append(
+            f"Larger in bytes than the training data itself: {', '.join(large)}. It saves sequences, not bytes."
+        )
+    if held.size < _FEW_CASES:
+        said.append(f"Only {held.size} test units: every interval here is wide.")
+    unknown = int(data.options.get("unknown_test_items", 0))
+    if unknown:
+        said.append(
+            f"{number(unknown)} test events are of items that no training event has: no learner can be right there."
+        )
+    return said

@@ -1,0 +1,1 @@
+"""Next-event networks: modules that learners train, written so that a gradient can be taken of their gradient."""

@@ -1,0 +1,97 @@
+"""Batches of a training set as tensors, and the loss of every form of target: one path for hard and for soft events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from worker.kinds.sequences.forms import Events, Ids, LowRank, TopK, TrainingSet
+from worker.kinds.sequences.networks.next_event import NextEvent
+from worker.kinds.sequences.rows import places
+
+
+def mixture(events: LowRank, at: np.ndarray, device: str) -> Tensor:
+    """Probabilities (p, V) of low-rank events."""
+    return torch.from_numpy(events.probabilities(at, 0)).to(device)
+
+
+def vectors(net: NextEvent, events: Events, at: np.ndarray) -> Tensor:
+    """What a network reads (p, h): the item's vector, or the mean of all under the event's probabilities."""
+    table = net.items.weight
+    device = str(table.device)
+    if isinstance(events, Ids):
+        return net.items(torch.from_numpy(events.items[at].astype(np.int64)).to(device))
+    if isinstance(events, LowRank):
+        return mixture(events, at, device) @ table
+    return torch.from_numpy(events.probabilities(at, net.n_items)).to(device) @ table
+
+
+def missed(logits: Tensor, events: Events, at: np.ndarray) -> Tensor:
+    """Cross entropy (p,) of logits (p, V) with the targets at these places."""
+    device = str(logits.device)
+    if isinstance(events, Ids):
+        return F.cross_entropy(logits, torch.from_numpy(events.items[at].astype(np.int64)).to(device), reduction="none")
+    if isinstance(events, LowRank):
+        return -(mixture(events, at, device) * logits.log_softmax(dim=1)).sum(dim=1)
+    return _missed_top(logits, events, at)
+
+
+def _missed_top(logits: Tensor, events: TopK, at: np.ndarray) -> Tensor:
+    """The same for the most probable items and a common rest, without a table (p, V) of targets."""
+    share, rest = events.parts(at)
+    log_p = logits.log_softmax(dim=1)
+    device = logits.device
+    known = log_p.gather(1, torch.from_numpy(events.ids[at].astype(np.int64)).to(device))
+    total = -(torch.from_numpy(share).to(device) * known).sum(dim=1)
+    if events.spread is None:
+        return total
+    spread = torch.from_numpy(events.spread.astype(np.float32)).to(device)
+    return total - torch.from_numpy(rest).to(device) * (log_p @ spread)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows as a table: `row`, `column` (p,) of every real place, `at` (p,) its number in the set, `weight` (p,)."""
+
+    width: int
+    rows: int
+    row: Tensor
+    column: Tensor
+    at: np.ndarray
+    weight: Tensor
+
+    @classmethod
+    def of(cls, data: TrainingSet, rows: np.ndarray, device: str) -> Batch:
+        """All places of these rows, padded behind their ends."""
+        lengths = data.lengths[rows]
+        at = places(data.indptr[rows], lengths)
+        row = np.repeat(np.arange(len(rows)), lengths)
+        column = places(np.zeros(len(rows), np.int64), lengths)
+        weight = np.ones(len(at), np.float32) if data.weight is None else data.weight[at].astype(np.float32)
+        return cls(
+            int(lengths.max()),
+            len(rows),
+            torch.from_numpy(row).to(device),
+            torch.from_numpy(column).to(device),
+            at,
+            torch.from_numpy(weight).to(device),
+        )
+
+    def embedded(self, net: NextEvent, data: TrainingSet) -> Tensor:
+        """The vectors (b, L, h) that the network reads; zero where there is no event."""
+        found = vectors(net, data.inputs, self.at)
+        table = torch.zeros(self.rows, self.width, found.shape[1], device=found.device, dtype=found.dtype)
+        return table.index_put((self.row, self.column), found)
+
+
+def loss(net: NextEvent, data: TrainingSet, rows: np.ndarray) -> Tensor:
+    """Mean weighted cross entropy over all places of these rows. Raises ValueError for a network that is not causal."""
+    if not net.causal:
+        raise ValueError("a network that sees what comes after a place cannot be trained at all places")
+    batch = Batch.of(data, rows, str(net.items.weight.device))
+    logits = net(embedded=batch.embedded(net, data), at=(batch.row, batch.column))
+    return (missed(logits, data.targets, batch.at) * batch.weight).sum() / batch.weight.sum()
