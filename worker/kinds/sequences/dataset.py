@@ -59,8 +59,8 @@ class Sequences:
 
     `indptr`: int64 (n + 1,); `items`: int32 (events,), numbers of `vocabulary`, text (V,); `split`: int8 (events,), see
     `splits`; `ids`: text (n,), whose sequence it is; `times`: int64 (events,) or None; `weights`: float32 (n,), how
-    many sequences each stands for, or None; `titles`: text (V,) or None; `features`: of items, or None. `options`: of the
-    upload, `content` ("events", "text") and `max_len` (how many of the latest events learners read) among them.
+    many sequences each stands for, or None; `titles`: text (V,) or None; `features`: of items, or None. `options`: of
+    the upload, `content` ("events", "text") and `max_len` (how many of the latest events learners read) among them.
     """
 
     indptr: np.ndarray

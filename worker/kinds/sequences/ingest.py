@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +14,9 @@ from pydantic import Field
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.ingest.limits import Limits
-from worker.ingest.options import ColumnMap, ReadOptions, column_map, parse_options
+from worker.ingest.options import ColumnMap, Maybe, ReadOptions, column_map, parse_options
 from worker.ingest.plausibility import of_times, refuse_hours
+from worker.ingest.sources import Source
 from worker.ingest.table import Table, as_table, read_columns
 from worker.ingest.times import NO_TIME
 from worker.ingest.upload import Files, Upload, choose_tables, detection
@@ -22,6 +24,7 @@ from worker.kinds.sequences import dataset, splits
 from worker.kinds.sequences.dataset import Sequences
 from worker.kinds.sequences.roles import SCHEMA, preference
 from worker.kinds.sequences.rows import bounds
+from worker.kinds.sequences.upload import side_files, text
 
 MIN_SEQUENCES, MIN_ITEMS, MAX_ITEMS = 5, 2, 2_000_000
 ORDERED_FORMATS = {"adjacency", "list columns", "npz rows"}
@@ -30,25 +33,48 @@ ORDERED_FORMATS = {"adjacency", "list columns", "npz rows"}
 class IngestOptions(ReadOptions):
     """How a log of events, a table of lists or a text becomes a dataset version."""
 
-    columns: ColumnMap = column_map(SCHEMA, example='{"user": "session", "item": "page", "timestamp": "at"}')
+    columns: ColumnMap = column_map(
+        SCHEMA, text.TEXTS, example='{"user": "session", "item": "page", "timestamp": "at"}'
+    )
+    content: Literal["auto", "events", "text"] = Field(
+        "auto", description="What the files hold: events of users or sessions, or text; auto looks at them."
+    )
+    tokeniser: Literal["word", "char", "ids"] = Field(
+        "word",
+        description="What a token of a text is: word (between blanks; each line ends in <eos>), char, or ids (numbers "
+        "between blanks or in lists, taken as they are).",
+    )
     min_user_len: int = Field(3, ge=1, le=1000, description="Sequences with fewer events are left out.")
-    min_item_count: int = Field(1, ge=1, le=1000, description="Items with fewer events are left out.")
+    min_item_count: Maybe[int] = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Items with fewer events are left out, rarer words are <unk>; null: 1 for events, ids and "
+        "characters, 3 for words.",
+    )
     dedup: Literal["last", "first", "none"] = Field(
         "last", description="Of a sequence's several events on one item keep the latest, the earliest, or all (none)."
     )
     max_len: int = Field(
-        dataset.MAX_LEN, ge=2, le=2048, description="How many of the latest events of a sequence learners read."
+        dataset.MAX_LEN,
+        ge=2,
+        le=2048,
+        description="How many of the latest events of a sequence learners read; of a text, the length of a window.",
     )
     split: Literal["auto", "leave_one_out", "temporal", "given"] = Field(
         "auto",
         description="What is held out: leave_one_out (the last event of each sequence for test, the one before for "
         "validation), temporal (everything after two moments, at 80 and 90 % of the events), or given (by a split "
         "column, or by files named train, valid and test). auto: given where files or a column say so, else "
-        "leave_one_out.",
+        "leave_one_out; of a text, its last tenth and the tenth before.",
     )
     rows_in_time_order: bool = Field(
         False, description="The table has no times, but the rows of each user are in order (as SASRec's files are)."
     )
+
+    def rarest(self, *, words: bool) -> int:
+        """The least number of events of an item."""
+        return self.min_item_count or (3 if words else 1)
 
 
 @dataclass
@@ -85,7 +111,11 @@ def ingest(
     """
     given = parse_options(IngestOptions, options)
     upload = Upload(sources, SCHEMA, ctx, Limits(**(limits or {})))
-    data, detected = events(upload, given, ctx)
+    ctx.progress(0, 3, phase="look")
+    is_text = given.content == "text" or (
+        given.content == "auto" and text.looks_like_text(upload, upload.named(given.file))
+    )
+    data, detected = texts(upload, given, ctx) if is_text else events(upload, given, ctx)
     ctx.progress(2, 3, phase="write")
     dataset.save(data, out)
     ctx.progress(3, 3, phase="write")
@@ -98,9 +128,74 @@ def ingest(
     }
 
 
+def texts(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Sequences, dict[str, Any]]:
+    """Windows of a text, and what was guessed about it."""
+    sources = upload.named(given.file)
+    if given.split == "leave_one_out":
+        raise JobError(
+            "invalid_input",
+            "The split leave_one_out is for events; of a text whole stretches are held out.",
+            hint="Leave split out; or choose given, with files named train, valid and test.",
+            pointer="/options/split",
+        )
+    lists = given.tokeniser == "ids" and all(_holds_lists(upload, source) for source in sources)
+    found = _id_lists(upload, given, sources) if lists else text.documents(upload, sources, given.columns)
+    rarest = given.rarest(words=given.tokeniser == "word")
+    parts, vocabulary, told = text.read(found, given.tokeniser, rarest)
+    ctx.progress(1, 3, phase="split")
+    if told["validation_from_training"]:
+        ctx.warn("No file is named valid: the last tenth of the training text is held out for validation.")
+    unknown = told["unknown_test_tokens"]
+    if unknown:
+        share = 100 * unknown / max(1, len(parts[splits.TEST]))
+        ctx.warn(f"{unknown:,} test tokens ({share:.1f} %) are not in the vocabulary of the training text: {text.UNK}.")
+    rows, split = text.windows(parts, given.max_len)
+    if int((split == splits.TRAIN).sum()) < MIN_SEQUENCES:
+        raise JobError(
+            "too_few_rows",
+            f"The training text comes to {int((split == splits.TRAIN).sum())} windows of {given.max_len} tokens; at "
+            f"least {MIN_SEQUENCES} are needed.",
+            hint="Upload more text, or lower max_len.",
+            pointer="/options/max_len",
+        )
+    width = len(str(len(rows)))
+    data = Sequences(
+        rows.indptr,
+        rows.items,
+        vocabulary,
+        np.repeat(split, rows.lengths),
+        np.array([f"window_{number:0{width}d}" for number in range(len(rows))]),
+        options={
+            "content": "text", "tokeniser": given.tokeniser, "max_len": given.max_len, "min_item_count": rarest,
+            "split": "given" if told["named_parts"] else "contiguous", "unknown_test_tokens": unknown,
+        },
+    )  # fmt: skip
+    detected = {"format": "text", "files": [{"file": source.name} for source in sources], "columns": {}, "ignored": []}
+    return data, detected | {"warnings": []}
+
+
+def _holds_lists(upload: Upload, source: Source) -> bool:
+    try:
+        return upload.detect(source).format.name in ORDERED_FORMATS
+    except JobError:
+        return False
+
+
+def _id_lists(upload: Upload, given: IngestOptions, sources: Sequence[Source]) -> Iterator[tuple[int | None, str]]:
+    """Lists of token ids, a line each."""
+    for source in sources:
+        table = as_table(upload.detect(source, given.hints()), given.columns, SCHEMA.without("split"))
+        columns = read_columns([table], upload.meter)
+        tokens = columns.words["item"].words.take(columns.words["item"].codes).to_pylist()
+        owner = columns.words["user"].codes
+        cuts = np.flatnonzero(np.diff(owner, prepend=-1, append=-2) != 0) if len(owner) else np.zeros(1, int)
+        for start, stop in itertools.pairwise(cuts.tolist()):
+            yield splits.part_of_file(source.name), " ".join(tokens[start:stop])
+
+
 def events(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Sequences, dict[str, Any]]:
     """Sequences of a log, and what was guessed about it."""
-    log, users, items, detected = _read(upload, given, ctx)
+    log, users, items, detected, side = _read(upload, given, ctx)
     ctx.progress(0, 3, phase="clean")
     _frequent(log, given, len(users), len(items))
     _in_order(log)
@@ -115,18 +210,21 @@ def events(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Sequence
     known = np.zeros(len(kept_items), bool)
     known[item[split == splits.TRAIN]] = True
     unknown = int((~known[item[split == splits.TEST]]).sum())
-    kept = ("min_user_len", "min_item_count", "dedup", "max_len", "rows_in_time_order")
-    about = {key: getattr(given, key) for key in kept}
+    kept = ("min_user_len", "dedup", "max_len", "rows_in_time_order")
+    about = {key: getattr(given, key) for key in kept} | {"min_item_count": given.rarest(words=False)}
     about |= {"content": "events", "split": name, "unknown_test_items": unknown}
     if unknown:
         ctx.warn(f"{unknown:,} test events are of items that no training event has: no learner can be right there.")
+    ids = _taken(items, kept_items)
     data = Sequences(
         indptr,
         item.astype(np.int32),
-        _taken(items, kept_items),
+        ids,
         split,
         _taken(users, kept_users),
         log.time,
+        titles=side_files.titles_of(side, ids),
+        features=side_files.features_of(side, ids, items.to_numpy(zero_copy_only=False)),
         options=about,
     )
     return data, detected
@@ -136,14 +234,19 @@ def _taken(words: Any, kept: np.ndarray) -> np.ndarray:
     return words.take(kept).to_numpy(zero_copy_only=False)
 
 
-def _read(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Log, Any, Any, dict[str, Any]]:
+def _read(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Log, Any, Any, dict[str, Any], side_files.Side]:
+    """The log, the words of users and items, what was guessed, and what is said of items."""
     found = upload.named(given.file)
     schema = SCHEMA if given.split in ("auto", "given") else SCHEMA.without("split")
     parts = {source.name: splits.part_of_file(source.name) for source in found}
     tables, ignored = choose_tables(
         found, lambda source: as_table(upload.detect(source, given.hints()), given.columns, schema), preference
     )
-    upload.expect([table.detected.source for table in tables])
+    chosen = [table.detected.source for table in tables]
+    others = [source for source in upload.sources if source not in chosen]
+    side = side_files.find(upload, others)
+    ignored = [entry for entry in ignored if entry["file"] not in side.names]
+    upload.expect(chosen)
     columns = read_columns(tables, upload.meter)
     user, item = columns.words["user"], columns.words["item"]
     if len(item.words) > MAX_ITEMS:
@@ -169,13 +272,13 @@ def _read(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Log, Any,
             pointer="/options/split",
         )
     upload.tell(tables)
-    detected = detection(tables, ignored)
+    detected = detection(tables, ignored) | {"items": list(side.names)}
     if log.time is not None and not given.rows_in_time_order:
         refuse_hours(log.time, tables[0], given.columns)
         detected["warnings"] += of_times(log.time)
     for warning in detected["warnings"]:
         ctx.warn(warning)
-    return log, user.words, item.words, detected
+    return log, user.words, item.words, detected, side
 
 
 def _check_order(log: Log, table: Table, given: IngestOptions) -> None:
@@ -224,9 +327,10 @@ def _unique(log: Log, how: str, items: int) -> None:
 
 def _frequent(log: Log, given: IngestOptions, users: int, items: int) -> None:
     """Leave out rare items and short sequences until both minima hold."""
+    rarest = given.rarest(words=False)
     while True:
         per_item, per_user = np.bincount(log.item, minlength=items), np.bincount(log.user, minlength=users)
-        kept = (per_item[log.item] >= given.min_item_count) & (per_user[log.user] >= given.min_user_len)
+        kept = (per_item[log.item] >= rarest) & (per_user[log.user] >= given.min_user_len)
         if kept.all():
             return
         log.keep(kept)
@@ -248,8 +352,8 @@ def _refuse_short(log: Log, given: IngestOptions) -> None:
             "too_few_rows",
             f"{len(lengths):,} sequences over {n_items:,} items are left; at least {MIN_SEQUENCES} and {MIN_ITEMS} are "
             "needed.",
-            hint=f"Lower min_user_len (now {given.min_user_len}) or min_item_count (now {given.min_item_count}), or "
-            "upload more.",
+            hint=f"Lower min_user_len (now {given.min_user_len}) or min_item_count (now "
+            f"{given.rarest(words=False)}), or upload more.",
             pointer="/options/min_user_len",
         )
 

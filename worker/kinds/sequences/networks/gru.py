@@ -20,4 +20,4 @@ class GRU4Rec(NextEvent):
     def states(self, x: Tensor) -> Tensor:
         """States (b, L, h) of event vectors (b, L, h). cuDNN has no second derivative of a GRU and is not used."""
         with torch.backends.cudnn.flags(enabled=False):
-            return self.output(self.dropout(self.reader(self.dropout(x))[0]))
+            return self.output(self.dropout(self.reader(self.dropout(x * self.items.embedding_dim**0.5))[0]))

@@ -1,0 +1,34 @@
+"""An LSTM language model: two layers of 256, tied vectors, AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from worker.contract.context import Context
+from worker.contract.learner import learner
+from worker.kinds.sequences.fitting import Fitting, Recipe, go_on
+from worker.kinds.sequences.forms import TrainingSet
+from worker.kinds.sequences.networks.lstm import LSTM
+
+STEPS, LIMIT = (25, 50, 100, 200, 300, 400), 12_800
+
+
+def network(data: TrainingSet, settings: Mapping[str, Any]) -> LSTM:
+    """Two layers."""
+    return LSTM(data.items, dropout=float(settings.get("dropout", 0.2)))
+
+
+@learner(
+    kind="sequences",
+    name="lstm",
+    label="LSTM",
+    usual=False,
+    seeds=3,
+    settings=[{"dropout": 0.2, "steps": steps} for steps in STEPS],
+    further=go_on(LIMIT),
+)
+def lstm(data: TrainingSet, params: Any, ctx: Context) -> Fitting:
+    """An LSTM that predicts every token of the windows from those before it."""
+    recipe = Recipe(network, rate=2e-3, batch=32, decay=0.01, clip=1.0)
+    return Fitting(recipe, data, ctx.seed, ctx.device)
