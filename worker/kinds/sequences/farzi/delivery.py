@@ -13,8 +13,8 @@ _AT_ONCE = 4096
 
 
 def top_k(data: TrainingSet, k: int) -> TrainingSet:
-    """The k most probable items of every soft event, with their shares in half precision. Learners take them relative to
-    their sum; what is missing to one is the mass that was left out."""
+    """The k most probable items of every soft event, with their shares in half precision. Learners take them relative
+    to their sum; what is missing to one is the mass that was left out."""
     return replace(data, inputs=_top(data.inputs, k, data.items), targets=_top(data.targets, k, data.items))
 
 

@@ -1,9 +1,9 @@
 """How synthetic sequences start: what is read, and what is said to come next.
 
-    inputs   the most frequent pairs of the training data laid end to end, items drawn by popularity, or real rows
-    teacher  what comes next is a full-data teacher's opinion: exactly of low rank, at no meta-cost
-    real     what really came next, as unit vectors of who follows whom
-    random   noise
+inputs   the most frequent pairs of the training data laid end to end, items drawn by popularity, or real rows
+teacher  what comes next is a full-data teacher's opinion: exactly of low rank, at no meta-cost
+real     what really came next, as unit vectors of who follows whom
+random   noise
 """
 
 from __future__ import annotations
@@ -129,4 +129,3 @@ def filled_up(rows: Rows, length: int, rng: np.random.Generator) -> Rows:
 def _blank(count: int, length: int) -> Rows:
     """Rows of soft events: their lengths alone."""
     return Rows(bounds(np.full(count, length)), np.zeros(count * length, np.int32))
-

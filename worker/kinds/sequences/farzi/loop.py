@@ -69,7 +69,8 @@ class Progress:
     curve: list[dict[str, float]] = field(default_factory=list)
 
     _NUMBERS = (
-        "updates", "best_step", "best_score", "best_training", "worse", "skipped", "in_a_row", "broken", "norms", "curve",
+        "updates", "best_step", "best_score", "best_training", "worse", "skipped", "in_a_row", "broken", "norms",
+        "curve",
     )  # fmt: skip
 
     @classmethod
@@ -153,8 +154,8 @@ def distil(
         state.save(ctx)
         if late:
             ctx.warn(
-                f"Time ended the meta-stage after {state.step} of {schedule.steps} outer steps; the summary is the best "
-                f"validated until then (step {state.best_step})."
+                f"Time ended the meta-stage after {state.step} of {schedule.steps} outer steps; the summary is the "
+                f"best validated until then (step {state.best_step})."
             )
             break
     if state.skipped:
@@ -188,7 +189,12 @@ def _take(state: Progress, found: MetaGradient, schedule: Schedule, ctx: Context
 
 
 def _validate(
-    state: Progress, start: Synthetic, validate: Validator, loss: float, tick: Callable[[], None], norm: float = math.nan
+    state: Progress,
+    start: Synthetic,
+    validate: Validator,
+    loss: float,
+    tick: Callable[[], None],
+    norm: float = math.nan,
 ) -> None:
     made = start.with_phi(state.phi)
     found: Validation = validate(made.delivered(), tick)

@@ -72,8 +72,8 @@ class Real:
 
 @dataclass(frozen=True)
 class Inner:
-    """The loss of the inner training. `soft` (e, V): the probabilities of all places, `weight` (e,) or None: leaves that
-    all updates share, so that the softmax is taken once a step. `tick` is called at every update."""
+    """The loss of the inner training. `soft` (e, V): the probabilities of all places, `weight` (e,) or None: leaves
+    that all updates share, so that the softmax is taken once a step. `tick` is called at every update."""
 
     network: NextEvent
     layout: Layout
@@ -85,6 +85,7 @@ class Inner:
     tick: Callable[[], None]
 
     def __call__(self, theta: Tensor, t: int) -> Tensor:
+        """The loss of update t at parameters (P,)."""
         self.tick()
         rows = self.rows(t)
         return self._tied(theta, rows) if self.made.tied else self._separate(theta, rows)
@@ -169,9 +170,7 @@ def meta_gradient(
 
     def outer(theta: Tensor) -> Tensor:
         named = layout.named(theta)
-        return real.loss(
-            lambda ids, at: torch.func.functional_call(network, named, (ids,), {"at": at}), rows, device
-        )
+        return real.loss(lambda ids, at: torch.func.functional_call(network, named, (ids,), {"at": at}), rows, device)
 
     skipped = int(np.random.default_rng(mix(seed, step, 3)).integers(how.steps - how.window + 1))
     state = train(inner, State.start(start.to(how.dtype)), skipped, how.adam)

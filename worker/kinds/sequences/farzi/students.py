@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from worker.kinds.sequences.fitting import Recipe
-from worker.kinds.sequences.forms import TrainingSet
-from worker.kinds.sequences.learners import sasrec
-from worker.kinds.sequences.networks.gru import GRU4Rec
+from worker.kinds.sequences.learners import causal_lm, gru4rec, lstm, sasrec
 
-
-def _gru(data: TrainingSet, settings: Mapping[str, Any]) -> GRU4Rec:
-    return GRU4Rec(data.items, width=32, hidden=32, dropout=float(settings.get("dropout", 0.0)))
-
-
-STUDENTS: dict[str, Recipe] = {"sasrec": sasrec.RECIPE, "gru4rec": Recipe(_gru)}
+STUDENTS: dict[str, Recipe] = {
+    "sasrec": sasrec.RECIPE,
+    "gru4rec": Recipe(gru4rec.network),
+    "causal-lm": Recipe(causal_lm.network, rate=2e-3, batch=32, decay=0.01, clip=1.0),
+    "lstm": Recipe(lstm.network, rate=2e-3, batch=32, decay=0.01, clip=1.0),
+}
+USUAL = {"events": "sasrec", "text": "causal-lm"}

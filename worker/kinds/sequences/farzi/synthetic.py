@@ -114,4 +114,3 @@ def of_rank(latent: Tensor, decoder: Tensor, rank: int, generator: torch.Generat
         "decoder": values[:rank].sqrt()[:, None] * (right[:rank] @ base.T),
         "bias": mean @ decoder,
     }
-

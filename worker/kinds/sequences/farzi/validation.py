@@ -1,4 +1,4 @@
-"""How good a summary is on validation data, as whoever trains on it would find: the learner's own recipe, fresh seeds."""
+"""How good a summary is on validation data, as whoever trains on it finds: the learner's own recipe, fresh seeds."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ Validator = Callable[[TrainingSet, Callable[[], None]], Validation]
 class Validate:
     """Trains `seeds` networks by a recipe, up to the last of `steps`, and measures each after every number of them.
 
-    Events: mean nDCG@10 in per cent; text: minus the perplexity. Scores that are not finite count as the worst there is,
-    since a comparison with NaN would rank every target first.
+    Events: mean nDCG@10 in per cent; text: minus the perplexity. Scores that are not finite count as the worst there
+    is, since a comparison with NaN would rank every target first.
     """
 
     recipe: Recipe

@@ -32,7 +32,7 @@ from worker.kinds.sequences.farzi import delivery, initial
 from worker.kinds.sequences.farzi.loop import Progress, Schedule, distil, starts_of
 from worker.kinds.sequences.farzi.meta import Real, Unrolling
 from worker.kinds.sequences.farzi.pool import omega
-from worker.kinds.sequences.farzi.students import STUDENTS
+from worker.kinds.sequences.farzi.students import STUDENTS, USUAL
 from worker.kinds.sequences.farzi.synthetic import Synthetic
 from worker.kinds.sequences.farzi.validation import Validate, Validation
 from worker.kinds.sequences.forms import LowRank, TrainingSet
@@ -51,10 +51,14 @@ class FarziParams(SelectParams):
     """Parameters of `farzi`."""
 
     budget: Budget = Field(
-        "1%", description='Size: sequences (25), a share of them ("1%", ten at least) or bytes of the soft form ("150kB").'
+        "1%",
+        description='Size: sequences (25), a share of them ("1%", ten at least) or bytes of the soft form ("150kB").',
     )
     sequence_length: int | None = Field(
-        None, ge=2, le=512, description="Events of one synthetic sequence; left out: where 90 % of real ones end, up to 50."
+        None,
+        ge=2,
+        le=512,
+        description="Events of one synthetic sequence; left out: where 90 % of real ones end, up to 50.",
     )
     allow_longer: bool = Field(False, description="Allow sequences longer than any real one.")
     latent_dim: int = Field(32, ge=2, le=512, description="Numbers d behind the probabilities of one event.")
@@ -72,13 +76,20 @@ class FarziParams(SelectParams):
     )
     tucker_rank: int = Field(8, ge=1, le=128, description="Rank of both matrices of a Tucker factorisation.")
     temperature: float | None = Field(
-        None, ge=0.05, le=5, description="Temperature of the softmax; left out: 1, and 0.25 when starting from real events."
+        None,
+        ge=0.05,
+        le=5,
+        description="Temperature of the softmax; left out: 1, and 0.25 when starting from real events.",
     )
-    learner: list[Literal["sasrec", "gru4rec"]] = Field(
-        ["sasrec"], min_length=1, max_length=2, description="Networks inside the loss; of several, one an outer step."
+    learner: list[Literal["sasrec", "gru4rec", "causal-lm", "lstm"]] = Field(
+        [],
+        max_length=4,
+        description="Networks inside the loss; of several, one an outer step. Left out: sasrec, of text causal-lm.",
     )
     inner_steps: int = Field(40, ge=1, le=1000, description="Updates T of one inner training.")
-    inner_lr: float = Field(0.01, ge=1e-5, le=0.1, description="Step size of the inner Adam; 0.02 without window diverged.")
+    inner_lr: float = Field(
+        0.01, ge=1e-5, le=0.1, description="Step size of the inner Adam; 0.02 without window diverged."
+    )
     inner_batch: int = Field(64, ge=1, le=4096, description="Synthetic rows an inner update.")
     inner_eps: float = Field(1e-4, ge=1e-8, le=1, description="Adam's epsilon in the inner training.")
     window: int = Field(10, ge=1, le=1000, description="Inner updates that are differentiated, from a random one on.")
@@ -93,9 +104,12 @@ class FarziParams(SelectParams):
     )
     precision: Literal["float32", "float64"] = Field("float32", description="Of the inner training and its reverse.")
     outer_steps: int | None = Field(
-        None, ge=0, le=100_000, description="Meta-steps; left out: 500 after a teacher where the summary is very small, "
-        "0 where it is not (its labels alone reach what the learner can), 2000 without a teacher.",
-    )  # fmt: skip
+        None,
+        ge=0,
+        le=100_000,
+        description="Meta-steps; left out: 500 after a teacher where the summary is very small, 0 where it is not (its "
+        "labels alone reach what the learner can), 2000 without a teacher.",
+    )
     outer_lr: float | None = Field(
         None, ge=1e-4, le=0.1, description="Step size of the outer Adam; left out: 0.002 after a teacher, else 0.01."
     )
@@ -200,9 +214,7 @@ def meta_steps(params: FarziParams, shape: Shape, items: int) -> int:
     return 500 if 4 * shape.count * shape.length < items else 0
 
 
-def start_of(
-    data: Sequences, params: FarziParams, shape: Shape, teacher: Teacher | None, ctx: Context
-) -> Synthetic:
+def start_of(data: Sequences, params: FarziParams, shape: Shape, teacher: Teacher | None, ctx: Context) -> Synthetic:
     """Synthetic sequences before any meta-step."""
     real, rng, generator = data.training().rows, ctx.rng, torch.Generator().manual_seed(mix(ctx.seed, 8))
     items, most, rank, size = data.n_items, data.max_len, params.latent_dim, (shape.count, shape.length)
@@ -252,6 +264,8 @@ def farzi(data: Sequences, params: FarziParams, ctx: Context) -> SequenceSummary
             teacher = teach(data, part)
     start = start_of(data, params, shape, teacher, ctx)
     steps = meta_steps(params, shape, data.n_items)
+    if not params.learner:
+        params = params.model_copy(update={"learner": [USUAL["text" if data.is_text else "events"]]})
     recipes = [STUDENTS[name] for name in params.learner]
     pools = [None for _ in recipes]
     if steps:
@@ -283,7 +297,9 @@ def farzi(data: Sequences, params: FarziParams, ctx: Context) -> SequenceSummary
         dtype,
     )
     real = Real(full, None if teacher is None else _opinion(teacher, full), params.outer_places)
-    starts = starts_of([lambda one=one: one.build(full, {}) for one in recipes], pools, ctx.seed, ctx.device)
+    starts = starts_of(
+        [lambda one=one: one.build(full, {"dropout": 0.0}) for one in recipes], pools, ctx.seed, ctx.device
+    )
     with ctx.part("distil", 1, 10) as part:
         made, state = distil(start, starts, real, how, validate or _unmeasured, schedule, part)
     return _summary(data, params, start, made, state, teacher, ctx)
@@ -364,9 +380,12 @@ def _recipe(data: Sequences, params: FarziParams, state: Progress) -> dict[str, 
         "lr": recipe.rate,
         "batch": recipe.batch,
         "labels": params.labels,
-        "inner": {"steps": params.inner_steps, "lr": params.inner_lr, "eps": params.inner_eps, "batch": params.inner_batch},
+        "inner": {
+            "steps": params.inner_steps,
+            "lr": params.inner_lr,
+            "eps": params.inner_eps,
+            "batch": params.inner_batch,
+        },
         "split_sha256": split.hexdigest(),
         "torch": torch.__version__,
     }
-
-
