@@ -1,9 +1,9 @@
 """Farzi's figures: the same learner on synthetic sequences and on all real ones, tested once.
 
-Run: `python -m benchmarks.farzi_figures [--only magazine-25x20 ...]`. Every
-dataset is split leave-one-out; the steps of training (and dropout, on full data) are chosen on validation for every set,
-then the test part is opened once; means of three seeds of the learner, one teacher and one run of the method. Datasets
-lie beside the clone and may not be redistributed. Results of a configuration are added to the file as it ends.
+Run: `python -m benchmarks.farzi_figures [--only magazine-25x20 ...]`. Every dataset is split leave-one-out; the steps
+of training (and dropout, on full data) are chosen on validation for every set, then the test part is opened once; means
+of three seeds of the learner, one teacher and one run of the method. Datasets lie beside the clone and may not be
+redistributed. Results of a configuration are added to the file as it ends.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,14 @@ from worker.kinds.sequences.farzi.validation import Validate, Validation
 from worker.kinds.sequences.forms import Ids, LowRank, TrainingSet
 from worker.kinds.sequences.methods.farzi import FarziParams, Shape, farzi, meta_steps, shape_of
 from worker.kinds.sequences.networks import targets
+from worker.kinds.sequences.networks.causal_lm import CausalLM
+from worker.kinds.sequences.networks.gru import GRU4Rec
+from worker.kinds.sequences.networks.lstm import LSTM
+from worker.kinds.sequences.networks.next_event import NextEvent
+from worker.kinds.sequences.networks.sasrec import SASRec
 from worker.kinds.sequences.rows import Rows
 from worker.kinds.sequences.summary import SequenceSummary
+from worker.kinds.sequences.teacher import teach
 from worker.numerics.adam import Adam, Layout
 
 SMALL: dict[str, Any] = {
@@ -51,13 +57,25 @@ def unrolling(**given: Any) -> Unrolling:
     return replace(Unrolling(Adam(0.02, eps=1e-3), 4, 3, 4, "store", "exact", torch.float64), **given)
 
 
+NETWORKS: dict[str, Callable[[], NextEvent]] = {
+    "sasrec": lambda: SASRec(20, DATA.max_len, width=8, inner=8),
+    "gru4rec": lambda: GRU4Rec(20, width=8, hidden=8),
+    "causal-lm": lambda: CausalLM(20, DATA.max_len, width=8, heads=2, layers=1),
+    "lstm": lambda: LSTM(20, width=8),
+}
+
+
+def test_every_student_is_tried() -> None:
+    assert set(NETWORKS) == set(STUDENTS)
+
+
 @pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("learner", list(STUDENTS))
+@pytest.mark.parametrize("learner", list(NETWORKS))
 def test_the_meta_gradient_equals_finite_differences(learner: str, tied: bool) -> None:
     start, asked = made(tied), real()
     start = start.with_phi({name: one.double() for name, one in start.phi.items()})
     torch.manual_seed(0)
-    network = STUDENTS[learner].build(asked.data, {"dropout": 0.0}).eval()
+    network = NETWORKS[learner]().eval()
     theta = Layout.of(network).vector(network).double()
 
     def at(phi: Mapping[str, Tensor]) -> MetaGradient:
@@ -157,17 +175,33 @@ def test_rank_and_factors_are_the_nearest() -> None:
     ],
     ids=lambda given: ",".join(map(str, given.values())) or "default",
 )
-def test_every_way_to_start_ends_in_forms_that_read_back(given: dict[str, Any], tmp_path: Path) -> None:
-    summary = farzi(DATA, FarziParams(**{**SMALL, **given}), Context(seed=3))
+def test_every_way_to_start_ends_in_forms_that_read_back(
+    given: dict[str, Any], taught: Context, tmp_path: Path
+) -> None:
+    summary = farzi(DATA, FarziParams(**{**SMALL, **given}), Stopped(0, taught))
     assert summary.n_rows == 5
     assert {"soft", "topk", "hard"} <= set(summary.forms)
     summary.write(tmp_path / "a", DATA)
     again = SequenceSummary.read(tmp_path / "a")
     for form, one in summary.delivered().items():
-        assert again.delivered()[form].digest() == one.digest()
+        at = np.arange(one.places)
+        for events, other in (
+            (one.inputs, again.delivered()[form].inputs),
+            (one.targets, again.delivered()[form].targets),
+        ):
+            assert (events.probabilities(at, one.items) == other.probabilities(at, one.items)).all()
     again.write(tmp_path / "b", DATA)
     assert content(tmp_path / "a") == content(tmp_path / "b")
     assert [point["step"] for point in summary.origin.curve] == [0, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def taught() -> Context:
+    """What an attempt leaves that has trained the teacher and nothing else."""
+    ctx = Context(seed=3)
+    with ctx.part("teacher", 0, 10) as part:
+        teach(DATA, part)
+    return ctx
 
 
 def content(folder: Path) -> str:
@@ -197,7 +231,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bytes(tmp_path: P
     )
     whole = Stopped(0)
     farzi(DATA, params, whole).write(tmp_path / "whole", DATA)
-    for number, share in enumerate((0.3, 0.6, 0.9)):
+    for number, share in enumerate((0.6, 0.9)):
         first = Stopped(int(whole.reports * share))
         with pytest.raises(Cancelled):
             farzi(DATA, params, first)
