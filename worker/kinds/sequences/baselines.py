@@ -147,9 +147,8 @@ def _record(
 
 
 def _events(data: TrainingSet) -> float:
-    """Events of all rows: targets, the first input of every row, and rows of a single event."""
-    alone = 0.0 if data.alone is None else float(data.alone.sum())
-    return float(data.places + np.count_nonzero(data.lengths) + alone)
+    """Events of all rows: those that are predicted, and those that rows begin with."""
+    return float(data.places + (np.count_nonzero(data.lengths) if data.first is None else data.first.sum()))
 
 
 def _drawn(

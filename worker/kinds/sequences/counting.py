@@ -8,21 +8,32 @@ from scipy import sparse
 from worker.contract.context import Context
 from worker.kinds.sequences.forms import Ids, TrainingSet
 
+_PLACES = 2048  # places whose probabilities are held at once
+
 
 def counts(data: TrainingSet) -> np.ndarray:
-    """Expected events of each item, float64 (V,): targets by weight, the first input of every row, rows of one."""
-    weight = np.ones(data.places) if data.weight is None else data.weight.astype(np.float64)
+    """Expected events of each item, float64 (V,): those that are predicted, and those that sequences begin with."""
+    found = predicted(data)
+    if data.first is not None:
+        return found + data.first
     firsts = data.indptr[:-1][data.lengths > 0]
-    if isinstance(data.inputs, Ids) and isinstance(data.targets, Ids):
-        found = np.bincount(data.targets.items, weight, data.items) + (0 if data.alone is None else data.alone)
-        return found + np.bincount(data.inputs.items[firsts], weight[firsts], data.items)
+    for start in range(0, len(firsts), _PLACES):
+        at = firsts[start : start + _PLACES]
+        mass = np.ones(len(at)) if data.weight is None else data.weight[at].astype(np.float64)
+        found += mass @ data.inputs.probabilities(at, data.items)
+    return found
+
+
+def predicted(data: TrainingSet) -> np.ndarray:
+    """Expected events of each item that are to be predicted, float64 (V,)."""
+    if isinstance(data.targets, Ids):
+        weight = None if data.weight is None else data.weight.astype(np.float64)
+        return np.bincount(data.targets.items, weight, data.items).astype(np.float64)
     found = np.zeros(data.items)
-    first = np.zeros(data.places)
-    first[firsts] = 1
-    start = 0
-    for read, predicted, mass in data.blocks():
-        found += mass @ predicted + (mass * first[start : start + len(mass)]) @ read
-        start += len(mass)
+    for start in range(0, data.places, _PLACES):
+        at = np.arange(start, min(start + _PLACES, data.places))
+        mass = np.ones(len(at)) if data.weight is None else data.weight[at].astype(np.float64)
+        found += mass @ data.targets.probabilities(at, data.items)
     return found
 
 

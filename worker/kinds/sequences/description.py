@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,10 +15,8 @@ from worker.evidence.wording import number
 from worker.kinds.sequences.counting import counts
 from worker.kinds.sequences.dataset import Sequences
 from worker.kinds.sequences.forms import Ids, TrainingSet
+from worker.kinds.sequences.held_out import Events, Text
 from worker.kinds.sequences.summary import SequenceSummary
-
-if TYPE_CHECKING:
-    from worker.kinds.sequences.judge import Events, Text
 
 _SHOWN_ROWS, _SHOWN_EVENTS, _PLACES = 10, 12, 2000
 
@@ -183,7 +180,7 @@ def breakdown(
     sets: Sequence[Contender],
 ) -> list[Table]:
     """The metric of the verdict by how long the history is and how popular the item that was right is."""
-    if data.is_text:
+    if isinstance(held, Text):
         return []
     metric = held.metrics()[0]
     groups = cases_by(data, held)
@@ -216,7 +213,7 @@ def breakdown(
     ]
 
 
-def cases_by(data: Sequences, held: Any) -> dict[str, tuple[str, np.ndarray]]:
+def cases_by(data: Sequences, held: Events) -> dict[str, tuple[str, np.ndarray]]:
     """Masks over the test cases by group: key to (label, bool (q,))."""
     history = held.test.contexts.lengths
     train = np.bincount(data.training().items, minlength=data.n_items)

@@ -7,6 +7,7 @@ settings are `steps` and whatever else the network is built from.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -80,9 +81,8 @@ class Fitting:
         if run is None or run.step > int(settings["steps"]):
             run = self.runs[key] = self._begin(others)
         self._go_on(run, int(settings["steps"]), ctx)
-        state = {name: value.detach().clone() for name, value in run.net.state_dict().items()}
-        net = self.recipe.build(self.data, others).to(self.device)
-        net.load_state_dict(state)
+        net = copy.deepcopy(run.net)  # the training may go on
+        net.zero_grad(set_to_none=True)
         return NeuralModel(net.eval(), self.data.max_len, self.device, self.recipe.left, run.seconds)
 
     def _begin(self, others: Mapping[str, Any]) -> _Run:

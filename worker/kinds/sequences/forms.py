@@ -109,8 +109,8 @@ class TrainingSet:
     `indptr`: int64 (m + 1,), the bounds of rows of at most `max_len` places. `inputs`, `targets`: events of all places,
     (e,). `weight`: float32 (e,), how much the place counts, None: 1 each. `items`: V, of which padding is no part:
     learners pad with V, which takes no probability. `units`: rows of the kind it stands for (a long real sequence is
-    several rows here). `alone`: float64 (V,), events of rows that have no second one: they train nothing, but count
-    where popularity is counted.
+    several rows here). `first`: float64 (V,), events that are predicted nowhere since sequences begin with
+    them: they count where popularity is counted; None: the first input of every row.
     """
 
     indptr: np.ndarray
@@ -120,7 +120,7 @@ class TrainingSet:
     max_len: int
     weight: np.ndarray | None = None
     units: int = 0
-    alone: np.ndarray | None = None
+    first: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """ValueError when rows, inputs, targets and weights do not fit together."""
@@ -144,11 +144,11 @@ class TrainingSet:
         lengths = np.maximum(rows.lengths - 1, 0)
         at = places(rows.indptr[:-1], lengths)
         each = None if weight is None else np.repeat(np.asarray(weight, np.float32), lengths)
-        single = np.flatnonzero(rows.lengths == 1)
-        mass = None if weight is None else np.asarray(weight, np.float64)[single]
-        alone = np.bincount(rows.items[rows.indptr[single]], mass, items).astype(np.float64)
+        begun = np.flatnonzero(rows.lengths)
+        mass = None if weight is None else np.asarray(weight, np.float64)[begun]
+        first = np.bincount(rows.items[rows.indptr[begun]], mass, items).astype(np.float64)
         cut, reads, next_ones = _pieces(lengths, max_len), Ids(rows.items[at]), Ids(rows.items[at + 1])
-        return cls(cut, reads, next_ones, items, max_len, each, len(rows), alone)
+        return cls(cut, reads, next_ones, items, max_len, each, len(rows), first)
 
     @classmethod
     def of_inputs(cls, rows: Rows, items: int, max_len: int) -> TrainingSet:
@@ -158,7 +158,7 @@ class TrainingSet:
 
     def with_targets(self, targets: Events, weight: np.ndarray | None = None) -> TrainingSet:
         """The same inputs with other targets, one for each place."""
-        return replace(self, targets=targets, weight=weight, alone=None)
+        return replace(self, targets=targets, weight=weight, first=None)
 
     @classmethod
     def tied(cls, latent: np.ndarray, decoder: np.ndarray, tau: float, max_len: int) -> TrainingSet:
@@ -193,7 +193,7 @@ class TrainingSet:
         weight = None if self.weight is None else self.weight[at]
         taken = (self.inputs.take(at), self.targets.take(at))
         return replace(
-            self, indptr=bounds(lengths), inputs=taken[0], targets=taken[1], weight=weight, units=len(rows), alone=None
+            self, indptr=bounds(lengths), inputs=taken[0], targets=taken[1], weight=weight, units=len(rows), first=None
         )
 
     def blocks(self, size: int = 4096) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -214,7 +214,7 @@ class TrainingSet:
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything in it as arrays by name, as they are; `from_arrays` is the way back."""
         found = {"indptr": self.indptr}
-        found |= {name: value for name in ("weight", "alone") if (value := getattr(self, name)) is not None}
+        found |= {name: value for name in ("weight", "first") if (value := getattr(self, name)) is not None}
         for side, events in (("inputs", self.inputs), ("targets", self.targets)):
             for one in fields(events):
                 value = getattr(events, one.name)
@@ -230,6 +230,7 @@ class TrainingSet:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], items: int, max_len: int, units: int) -> TrainingSet:
         """The set back from `arrays`."""
+        arrays = {name: _as_numbers(name, array) for name, array in arrays.items()}
         sides: dict[str, Events] = {}
         for side in ("targets", "inputs"):
             stored = {name.split(".", 1)[1]: value for name, value in arrays.items() if name.startswith(f"{side}.")}
@@ -239,8 +240,13 @@ class TrainingSet:
                 given["tau"] = float(given["tau"])
                 given.setdefault("decoder", arrays["targets.LowRank.decoder"])
             sides[side] = _FORMS[form](**given)
-        more = {name: arrays.get(name) for name in ("weight", "alone")}
+        more = {name: arrays.get(name) for name in ("weight", "first")}
         return cls(arrays["indptr"], sides["inputs"], sides["targets"], items, max_len, units=units, **more)
+
+
+def _as_numbers(name: str, array: np.ndarray) -> np.ndarray:
+    """Numbers of items as they are held in memory, which are stored in fewer bytes."""
+    return array.astype(np.int32) if name.endswith((".items", ".ids")) else array
 
 
 def _pieces(lengths: np.ndarray, most: int) -> np.ndarray:

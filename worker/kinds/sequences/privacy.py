@@ -21,12 +21,13 @@ def nearest_rows(data: Sequences, summary: SequenceSummary, *, seed: int) -> tup
     rng = np.random.default_rng([seed, 3])
     if not len(real) or not summary.n_rows:
         return ()
-    known_pairs = np.unique(pair_codes(real, data.n_items)[1])
-    pairs = transitions(real, data.n_items, known_pairs)
-    most = int(np.clip(_WORK // max(1, pairs.nnz), 20, _ROWS))
+    most = int(np.clip(_WORK // max(1, len(real.items)), 20, _ROWS))
     chosen = np.sort(rng.choice(summary.n_rows, min(most, summary.n_rows), replace=False))
     others = np.sort(rng.choice(len(real), min(most, len(real)), replace=False))
     ours = summary.rows.take(chosen)
+    codes = [pair_codes(rows, data.n_items)[1] for rows in (real, ours)]
+    known_pairs = np.unique(np.concatenate(codes))
+    pairs = transitions(real, data.n_items, known_pairs)
     found = overlap(transitions(ours, data.n_items, known_pairs), pairs)
     usual = overlap(transitions(real.take(others), data.n_items, known_pairs), pairs, own=others)
     known = {real.row(row).tobytes() for row in range(len(real))}
@@ -55,12 +56,9 @@ def pair_codes(rows: Rows, items: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def transitions(rows: Rows, items: int, known: np.ndarray) -> sparse.csr_array:
-    """Which of the `known` pairs (p,), sorted, each row has, CSR float32 0/1 (n, p + 1); the last column stands for all
-    others."""
+    """Which of the `known` pairs (p,), sorted, among which all of theirs are, each row has, CSR float32 0/1 (n, p)."""
     owner, code = pair_codes(rows, items)
-    at = np.searchsorted(known, code).clip(max=max(0, len(known) - 1))
-    column = np.where(known[at] == code, at, len(known)) if len(known) else np.zeros(len(code), np.int64)
-    shape = (len(rows), len(known) + 1)
+    column, shape = np.searchsorted(known, code), (len(rows), max(1, len(known)))
     table = sparse.csr_array(sparse.coo_array((np.ones(len(owner), np.float32), (owner, column)), shape=shape))
     table.sum_duplicates()
     table.data[:] = 1

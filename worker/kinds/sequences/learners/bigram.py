@@ -16,7 +16,7 @@ from scipy import sparse
 
 from worker.contract.context import Context
 from worker.contract.learner import Settings, learner
-from worker.kinds.sequences.counting import counts, transitions
+from worker.kinds.sequences.counting import predicted, transitions
 from worker.kinds.sequences.forms import TrainingSet
 from worker.kinds.sequences.rows import Rows
 
@@ -75,5 +75,5 @@ class Bigram:
 )
 def bigram(data: TrainingSet, params: Any, ctx: Context) -> Bigram:
     """Pairs of tokens by how often they occur."""
-    found = counts(data) + 0.5
+    found = predicted(data) + 0.5
     return Bigram(transitions(data, ctx), found / found.sum())

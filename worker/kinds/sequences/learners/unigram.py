@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.contract.context import Context
 from worker.contract.learner import learner
-from worker.kinds.sequences.counting import counts
+from worker.kinds.sequences.counting import predicted
 from worker.kinds.sequences.forms import TrainingSet
 from worker.kinds.sequences.learners.popularity import Popularity
 
@@ -15,4 +15,4 @@ from worker.kinds.sequences.learners.popularity import Popularity
 def unigram(data: TrainingSet, params: Any, ctx: Context) -> Popularity:
     """Every token has half an occurrence more than was counted."""
     ctx.progress(0, 1)
-    return Popularity(counts(data))
+    return Popularity(predicted(data))

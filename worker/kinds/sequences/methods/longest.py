@@ -6,14 +6,21 @@ Ties are kept in the order of the data; O(n log n).
 from __future__ import annotations
 
 from worker.contract.context import Context
-from worker.contract.method import method
+from worker.contract.method import Cost, Term, method
 from worker.kinds.sequences import picks
 from worker.kinds.sequences.dataset import Sequences
 from worker.kinds.sequences.selection import SelectParams, selected
 from worker.kinds.sequences.summary import SequenceSummary
 
 
-@method(kind="sequences", task="select", name="longest", version=1)
+@method(
+    kind="sequences",
+    task="select",
+    name="longest",
+    version=1,
+    memory_mb=1536,
+    cost=Cost(seconds=(Term(0.2), Term(1e-7, {"events": 1})), memory_mb=(Term(150.0), Term(1e-4, {"events": 1}))),
+)
 def longest(data: Sequences, params: SelectParams, ctx: Context) -> SequenceSummary:
     """The longest sequences: most events for the number asked for."""
     return selected(data, params, "longest", picks.longest, ctx)

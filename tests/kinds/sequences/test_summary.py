@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.kinds.sequences.planted import planted
+from worker.contract.context import Context
+from worker.contract.errors import JobError
+from worker.contract.product import Origin
+from worker.kinds.sequences.dataset import Sequences
+from worker.kinds.sequences.forms import LowRank, TopK, TrainingSet
+from worker.kinds.sequences.methods.random import random_sequences
+from worker.kinds.sequences.rows import Rows
+from worker.kinds.sequences.selection import SelectParams
+from worker.kinds.sequences.splits import TRAIN
+from worker.kinds.sequences.summary import SequenceSummary, adopt
+
+
+def soft_summary(data: Sequences, forms: tuple[str, ...] = ("soft", "topk", "hard")) -> SequenceSummary:
+    """Random rows whose next events are made-up probabilities, in all forms."""
+    rng = np.random.default_rng(0)
+    rows = data.training().rows.take(np.arange(6))
+    inputs = TrainingSet.of_inputs(rows, data.n_items, data.max_len)
+    low = LowRank(
+        rng.normal(size=(inputs.places, 3)).astype(np.float16), rng.normal(size=(3, data.n_items)).astype(np.float16)
+    )
+    every = low.probabilities(np.arange(inputs.places), data.n_items)
+    ids = np.argsort(-every, axis=1)[:, :4].astype(np.int32)
+    share = np.take_along_axis(every, ids, axis=1).astype(np.float16)
+    spread = np.full(data.n_items, 1 / data.n_items, np.float32)
+    weight = rng.random(inputs.places).astype(np.float32)
+    return SequenceSummary(
+        rows,
+        data.vocabulary,
+        data.max_len,
+        forms,
+        {"soft": inputs.with_targets(low, weight), "topk": inputs.with_targets(TopK(ids, share, spread))},
+        Origin("made up", settings={"seed": 1}, curve=({"step": 0, "score": 0.1}, {"step": 1, "score": 0.2})),
+        recipe={"learner": "sasrec", "steps": 40},
+        options={"content": "events", "max_len": data.max_len},
+    )
+
+
+def test_summary_when_written_and_read_then_every_form_is_the_same(tmp_path: Path):
+    data = planted(40)
+    summary = soft_summary(data)
+    summary.write(tmp_path, data)
+    again = SequenceSummary.read(tmp_path)
+    assert list(again.delivered()) == ["soft", "topk", "hard"]
+    for form, one in summary.delivered().items():
+        assert again.delivered()[form].digest() == one.digest()
+    assert again.recipe == summary.recipe
+    assert again.origin == summary.origin
+    assert (tmp_path / "hard.inter").read_text().splitlines()[0] == "user_id:token\titem_id:token\ttimestamp:float"
+
+
+@pytest.mark.parametrize("form", ["soft", "topk"])
+def test_loader_when_it_reads_soft_events_then_gives_their_probabilities(form: str, tmp_path: Path):
+    data = planted(40)
+    summary = soft_summary(data, (form,))
+    summary.write(tmp_path, data)
+    one = summary.soft[form]
+    at = np.arange(int(one.indptr[2]), int(one.indptr[3]))
+    expected = one.targets.probabilities(at, data.n_items)
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import load; data = load.SoftSequences(); "
+        "read, target = data[2]; print(len(data), read.tolist(), target.tolist())"
+    )
+    said = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True).stdout
+    length, rest = said.split(" ", 1)
+    read, target = eval(rest.replace("] [[", "], [["))
+    assert int(length) == 6
+    assert read == summary.rows.row(2).tolist()
+    assert np.array(target) == pytest.approx(expected, abs=1e-5)
+
+
+def test_loader_when_it_reads_rows_then_gives_items_and_their_ids(tmp_path: Path):
+    data = planted(40)
+    summary = random_sequences(data, SelectParams(budget=5), Context())
+    summary.write(tmp_path, data)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import load; print([row.tolist() for row in load.rows])"
+    said = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True).stdout
+    assert eval(said) == [summary.rows.row(at).tolist() for at in range(5)]
+
+
+def test_summary_when_a_form_is_unknown_or_over_other_items_then_is_refused():
+    data = planted(40)
+    with pytest.raises(ValueError, match="forms of a summary"):
+        soft_summary(data, ("soft", "fuzzy"))
+    summary = soft_summary(data)
+    with pytest.raises(ValueError, match="other items"):
+        SequenceSummary(summary.rows, data.vocabulary[:-1], 20, ("soft",), summary.soft)
+
+
+def test_adopt_when_items_are_unknown_then_leaves_them_out_and_says_so():
+    data = planted(40)
+    rows = Rows.of([[0, 1, 2], [2, 0]])
+    subset = Sequences.of(rows, 3, np.full(5, TRAIN), vocabulary=np.array(["7", "nowhere", "3"]))
+    found = adopt(data, subset)
+    assert [found.rows.row(at).tolist() for at in range(2)] == [[7, 3], [3, 7]]
+    assert "1 events" in found.warnings[0]
+    with pytest.raises(JobError, match="no item in common"):
+        adopt(data, Sequences.of(rows, 3, np.full(5, TRAIN), vocabulary=np.array(["x", "y", "z"])))

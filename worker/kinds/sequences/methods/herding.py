@@ -1,0 +1,29 @@
+"""Sequences whose mean follows the mean of all: herding on the mean of their items' vectors.
+
+Welling (2009): each time the sequence that brings the mean of those taken nearest to the mean of all. O(n k dim).
+"""
+
+from __future__ import annotations
+
+from worker.contract.context import Context
+from worker.contract.method import Cost, Term, method
+from worker.kinds.sequences import picks
+from worker.kinds.sequences.dataset import Sequences
+from worker.kinds.sequences.selection import SelectParams, selected
+from worker.kinds.sequences.summary import SequenceSummary
+
+
+@method(
+    kind="sequences",
+    task="select",
+    name="herding",
+    version=1,
+    memory_mb=1536,
+    cost=Cost(
+        seconds=(Term(0.5), Term(1e-6, {"events": 1}), Term(2e-8, {"sequences": 1, "budget": 1})),
+        memory_mb=(Term(300.0), Term(2e-4, {"events": 1}), Term(4e-4, {"sequences": 1})),
+    ),
+)
+def herding(data: Sequences, params: SelectParams, ctx: Context) -> SequenceSummary:
+    """Sequences whose mean follows the mean of all: herding on the mean of their items' vectors."""
+    return selected(data, params, "herding", picks.herding, ctx)
