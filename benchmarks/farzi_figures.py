@@ -33,7 +33,7 @@ from worker.kinds.sequences.ranking import Ranking
 from worker.kinds.sequences.teacher import DROPOUT
 from worker.numerics.npz import npz_bytes
 
-STEPS, SEEDS, KS = (80, 160, 200, 240, 280, 320, 400), 3, (10, 100)
+STEPS, SEEDS, KS = (160, 240, 320, 400), 3, (10, 100)
 SHORT = (40, 80, 120, 160)
 CONFIGURATIONS: dict[str, tuple[str, dict[str, Any], Sequence[int]]] = {
     "magazine-25x20": ("magazine", {"n_sequences": 25, "sequence_length": 20, "outer_steps": 0}, STEPS),
