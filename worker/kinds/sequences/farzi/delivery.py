@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -33,12 +34,14 @@ def _top(events: Events, k: int, items: int) -> Events:
     return TopK(ids, np.maximum(share, np.finfo(np.float16).tiny))
 
 
-def hard_rows(data: TrainingSet, rng: np.random.Generator, *, repeats: bool) -> Rows:
+def hard_rows(
+    data: TrainingSet, rng: np.random.Generator, *, repeats: bool, tick: Callable[[], None] = lambda: None
+) -> Rows:
     """Rows of items that are drawn from a soft set, each one event longer than its places.
 
     Of items that are read, a walk: the next event is drawn from what comes next at a place where the present item is
     read, its own row's place where there is none such. Of soft events, each is drawn by itself. Without `repeats`, no
-    item comes twice in a row as long as another has any probability.
+    item comes twice in a row as long as another has any probability. `tick` is called at every row.
     """
     read = data.inputs
     by_item: dict[int, np.ndarray] = {}
@@ -48,6 +51,7 @@ def hard_rows(data: TrainingSet, rng: np.random.Generator, *, repeats: bool) -> 
         by_item = {int(read.items[part[0]]): part for part in np.split(order, cuts) if len(part)}
     found: list[np.ndarray] = []
     for number in range(len(data)):
+        tick()
         places = np.arange(data.indptr[number], data.indptr[number + 1])
         seen = np.ones(data.items)
         first = int(read.items[places[0]]) if isinstance(read, Ids) else _draw(read, places[0], data, seen, rng)

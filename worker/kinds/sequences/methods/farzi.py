@@ -336,7 +336,9 @@ def _summary(
         forms["labels"] = start.delivered()
         names = (*names, "labels")
     real = data.training().rows
-    rows = delivery.hard_rows(soft, ctx.rng, repeats=delivery.repeats(real))
+    rows = delivery.hard_rows(
+        soft, ctx.rng, repeats=delivery.repeats(real), tick=lambda: ctx.progress(9, 10, phase="draw rows")
+    )
     settings = params.model_dump(mode="json") | {
         "n_sequences": len(rows),
         "sequence_length": int(made.rows.lengths.max()),
