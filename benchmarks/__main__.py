@@ -16,6 +16,7 @@ ALL = (
     "ingest",
     "judging",
     "infinite_ae",
+    "adam_reverse",
     "recommenders",
     "distill_step",
     "distill_cf_figures",

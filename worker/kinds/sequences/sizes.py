@@ -10,12 +10,18 @@ from worker.kinds.sequences.forms import TrainingSet
 from worker.kinds.sequences.rows import Rows
 from worker.numerics.npz import npz_bytes
 
-LABELS = {"hard": "rows of items", "soft": "soft labels, low rank", "topk": "soft labels, top k"}
+LABELS = {
+    "hard": "rows of items",
+    "soft": "soft labels, low rank",
+    "topk": "soft labels, top k",
+    "labels": "a teacher's labels alone, before any meta-step",
+}
 ENCODINGS = {
     "hard": "item numbers and lengths of rows, each in the fewest whole bytes",
     "soft": "items that are read, latent vectors and their decoder",
     "topk": "items that are read, the k most probable next items and their shares",
 }
+ENCODINGS["labels"] = ENCODINGS["soft"]
 
 
 def smallest(values: np.ndarray, largest: int | None = None) -> np.ndarray:

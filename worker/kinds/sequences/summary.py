@@ -45,9 +45,10 @@ class SequenceSummary(Product):
     """What a distil or select job delivers.
 
     `rows`: rows of items (n), the hard form, which also becomes a dataset version. `soft`: further forms by name
-    (`soft`, `topk`), each with n units. `forms`: which of them are delivered, the primary one first. `weights`: float32
-    (n,), how many sequences a hard row stands for, or None. `real_rows`: the rows are sequences of the dataset, whose
-    ids are `row_ids` (n,). `recipe`: JSON, how learners were trained on it. `options`: those of the dataset.
+    (`soft`, `topk`, `labels`), each with n units. `forms`: which of them are delivered, the primary one first.
+    `weights`: float32 (n,), how many sequences a hard row stands for, or None. `real_rows`: the rows are sequences of
+    the dataset, whose ids are `row_ids` (n,). `recipe`: JSON, how learners were trained on it. `options`: those of the
+    dataset.
     """
 
     type: ClassVar[str] = "sequences"

@@ -1,0 +1,401 @@
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from tests.kinds.sequences.planted import planted
+from worker.contract.context import Checkpoint, Context
+from worker.contract.errors import Cancelled, JobError
+from worker.kinds.sequences.dataset import Sequences
+from worker.kinds.sequences.farzi import delivery, initial, loop
+from worker.kinds.sequences.farzi.loop import Progress, Schedule
+from worker.kinds.sequences.farzi.meta import Inner, MetaGradient, Real, Unrolling, meta_gradient
+from worker.kinds.sequences.farzi.students import STUDENTS
+from worker.kinds.sequences.farzi.synthetic import Synthetic, of_rank, tucker
+from worker.kinds.sequences.farzi.validation import Validate, Validation
+from worker.kinds.sequences.forms import Ids, LowRank, TrainingSet
+from worker.kinds.sequences.methods.farzi import FarziParams, Shape, farzi, meta_steps, shape_of
+from worker.kinds.sequences.networks import targets
+from worker.kinds.sequences.networks.causal_lm import CausalLM
+from worker.kinds.sequences.networks.gru import GRU4Rec
+from worker.kinds.sequences.networks.lstm import LSTM
+from worker.kinds.sequences.networks.next_event import NextEvent
+from worker.kinds.sequences.networks.sasrec import SASRec
+from worker.kinds.sequences.rows import Rows
+from worker.kinds.sequences.summary import SequenceSummary
+from worker.kinds.sequences.teacher import teach
+from worker.numerics.adam import Adam, Layout
+
+SMALL: dict[str, Any] = {
+    "n_sequences": 5, "sequence_length": 4, "latent_dim": 6, "inner_steps": 6, "window": 3, "outer_steps": 3,
+    "validate_every": 2, "validate_seeds": 1, "outer_places": 40,
+}  # fmt: skip
+DATA = planted(60, items=20)
+
+
+def made(tied: bool, rank: int = 6, seed: int = 0) -> Synthetic:
+    rows = initial.inputs_of(DATA.training().rows, DATA.n_items, (5, 4), "bigrams", np.random.default_rng(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return initial.at_random(rows, DATA.n_items, DATA.max_len, rank, 0.7, tied, generator)
+
+
+def real(places: int = 60) -> Real:
+    return Real(TrainingSet.of(DATA.training().rows, DATA.n_items, DATA.max_len), None, places)
+
+
+def unrolling(**given: Any) -> Unrolling:
+    return replace(Unrolling(Adam(0.02, eps=1e-3), 4, 3, 4, "store", "exact", torch.float64), **given)
+
+
+NETWORKS: dict[str, Callable[[], NextEvent]] = {
+    "sasrec": lambda: SASRec(20, DATA.max_len, width=8, inner=8),
+    "gru4rec": lambda: GRU4Rec(20, width=8, hidden=8),
+    "causal-lm": lambda: CausalLM(20, DATA.max_len, width=8, heads=2, layers=1),
+    "lstm": lambda: LSTM(20, width=8),
+}
+
+
+def test_every_student_is_tried() -> None:
+    assert set(NETWORKS) == set(STUDENTS)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("learner", list(NETWORKS))
+def test_the_meta_gradient_equals_finite_differences(learner: str, tied: bool) -> None:
+    start, asked = made(tied), real()
+    start = start.with_phi({name: one.double() for name, one in start.phi.items()})
+    torch.manual_seed(0)
+    network = NETWORKS[learner]().eval()
+    theta = Layout.of(network).vector(network).double()
+
+    def at(phi: Mapping[str, Tensor]) -> MetaGradient:
+        return meta_gradient(start.with_phi(phi), network, theta, asked, unrolling(), seed=1, step=1, tick=lambda: None)
+
+    found, h = at(start.phi).gradients, 1e-5
+    for name, values in start.phi.items():
+        for place in torch.randperm(values.numel(), generator=torch.Generator().manual_seed(2))[:3].tolist():
+            nudge = torch.zeros(values.numel(), dtype=torch.float64)
+            nudge[place] = h
+            losses = [at({**start.phi, name: values + s * nudge.view_as(values)}).loss for s in (1, -1)]
+            slope = (losses[0] - losses[1]) / (2 * h)
+            assert abs(slope - float(found[name].reshape(-1)[place])) < 1e-4 * max(abs(slope), 1e-3), name
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_probabilities_sum_to_one_over_items_alone(tied: bool) -> None:
+    start = made(tied)
+    assert start.probabilities().shape == (20, DATA.n_items)
+    assert torch.allclose(start.probabilities().sum(1), torch.ones(20))
+    given = start.delivered()
+    for events in (given.targets, given.inputs):
+        table = events.probabilities(np.arange(given.places), DATA.n_items)
+        np.testing.assert_allclose(table.sum(axis=1), 1, rtol=1e-5)
+    at = np.arange(given.places)
+    soft, top = given.targets.probabilities(at, 20), delivery.top_k(given, 5).targets.probabilities(at, 20)
+    np.testing.assert_allclose(top.sum(axis=1), 1, rtol=1e-5)
+    assert (np.sort(top, axis=1)[:, -1] >= np.sort(soft, axis=1)[:, -1] - 1e-3).all()
+    assert ((top > 0).sum(axis=1) == 5).all()
+    np.testing.assert_allclose(delivery.top_k(given, 20).targets.probabilities(at, 20), soft, atol=1e-3)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_certain_events_train_like_items(tied: bool) -> None:
+    """One-hot probabilities give the loss of the hard path."""
+    start = made(tied)
+    rows = Rows(start.rows.indptr, np.random.default_rng(0).integers(0, 20, 20).astype(np.int32))
+    hot = torch.nn.functional.one_hot(torch.from_numpy(rows.items).long(), 20).float()
+    torch.manual_seed(0)
+    network = STUDENTS["sasrec"].build(real().data, {}).eval()
+    theta = Layout.of(network).vector(network)
+    if tied:
+        hard = TrainingSet.of(rows, 20, DATA.max_len)
+        inner = Inner(network, Layout.of(network), start, hot, None, 64, 0, lambda: None)
+    else:
+        start = replace(start, rows=rows)
+        wanted = torch.from_numpy(np.roll(rows.items, 3)).long()
+        hot = torch.nn.functional.one_hot(wanted, 20).float()
+        hard = TrainingSet.of_inputs(rows, 20, DATA.max_len).with_targets(Ids(np.roll(rows.items, 3)))
+        inner = Inner(network, Layout.of(network), start, hot, None, 64, 0, lambda: None)
+    expected = targets.loss(network, hard, np.arange(len(hard)))
+    assert inner(theta, 0).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_ragged_rows_and_minibatches_meet_every_place_once_an_epoch() -> None:
+    rows = Rows.of([[1, 2, 3], [4, 5], [6, 7, 8, 9], [1, 1]])
+    start = Synthetic(rows, {"weight": torch.zeros(11)}, 1.0, False, 20, DATA.max_len)
+    network = STUDENTS["sasrec"].build(real().data, {}).eval()
+    inner = Inner(network, Layout.of(network), start, torch.ones(11, 20) / 20, None, 2, 0, lambda: None)
+    seen: list[int] = []
+    for t in range(2):
+        chosen = inner.rows(t)
+        assert chosen is not None
+        ids, (row, column), places = inner._reading(chosen)
+        assert (ids[row, column].numpy() == rows.items[places.numpy()]).all()
+        seen += places.tolist()
+    assert sorted(seen) == list(range(11))
+
+
+def test_rank_and_factors_are_the_nearest() -> None:
+    generator = torch.Generator().manual_seed(0)
+    latent, decoder = torch.randn(12, 6, generator=generator), torch.randn(6, 9, generator=generator)
+    wanted = latent @ decoder
+    for rank in (6, 8):
+        found = of_rank(latent, decoder, rank, generator)
+        assert torch.allclose(found["latent"] @ found["decoder"], wanted, atol=1e-4)
+    few = of_rank(latent, decoder, 3, generator)
+    left = few["latent"] @ few["decoder"] + few["bias"] - wanted
+    best = torch.linalg.svdvals(wanted - wanted.mean(0))[3:].norm()
+    assert left.norm().item() == pytest.approx(best.item(), rel=1e-4)
+    whole = tucker(latent, 4, 4)
+    back = torch.einsum("abd,na,jb->njd", whole["core"], whole["sequences"], whole["places"])
+    assert torch.allclose(back.reshape(12, 6), latent, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"labels": "tied"},
+        {"labels": "tied", "init": "real"},
+        {"labels": "tied", "init": "random", "factorisation": "tucker", "tucker_rank": 2},
+        {"init": "real", "inputs": "real"},
+        {"init": "random", "learner": ["sasrec", "gru4rec"], "n_trajectories": 1, "ckpts_per_trajectory": 2},
+        {"inputs": "popularity", "factorisation": "tucker", "trajectory": "reversible", "precision": "float64"},
+        {"learner": ["gru4rec"], "optimiser": "first_order", "latent_dim": 40, "temperature": 0.5},
+    ],
+    ids=lambda given: ",".join(map(str, given.values())) or "default",
+)
+def test_every_way_to_start_ends_in_forms_that_read_back(
+    given: dict[str, Any], taught: Context, tmp_path: Path
+) -> None:
+    summary = farzi(DATA, FarziParams(**{**SMALL, **given}), Stopped(0, taught))
+    assert summary.n_rows == 5
+    assert {"soft", "topk", "hard"} <= set(summary.forms)
+    summary.write(tmp_path / "a", DATA)
+    again = SequenceSummary.read(tmp_path / "a")
+    for form, one in summary.delivered().items():
+        at = np.arange(one.places)
+        for events, other in (
+            (one.inputs, again.delivered()[form].inputs),
+            (one.targets, again.delivered()[form].targets),
+        ):
+            assert (events.probabilities(at, one.items) == other.probabilities(at, one.items)).all()
+    again.write(tmp_path / "b", DATA)
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+    assert [point["step"] for point in summary.origin.curve] == [0, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def taught() -> Context:
+    """What an attempt leaves that has trained the teacher and nothing else."""
+    ctx = Context(seed=3)
+    with ctx.part("teacher", 0, 10) as part:
+        teach(DATA, part)
+    return ctx
+
+
+def content(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()
+
+
+class Stopped(Context):
+    """A context that is stopped at a report and takes over the resume points of another."""
+
+    def __init__(self, at: int, earlier: Context | None = None) -> None:
+        super().__init__(seed=3)
+        self.reports, self.at = 0, at
+        if earlier is not None:
+            self._points: dict[str, Checkpoint] = dict(earlier._points)
+            self._kept = earlier._kept
+
+    def report_progress(self, *_: object) -> None:
+        self.reports += 1
+        if self.reports == self.at:
+            self.stop()
+
+
+def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    params = FarziParams(
+        **SMALL, init="random", n_trajectories=1, ckpts_per_trajectory=2, learner=["sasrec", "gru4rec"]
+    )
+    whole = Stopped(0)
+    farzi(DATA, params, whole).write(tmp_path / "whole", DATA)
+    for number, share in enumerate((0.6, 0.9)):
+        first = Stopped(int(whole.reports * share))
+        with pytest.raises(Cancelled):
+            farzi(DATA, params, first)
+        second = Stopped(0, first)
+        farzi(DATA, params, second).write(tmp_path / str(number), DATA)
+        assert second.reports < whole.reports
+        assert content(tmp_path / str(number)) == content(tmp_path / "whole")
+
+
+def test_outer_steps_lower_the_loss_on_real_data() -> None:
+    start, asked = made(False, rank=8), real(10_000)
+    how = unrolling(steps=20, window=8, batch=64, dtype=torch.float32)
+    builds = [lambda: STUDENTS["sasrec"].build(asked.data, {"dropout": 0.0})]
+    starts = loop.starts_of(builds, [None], 0, "cpu")
+    schedule = Schedule(40, 0.05, 1.0, 20, 100)
+    losses: list[float] = []
+
+    def watched(made: TrainingSet, tick: Any) -> Validation:
+        network, theta = starts(999)
+        now = Synthetic(start.rows, state_of(made), start.tau, False, start.items, start.max_len)
+        losses.append(
+            meta_gradient(now, network, theta, asked, replace(how, window=20), seed=9, step=1, tick=lambda: None).loss
+        )
+        return Validation(-losses[-1], 20, {})
+
+    loop.distil(start, starts, asked, how, watched, schedule, Context(seed=0))
+    assert losses[-1] < losses[0] - 0.1
+
+
+def state_of(made: TrainingSet) -> dict[str, Tensor]:
+    assert isinstance(made.targets, LowRank)
+    assert made.weight is not None
+    return {
+        "latent": torch.from_numpy(made.targets.latent).float(),
+        "decoder": torch.from_numpy(made.targets.decoder).float(),
+        "weight": torch.from_numpy(made.weight).log(),
+    }
+
+
+def fed(monkeypatch: pytest.MonkeyPatch, norms: list[float]) -> Progress:
+    """The loop's state after meta-gradients of these norms."""
+    start = made(False)
+    given = iter(norms)
+
+    def one(made: Synthetic, *_: Any, **__: Any) -> MetaGradient:
+        size = next(given)
+        gradients = {name: torch.zeros_like(x) for name, x in made.phi.items()}
+        gradients["decoder"] = gradients["decoder"] + size / math.sqrt(made.phi["decoder"].numel())
+        return MetaGradient(1.0, gradients)
+
+    monkeypatch.setattr(loop, "meta_gradient", one)
+    network = STUDENTS["sasrec"].build(real().data, {})
+    schedule = Schedule(len(norms), 0.01, 1.0, 1000, 1000)
+    return loop.distil(
+        start, lambda _: (network, torch.zeros(1)), real(), unrolling(),
+        lambda *_: Validation(0.0, 1, {}), schedule, Context(seed=0),
+    )[1]  # fmt: skip
+
+
+def test_a_gradient_that_explodes_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = fed(monkeypatch, [1.0] * 6 + [51.0, 1.0, math.nan, 49.0])
+    assert state.skipped == 2
+    assert state.updates == 8
+    assert all(bool(torch.isfinite(one).all()) for one in state.phi.values())
+
+
+def test_after_many_explosions_the_best_is_taken_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = fed(monkeypatch, [1.0] * 6 + [1e4] * loop.LOST)
+    assert all(torch.equal(one, state.best[name]) for name, one in state.phi.items())
+    assert state.updates == 0
+
+
+def test_three_gradients_in_a_row_that_are_no_numbers_end_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    fed(monkeypatch, [1.0, math.nan, math.inf, 1.0, math.nan, math.nan, 1.0])
+    with pytest.raises(JobError, match="3 times") as failure:
+        fed(monkeypatch, [1.0, math.nan, math.inf, math.nan])
+    assert failure.value.code == "diverged"
+    assert failure.value.hint
+
+
+def test_scores_that_are_no_numbers_validate_as_the_worst_there_is() -> None:
+    validate = Validate.of(DATA, STUDENTS["sasrec"], (2,), 1, 0, "cpu")
+    assert validate is not None
+    good = made(False).delivered()
+    assert isinstance(good.targets, LowRank)
+    broken = good.with_targets(replace(good.targets, decoder=np.full_like(good.targets.decoder, np.nan)))
+    assert validate(good, lambda: None).best > -np.inf
+    assert validate(broken, lambda: None).best == -np.inf
+
+
+def test_time_that_is_over_leaves_the_best_until_then() -> None:
+    ctx = Context(seed=3)
+    summary = farzi(DATA, FarziParams(**{**SMALL, "outer_steps": 500, "time_budget_s": 0.01, "init": "random"}), ctx)
+    assert summary.origin.settings["outer_steps_done"] == 1
+    assert any("Time ended" in said for said in ctx.warnings)
+
+
+def test_hard_rows_walk_through_the_labels() -> None:
+    ring = np.full((6, 6), -1e4, np.float16)
+    ring[np.arange(6), (np.arange(6) + 1) % 6] = 10
+    rows = Rows.of([[0, 1, 2], [3, 4, 5]])
+    data = TrainingSet.of_inputs(rows, 6, 10).with_targets(LowRank(np.eye(6, dtype=np.float16), ring))
+    found = delivery.hard_rows(data, np.random.default_rng(0), repeats=False)
+    assert found.row(0).tolist() == [0, 1, 2, 3]
+    assert found.row(1).tolist() == [3, 4, 5, 0]
+    assert delivery.duplicates(Rows.of([[1, 2], [1, 2], [2, 1]])) == 1
+    assert delivery.repeats(Rows.of([[1, 2], [2, 2]]))
+    assert not delivery.repeats(Rows.of([[1, 2], [2, 1]]))
+
+
+def test_the_most_frequent_pairs_come_first() -> None:
+    rows = Rows.of([[1, 2, 3], [1, 2], [2, 3], [1, 2]])
+    assert initial.top_pairs(rows, 5, 3).tolist() == [[1, 2], [2, 3], [1, 2]]
+
+
+def test_few_places_over_many_items_get_meta_steps() -> None:
+    assert meta_steps(FarziParams(), Shape(10, 10), 1299) == 500
+    assert meta_steps(FarziParams(), Shape(25, 20), 1299) == 0
+    assert meta_steps(FarziParams(init="random"), Shape(25, 20), 1299) == 2000
+    assert meta_steps(FarziParams(outer_steps=7), Shape(25, 20), 1299) == 7
+
+
+def test_the_size_is_resolved_in_every_form() -> None:
+    data = planted(300)
+    assert shape_of(data, FarziParams()).count == 10
+    assert shape_of(data, FarziParams(budget="5%")).count == 15
+    assert shape_of(data, FarziParams(fraction=0.05)).count == 15
+    assert shape_of(data, FarziParams(budget="5kB", sequence_length=4, latent_dim=8)).count == (5000 - 480) // 80
+
+
+@pytest.mark.parametrize(
+    ("given", "pointer"),
+    [
+        ({"sequence_length": 40}, "/params/sequence_length"),
+        ({"sequence_length": 40, "allow_longer": True}, "/params/sequence_length"),
+        ({"budget": 400}, "/params/budget"),
+        ({"budget": "1kB"}, "/params/budget"),
+        ({"budget": 20, "n_sequences": 30}, "/params/n_sequences"),
+    ],
+)
+def test_what_does_not_fit_the_data_is_refused_with_a_cure(given: dict[str, Any], pointer: str) -> None:
+    with pytest.raises(JobError) as failure:
+        shape_of(planted(300), FarziParams(**given))
+    assert failure.value.pointer == pointer
+    assert failure.value.hint
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"window": 50},
+        {"trajectory": "reversible"},
+        {"trajectory": "reversible", "precision": "float64", "inner_steps": 150},
+        {"learner": ["fmlp-rec"]},
+        {"delivery": ["soft", "soft"]},
+        {"init": "svd"},
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        FarziParams(**given)
+
+
+def test_lone_events_are_refused() -> None:
+    lone = Sequences.of(Rows.of([[1], [2], [0, 1]]), 3, np.zeros(4, np.int8))
+    with pytest.raises(JobError, match="two events"):
+        farzi(lone, FarziParams(), Context())

@@ -1,0 +1,1 @@
+"""The mathematics of Farzi: synthetic sequences, how they start, their meta-gradient, and the loop over it."""

@@ -1,0 +1,116 @@
+"""Synthetic sequences as tensors: what is read, and the probabilities of what comes next, from few numbers.
+
+    tied       every place is one soft event softmax(latent @ decoder / tau), read and predicted (arXiv:2310.09983)
+    separate   what is read are items; only what comes next is soft, and has a weight by place
+
+The latent vectors are free numbers (`lowrank`), or a core that is multiplied with one matrix for sequences and one for
+places (`tucker`, as in TD3): then few of them carry many rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worker.kinds.sequences.forms import LowRank, TrainingSet
+from worker.kinds.sequences.rows import Rows
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """`rows`: the items that are read, of the tied form their lengths alone. `phi`: what is learned, float tensors:
+    `decoder` (d, V), `bias` (V,) where there is one, `weight` (e,), logarithms, of the separate form, and `latent`
+    (e, d) or `core` (r1, r2, d), `sequences` (n, r1), `places` (xi, r2). `max_len`: places that learners read."""
+
+    rows: Rows
+    phi: Mapping[str, Tensor] = field(repr=False)
+    tau: float
+    tied: bool
+    items: int
+    max_len: int
+
+    def with_phi(self, phi: Mapping[str, Tensor]) -> Synthetic:
+        """The same with other numbers."""
+        return replace(self, phi=dict(phi))
+
+    def latent(self) -> Tensor:
+        """Latent vectors (e, d) of all places, row after row."""
+        if "latent" in self.phi:
+            return self.phi["latent"]
+        whole = torch.einsum("abd,na,jb->njd", self.phi["core"], self.phi["sequences"], self.phi["places"])
+        return whole.reshape(-1, whole.shape[2])
+
+    def probabilities(self) -> Tensor:
+        """Of every item at every place, (e, V)."""
+        logits = self.latent() @ self.phi["decoder"]
+        if "bias" in self.phi:
+            logits = logits + self.phi["bias"]
+        return torch.softmax(logits / self.tau, dim=1)
+
+    def weight(self) -> Tensor | None:
+        """How much each place counts (e,), of mean one; None where all count alike."""
+        if "weight" not in self.phi:
+            return None
+        return torch.softmax(self.phi["weight"], dim=0) * len(self.phi["weight"])
+
+    def delivered(self) -> TrainingSet:
+        """What is handed over: latent vectors, decoder, bias and weights in half precision."""
+        latent, decoder = half(self.latent()), half(self.phi["decoder"])
+        bias = half(self.phi["bias"]) if "bias" in self.phi else None
+        if self.tied:
+            shape = (len(self.rows), -1, latent.shape[1])
+            made = TrainingSet.tied(latent.reshape(shape), decoder, self.tau, self.max_len)
+            return made if bias is None else _with_bias(made, bias)
+        inputs = TrainingSet.of_inputs(self.rows, self.items, self.max_len)
+        weight = self.weight()
+        return inputs.with_targets(
+            LowRank(latent, decoder, bias, self.tau),
+            None if weight is None else half(weight).astype(np.float32),
+        )
+
+
+def half(values: Tensor) -> np.ndarray:
+    """float16; what lies beyond its range is cut to it."""
+    top = float(np.finfo(np.float16).max)
+    return values.detach().float().clamp(-top, top).cpu().numpy().astype(np.float16)
+
+
+def _with_bias(made: TrainingSet, bias: np.ndarray) -> TrainingSet:
+    sides = [replace(one, bias=bias) for one in (made.inputs, made.targets) if isinstance(one, LowRank)]
+    return replace(made, inputs=sides[0], targets=sides[1])
+
+
+def tucker(latent: Tensor, sequences: int, rank: int) -> dict[str, Tensor]:
+    """The factors nearest to latent vectors (n * xi, d) by a truncated higher-order SVD (De Lathauwer 2000): `core`
+    (r1, r2, d), `sequences` (n, r1), `places` (xi, r2), both ranks at most `rank`."""
+    whole = latent.reshape(sequences, -1, latent.shape[1])
+    by_sequence = torch.linalg.svd(whole.flatten(1), full_matrices=False)[0][:, :rank]
+    by_place = torch.linalg.svd(whole.transpose(0, 1).flatten(1), full_matrices=False)[0][:, :rank]
+    core = torch.einsum("njd,na,jb->abd", whole, by_sequence, by_place)
+    return {name: one.contiguous() for name, one in zip(
+        ("core", "sequences", "places"), (core, by_sequence, by_place), strict=True
+    )}  # fmt: skip
+
+
+def of_rank(latent: Tensor, decoder: Tensor, rank: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """latent (e, d) @ decoder (d, V) with `rank` in place of d: the largest singular directions of the product and the
+    mean of what is cut off as `bias`; or, where rank > d, further directions that carry nothing yet."""
+    width = decoder.shape[0]
+    if rank == width:
+        return {"latent": latent, "decoder": decoder}
+    if rank > width:
+        extra = torch.randn(rank - width, decoder.shape[1], generator=generator, dtype=decoder.dtype)
+        wide = torch.cat([latent, latent.new_zeros(len(latent), rank - width)], dim=1)
+        return {"latent": wide, "decoder": torch.cat([decoder, extra.to(decoder) * decoder.std()])}
+    mean = latent.mean(dim=0)
+    base, root = torch.linalg.qr(decoder.T)  # decoder = root^T base^T, base of orthonormal columns
+    left, values, right = torch.linalg.svd((latent - mean) @ root.T, full_matrices=False)
+    return {
+        "latent": left[:, :rank] * values[:rank].sqrt(),
+        "decoder": values[:rank].sqrt()[:, None] * (right[:rank] @ base.T),
+        "bias": mean @ decoder,
+    }
