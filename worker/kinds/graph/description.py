@@ -245,7 +245,7 @@ def _teacher(data: Graph, summary: CondensedGraph, test: Held) -> dict[str, str 
         return None
     from worker.kinds.graph.networks.grand import several  # needs torch, which describing a version does not
 
-    p = several(summary.teacher, test.x, test.operator)[test.nodes]
+    p = several(summary.teacher, data.x, data.operator)[test.ids]  # it looks further than networks do
     n, share = len(test), float((p.argmax(axis=1) == test.y).mean())
     z = 1.96
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)

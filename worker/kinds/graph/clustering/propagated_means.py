@@ -12,6 +12,9 @@ from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.propagation import combined
 
 
+BALANCE = 1.0  # what unequal sizes cost beside distances, as published
+
+
 @dataclass(frozen=True)
 class Clusters:
     """`x`: float32 (n, d) centroids grouped by class; `y`: int64 (n,); `sizes`: int64 (n,) train nodes of each."""
@@ -33,7 +36,7 @@ def class_means(
     rng: np.random.Generator,
     *,
     restarts: int = 10,
-    balance: float = 0.0,
+    balance: float = BALANCE,
     fuzziness: float = 1.0,
     start: Sequence[np.ndarray] | None = None,
     tick: Callable[[], None] = lambda: None,
