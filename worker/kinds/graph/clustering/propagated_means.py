@@ -11,7 +11,6 @@ from worker.kinds.graph.clustering.kmeans import WORK, Partition, best_of, fuzzy
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.propagation import combined
 
-
 BALANCE = 1.0  # what unequal sizes cost beside distances, as published
 
 
