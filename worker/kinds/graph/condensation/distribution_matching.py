@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from worker.kinds.graph.condensation.adam import Adam
+from worker.kinds.graph.condensation.experts import fresh_weight
 from worker.kinds.graph.condensation.loop import Candidate
-from worker.kinds.graph.condensation.relay import fresh_weight
 from worker.kinds.graph.condensation.structure import PairwiseEdges, normalise
 from worker.kinds.graph.networks.products import Factor, Sparse
 from worker.numerics.seeds import mix

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from worker.contract.context import Context
 from worker.kinds.graph.clustering.cgc import least_squares
-from worker.kinds.graph.condensation.relay import fresh_weight
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.features import compact
 from worker.kinds.graph.networks.products import Factor, Sparse, factor
@@ -34,6 +33,12 @@ CURRICULA: dict[str, Callable[[float, float], float]] = {
     "root": lambda start, t: math.sqrt(start**2 + (1 - start**2) * t),
     "geom": lambda start, t: 2 ** (math.log2(start) * (1 - t)),
 }
+
+
+def fresh_weight(rows: int, columns: int, generator: torch.Generator) -> Tensor:
+    """A new weight matrix, uniform in ±sqrt(6 / (rows + columns)) (Glorot)."""
+    bound = (6 / (rows + columns)) ** 0.5
+    return (torch.rand(rows, columns, generator=generator) * 2 - 1) * bound
 
 
 @dataclass(frozen=True)

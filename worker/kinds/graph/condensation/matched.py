@@ -9,8 +9,10 @@ from pydantic import Field
 
 from worker.contract.context import Context
 from worker.kinds.graph.budget import SizeParams, nodes_asked
+from worker.kinds.graph.condensation.experts import RealNodes, Shape
 from worker.kinds.graph.condensation.gradient_matching import GradientMatching, Matching
 from worker.kinds.graph.condensation.loop import learn
+from worker.kinds.graph.condensation.relay import GCNRelay, LinearRelay, Relay
 from worker.kinds.graph.condensation.start import Start, start_nodes, typical
 from worker.kinds.graph.condensation.structure import FreeEdges, PairwiseEdges
 from worker.kinds.graph.condensation.validation import edges_of, validator
@@ -21,7 +23,7 @@ from worker.kinds.graph.selection import bytes_per_node
 from worker.kinds.graph.summary import CondensedGraph
 from worker.numerics.seeds import mix
 
-HIDDEN = 128
+HIDDEN, GCN_HIDDEN = 128, 64
 
 
 class MatchingParams(SizeParams):
@@ -29,6 +31,9 @@ class MatchingParams(SizeParams):
 
     hops: int = Field(2, ge=1, le=5, description="Steps of propagation before the linear relay.")
     epochs: int = Field(80, ge=1, le=5000, description="Relays to match, one after the other.")
+    relay: Literal["gcn", "sgc"] = Field(
+        "gcn", description="The model whose gradients are matched: a GCN, or a linear one, in closed form and faster."
+    )
     distance: Literal["ours", "mse", "cos"] = Field(
         "ours",
         description="Of two gradients: 1 - cosine summed over columns (ours), squared differences, or one cosine.",
@@ -72,10 +77,14 @@ def matched(
     rows = propagated(seen.operator, seen.x, params.hops, seen.train, tick)
     x, y = start_nodes(seen, rows, n, params.init, ctx.rng, tick)
     labels = seen.y[seen.train]
-    real = [torch.from_numpy(rows[labels == c]).to(ctx.device) for c in range(data.n_classes)]
+    if params.relay == "gcn":
+        relay: Relay = GCNRelay(RealNodes.of(seen, ctx.device), Shape(data.d, GCN_HIDDEN, data.n_classes))
+    else:
+        real = [torch.from_numpy(rows[labels == c]).to(ctx.device) for c in range(data.n_classes)]
+        relay = LinearRelay(real, params.hops)
     first = torch.from_numpy(x).to(ctx.device)
     settings = Matching(
-        hops=params.hops, outer=outer, inner=inner, distance=params.distance,
+        outer=outer, inner=inner, distance=params.distance,
         lr_feat=params.lr_feat * typical(seen.x), lr_adj=lr_adj, threshold=threshold, sparsity=sparsity,
         epochs=params.epochs,
     )  # fmt: skip
@@ -86,7 +95,8 @@ def matched(
         made = PairwiseEdges(first.shape[1], HIDDEN, scale, generator).to(ctx.device)
     elif structure == "bernoulli":
         made = FreeEdges(n).to(ctx.device)
-    problem = GradientMatching(real, first, torch.from_numpy(y).to(ctx.device), settings, ctx.seed, made)
+    nodes = torch.from_numpy(y).to(ctx.device)
+    problem = GradientMatching(relay, first, nodes, data.n_classes, settings, ctx.seed, made)
     learned = learn(problem, validator(data, ctx), ctx, epochs=params.epochs, patience=params.patience)
     adjacency = edges_of(learned.best)
     if edges and adjacency is None:
@@ -94,5 +104,5 @@ def matched(
     said: dict[str, Any] = params.model_dump() | {"epochs_done": learned.done, "lr_feat_absolute": settings.lr_feat}
     return condensed(
         data, learned.best.x.cpu().numpy(), learned.best.y.cpu().numpy(), method, said, ctx,
-        adjacency=adjacency, optimised_for="sgc", curve=tuple(learned.history), best_step=learned.epoch,
+        adjacency=adjacency, optimised_for=params.relay, curve=tuple(learned.history), best_step=learned.epoch,
     )  # fmt: skip

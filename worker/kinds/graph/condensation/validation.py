@@ -41,7 +41,7 @@ def edges_of(candidate: Candidate) -> sparse.csr_array | None:
 
 def validator(graph: Graph, ctx: Context) -> Validate | None:
     """What scores candidates for this graph, the whole one; None when it has no labelled validation node."""
-    held = held_out(graph, VALIDATION, MOST, ctx.seed)
+    held = held_out(graph, VALIDATION, MOST, ctx.seed, cut_above=0)
     if not len(held):
         return None
 
