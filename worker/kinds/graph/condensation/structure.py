@@ -50,8 +50,7 @@ class PairwiseEdges(nn.Module):
         rows = max(1, block_pairs // n)
         parts = [self._scores(left[start : start + rows], right) for start in range(0, n, rows)]
         scores = torch.cat(parts)
-        joined = torch.sigmoid((scores + scores.T) / 2)
-        return joined - torch.diag(torch.diagonal(joined))
+        return _mirrored(torch.sigmoid((scores + scores.T) / 2))
 
     def _scores(self, left: Tensor, right: Tensor) -> Tensor:
         """e (b, n) of some left nodes; a block's activations are made again in the backward pass."""
@@ -82,12 +81,16 @@ class FreeEdges(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Probabilities (n, n), zero on the diagonal; the features `x` play no part."""
-        joined = torch.sigmoid(self._logits())
-        return joined - torch.diag(torch.diagonal(joined))
+        return _mirrored(torch.sigmoid(self._logits()))
 
     def sample(self, tau: float, generator: torch.Generator) -> Tensor:
         """One relaxed draw (n, n): symmetric, zero on the diagonal."""
         u = torch.rand(self.omega.shape, generator=generator).clamp(1e-6, 1 - 1e-6).triu(1)
         noise = (torch.log(u) - torch.log1p(-u)).triu(1).nan_to_num(0.0, 0.0, 0.0)
-        joined = torch.sigmoid((noise + noise.T + self._logits()) / tau)
-        return joined - torch.diag(torch.diagonal(joined))
+        return _mirrored(torch.sigmoid((noise + noise.T + self._logits()) / tau))
+
+
+def _mirrored(joined: Tensor) -> Tensor:
+    """Symmetric to the last bit, which a sigmoid taken in lanes is not, with zero diagonal."""
+    joined = (joined + joined.T) / 2
+    return joined - torch.diag(torch.diagonal(joined))
