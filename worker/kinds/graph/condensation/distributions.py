@@ -61,7 +61,7 @@ def distributed(
     data: Graph, params: DistributionParams, method: str, ctx: Context, *, lr_adj: float | None, threshold: float = 0.0
 ) -> CondensedGraph:
     """The condensed graph that validates best along a run of distribution matching; edges where `lr_adj` is given."""
-    n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, dense=True))
+    n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, filled=True))
     seen = data.visible()
 
     def tick() -> None:
@@ -89,6 +89,6 @@ def distributed(
         ctx.warn("No edge reached the threshold in the candidate that validated best: the nodes have none.")
     return condensed(
         data, learned.best.x.cpu().numpy(), learned.best.y.cpu().numpy(), method,
-        params.model_dump() | {"epochs_done": learned.done}, ctx, adjacency=adjacency, optimised_for="random GCNs",
+        params.model_dump() | {"epochs_done": learned.done}, ctx, adjacency=adjacency, optimised_for="gcn",
         curve=tuple(learned.history), best_step=learned.epoch,
     )  # fmt: skip

@@ -152,6 +152,9 @@ def experts(real: RealNodes, shape: Shape, training: Training, count: int, ctx: 
     """Snapshots of `count` experts, each from a start of its own; those of an earlier attempt are found again."""
     kept = ctx.keep("experts")
     for number in range(len(kept), count):
+        if number and ctx.out_of_time():
+            ctx.warn(f"The time limit ended the training of experts: there are {number} of {count}.")
+            break
         with ctx.part(f"expert {number}", number, 2 * count, label="train experts") as part:
             kept.append({"theta": train_expert(real, shape, training, mix(ctx.seed, 3, number), part)})
     return [one["theta"] for one in kept]

@@ -67,7 +67,7 @@ def matched(
 ) -> CondensedGraph:
     """The condensed graph that validates best along a run of gradient matching with the closed-form linear relay."""
     edges = structure != "none"
-    n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, dense=True))
+    n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, filled=True))
     seen = data.visible()
 
     def tick() -> None:

@@ -63,7 +63,9 @@ def followed(
             hint=f"Set expert_epochs to at most {params.teacher_epochs}.",
             pointer="/params/expert_epochs",
         )
-    n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, dense=True) + (4 * data.n_classes if soft else 0))
+    n = nodes_asked(
+        data, params, bytes_per_node=bytes_per_node(data, filled=True) + (4 * data.n_classes if soft else 0)
+    )
     seen = data.visible()
 
     def tick() -> None:

@@ -36,7 +36,7 @@ COST = Cost(
 @method(kind="graph", task="distil", name="cgc-x", version=1, paper="arXiv:2405.13707", cost=COST)
 def cgc_x(data: Graph, params: CGCXParams, ctx: Context) -> CondensedGraph:
     """Confidence-weighted means of parts of each class, without edges, in seconds."""
-    n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, dense=True))
+    n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, filled=True))
     seen, steps = data.visible(), iter(range(10**9))
 
     def tick() -> None:

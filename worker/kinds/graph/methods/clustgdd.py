@@ -70,7 +70,7 @@ COST = Cost(
 def clustgdd(data: Graph, params: ClustGDDParams, ctx: Context) -> CondensedGraph:
     """Means of clusters of all nodes, by the outputs of a linear model, with the edges between them."""
     seen = data.visible()
-    n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, dense=True))
+    n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, filled=True))
 
     def tick() -> None:
         ctx.progress(0, 4, phase="cluster")
@@ -92,9 +92,7 @@ def clustgdd(data: Graph, params: ClustGDDParams, ctx: Context) -> CondensedGrap
     name, adjacency, curve = _choose(data, x, y, ways, ctx)
     said: dict[str, Any] = params.model_dump() | {"structure_chosen": name}
     sees = "all" if data.setting == "transductive" else "train"
-    return condensed(
-        data, x, y, "clustgdd", said, ctx, adjacency=adjacency, sees=sees, curve=curve, optimised_for="linear model"
-    )
+    return condensed(data, x, y, "clustgdd", said, ctx, adjacency=adjacency, sees=sees, curve=curve)
 
 
 def _structures(

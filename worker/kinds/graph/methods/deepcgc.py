@@ -67,7 +67,7 @@ COST = Cost(
 @method(kind="graph", task="distil", name="deepcgc", version=1, device="any", memory_mb=1536, cost=COST)
 def deepcgc(data: Graph, params: DeepCGCParams, ctx: Context) -> CondensedGraph:
     """Means of balanced clusters in a learned latent space, carried back to features."""
-    n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, dense=True))
+    n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, filled=True))
     seen = data.visible()
 
     def tick() -> None:

@@ -69,7 +69,7 @@ COST = Cost(
 )
 def gcsntk(data: Graph, params: GCSNTKParams, ctx: Context) -> CondensedGraph:
     """Synthetic nodes with soft labels, learned through kernel regression instead of a network."""
-    per_node = bytes_per_node(data, dense=True) + 4 * data.n_classes
+    per_node = bytes_per_node(data, filled=True) + 4 * data.n_classes
     n = nodes_asked(data, params, bytes_per_node=per_node)
     seen = data.visible()
 
@@ -93,6 +93,6 @@ def gcsntk(data: Graph, params: GCSNTKParams, ctx: Context) -> CondensedGraph:
     soft = None if best.soft is None else best.soft.cpu().numpy()
     return condensed(
         data, best.x.cpu().numpy(), best.y.cpu().numpy() if soft is None else soft.argmax(axis=1), "gcsntk",
-        params.model_dump() | {"epochs_done": learned.done}, ctx, soft=soft, optimised_for="structure-based kernel",
+        params.model_dump() | {"epochs_done": learned.done}, ctx, soft=soft,
         curve=tuple(learned.history), best_step=learned.epoch,
     )  # fmt: skip
