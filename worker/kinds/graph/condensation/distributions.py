@@ -77,7 +77,7 @@ def distributed(
     if lr_adj is not None:
         scale = float(first.norm(dim=1).mean().clamp_min(1e-12))
         generator = torch.Generator().manual_seed(mix(ctx.seed, 1))
-        structure = PairwiseEdges(first.shape[1], HIDDEN, scale, generator).to(ctx.device)
+        structure = PairwiseEdges(first.shape[1], HIDDEN, n, scale, generator).to(ctx.device)
     problem = DistributionMatching(
         inner, means, first, torch.from_numpy(y).to(ctx.device), outer=params.outer,
         lr_feat=params.lr_feat * typical(seen.x), lr_adj=lr_adj or 0.0, threshold=threshold, seed=ctx.seed,

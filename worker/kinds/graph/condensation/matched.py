@@ -30,13 +30,14 @@ class MatchingParams(SizeParams):
     """What every gradient matching takes."""
 
     hops: int = Field(2, ge=1, le=5, description="Steps of propagation before the linear relay.")
-    epochs: int = Field(80, ge=1, le=5000, description="Relays to match, one after the other.")
+    epochs: int = Field(60, ge=1, le=5000, description="Relays to match, one after the other.")
     relay: Literal["gcn", "sgc"] = Field(
         "gcn", description="The model whose gradients are matched: a GCN, or a linear one, in closed form and faster."
     )
-    distance: Literal["ours", "mse", "cos"] = Field(
-        "ours",
-        description="Of two gradients: 1 - cosine summed over columns (ours), squared differences, or one cosine.",
+    distance: Literal["auto", "ours", "mse", "cos"] = Field(
+        "auto",
+        description="Of two gradients: 1 - cosine summed over columns (ours), squared differences (mse), one cosine; "
+        "auto: mse for a GCN, ours for the linear relay.",
     )
     lr_feat: float = Field(
         2e-3, ge=1e-6, le=1, description="Step size of Adam on features, in units of the mean feature that is not 0."
@@ -48,8 +49,16 @@ class MatchingParams(SizeParams):
 class EdgeParams(MatchingParams):
     """What gradient matching with edges takes beside."""
 
-    lr_adj: float = Field(1e-3, ge=1e-6, le=1, description="Step size of Adam on the structure.")
+    lr_adj: float = Field(3e-3, ge=1e-6, le=1, description="Step size of Adam on the structure.")
     threshold: float = Field(0.05, ge=0, lt=1, description="Edges below this weight are dropped.")
+
+
+def distance_of(params: MatchingParams) -> str:
+    """The distance that was asked for, or the one that suits the relay: a column of a GCN's gradient that is all but
+    zero, where a unit is dead, counts as much as any other with cosines."""
+    if params.distance != "auto":
+        return params.distance
+    return "mse" if params.relay == "gcn" else "ours"
 
 
 def matched(
@@ -84,7 +93,7 @@ def matched(
         relay = LinearRelay(real, params.hops)
     first = torch.from_numpy(x).to(ctx.device)
     settings = Matching(
-        outer=outer, inner=inner, distance=params.distance,
+        outer=outer, inner=inner, distance=distance_of(params),
         lr_feat=params.lr_feat * typical(seen.x), lr_adj=lr_adj, threshold=threshold, sparsity=sparsity,
         epochs=params.epochs,
     )  # fmt: skip
@@ -92,7 +101,7 @@ def matched(
     made: PairwiseEdges | FreeEdges | None = None
     if structure == "mlp":
         scale = float(first.norm(dim=1).mean().clamp_min(1e-12))
-        made = PairwiseEdges(first.shape[1], HIDDEN, scale, generator).to(ctx.device)
+        made = PairwiseEdges(first.shape[1], HIDDEN, n, scale, generator).to(ctx.device)
     elif structure == "bernoulli":
         made = FreeEdges(n).to(ctx.device)
     nodes = torch.from_numpy(y).to(ctx.device)
@@ -101,7 +110,11 @@ def matched(
     adjacency = edges_of(learned.best)
     if edges and adjacency is None:
         ctx.warn("No edge reached the threshold in the candidate that validated best: the nodes have none.")
-    said: dict[str, Any] = params.model_dump() | {"epochs_done": learned.done, "lr_feat_absolute": settings.lr_feat}
+    said: dict[str, Any] = params.model_dump() | {
+        "distance": settings.distance,
+        "epochs_done": learned.done,
+        "lr_feat_absolute": settings.lr_feat,
+    }
     return condensed(
         data, learned.best.x.cpu().numpy(), learned.best.y.cpu().numpy(), method, said, ctx,
         adjacency=adjacency, optimised_for=params.relay, curve=tuple(learned.history), best_step=learned.epoch,

@@ -12,8 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-START = -4.0  # edges begin at sigmoid(-4) = 0.02, as good as none: the first candidate is that without structure
+FIRST = 0.02  # what an edge weighs in the beginning, at most
 BLOCK_PAIRS = 200_000
+
+
+def start_logit(nodes: int) -> float:
+    """Where the logit of every edge starts: at 0.02, and at 1/n where n is above 50, so that all edges of a node
+    together weigh no more than its self-loop."""
+    weight = min(FIRST, 1 / max(nodes, 1))
+    return math.log(weight / (1 - weight))
 
 
 def normalise(adjacency: Tensor) -> Tensor:
@@ -28,11 +35,11 @@ class PairwiseEdges(nn.Module):
 
     Three linear maps of `hidden` units. Departs from the published code: W [x_i; x_j] is taken as U x_i + V x_j, so
     that no pair is ever copied; layer instead of batch normalisation, so that blocks of pairs give what all pairs
-    together give; features divided by their mean norm; and the last bias starts at -4 instead of 0, where every pair of
-    nodes was joined by half an edge and one propagation made all nodes alike.
+    together give; features divided by their mean norm; and edges start near 0 (`start_logit`) instead of 1/2, where
+    every pair of nodes was joined by half an edge and one propagation made all nodes alike.
     """
 
-    def __init__(self, features: int, hidden: int, scale: float, generator: torch.Generator) -> None:
+    def __init__(self, features: int, hidden: int, nodes: int, scale: float, generator: torch.Generator) -> None:
         super().__init__()
         self.scale = scale
         self.left, self.right = nn.Linear(features, hidden), nn.Linear(features, hidden, bias=False)
@@ -41,7 +48,7 @@ class PairwiseEdges(nn.Module):
             for one in self.parameters():
                 bound = 1 / math.sqrt(one.shape[-1])
                 one.copy_((torch.rand(one.shape, generator=generator) * 2 - 1) * bound)
-            self.last.bias.fill_(START)
+            self.last.bias.fill_(start_logit(nodes))
 
     def forward(self, x: Tensor, block_pairs: int = BLOCK_PAIRS) -> Tensor:
         """A' (n, n) of features (n, d), in blocks of rows."""
@@ -69,12 +76,12 @@ class FreeEdges(nn.Module):
     """DosCond's structure (arXiv:2206.07746, section 3.1): edges drawn with probability sigmoid(Omega_ij).
 
     `sample` relaxes the draw (binary concrete, temperature `tau`) so that a gradient reaches Omega; `forward` gives the
-    probabilities. Omega is symmetric and starts at -4.
+    probabilities. Omega is symmetric and starts at `start_logit`.
     """
 
     def __init__(self, nodes: int) -> None:
         super().__init__()
-        self.omega = nn.Parameter(torch.full((nodes, nodes), START))
+        self.omega = nn.Parameter(torch.full((nodes, nodes), start_logit(nodes)))
 
     def _logits(self) -> Tensor:
         return (self.omega + self.omega.T) / 2

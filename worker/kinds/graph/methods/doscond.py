@@ -23,12 +23,14 @@ from worker.kinds.graph.summary import CondensedGraph
 class DosCondParams(EdgeParams):
     """Parameters of `doscond`."""
 
-    epochs: int = Field(800, ge=1, le=20_000, description="Relays, each of them matched once.")
+    epochs: int = Field(300, ge=1, le=20_000, description="Relays, each of them matched once.")
     structure: Literal["bernoulli", "mlp"] = Field(
         "bernoulli", description="Free probabilities of edges, or edges that a perceptron makes of features."
     )
-    lr_adj: float = Field(1e-2, ge=1e-6, le=1, description="Step size of Adam on the structure.")
-    sparsity: float = Field(0.1, ge=0, le=100, description="Weight of the mean probability of an edge in the loss.")
+    lr_adj: float = Field(
+        0.1, ge=1e-6, le=1, description="Step size of Adam on the structure; with structure=mlp 0.003 is enough."
+    )
+    sparsity: float = Field(0.01, ge=0, le=100, description="Weight of the mean probability of an edge in the loss.")
 
 
 COST = Cost(

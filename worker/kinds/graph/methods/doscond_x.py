@@ -19,7 +19,7 @@ from worker.kinds.graph.summary import CondensedGraph
 class DosCondXParams(MatchingParams):
     """Parameters of `doscond-x`."""
 
-    epochs: int = Field(800, ge=1, le=20_000, description="Relays, each of them matched once.")
+    epochs: int = Field(300, ge=1, le=20_000, description="Relays, each of them matched once.")
 
 
 COST = Cost(

@@ -22,8 +22,8 @@ from worker.kinds.graph.summary import CondensedGraph
 class GCondParams(EdgeParams):
     """Parameters of `gcond`."""
 
-    outer: int = Field(10, ge=1, le=50, description="Matches for each relay.")
-    inner: int = Field(5, ge=0, le=50, description="Steps that the relay is trained between two matches.")
+    outer: int = Field(5, ge=1, le=50, description="Matches for each relay.")
+    inner: int = Field(2, ge=0, le=50, description="Steps that the relay is trained between two matches.")
 
 
 COST = Cost(
