@@ -37,10 +37,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--fresh", action="store_true")
+    parser.add_argument("--table", action="store_true", help="print the table of docs/graph_methods.md")
     parser.add_argument("--cell", nargs=2, help="used for the child processes: dataset and method")
     given = parser.parse_args()
     if given.cell:
         sys.stdout.write(json.dumps(cell(*given.cell, given.seeds)) + "\n")
+        return
+    if given.table:
+        sys.stdout.write("\n".join(table()) + "\n")
         return
     file = RESULTS / "graphs.json"
     found: dict[str, Any] = json.loads(file.read_text()) if file.exists() and not given.fresh else {}
@@ -53,6 +57,30 @@ def main() -> None:
             found["machine"] = machine("numpy", "scipy", "torch", "scikit-learn")
             file.write_text(json.dumps(found, indent=1) + "\n")
             sys.stderr.write(f"{data} {name}: {json.dumps(rows[name])}\n")
+
+
+def table() -> list[str]:
+    """The lines of the table in docs/graph_methods.md: methods by their accuracy on Cora."""
+    found = json.loads((RESULTS / "graphs.json").read_text())
+    columns = [(data, found[data]["methods"]) for data in SIZES if data in found]
+    head = [
+        f"{'Cora' if data == 'cora' else 'PubMed'}, {SIZES[data]} nodes: accuracy | CPU seconds | MB"
+        for data, _ in columns
+    ]
+    lines = [f"| method | sees | {' | '.join(head)} |", "|---" * (2 + 3 * len(columns)) + "|"]
+    first = columns[0][1]
+    for name in sorted(first, key=lambda name: -first[name].get("accuracy", 0.0)):
+        cells = [_cells(rows.get(name, {})) for _, rows in columns]
+        shown = name if name == "whole graph" else f"`{name}`"
+        lines.append(f"| {shown} | {first[name].get('sees', 'all')} | {' | '.join(cells)} |")
+    return lines
+
+
+def _cells(row: dict[str, Any]) -> str:
+    if "accuracy" not in row:
+        return "- | - | -"
+    cost = f"{row['cpu_seconds']:.1f} | {row['peak_mb']}" if "cpu_seconds" in row else "- | -"
+    return f"{row['accuracy']:.1f} ± {row['std']:.1f} | {cost}"
 
 
 def names() -> list[str]:

@@ -144,6 +144,15 @@ def test_learned_method_when_time_is_over_then_delivers_with_a_warning(name: str
     assert any("time limit" in one for one in made.warnings)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("name", LEARNED)
+def test_learned_method_when_on_a_gpu_then_delivers(name: str):
+    made = run(name, planted(150), Context(seed=3, device="cuda"))
+    assert np.isfinite(made.x).all()
+    assert len(made.y) == 9
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "least"), [("cgc-x", 79.0), ("gcond-x", 79.0), ("gcond", 80.0), ("gcdm-x", 79.0)])
 def test_method_when_run_on_cora_then_reaches_its_figure(

@@ -93,7 +93,7 @@ class FreeEdges(nn.Module):
     def sample(self, tau: float, generator: torch.Generator) -> Tensor:
         """One relaxed draw (n, n): symmetric, zero on the diagonal."""
         u = torch.rand(self.omega.shape, generator=generator).clamp(1e-6, 1 - 1e-6).triu(1)
-        noise = (torch.log(u) - torch.log1p(-u)).triu(1).nan_to_num(0.0, 0.0, 0.0)
+        noise = (torch.log(u) - torch.log1p(-u)).triu(1).nan_to_num(0.0, 0.0, 0.0).to(self.omega)
         return _mirrored(torch.sigmoid((noise + noise.T + self._logits()) / tau))
 
 
