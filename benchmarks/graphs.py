@@ -49,6 +49,9 @@ def main() -> None:
     file = RESULTS / "graphs.json"
     found: dict[str, Any] = json.loads(file.read_text()) if file.exists() and not given.fresh else {}
     for data in given.data:
+        if not (shared() / data).is_dir():
+            sys.stderr.write(f"left out: {data}, which is not below DISTILLERY_SHARED_DATA\n")
+            continue
         rows = found.setdefault(data, {"nodes": SIZES[data], "methods": {}})["methods"]
         for name in ["whole graph", *names()]:
             if (given.only and name not in given.only) or (name in rows and not given.only):
