@@ -23,6 +23,7 @@ ALL = (
     "per_byte",
     "sampling",
     "graph_scale",
+    "graphs",
     "off_policy.large_actions",
     "off_policy.suite",
     "off_policy.coverage",

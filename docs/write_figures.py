@@ -21,6 +21,18 @@ NAMES = {
     "tree default": "policy convolution",
     "pc_snips": "PC-SNIPS, known clusters",
 }
+_OF_FAMILY = {
+    "real nodes": "random degree pagerank herding k-center",
+    "clusters": "averaging k-means-prop cgc cgc-x deepcgc",
+    "clusters of all nodes": "clustgdd teacher-k-means",
+    "matched gradients": "gcond gcond-x doscond doscond-x",
+    "matched distributions": "gcdm gcdm-x",
+    "matched trajectories": "sfgc geom",
+    "kernel": "gcsntk",
+    "coarsening": "variation-neighborhoods variation-edges heavy-edge algebraic-jc affinity-gs vng",
+    "fewer edges": "random-edge effective-resistance local-degree spanning-forest t-spanner jaccard scan rank-degree",
+}
+FAMILIES = {name: family for family, names in _OF_FAMILY.items() for name in names.split()}
 SWEEPS = {
     "actions": ("number of actions", True),
     "rounds": ("rounds in the log", True),
@@ -43,7 +55,36 @@ def figures() -> dict[str, Plot]:
         for sweep, (label, log_x) in SWEEPS.items():
             if sweep in results:
                 found[f"off-policy-{source}-{sweep}"] = _sweep(f"{title}, by {label}", results[sweep], label, log_x)
+    graphs = RESULTS / "graphs.json"
+    if graphs.exists():
+        results = json.loads(graphs.read_text())
+        for data in ("cora", "pubmed"):
+            if data in results:
+                found[f"graphs-{data}"] = _reductions(data, results[data])
     return found
+
+
+def _reductions(data: str, results: Mapping[str, Any]) -> Plot:
+    """Accuracy against seconds of every method, a cloud for each class of methods."""
+    clouds: dict[str, list[tuple[float, float]]] = {}
+    for name, row in results["methods"].items():
+        if "seconds" in row:
+            at = (max(row["seconds"], 0.01), row["accuracy"])
+            clouds.setdefault(FAMILIES.get(name, "other reductions"), []).append(at)
+    whole = results["methods"].get("whole graph", {}).get("accuracy")
+    series = [
+        Series(family, tuple(x for x, _ in points), tuple(y for _, y in points))
+        for family, points in sorted(clouds.items())
+    ]
+    shown = {"cora": "Cora", "pubmed": "PubMed"}[data]
+    title = f"{shown}: accuracy against seconds"
+    said = f"Every method at {results['nodes']} nodes" + (
+        "" if whole is None else f"; the whole graph has {whole:.1f} %"
+    )
+    return Plot(
+        f"graphs-{data}", title, said + ".", "scatter", "seconds of reduction (log scale)",
+        "test accuracy of a GCN, %", tuple(series), log_x=True,
+    )  # fmt: skip
 
 
 def _sweep(title: str, results: Mapping[str, Any], label: str, log_x: bool) -> Plot:

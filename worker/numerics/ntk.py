@@ -64,6 +64,13 @@ def _angles(c: Tensor) -> tuple[Tensor, Tensor]:
     return order1, order0
 
 
+def arc_cosines(c: Tensor) -> tuple[Tensor, Tensor]:
+    """(k1, k0) of cosines c in [-1, 1], the arc-cosine kernels of order 1 and 0 with k1(1) = k0(1) = 1; differentiable
+    where rows are parallel, too."""
+    order1, order0 = _Angles.apply(c) if c.requires_grad else _angles(c)
+    return order1 / math.pi, order0 / math.pi
+
+
 def _first_layer(gram: Tensor, dim: int) -> Tensor:
     return gram * (WEIGHT_VARIANCE / dim) + BIAS_VARIANCE
 

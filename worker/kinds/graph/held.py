@@ -37,10 +37,13 @@ class Held:
         return len(self.nodes)
 
 
-def held_out(graph: Graph, part: int, most: int = 0, seed: int = 0, hops: int = HOPS) -> Held:
+def held_out(
+    graph: Graph, part: int, most: int = 0, seed: int = 0, hops: int = HOPS, cut_above: int = CUT_ABOVE
+) -> Held:
     """The nodes of a part whose class is known; `most` of them at random, all for 0.
 
-    `hops`: how many edges away networks look that predict them; a graph that is cut for fewer misleads them.
+    `hops`: how many edges away networks look that predict them; a graph that is cut for fewer misleads them. A graph of
+    more than `cut_above` nodes is cut.
     """
     seen, rows = graph.part(part)
     numbers = graph.nodes(part)
@@ -50,7 +53,7 @@ def held_out(graph: Graph, part: int, most: int = 0, seed: int = 0, hops: int = 
         drawn = np.sort(np.random.default_rng([seed, part, 3]).choice(len(rows), most, replace=False))
         rows, numbers = rows[drawn], numbers[drawn]
     y = seen.y[rows]
-    if seen.n <= CUT_ABOVE:
+    if seen.n <= cut_above:
         return Held(seen.x, seen.operator, rows, y, numbers)
     return _cut(seen, rows, y, numbers, hops)
 
