@@ -1,0 +1,150 @@
+"""What a condensed graph is compared with: the whole graph, and cheap reductions of equal size.
+
+Random and herded train nodes and k-means of propagated features are measured with as many nodes, all with the
+propagated features of their nodes and no edges, which is the stronger form of a selection for few nodes. Random train
+nodes with raw features and the edges between them are measured with as many bytes, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import sparse
+
+from worker.evidence.measurements import Role, TrainingSet
+from worker.evidence.training import Contender
+from worker.kinds.graph import bundle
+from worker.kinds.graph.allocation import allocate
+from worker.kinds.graph.clustering.propagated_means import class_means
+from worker.kinds.graph.dataset import Graph
+from worker.kinds.graph.features import rows_of
+from worker.kinds.graph.herding import herd
+from worker.kinds.graph.propagation import propagated
+from worker.kinds.graph.selection import HOPS, chosen_nodes
+from worker.kinds.graph.summary import CondensedGraph
+from worker.kinds.graph.training_graph import TrainingGraph
+
+PICKS = {"random": "random train nodes", "herding": "herded train nodes", "k-means-prop": "k-means of propagated nodes"}
+MARK = "transductive: made with features of held-out nodes"
+
+
+def contenders(
+    data: Graph, summaries: Sequence[CondensedGraph], picks: Sequence[str], *, draws: int, seed: int
+) -> list[Contender]:
+    """Everything a learner is trained on. A random pick is drawn `draws` times, k-means run as often."""
+    whole = TrainingGraph.of(data)
+    seen = data.visible()
+    found = [_contender("full", "the whole graph", "full", [whole])]
+    cheap = _Cheap(seen, propagated(seen.operator, seen.x, HOPS, seen.train))
+    for number, summary in enumerate(summaries):
+        name = "summary" if not number else f"summary-{number + 1}"
+        made = summary.origin.method or "given"
+        label = "this summary" if len(summaries) == 1 else f"summary {number + 1}: {made}"
+        label = f"{label} ({MARK})" if summary.sees == "all" else label
+        found.append(_contender(name, label, "summary", [summary.training()], summary.origin.method))
+        beside = "" if len(summaries) == 1 else f" (as summary {number + 1})"
+        suffix = "" if not number else f"-{number + 1}"
+        n = min(len(summary), len(seen.train))
+        if n < data.n_classes:
+            continue
+        for pick in picks:
+            several = 1 if pick == "herding" else draws
+            drawn = [cheap.of(pick, n, seed, draw) for draw in range(several)]
+            found.append(_contender(f"{pick}{suffix}", f"{PICKS[pick]}{beside}", "baseline", drawn, pick))
+        if "random" in picks:
+            room = found_bytes(summary)
+            drawn = [cheap.within(room, seed, draw) for draw in range(draws)]
+            if all(one is not None for one in drawn):
+                sets = [one for one in drawn if one is not None]
+                sets = sets[:1] if len(sets[0]) == len(seen.train) else sets
+                label = f"random train nodes of equal bytes, raw, with their edges{beside}"
+                found.append(_contender(f"random-bytes{suffix}", label, "baseline", sets, "random", equal="bytes"))
+    return found
+
+
+def found_bytes(summary: CondensedGraph) -> int:
+    """Bytes of a summary's plain arrays."""
+    return plain(summary.training())
+
+
+class _Cheap:
+    """Cheap reductions of a visible graph, by name and size."""
+
+    def __init__(self, seen: Graph, rows: np.ndarray) -> None:
+        self.seen, self.rows = seen, rows
+        self.place = np.full(seen.n, -1, np.int64)
+        self.place[seen.train] = np.arange(len(seen.train))
+
+    def of(self, pick: str, n: int, seed: int, draw: int) -> TrainingGraph:
+        """As many nodes, with propagated features and no edges."""
+        seen, rng = self.seen, np.random.default_rng([seed, draw, 11])
+        classes, y = seen.n_classes, seen.y[seen.train]
+        if pick == "k-means-prop":
+            clusters = class_means(self.rows, y, allocate(seen.train_counts, n), rng)
+            return TrainingGraph(clusters.x, None, np.arange(n), classes, y=clusters.y)
+
+        def choose(c: int, nodes: np.ndarray, k: int) -> np.ndarray:
+            return nodes[herd(self.rows[self.place[nodes]], k)] if pick == "herding" else rng.permutation(nodes)[:k]
+
+        nodes = chosen_nodes(seen, n, choose)
+        return TrainingGraph(self.rows[self.place[nodes]], None, np.arange(n), classes, y=seen.y[nodes])
+
+    def within(self, room: int, seed: int, draw: int) -> TrainingGraph | None:
+        """As many random train nodes with raw features and the edges between them as fit into bytes; None where not
+        one of each class does."""
+        low, high = self.seen.n_classes, len(self.seen.train)
+        if plain(self._induced(low, seed, draw)) > room:
+            return None
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if plain(self._induced(middle, seed, draw)) <= room else (low, middle - 1)
+        return self._induced(low, seed, draw)
+
+    def _induced(self, n: int, seed: int, draw: int) -> TrainingGraph:
+        seen, rng = self.seen, np.random.default_rng([seed, draw, 12])
+        order = {c: rng.permutation(seen.train[seen.y[seen.train] == c]) for c in range(seen.n_classes)}
+        nodes = chosen_nodes(seen, n, lambda c, _, k: order[c][:k])
+        adjacency = sparse.csr_array(seen.adjacency[nodes][:, nodes])
+        x = rows_of(seen.x, nodes)
+        return TrainingGraph(x, adjacency, np.arange(n), seen.n_classes, y=seen.y[nodes])
+
+
+def plain(graph: TrainingGraph) -> int:
+    """Bytes of the plain arrays of a training graph, as a user would download them."""
+    return bundle.plain_bytes(arrays_of(graph))
+
+
+def arrays_of(graph: TrainingGraph) -> dict[str, np.ndarray]:
+    """The arrays of a training graph as they would be delivered."""
+    y = np.full(len(graph), -1, np.int64)
+    targets = graph.targets()
+    y[graph.labelled] = targets.argmax(axis=1)
+    soft, weight = graph.soft, None
+    if soft is not None and len(soft) != len(graph):
+        spread = np.zeros((len(graph), graph.n_classes), np.float32)
+        spread[graph.labelled] = soft
+        soft = spread
+    if graph.weight is not None:
+        weight = np.zeros(len(graph), np.float32)
+        weight[graph.labelled] = graph.weight
+    return bundle.arrays(graph.x, graph.adjacency, y, soft=soft, weight=weight)
+
+
+def _contender(
+    name: str, label: str, role: Role, draws: Sequence[TrainingGraph], method: str = "", equal: str = "rows"
+) -> Contender:
+    arrays = [arrays_of(one) for one in draws]
+    record = TrainingSet(
+        name=name,
+        label=label,
+        role=role,
+        rows=round(float(np.mean([len(one) for one in draws]))),
+        events=float(np.mean([one.edges for one in draws])),
+        bytes=max(bundle.plain_bytes(one) for one in arrays),
+        compressed=max(bundle.compressed_bytes(one) for one in arrays),
+        encoding="float32 features (dense or CSR, whichever is smaller), int32 edges in both directions, int32 labels",
+        method=method,
+        equal="bytes" if equal == "bytes" else "rows",
+    )
+    return Contender(record, tuple(draws))

@@ -1,0 +1,1 @@
+"""Models that are trained on graphs to compare them, one a file."""

@@ -1,0 +1,1 @@
+"""Methods that make or judge condensed graphs, one a file."""

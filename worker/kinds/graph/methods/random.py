@@ -1,0 +1,33 @@
+"""Random train nodes of each class: the selection that every other must beat."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worker.contract.context import Context
+from worker.contract.method import Cost, Term, method
+from worker.kinds.graph.dataset import Graph
+from worker.kinds.graph.selection import SelectParams, selected
+from worker.kinds.graph.summary import CondensedGraph
+
+
+class RandomParams(SelectParams):
+    """Parameters of `random`."""
+
+
+@method(
+    kind="graph",
+    task="select",
+    name="random",
+    version=1,
+    cost=Cost(seconds=(Term(0.05), Term(4e-9, {"edges": 1, "features": 1})), memory_mb=(Term(300.0),)),
+)
+def random(data: Graph, params: RandomParams, ctx: Context) -> CondensedGraph:
+    """Real nodes drawn from the train nodes of each class, without replacement."""
+    rng = ctx.rng
+    return selected(data, params, "random", ctx, lambda seen, tick: lambda c, nodes, n: drawn(nodes, n, rng))
+
+
+def drawn(nodes: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """n of the nodes, in the order drawn: what n nodes are is a prefix of what n + 1 are."""
+    return rng.permutation(nodes)[:n]

@@ -1,0 +1,1 @@
+"""Networks of graphs in plain torch, written so that double backward works through them."""
