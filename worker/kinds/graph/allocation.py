@@ -46,8 +46,32 @@ def allocate(counts: np.ndarray, n: int, *, limited: bool = True) -> np.ndarray:
     surplus = int(np.maximum(given - ceiling, 0).sum())
     given = np.minimum(given, ceiling)
     for _ in range(surplus):  # to whoever is furthest below its exact share and has room
-        owed = [rate * int(counts[c]) - int(given[c]) if given[c] < ceiling[c] else Fraction(-n) for c in range(classes)]
+        owed = [
+            rate * int(counts[c]) - int(given[c]) if given[c] < ceiling[c] else Fraction(-n) for c in range(classes)
+        ]
         given[max(range(classes), key=lambda c: (owed[c], -c))] += 1
     while int(given.sum()) > n:  # classes rounded up to 1 are paid for by the largest ones
         given[int(np.argmax(given))] -= 1
+    return given
+
+
+def nearest(counts: np.ndarray, n: int) -> np.ndarray:
+    """Nodes of each class (C,) int64 that sum to n and lie nearest to the exact shares (largest remainders), at least 1
+    for each class with a count above 0 and 0 for the others; never more than the count.
+
+    Raises `JobError` `budget_too_small` for n below the number of classes that there are.
+    """
+    counts = np.asarray(counts, dtype=np.int64)
+    there = np.flatnonzero(counts)
+    total = int(counts.sum())
+    if n < len(there):
+        return allocate(counts[there], n)  # refuses
+    exact = [Fraction(n * int(count), total) for count in counts.tolist()]
+    given = np.array([min(max(int(share), 1 if count else 0), count)
+                      for share, count in zip(exact, counts.tolist(), strict=True)], dtype=np.int64)  # fmt: skip
+    while int(given.sum()) < n:
+        open_ = [c for c in there.tolist() if given[c] < counts[c]]
+        given[max(open_, key=lambda c: (exact[c] - int(given[c]), -c))] += 1
+    while int(given.sum()) > n:
+        given[max(there.tolist(), key=lambda c: (int(given[c]) > 1, int(given[c]) - exact[c], int(given[c]), -c))] -= 1
     return given

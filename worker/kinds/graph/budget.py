@@ -77,9 +77,7 @@ def nodes_asked(graph: Graph, params: SizeParams, *, bytes_per_node: float, most
     field = next(name for name in FORMS if getattr(params, name) is not None)
     if field == "budget":
         assert params.budget is not None  # noqa: S101 - the validator saw to it
-        return resolve(
-            params.budget, total_units=graph.n, bytes_per_unit=bytes_per_node, lowest=classes, highest=most
-        )
+        return resolve(params.budget, total_units=graph.n, bytes_per_unit=bytes_per_node, lowest=classes, highest=most)
     if field == "n_nodes":
         nodes = int(params.n_nodes or 0)
     else:

@@ -64,6 +64,6 @@ def _cut(graph: Graph, rows: np.ndarray, y: np.ndarray, numbers: np.ndarray, hop
     complete = np.zeros(len(outer), bool)
     complete[place[inner]] = True
     owner = np.repeat(np.arange(len(outer)), np.diff(part.indptr))
-    kept = complete[owner]
+    kept = complete[owner] | (part.indices == outer[owner])  # the diagonal tells networks the degrees
     cut = Operator((part.data[kept], (owner[kept], place[part.indices[kept]])), shape=(len(outer), len(outer)))
     return Held(rows_of(graph.x, outer), cut, place[rows], y, numbers)

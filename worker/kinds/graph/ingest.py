@@ -11,20 +11,22 @@ from pydantic import Field
 
 from worker.contract.context import Context
 from worker.ingest.limits import Limits, Meter
-from worker.ingest.options import Maybe, ReadOptions, parse_options
-from worker.ingest.sources import Source, expand
+from worker.ingest.options import ColumnMap, Maybe, ReadOptions, column_map, parse_options
+from worker.ingest.sources import Source
 from worker.ingest.upload import Files
 from worker.kinds.graph import dataset, description
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.features import Features, Transform, usual
-from worker.kinds.graph.upload import checks, layouts, splitting
+from worker.kinds.graph.upload import checks, conversions, layouts, splitting
 from worker.kinds.graph.upload.raw import RawGraph
 from worker.kinds.graph.upload.structure_features import FORMS, made_features
+from worker.kinds.graph.upload.tables import EDGES, NODES
 
 
 class IngestOptions(ReadOptions):
     """How an attributed graph becomes a dataset version."""
 
+    columns: ColumnMap = column_map(NODES, EDGES, example='{"label": "field", "source": "from"}')
     layout: Literal[("auto", *layouts.NAMES)] = Field(  # type: ignore[valid-type]
         "auto", description="Layout of the upload; `auto` looks at its files."
     )
@@ -71,7 +73,7 @@ def ingest(
     """
     given = parse_options(IngestOptions, options)
     meter = Meter(Limits(**(limits or {})))
-    files = expand(sources, meter)
+    files = conversions.opened(sources, meter)
     _report(meter, files, ctx)
     meter.tick()
     raw = layouts.read(files, given, meter)

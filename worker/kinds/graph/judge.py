@@ -45,10 +45,14 @@ class EvaluateParams(BaseModel):
         description="gc4nc: the fixed training of the benchmark GC4NC; tuned: dropout and weight decay chosen on "
         "validation nodes for every set anew.",
     )
-    runs: int = Field(3, ge=1, le=20, description="Trainings of every network on every set, each with a seed of its own.")
+    runs: int = Field(
+        3, ge=1, le=20, description="Trainings of every network on every set, each with a seed of its own."
+    )
     epochs: int = Field(EPOCHS, ge=3, le=5000, description="Epochs of a training; GC4NC has 300.")
     draws: int = Field(3, ge=1, le=20, description="How often random nodes are drawn, and k-means is run.")
-    tune_nodes: int = Field(0, ge=0, description="Validation nodes that epochs and settings are chosen on; 0 takes all.")
+    tune_nodes: int = Field(
+        0, ge=0, description="Validation nodes that epochs and settings are chosen on; 0 takes all."
+    )
     test_nodes: int = Field(0, ge=0, description="Test nodes to measure on; 0 takes all.")
     bootstrap: int = Field(1000, ge=100, le=20_000, description="Resamples behind every interval.")
 
@@ -73,9 +77,7 @@ def _list_of(names: Iterable[str]) -> Any:
     return list[Literal[tuple(names)]]
 
 
-def judge(
-    data: Graph, summaries: Sequence[CondensedGraph], params: EvaluateParams, ctx: Context
-) -> Measurements:
+def judge(data: Graph, summaries: Sequence[CondensedGraph], params: EvaluateParams, ctx: Context) -> Measurements:
     """Train every learner on every set, measure on the test nodes, and describe the first summary.
 
     Raises `JobError` `too_few_rows` when there are no test nodes, `Cancelled` when a stop was asked for, `TimeOver`
@@ -119,9 +121,7 @@ def judge(
     )
 
 
-def plan_of(
-    sets: Sequence[Contender], validation: Held, test: Held, params: EvaluateParams, ctx: Context
-) -> Plan:
+def plan_of(sets: Sequence[Contender], validation: Held, test: Held, params: EvaluateParams, ctx: Context) -> Plan:
     """What is trained on what, and how it is measured."""
 
     def validate(model: Any) -> Scores:
@@ -130,9 +130,7 @@ def plan_of(
     def measure(model: Any) -> Mapping[str, Mapping[str, Scores]]:
         predicted = model.predict(test)
         found = {"label": test.y, "predicted": predicted}
-        return {
-            "test": {"accuracy": (predicted == test.y).astype(float), "macro_f1": Pooled("macro_f1", found)}
-        }
+        return {"test": {"accuracy": (predicted == test.y).astype(float), "macro_f1": Pooled("macro_f1", found)}}
 
     bench = Bench(validation if len(validation) else None, params.protocol, params.epochs)
     return Plan(
@@ -177,9 +175,7 @@ def _code() -> str:
     return code_hash(Path(__file__).parent)
 
 
-def _protocol(
-    data: Graph, validation: Held, test: Held, plan: Plan, params: EvaluateParams, ctx: Context
-) -> Protocol:
+def _protocol(data: Graph, validation: Held, test: Held, plan: Plan, params: EvaluateParams, ctx: Context) -> Protocol:
     fields = {
         "split": {"content": ctx.content, "name": str(data.options.get("split", "given")), "setting": data.setting},
         "metric": "accuracy",

@@ -1,13 +1,13 @@
 """A condensed graph: few nodes, real or synthetic, that stand for all of a graph, in memory and as files.
 
-    condensed.npz, condensed.safetensors   the arrays: x (or CSR parts), edge_index, edge_weight, y, y_soft, train_mask,
-                                           node_weight, node_source
-    edges.csv, nodes.parquet               edges once each; label, source, weight of every node
-    transform.json                         what must be done to the features of the original graph before predicting
-    teacher.safetensors                    the teacher, where one made the labels
-    load.py, README.md                     a loader for plain tensors and torch_geometric, a training example that runs
-    summary.json                           where it comes from
-    dataset/                               the same as canonical files of a dataset version, every node in the train part
+condensed.npz, condensed.safetensors   the arrays: x (or CSR parts), edge_index, edge_weight, y, y_soft, train_mask,
+                                       node_weight, node_source
+edges.csv, nodes.parquet               edges once each; label, source, weight of every node
+transform.json                         what must be done to the features of the original graph before predicting
+teacher.safetensors                    the teacher, where one made the labels
+load.py, README.md                     a loader for plain tensors and torch_geometric, a training example that runs
+summary.json                           where it comes from
+dataset/                               the same as canonical files of a dataset version, every node in the train part
 """
 
 from __future__ import annotations
@@ -98,9 +98,7 @@ class CondensedGraph(Product):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The delivered arrays by name."""
-        return bundle.arrays(
-            self.x, self.adjacency, self.y, soft=self.soft, weight=self.weight, source=self.source
-        )
+        return bundle.arrays(self.x, self.adjacency, self.y, soft=self.soft, weight=self.weight, source=self.source)
 
     def write(self, folder: Path, data: Graph | None = None) -> None:
         """Write all files into an existing folder; with `data`, sources are named by the ids of its nodes."""

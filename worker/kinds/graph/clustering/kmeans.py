@@ -60,6 +60,36 @@ def kmeans(
     return Partition(assignment, centres, float(nearest.sum(dtype=np.float64)))
 
 
+def spherical(
+    rows: np.ndarray,
+    k: int,
+    rng: np.random.Generator,
+    *,
+    rounds: int = ROUNDS,
+    tick: Callable[[], None] = lambda: None,
+) -> Partition:
+    """k-means of directions: rows over their norm, centres scaled back to norm 1 in every round. A row of zeros lies
+    equally far from every centre. `centres` are the unit ones, `sse` that of the unit rows."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit = rows / np.where(norms > 0, norms, 1)
+    if k >= len(rows):
+        return Partition(np.arange(len(rows)), unit, 0.0)
+    centres = seeds(unit, k, rng, tick=tick)
+    assignment = np.full(len(rows), -1, np.int64)
+    nearest = np.zeros(len(rows), np.float32)
+    for _ in range(rounds):
+        tick()
+        found, nearest = assign(unit, centres, tick)
+        found = _filled(found, nearest, k)
+        if np.array_equal(found, assignment):
+            break
+        assignment = found
+        centres = means(unit, assignment, k)
+        length = np.linalg.norm(centres, axis=1, keepdims=True)
+        centres /= np.where(length > 0, length, 1)
+    return Partition(assignment, centres, float(nearest.sum(dtype=np.float64)))
+
+
 def best_of(
     rows: np.ndarray,
     k: int,

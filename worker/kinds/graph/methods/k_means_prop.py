@@ -64,7 +64,7 @@ COST = Cost(
 )
 def k_means_prop(data: Graph, params: KMeansPropParams, ctx: Context) -> CondensedGraph:
     """Centroids of the propagated features of each class, in seconds."""
-    n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, dense=True))
+    n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, filled=True))
     seen, steps = data.visible(), iter(range(10**9))
 
     def tick() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from worker.contract.context import Context
-from worker.contract.method import Cost, Term, method
+from worker.contract.method import method
 from worker.kinds.graph.dataset import Graph
-from worker.kinds.graph.selection import SelectParams, selected
+from worker.kinds.graph.selection import SELECT_COST, SelectParams, selected
 from worker.kinds.graph.summary import CondensedGraph
 
 
@@ -20,7 +20,7 @@ class RandomParams(SelectParams):
     task="select",
     name="random",
     version=1,
-    cost=Cost(seconds=(Term(0.05), Term(4e-9, {"edges": 1, "features": 1})), memory_mb=(Term(300.0),)),
+    cost=SELECT_COST,
 )
 def random(data: Graph, params: RandomParams, ctx: Context) -> CondensedGraph:
     """Real nodes drawn from the train nodes of each class, without replacement."""

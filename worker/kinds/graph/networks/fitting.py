@@ -60,9 +60,7 @@ def on_device(held: Held, device: str) -> tuple[Factor, Sparse, Tensor]:
     return held.cached[device]
 
 
-def fit(
-    network: nn.Module, graph: TrainingGraph, schedule: Schedule, validation: Held | None, ctx: Context
-) -> Fitted:
+def fit(network: nn.Module, graph: TrainingGraph, schedule: Schedule, validation: Held | None, ctx: Context) -> Fitted:
     """Train a network in place on a graph; the state that is best on validation, the last one where there is none.
 
     Raises `JobError` `diverged` when the loss is not a number.

@@ -7,6 +7,7 @@ matrix, and the gradient is a product of the same sort, so that it can be differ
 from __future__ import annotations
 
 import warnings
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,13 +35,28 @@ class Sparse:
     def __init__(self, matrix: Tensor, transposed: Tensor) -> None:
         self.matrix, self.transposed = matrix, transposed
         self.shape = tuple(matrix.shape)
-        self.device = matrix.device
 
     @classmethod
     def of(cls, matrix: sparse.csr_array, device: str = "cpu", *, symmetric: bool = False) -> Sparse:
         """From scipy, float32. `symmetric`: it is its own transpose."""
         there = _csr(matrix, device)
         return cls(there, there if symmetric else _csr(matrix.T.tocsr(), device))
+
+    @cached_property
+    def entries(self) -> tuple[Tensor, Tensor]:
+        """Row and column of every stored entry, int64 (nnz,)."""
+        crow = self.matrix.crow_indices()
+        rows = torch.repeat_interleave(torch.arange(len(crow) - 1, device=crow.device), crow.diff())
+        return rows, self.matrix.col_indices()
+
+    @cached_property
+    def diagonal(self) -> Tensor:
+        """The diagonal (n,), 0 where nothing is stored."""
+        rows, columns = self.entries
+        own = rows == columns
+        found = torch.zeros(self.shape[0], device=rows.device)
+        found[rows[own]] = self.matrix.values()[own]
+        return found
 
     def __matmul__(self, dense: Tensor) -> Tensor:
         """The product (n, k) with a dense matrix (m, k)."""

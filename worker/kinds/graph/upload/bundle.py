@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,14 +30,18 @@ _PARTS = {
 }
 
 
-def find(sources: Sequence[Source]) -> Source | None:
-    """The one npz of an upload that is no part of another layout."""
-    found = [source for source in sources if source.name.lower().endswith(".npz")]
-    return found[0] if len(found) == 1 else None
+def recognises(sources: Sequence[Source]) -> bool:
+    """Whether there is one npz."""
+    return len(_archives(sources)) == 1
 
 
-def read(source: Source, meter: Meter) -> RawGraph:
+def _archives(sources: Sequence[Source]) -> list[Source]:
+    return [source for source in sources if source.name.lower().endswith(".npz")]
+
+
+def read(sources: Sequence[Source], options: Any, meter: Meter) -> RawGraph:
     """The graph of an npz. Raises `JobError` that names what is missing."""
+    source = _archives(sources)[0]
     with archive_of(source, meter) as archive:
         names = names_in(archive)
         if {"adj_data", "adj_indices", "adj_indptr", "adj_shape"} <= set(names):

@@ -113,7 +113,8 @@ def features_of(raw: RawGraph) -> Features | None:
     values = raw.x.data if sparse.issparse(raw.x) else raw.x
     if values.dtype.kind not in "iufb":
         raise refuse(
-            f"The features are {values.dtype}, not numbers.", "Encode categories as columns of 0 and 1 before uploading."
+            f"The features are {values.dtype}, not numbers.",
+            "Encode categories as columns of 0 and 1 before uploading.",
         )
     with np.errstate(over="ignore"):
         x = compact(raw.x)
@@ -189,7 +190,8 @@ def _need_classes(count: int) -> None:
         raise refuse(f"There is {count or 'no'} class among the labels.", "Upload labels of at least two classes.")
     if count > MOST_CLASSES:
         raise refuse(
-            f"There are {count:,} classes; at most {MOST_CLASSES:,} are learned.", "Are the labels perhaps ids of nodes?"
+            f"There are {count:,} classes; at most {MOST_CLASSES:,} are learned.",
+            "Are the labels perhaps ids of nodes?",
         )
 
 

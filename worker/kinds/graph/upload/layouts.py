@@ -8,33 +8,34 @@ from typing import Any
 from worker.contract.errors import JobError
 from worker.ingest.limits import Meter
 from worker.ingest.sources import Source
-from worker.kinds.graph.upload import bundle
+from worker.ingest.upload import is_prose
+from worker.kinds.graph.upload import bundle, graphml, node_link, ogb, saint, tables
 from worker.kinds.graph.upload.raw import RawGraph
 
+Recognises = Callable[[Sequence[Source]], bool]
 Reader = Callable[[Sequence[Source], Any, Meter], RawGraph]
-
-
-def _npz(sources: Sequence[Source], options: Any, meter: Meter) -> RawGraph:
-    source = bundle.find(sources)
-    assert source is not None  # noqa: S101 - it was recognised
-    return bundle.read(source, meter)
-
-
-LAYOUTS: dict[str, tuple[Callable[[Sequence[Source]], bool], Reader]] = {
-    "npz": (lambda sources: bundle.find(sources) is not None, _npz),
+LAYOUTS: dict[str, tuple[Recognises, Reader]] = {
+    "graphsaint": (saint.recognises, saint.read),
+    "ogb": (ogb.recognises, ogb.read),
+    "npz": (bundle.recognises, bundle.read),
+    "graphml": (graphml.recognises, graphml.read),
+    "node-link": (node_link.recognises, node_link.read),
+    "tables": (tables.recognises, tables.read),
 }
 NAMES = tuple(LAYOUTS)
 
 
 def read(sources: Sequence[Source], options: Any, meter: Meter) -> RawGraph:
     """The graph of an upload, in the layout that was said, or the first that knows its files."""
+    files = [source for source in sources if not is_prose(source.name)] or list(sources)
     for name, (recognises, reader) in LAYOUTS.items():
-        if options.layout in ("auto", name) and recognises(sources):
-            return reader(sources, options, meter)
-    shown = ", ".join(source.name for source in sources[:10])
+        if options.layout in ("auto", name) and recognises(files):
+            return reader(files, options, meter)
+    shown = ", ".join(source.name for source in files[:10])
     raise JobError(
         "invalid_input",
-        f"No layout of a graph was recognised in {shown}.",
-        hint=f"Save one archive: `{bundle.EXAMPLE}`.",
+        f"No layout of a graph was recognised in {shown}"
+        + (f" that is {options.layout}." if options.layout != "auto" else "."),
+        hint=f"Save one archive: `{bundle.EXAMPLE}`; or upload nodes.csv and edges.csv.",
         pointer="/options/layout",
     )

@@ -1,0 +1,29 @@
+"""APPNP (arXiv:1810.05997): a perceptron whose predictions are spread by personalised PageRank.
+
+Z_0 = MLP(X), Z_{k+1} = (1 - alpha) Â Z_k + alpha Z_0, ten steps, alpha 0.1.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from worker.kinds.graph.networks.mlp import MLP
+from worker.kinds.graph.networks.products import Factor, Sparse, spread
+
+STEPS, ALPHA = 10, 0.1
+
+
+class APPNP(nn.Module):
+    """`forward(x, operator)`: logits (n, C)."""
+
+    def __init__(self, features: int, classes: int, hidden: int = 256, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.perceptron = MLP(features, classes, hidden, dropout)
+
+    def forward(self, x: Factor, operator: Sparse | Tensor | None) -> Tensor:
+        """Logits (n, C)."""
+        start = self.perceptron(x)
+        z = start
+        for _ in range(STEPS):
+            z = (1 - ALPHA) * spread(operator, z) + ALPHA * start
+        return z
