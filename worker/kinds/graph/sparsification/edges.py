@@ -36,6 +36,10 @@ class Edges:
         kept = np.flatnonzero(chosen) if chosen.dtype == bool else np.sort(chosen)
         return Edges(self.nodes, self.u[kept], self.v[kept], (self.weight if weight is None else weight)[kept])
 
+    def numbers_of(self, some: Edges) -> np.ndarray:
+        """The numbers that some of these edges have here."""
+        return np.searchsorted(self.u * self.nodes + self.v, some.u * self.nodes + some.v)
+
     def adjacency(self) -> Adjacency:
         """Both directions, float32 (N, N), columns sorted."""
         return self._symmetric(self.weight.astype(np.float32))
@@ -65,6 +69,11 @@ class Edges:
         both = sparse.coo_array((np.concatenate([values, values]), ends), shape=(self.nodes, self.nodes)).tocsr()
         both.sort_indices()
         return both
+
+
+def random_edges(total: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Numbers of `count` of `total` edges, drawn without replacement."""
+    return rng.permutation(total)[:count]
 
 
 def highest(score: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from worker.kinds.graph.sparsification.edges import Edges
 
 
-def local_degree(edges: Edges) -> np.ndarray:
+def local_exponents(edges: Edges) -> np.ndarray:
     """The least exponent a at which each edge is kept (m,), float64 in [0, 1]; small ones are kept first.
 
     A node of degree d keeps its floor(d^a) neighbours of highest degree (ties: the lower number). The r-th of them is

@@ -11,7 +11,7 @@ from worker.kinds.graph.sparsification.edges import Edges
 from worker.numerics.compiled import compiled, while_waiting
 
 
-def rank_degree(
+def rank_degree_walk(
     edges: Edges,
     count: int,
     share: float,

@@ -31,7 +31,7 @@ def common_neighbours(edges: Edges, tick: Callable[[], None] = lambda: None) -> 
     return found
 
 
-def jaccard(edges: Edges, tick: Callable[[], None] = lambda: None) -> np.ndarray:
+def jaccard_index(edges: Edges, tick: Callable[[], None] = lambda: None) -> np.ndarray:
     """|N_u ∩ N_v| / |N_u ∪ N_v| of every edge (m,), float64."""
     common = common_neighbours(edges, tick)
     return common / (edges.degree[edges.u] + edges.degree[edges.v] - common)
