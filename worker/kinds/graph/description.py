@@ -13,6 +13,7 @@ from worker.evidence.measurements import TrainedResult
 from worker.evidence.plot import Plot, Series
 from worker.evidence.statistics import value_of
 from worker.evidence.table import Column, Table
+from worker.kinds.graph import structure
 from worker.kinds.graph.dataset import PARTS, TRAIN, Graph, load, upper
 from worker.kinds.graph.held import Held
 from worker.kinds.graph.summary import CondensedGraph
@@ -217,4 +218,8 @@ def tables(data: Graph, summaries: Sequence[CondensedGraph], test: Held) -> tupl
         tuple(rows),
         heading="Size",
     )
-    return (sizes,)
+    if all(one.adjacency is None for one in summaries):
+        return (sizes,)
+    named = [(str(row["summary"]), one) for row, one in zip(rows, summaries, strict=True)]
+    graphs = [(name, one.adjacency, one.whole) for name, one in named if one.adjacency is not None]
+    return sizes, structure.table(data.visible().adjacency, graphs)

@@ -2,8 +2,9 @@
 
 A set some of whose nodes are gone is priced again without them and waits for its turn, as in Loukas: Graph reduction
 with spectral and cut guarantees (JMLR 2019), algorithm 2. What is ours: sets keep to nodes of one class (published code
-merges train nodes of different classes and then loses them), and contraction ends at exactly the number of nodes asked
-for, which published code reaches by guessing a rate.
+merges train nodes of different classes and then loses them), a neighbourhood whose centre is gone is dropped
+(the rest of it may be in several pieces, which published code merges all the same), and contraction ends at exactly the
+number of nodes asked for, which published code reaches by guessing a rate.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from worker.numerics.compiled import compiled, while_waiting
 
 @dataclass(frozen=True)
 class Sets:
-    """Sets that may be contracted: set s is `members[indptr[s]:indptr[s + 1]]`, its first node the one that decides on
-    the class. `cost`: float64 (s,), the lowest is contracted first."""
+    """Sets that may be contracted: set s is `members[indptr[s]:indptr[s + 1]]`, its first node, the
+    centre, is joined to all others. `cost`: float64 (s,), the lowest is contracted first."""
 
     indptr: np.ndarray
     members: np.ndarray
@@ -187,6 +188,8 @@ def _contract(
         number = heap[0]
         first = indptr[number]
         kept, own = 0, -1
+        if taken[members[first]]:  # the rest need not hang together
+            size[number] = 0
         for place in range(first, first + size[number]):  # the class of a set is that of its first labelled node
             node = members[place]
             if taken[node]:

@@ -38,6 +38,7 @@ from worker.kinds.graph.summary import CondensedGraph
 class VngParams(MergedParams):
     """Parameters of `vng`."""
 
+    epochs: int = Field(200, ge=1, le=5000, description="Epochs of the GCN.")
     restarts: int = Field(10, ge=1, le=100, description="Runs of k-means, of which the best is kept.")
 
 
@@ -54,7 +55,7 @@ def vng(data: Graph, params: VngParams, ctx: Context) -> CondensedGraph:
 
     n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, filled=True))
     seen, tick = data.visible(), ticks(ctx)
-    hidden = hidden_layer(seen, ctx)
+    hidden = hidden_layer(seen, ctx, params.epochs)
     adjacency = sparse.csr_array(seen.adjacency[seen.train][:, seen.train])
     weight = np.maximum(np.asarray(adjacency.sum(axis=1)).ravel(), 1.0)
     cluster, y = _clustered(hidden, seen, n, ctx.rng, params.restarts, tick)
