@@ -21,21 +21,21 @@ def spanning_forests(
 
     Fewer edges than the first forest has do not keep the components; whoever calls says so.
     """
-    rank = np.empty(len(edges), np.int64)
-    rank[np.lexsort((rng.random(len(edges)), -edges.weight))] = np.arange(1, len(edges) + 1)
-    left = np.arange(len(edges))
-    taken = np.zeros(0, np.int64)
+    order = rng.permutation(len(edges))
+    if len(edges) and edges.weight.min() < edges.weight.max():
+        order = order[np.argsort(-edges.weight[order], kind="stable")]
+    left, taken = np.arange(len(edges)), np.zeros(0, np.int64)
     while len(taken) < count and len(left):
         tick()
-        forest = _lightest_forest(edges, left, rank)
-        taken = np.concatenate([taken, forest])
-        left = np.setdiff1d(left, forest, assume_unique=True)
+        forest = _first_forest(edges, order[left])
+        taken = np.concatenate([taken, order[left[forest]]])
+        left = np.delete(left, forest)
     return taken[:count]
 
 
-def _lightest_forest(edges: Edges, among: np.ndarray, cost: np.ndarray) -> np.ndarray:
-    """Edges of the forest of least cost among some, the cheapest first; costs are distinct and positive."""
+def _first_forest(edges: Edges, among: np.ndarray) -> np.ndarray:
+    """Places in `among`, rising, of the edges that join what the edges before them do not."""
+    place = np.arange(1.0, len(among) + 1)
     shape = edges.nodes, edges.nodes
-    graph = sparse.coo_array((cost[among].astype(np.float64), (edges.u[among], edges.v[among])), shape=shape).tocsr()
-    kept = np.sort(sparse.csgraph.minimum_spanning_tree(graph).data).astype(np.int64)
-    return np.argsort(cost)[kept - 1]
+    graph = sparse.coo_array((place, (edges.u[among], edges.v[among])), shape=shape).tocsr()
+    return np.sort(sparse.csgraph.minimum_spanning_tree(graph).data).astype(np.int64) - 1
