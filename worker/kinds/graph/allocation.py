@@ -1,9 +1,9 @@
 """How many of n condensed nodes each class gets: in proportion to its train nodes, in exact integers.
 
 Published code (GCond, GraphSlim, CGC) takes floor(count * r) of every class but the largest, at least 1, and gives the
-largest what is left of floor(all * r). Two departures: r is a fraction and never a binary float (int(0.29 * 100) is 28),
-and the sum is n whatever the counts (the published rule exceeds it where many classes are rounded up to 1, and may ask
-the largest class for more nodes than it has).
+largest what is left of floor(all * r). Two departures: r is a fraction and never a binary float (int(0.29 * 100) is
+28), and the sum is n whatever the counts (the published rule exceeds it where many classes are rounded up to 1, and may
+ask the largest class for more nodes than it has).
 """
 
 from __future__ import annotations

@@ -8,11 +8,12 @@ from scipy import sparse
 from worker.kinds.graph.features import Features
 from worker.numerics.npz import npz_bytes
 
-LOADER = '''"""Load this condensed graph: `x` (n, d), `edge_index` (2, E), `edge_weight` (E,), `y` (n,) and, where labels are
-soft, `y_soft` (n, C). `tensors()` gives them as torch tensors, `pyg()` as a torch_geometric Data.
+LOADER = '''"""Load this condensed graph: `x` (n, d), `edge_index` (2, E), `edge_weight` (E,), `y` (n,) and, where
+labels are soft, `y_soft` (n, C). `tensors()` gives them as torch tensors, `pyg()` as a torch_geometric Data.
 
-Edges lie in both directions, without self-loops. A graph without edges is trained with the identity in the place of the
-normalised adjacency. What `transform` does must be done to the features of the ORIGINAL graph before predicting on it.
+Edges lie in both directions, without self-loops. A graph without edges is trained with the identity in the place of
+the normalised adjacency. What `transform` does must be done to the features of the ORIGINAL graph before predicting
+on it.
 """
 import json, pathlib
 import numpy as np

@@ -1,8 +1,8 @@
 """An attributed graph whose nodes carry labels: in memory, and as canonical files.
 
-Canonical files of a version: `graph.json` (classes, setting, transform, sizes, ingest options), `edges.npy` int32 (2, E)
-with every undirected edge once, smaller node first, sorted; `weights.npy` float32 (E,) where edges have weights; `x.npy`
-float32 (N, d), or `x_data.npy`, `x_indices.npy`, `x_indptr.npy` where features are sparse; `y.npy` int32 (N,);
+Canonical files of a version: `graph.json` (classes, setting, transform, sizes, ingest options), `edges.npy` int32
+(2, E) with every undirected edge once, smaller node first, sorted; `weights.npy` float32 (E,) where edges have weights;
+`x.npy` float32 (N, d), or `x_data.npy`, `x_indices.npy`, `x_indptr.npy` where features are sparse; `y.npy` int32 (N,);
 `split.npy` int8 (N,); `ids.npy` text (N,) where nodes have ids of their own. Features lie there as uploaded; loading
 applies the transform.
 """

@@ -203,7 +203,7 @@ def tables(data: Graph, summaries: Sequence[CondensedGraph], test: Held) -> tupl
             }
         )
     sizes = Table(
-        "sizes",
+        "condensed_sizes",
         "The size in every customary form: the reduction rate of published code is one of train nodes, that of "
         "published tables one of all nodes",
         (

@@ -38,8 +38,8 @@ class IngestOptions(ReadOptions):
     make_undirected: bool = Field(True, description="Let every edge count in both directions.")
     normalize: Literal["auto", "row", "standard", "none"] = Field(
         "auto",
-        description="What is done to features: row (each row over the sum of its absolute values), standard (mean 0 and "
-        "deviation 1 over the train nodes), none; auto: row for sparse features none of which is below 0, else "
+        description="What is done to features: row (each row over the sum of its absolute values), standard (mean 0 "
+        "and deviation 1 over the train nodes), none; auto: row for sparse features none of which is below 0, else "
         "standard.",
     )
     features: Literal[("given", *FORMS)] = Field(  # type: ignore[valid-type]

@@ -25,11 +25,13 @@ from worker.evidence.wording import number
 from worker.kinds.graph import description
 from worker.kinds.graph.baselines import PICKS, contenders
 from worker.kinds.graph.dataset import TEST, VALIDATION, Graph
-from worker.kinds.graph.held import Held, held_out
+from worker.kinds.graph.held import HOPS, Held, held_out
 from worker.kinds.graph.summary import CondensedGraph
 from worker.kinds.graph.trials import EPOCHS, GC4NC, Bench
 
 KIND = "graph"
+UNUSED = 9  # a part that no node is in
+REACH = {"appnp": 10}  # steps that a network looks, where they are more than two
 ACCURACY, MACRO_F1 = Metric("accuracy", "accuracy"), Metric("macro_f1", "macro F1")
 
 
@@ -54,6 +56,10 @@ class EvaluateParams(BaseModel):
         0, ge=0, description="Validation nodes that epochs and settings are chosen on; 0 takes all."
     )
     test_nodes: int = Field(0, ge=0, description="Test nodes to measure on; 0 takes all.")
+    early_choice: bool = Field(
+        True,
+        description="Keep the epoch that is best on validation; without, the last one, and no settings are chosen.",
+    )
     bootstrap: int = Field(1000, ge=100, le=20_000, description="Resamples behind every interval.")
 
 
@@ -84,8 +90,18 @@ def judge(data: Graph, summaries: Sequence[CondensedGraph], params: EvaluatePara
     when the time is over before anything was measured.
     """
     ctx.progress(0, 20, phase="prepare")
-    test = held_out(data, TEST, params.test_nodes, ctx.seed)
-    validation = held_out(data, VALIDATION, params.tune_nodes, ctx.seed)
+    hops = max(REACH.get(name, HOPS) for name in params.learners)
+    test = held_out(data, TEST, params.test_nodes, ctx.seed, hops)
+    validation = held_out(data, VALIDATION, params.tune_nodes, ctx.seed, hops)
+    if params.early_choice and not len(validation):
+        raise JobError(
+            "invalid_input",
+            "Epochs are to be chosen on validation nodes, and this graph has none.",
+            hint="Say early_choice=false, or upload it again with validation nodes.",
+            pointer="/evaluate/early_choice",
+        )
+    if not params.early_choice:
+        validation = held_out(data, UNUSED)
     if not len(test):
         raise JobError(
             "too_few_rows",
@@ -184,6 +200,7 @@ def _protocol(data: Graph, validation: Held, test: Held, plan: Plan, params: Eva
             "protocol": params.protocol,
             "epochs": params.epochs,
             "nodes": len(validation),
+            "early_choice": params.early_choice,
             "settings": {one.name: list(one.settings) for one in plan.learners},
         },
         "seeds": {"job": ctx.seed, "draws": params.draws, "runs": params.runs},
@@ -193,12 +210,14 @@ def _protocol(data: Graph, validation: Held, test: Held, plan: Plan, params: Eva
         "The setting is transductive: networks predict on the whole graph, whose features and edges, held-out ones "
         "included, are there in training, and whose held-out labels are not. "
         if data.setting == "transductive"
-        else "The setting is inductive: condensing and training on the whole see the subgraph of the train nodes alone, "
-        "and held-out nodes are predicted on the subgraph of their own part. "
+        else "The setting is inductive: condensing and training on the whole see the subgraph of the train nodes "
+        "alone, and held-out nodes are predicted on the subgraph of their own part. "
     )
     named = {
-        "gc4nc": "Protocol gc4nc: Adam 0.01, weight decay 5e-4 (SGC: chosen on validation), hidden 256, no dropout",
-        "tuned": "Protocol tuned: Adam 0.01, hidden 256, dropout and weight decay chosen on validation for every set",
+        "gc4nc": "Protocol gc4nc: Adam 0.01 (0.001 from half-time on), weight decay 5e-4 (SGC: chosen on "
+        "validation), hidden 256, no dropout",
+        "tuned": "Protocol tuned: Adam 0.01 (0.001 from half-time on), hidden 256, dropout and weight "
+        "decay chosen on validation for every set",
     }
     text = (
         f"{sees}{named[params.protocol]}, {params.epochs} epochs, the accuracy on {number(len(validation))} validation "

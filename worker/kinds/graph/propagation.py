@@ -1,7 +1,7 @@
 """Normalised propagation of features over edges, in blocks of columns.
 
-Â = D^-1/2 (A + I) D^-1/2 with D the row sums of A + I (arXiv:1609.02907, equation 2). H_k = Â^k X is computed a block of
-columns at a time, so that of the powers no more than two blocks and the rows asked for are ever held.
+Â = D^-1/2 (A + I) D^-1/2 with D the row sums of A + I (arXiv:1609.02907, equation 2). H_k = Â^k X is computed a block
+of columns at a time, so that of the powers no more than two blocks and the rows asked for are ever held.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class SelectParams(SizeParams):
     )
     output_structure: Literal["auto", "identity", "induced"] = Field(
         "auto",
-        description="No edges (identity), or those between the chosen nodes; auto: no edges beside propagated features.",
+        description="No edges (identity), or those between the chosen nodes; auto: none beside propagated features.",
     )
     hops: int = Field(HOPS, ge=1, le=5, description="Steps of propagation.")
 

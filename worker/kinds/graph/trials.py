@@ -1,9 +1,9 @@
 """Training a network as a learner does: what is given beside the training graph, and how its settings are read.
 
-Two protocols, never in one table: `gc4nc` trains every network as the benchmark GC4NC does (hidden 256, no dropout, Adam
-0.01, weight decay 5e-4, 300 epochs, the best epoch on validation); `tuned` tries dropout and weight decay on validation
-for every training set anew. A linear model of few rows in unequal classes collapses under weight decay, so SGC searches
-it under both.
+Two protocols, never in one table: `gc4nc` trains every network as the benchmark GC4NC does (hidden 256, no dropout,
+Adam 0.01, weight decay 5e-4, 300 epochs, the best epoch on validation); `tuned` tries dropout and weight decay on
+validation for every training set anew. A linear model of few rows in unequal classes collapses under weight decay, so
+SGC searches it under both.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def class_means(
     start: Sequence[np.ndarray] | None = None,
     tick: Callable[[], None] = lambda: None,
 ) -> Clusters:
-    """Centroids of the rows (m, d) of each class, `counts` (C,) of them. `start`: centres of each class to begin with."""
+    """Centroids of the rows (m, d) of each class, `counts` (C,) of them. `start`: centres to begin with, by class."""
     found: list[Partition] = []
     for c, k in enumerate(counts.tolist()):
         part = rows[y == c]

@@ -1,7 +1,7 @@
 """The method a user gets who names none: what the evidence favours for such a graph in the time there is.
 
-Where the setting is transductive and a minute is allowed, `teacher-k-means`; else `k-means-prop`, in seconds. The figures
-behind it stand in docs/graphs.md.
+Where the setting is transductive and a minute is allowed, `teacher-k-means`; else `k-means-prop`, in seconds. The
+figures behind it stand in docs/graphs.md.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def auto(data: Graph, params: AutoParams, ctx: Context) -> CondensedGraph:
     if data.setting == "transductive" and needed <= allowed and len(data.nodes(1)):
         summary = teacher_k_means(data, TeacherKMeansParams(**size), ctx)
         reason = (
-            f"The setting is transductive and {allowed:.0f} s are allowed, of which a teacher takes about {needed:.0f}: "
-            "`auto` chose teacher-k-means."
+            f"The setting is transductive and {allowed:.0f} s are allowed, of which a teacher takes about "
+            f"{needed:.0f}: `auto` chose teacher-k-means."
         )
     else:
         summary = k_means_prop(data, KMeansPropParams(**size), ctx)

@@ -1,7 +1,8 @@
 """Training a network on one graph, and its early choice on the validation nodes of the original graph.
 
-The protocol of GC4NC (NeurIPS 2025 Datasets & Benchmarks): Adam, a fixed number of epochs over the whole training
-graph, the validation accuracy measured at every third epoch and the best state kept, ties to the earlier.
+The protocol of GC4NC (NeurIPS 2025 Datasets & Benchmarks): a fixed number of epochs over the whole training graph with
+Adam, at half-time a fresh one with a tenth of the step, and the state that is best on validation kept, ties to the
+earlier. It departs in one thing: validation is measured at every third epoch, not at each.
 """
 
 from __future__ import annotations
@@ -73,11 +74,13 @@ def fit(network: nn.Module, graph: TrainingGraph, schedule: Schedule, validation
     targets = torch.from_numpy(graph.targets()).to(device)
     weight = torch.ones(len(labelled)) if graph.weight is None else torch.from_numpy(graph.weight)
     weight = (weight / weight.sum()).to(device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay)
+    optimiser = _adam(network, schedule.rate, schedule)
     best, kept = -1, copy.deepcopy(network.state_dict())
     for epoch in range(schedule.epochs):
         if epoch % EVERY == 0:
             ctx.progress(epoch, schedule.epochs)
+        if epoch == schedule.epochs // 2:
+            optimiser = _adam(network, schedule.rate / 10, schedule)
         network.train()
         optimiser.zero_grad(set_to_none=True)
         logits = network(x, operator)[labelled]
@@ -93,6 +96,10 @@ def fit(network: nn.Module, graph: TrainingGraph, schedule: Schedule, validation
     if best >= 0:
         network.load_state_dict(kept)
     return Fitted(network.eval(), device)
+
+
+def _adam(network: nn.Module, rate: float, schedule: Schedule) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=rate, weight_decay=schedule.weight_decay)
 
 
 @contextmanager

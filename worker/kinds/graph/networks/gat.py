@@ -1,7 +1,7 @@
 """GAT (arXiv:1710.10903): neighbours are weighed by attention; weights of edges are not read.
 
-e_ij = LeakyReLU_0.2(a_own . W h_i + a_near . W h_j) over the neighbours j of i and i itself, softmax over j. Eight heads
-of 8 features, then one head of C.
+e_ij = LeakyReLU_0.2(a_own . W h_i + a_near . W h_j) over the neighbours j of i and i itself, softmax over j. Eight
+heads of 8 features, then one head of C.
 """
 
 from __future__ import annotations

@@ -38,11 +38,14 @@ def whole(archive: zipfile.ZipFile, name: str, meter: Meter) -> np.ndarray:
 def npy(source: Source, meter: Meter) -> np.ndarray:
     """The array of an npy file, by way of an archive in memory, so that one reader does all checks."""
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive, source.open(meter) as stream:
-        with archive.open("array.npy", "w", force_zip64=True) as member:
-            while chunk := stream.read(1 << 20):
-                member.write(chunk)
-                meter.tick()
+    with (
+        zipfile.ZipFile(packed, "w") as archive,
+        source.open(meter) as stream,
+        archive.open("array.npy", "w", force_zip64=True) as member,
+    ):
+        while chunk := stream.read(1 << 20):
+            member.write(chunk)
+            meter.tick()
     with zipfile.ZipFile(packed) as archive:
         return whole(archive, "array", Meter(meter.limits))
 
@@ -81,6 +84,7 @@ def checked_csr(
             "invalid_input",
             f"The parts of the sparse matrix of {what} do not fit together.",
             hint="Save data, indices, indptr and shape of one `scipy.sparse` CSR matrix: `matrix.tocsr()`.",
+            pointer="/files",
         )
     return sparse.csr_array((data, indices, indptr), shape=(int(size[0]), int(size[1])))
 

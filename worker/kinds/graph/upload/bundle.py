@@ -54,12 +54,14 @@ def read(sources: Sequence[Source], options: Any, meter: Meter) -> RawGraph:
                 if hetero
                 else f"{source.name} has no array edge_index; it holds {', '.join(names[:20]) or 'nothing'}.",
                 hint="Upload a graph with nodes and edges of one sort." if hetero else f"Save it as `{EXAMPLE}`.",
+                pointer="/files",
             )
         if "edge_type" in names:
             raise JobError(
                 "unsupported",
                 f"{source.name} has edges of several types (edge_type), which are not read here.",
                 hint="Keep the edges of one type, and leave edge_type out.",
+                pointer="/files",
             )
         return _bundle(source, archive, names, meter)
 
@@ -71,6 +73,7 @@ def _bundle(source: Source, archive: zipfile.ZipFile, names: list[str], meter: M
             "invalid_input",
             f"edge_index has the shape {edges.shape}; it must be (2, E), sources above targets.",
             hint="Transpose it: `edge_index=edges.T` for edges of shape (E, 2).",
+            pointer="/files",
         )
     x = None
     if "x" in names:
@@ -112,6 +115,7 @@ def numbers(given: np.ndarray, name: str, n: int) -> np.ndarray:
             "invalid_input",
             f"{name} holds {given.shape[1]} splits; one is taken.",
             hint=f"Keep one column: `{name}={name}[:, 0]`.",
+            pointer="/files",
         )
     if given.dtype.kind == "b":
         if given.shape != (n,):
@@ -119,6 +123,7 @@ def numbers(given: np.ndarray, name: str, n: int) -> np.ndarray:
                 "invalid_input",
                 f"{name} has the shape {given.shape}; a mask has one entry for each of the {n} nodes.",
                 hint="Save one boolean for each node.",
+                pointer="/files",
             )
         return np.flatnonzero(given)
     if given.dtype.kind not in "iu" or given.ndim != 1:
@@ -126,6 +131,7 @@ def numbers(given: np.ndarray, name: str, n: int) -> np.ndarray:
             "invalid_input",
             f"{name} holds {given.dtype} of shape {given.shape}; it must be whole numbers of nodes, or a boolean mask.",
             hint=f"Save `{name}=numpy.flatnonzero(mask)`.",
+            pointer="/files",
         )
     return given.astype(np.int64)
 
@@ -133,7 +139,9 @@ def numbers(given: np.ndarray, name: str, n: int) -> np.ndarray:
 def _gnn_benchmark(source: Source, archive: zipfile.ZipFile, names: list[str], meter: Meter) -> RawGraph:
     adjacency = csr(archive, "adj_", meter, "the adjacency (adj_*)")
     if adjacency.shape[0] != adjacency.shape[1]:
-        raise JobError("invalid_input", f"The adjacency has the shape {adjacency.shape}; it must be square.")
+        raise JobError(
+            "invalid_input", f"The adjacency has the shape {adjacency.shape}; it must be square.", pointer="/files"
+        )
     edges, values = coo_edges(adjacency)
     x = None
     if "attr_data" in names:

@@ -173,14 +173,13 @@ def _named(given: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
 def _numbered(given: np.ndarray, remap: bool) -> tuple[np.ndarray, tuple[str, ...]]:
     known = np.unique(given[given >= 0])
     _need_classes(len(known))
-    if given.min(initial=0) < -1 or not np.array_equal(known, np.arange(len(known))):
-        if not remap:
-            shown = ", ".join(map(str, np.unique(given)[:10].tolist()))
-            raise refuse(
-                f"The labels are not 0 to C - 1 with -1 for unknown: they are {shown}{', ...' if len(known) > 10 else ''}.",
-                "Say remap_labels=true to number them anew in rising order (anything below 0 is unknown).",
-                "/options/remap_labels",
-            )
+    if not remap and (given.min(initial=0) < -1 or not np.array_equal(known, np.arange(len(known)))):
+        shown = ", ".join(map(str, np.unique(given)[:10].tolist()))
+        raise refuse(
+            f"The labels are not 0 to C - 1 with -1 for unknown; they are such as {shown}.",
+            "Say remap_labels=true to number them anew in rising order (anything below 0 is unknown).",
+            "/options/remap_labels",
+        )
     place = np.searchsorted(known, given)
     return np.where(given < 0, -1, place).astype(np.int64), tuple(map(str, known.tolist()))
 

@@ -23,11 +23,14 @@ PLANETOID = (
     "a label: say y=-1 for them)."
 )
 DGL = (
-    "Export the arrays: `g = dgl.load_graphs('graphs.bin')[0][0]; src, dst = g.edges(); numpy.savez('graph.npz', "
-    "x=g.ndata['feat'], edge_index=numpy.stack([src, dst]), y=g.ndata['label'], train_mask=g.ndata['train_mask'].bool(), "
-    "val_mask=g.ndata['val_mask'].bool(), test_mask=g.ndata['test_mask'].bool())`, and upload graph.npz."
+    "Export the arrays: `g = dgl.load_graphs('graphs.bin')[0][0]; src, dst = g.edges(); masks = {k: g.ndata[k].bool() "
+    "for k in ('train_mask', 'val_mask', 'test_mask')}; numpy.savez('graph.npz', x=g.ndata['feat'], "
+    "edge_index=numpy.stack([src, dst]), y=g.ndata['label'], **masks)`, and upload graph.npz."
 )
-OTHER = "Save arrays: `numpy.savez('graph.npz', x=x, edge_index=edge_index, y=y, train_idx=..., val_idx=..., test_idx=...)`."
+OTHER = (
+    "Save arrays: `numpy.savez('graph.npz', x=x, edge_index=edge_index, y=y, train_idx=train, val_idx=validation, "
+    "test_idx=test)`."
+)
 
 
 def opened(files: Files, meter: Meter) -> list[Source]:

@@ -15,7 +15,11 @@ RATIOS = (0.5, 0.25, 0.25)
 def fits(y: np.ndarray, per_class: int, validation: int, test: int) -> bool:
     """Whether there are as many labelled nodes: of each class, and in all."""
     counts = np.bincount(y[y >= 0])
-    return bool(counts.min(initial=0) > per_class) and int(counts.sum()) >= per_class * len(counts) + validation + test
+    return (
+        len(counts) > 0
+        and bool(counts.min() > per_class)
+        and int(counts.sum()) >= per_class * len(counts) + validation + test
+    )
 
 
 def by_counts(y: np.ndarray, per_class: int, validation: int, test: int, seed: int) -> np.ndarray:
