@@ -1,12 +1,13 @@
-"""Reductions of graphs beside their peers: sparsifiers beside networkit, coresets and clusters beside graphslim, k-means
-beside scikit-learn.
+"""Reductions of graphs beside their peers: sparsifiers beside networkit, coresets and clusters beside graphslim,
+k-means beside scikit-learn.
 
-Run: `python -m benchmarks.graph_reduction [--peer-python peers/graph/bin/python] [--only sparsifiers|graphslim|kmeans]`.
-The peers need an environment of their own (recipe in `peers/graph_reduction.py`); without it our side alone is measured.
-Cora and PubMed with the public split, for sparsifiers ca-AstroPh, too. Seconds are of CPU on one thread, the least of
-three (graphslim: of two), machine code compiled before. Sparsifiers keep half of the edges; the others have half as many
-nodes as there are train nodes, with propagated features and no edges where a method offers that. What graphslim makes is
-trained and tested in our harness as what ours make: GCN, 300 epochs, the mean and deviation of three trainings.
+Run: `python -m benchmarks.graph_reduction [--peer-python peers/graph/bin/python] [--only
+sparsifiers|graphslim|kmeans]`. The peers need an environment of their own (recipe in `peers/graph_reduction.py`);
+without it our side alone is measured. Cora and PubMed with the public split, for sparsifiers ca-AstroPh, too. Seconds
+are of CPU on one thread, the least of three (graphslim: of two), machine code compiled before. Sparsifiers keep half of
+the edges; the others have half as many nodes as there are train nodes, with propagated features and no edges where a
+method offers that. What graphslim makes is trained and tested in our harness as what ours make: GCN, 300 epochs, the
+mean and deviation of three trainings.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from scipy import sparse
 from benchmarks.record import write
 from tests.shared_data import shared
 from worker.contract.context import Context
-from worker.contract.method import METHODS
+from worker.contract.method import METHODS, Method
 from worker.kinds.graph.clustering.kmeans import best_of
 from worker.kinds.graph.clustering.propagated_means import mixed
 from worker.kinds.graph.dataset import TEST, TRAIN, VALIDATION, Graph, symmetric
@@ -90,9 +92,7 @@ def planetoid(name: str) -> Graph:
     transform = Transform.fitted("row", x, np.flatnonzero(split == TRAIN))
     edges = np.unique(np.sort(z["edge_index"], axis=0), axis=1)
     names = tuple(map(str, range(int(z["y"].max()) + 1)))
-    return Graph(
-        transform(x), symmetric(edges, n), z["y"].astype(np.int64), split, names, "transductive", transform
-    )
+    return Graph(transform(x), symmetric(edges, n), z["y"].astype(np.int64), split, names, "transductive", transform)
 
 
 def adjacency_of(name: str) -> sparse.csr_array:
@@ -137,12 +137,7 @@ def sparsifiers(python: Path | None) -> dict[str, Any]:
             theirs = peer(python, "sparsifiers", Path(folder))
         rows = {}
         for method, thin in SPARSIFIERS.items():
-
-            def once(thin: Callable[..., Any] = thin) -> sparse.csr_array:
-                fresh = Edges(edges.nodes, edges.u, edges.v, edges.weight)
-                return thin(fresh, round(KEEP * len(edges)), np.random.default_rng(0)).adjacency()
-
-            seconds, made = least(once)
+            seconds, made = least(partial(_thinned, edges, thin))
             rows[method] = {"seconds": round(seconds, 4), "edges": made.nnz // 2}
             if method in theirs:
                 other = theirs[method]
@@ -150,6 +145,11 @@ def sparsifiers(python: Path | None) -> dict[str, Any]:
                 rows[method]["ours_over_networkit"] = round(seconds / max(other["seconds"], 1e-6), 2)
         found[name] = {"nodes": edges.nodes, "edges": len(edges), **theirs.get("versions", {}), "methods": rows}
     return found
+
+
+def _thinned(edges: Edges, thin: Callable[..., Any]) -> sparse.csr_array:
+    fresh = Edges(edges.nodes, edges.u, edges.v, edges.weight)
+    return thin(fresh, round(KEEP * len(edges)), np.random.default_rng(0)).adjacency()
 
 
 def kmeans(python: Path | None) -> dict[str, Any]:
@@ -172,7 +172,10 @@ def kmeans(python: Path | None) -> dict[str, Any]:
         one = {"rows": len(rows), "features": rows.shape[1], "clusters": int(counts.sum())}
         found[name] = {**one, "seconds": round(seconds, 3), "sse": float(f"{sse:.5g}")}
         if theirs:
-            found[name] |= {"sklearn_seconds": round(theirs["seconds"], 3), "sklearn_sse": float(f"{theirs['sse']:.5g}")}
+            found[name] |= {
+                "sklearn_seconds": round(theirs["seconds"], 3),
+                "sklearn_sse": float(f"{theirs['sse']:.5g}"),
+            }
             found[name] |= theirs["versions"]
     return found
 
@@ -189,11 +192,8 @@ def graphslim(python: Path | None) -> dict[str, Any]:
         for method in dict.fromkeys(OURS.values()):
             one = METHODS["graph", method]
             repeats = 1 if method == "vng" else REPEATS
-            seconds, made = least(lambda one=one: one.run(graph, one.params(), Context(seed=0)), repeats)
-            scores = [
-                accuracy(one.run(graph, one.params(), Context(seed=seed)).training(), validation, test, runs=1)
-                for seed in range(SEEDS)
-            ]
+            seconds, made = least(partial(_made, one, graph), repeats)
+            scores = [accuracy(_made(one, graph, seed).training(), validation, test, runs=1) for seed in range(SEEDS)]
             ours[method] = {"seconds": round(seconds, 4), "nodes": len(made), **_points(np.concatenate(scores))}
         with tempfile.TemporaryDirectory() as folder:
             _hand_over(graph, name, Path(folder))
@@ -213,6 +213,10 @@ def graphslim(python: Path | None) -> dict[str, Any]:
                 rows[method]["graphslim_over_ours"] = round(other["seconds"] / ours[mine]["seconds"], 1)
         found[name] = {"whole": _points(whole), **theirs.get("versions", {}), "methods": rows}
     return found
+
+
+def _made(method: Method, graph: Graph, seed: int = 0) -> Any:
+    return method.run(graph, method.params(), Context(seed=seed))
 
 
 def accuracy(graph: TrainingGraph, validation: Held, test: Held, runs: int = SEEDS) -> np.ndarray:

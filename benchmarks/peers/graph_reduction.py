@@ -9,8 +9,8 @@ Its recipe (graphslim 1.2.1 asks for Python up to 3.11.0 and leaves out of its m
     peers/graph/bin/pip install --no-deps --ignore-requires-python graphslim==1.2.1 deeprobust==0.2.11
 
 dgl, which graphslim's loader imports for two data sets of fraud, has no build for this torch: an empty module stands in
-its place. Called as `python graph_reduction.py sparsifiers|graphslim|kmeans FOLDER`; reads `graph.npz` there, writes what
-was made beside it, and prints JSON. Seconds are of CPU on one thread, the least of the repeats.
+its place. Called as `python graph_reduction.py sparsifiers|graphslim|kmeans FOLDER`; reads `graph.npz` there, writes
+what was made beside it, and prints JSON. Seconds are of CPU on one thread, the least of the repeats.
 """
 
 import json
@@ -119,7 +119,9 @@ def graphslim(folder):
         try:
             found[method] = _one(folder, name, method, module, kind, options)
         except BaseException as error:
-            found[method] = {"fails": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:160]}
+            found[method] = {
+                "fails": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:160]
+            }
         finally:
             signal.alarm(0)
         sys.stderr.write(f"{method} {found[method]}\n")

@@ -189,7 +189,7 @@ def test_local_variation_keeps_the_spectrum_better_than_heavy_edges() -> None:
         (affinity_gs_method, AffinityGsParams),
     ],
 )
-def test_a_coarsening_delivers_as_many_nodes_as_asked_for(run, params) -> None:  # noqa: ANN001
+def test_a_coarsening_delivers_as_many_nodes_as_asked_for(run, params) -> None:
     graph = planted(240)
     found = run(graph, params(n_nodes=30), Context(seed=1))
     assert len(found) == 30

@@ -170,7 +170,10 @@ def test_local_degree_is_what_its_definition_keeps() -> None:
             around = np.concatenate([edges.v[edges.u == node], edges.u[edges.v == node]])
             best = sorted(around.tolist(), key=lambda other: (-degree[other], other))
             kept |= {tuple(sorted((node, other))) for other in best[: int(degree[node] ** a + 1e-9)]}
-        ours = {(int(u), int(v)) for u, v in zip(edges.u[exponent <= a + 1e-12], edges.v[exponent <= a + 1e-12])}
+        ours = {
+            (int(u), int(v))
+            for u, v in zip(edges.u[exponent <= a + 1e-12], edges.v[exponent <= a + 1e-12], strict=True)
+        }
         assert ours == kept
 
 
@@ -306,7 +309,7 @@ def test_budgets_in_every_form() -> None:
         (t_spanner, TSpannerParams(keep_fraction=0.4, stretch=1.0), "budget_too_small", "/params/keep_fraction"),
     ],
 )
-def test_impossible_sizes_name_the_field_and_a_cure_that_works(run, params, code, pointer) -> None:  # noqa: ANN001
+def test_impossible_sizes_name_the_field_and_a_cure_that_works(run, params, code, pointer) -> None:
     graph = planted(200)
     with pytest.raises(JobError) as caught:
         run(graph, params, Context())
@@ -322,7 +325,10 @@ def test_impossible_sizes_name_the_field_and_a_cure_that_works(run, params, code
 def test_forest_and_spanner_keep_components_and_random_edges_warn() -> None:
     graph = planted(200, degree=4.0)
     before = Edges.of(graph.adjacency).components()
-    for run, params in ((spanning_forest, SpanningForestParams(budget="60%")), (t_spanner, TSpannerParams(budget="60%"))):
+    for run, params in (
+        (spanning_forest, SpanningForestParams(budget="60%")),
+        (t_spanner, TSpannerParams(budget="60%")),
+    ):
         found = run(graph, params, Context())
         assert found.adjacency is not None
         assert Edges.of(found.adjacency).components() == before

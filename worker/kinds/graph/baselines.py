@@ -2,8 +2,8 @@
 
 Random and herded train nodes and k-means of propagated features are measured with as many nodes, all with the
 propagated features of their nodes and no edges, which is the stronger form of a selection for few nodes. Random train
-nodes with raw features and the edges between them are measured with as many bytes, too. Beside a sparsifier, which keeps
-all nodes, stand as many random edges, and the same nodes without any.
+nodes with raw features and the edges between them are measured with as many bytes, too. Beside a sparsifier, which
+keeps all nodes, stand as many random edges, and the same nodes without any.
 """
 
 from __future__ import annotations

@@ -82,9 +82,7 @@ def coarsened(
         data, params, bytes_per_node=bytes_per_node(data, filled=True), most=None if labelled else seen.n - 1
     )
     tick()
-    clusters, reached = coarsen(
-        seen.adjacency, seen.y, scheme(), Count(n, labelled), params.levels, ctx.rng, tick
-    )
+    clusters, reached = coarsen(seen.adjacency, seen.y, scheme(), Count(n, labelled), params.levels, ctx.rng, tick)
     if reached > n:
         field = next(name for name in FORMS if getattr(params, name) is not None)
         raise JobError(
@@ -113,7 +111,8 @@ def delivered(
     settings: dict[str, Any],
     ctx: Context,
 ) -> CondensedGraph:
-    """The kept clusters (mask (n,)) of a visible graph with their labels (n,), grouped by class, unlabelled ones last."""
+    """The kept clusters (mask (n,)) of a visible graph with their labels (n,), grouped by class, unlabelled ones
+    last."""
     order = np.flatnonzero(kept)
     order = order[np.argsort(np.where(label[order] < 0, data.n_classes, label[order]), kind="stable")]
     x: Features = seen.x

@@ -51,7 +51,8 @@ def degree_distance(before: sparse.csr_array, after: sparse.csr_array) -> float:
 
 
 def spectral_error(before: sparse.csr_array, after: sparse.csr_array) -> float | None:
-    """max over the ten slowest vectors f of |R'(f) / R(f) - 1|, R(f) = f^T L f / f^T D f, R' the same on the graph after.
+    """max over the ten slowest vectors f of |R'(f) / R(f) - 1|, R(f) = f^T L f / f^T D f, R' the same on the graph
+    after.
 
     Slow vectors are those of the normalised Laplacian of the largest component before. The quotient is blind to a
     common factor of the weights, as networks that normalise are. None for graphs of few or of very many nodes.

@@ -1,8 +1,8 @@
 """What all edge sparsifiers share: how many edges are asked for, and the graph of the same nodes that is delivered.
 
 Weights. A graph with a part of its edges is a quieter graph: beside the self-loop that networks add, neighbours count
-less than they did. So what is kept is weighted up (`reweight`): sampled edges by the inverse of their probability, which
-keeps the expected Laplacian, chosen ones all alike so that the sum of weights stays.
+less than they did. So what is kept is weighted up (`reweight`): sampled edges by the inverse of their probability,
+which keeps the expected Laplacian, chosen ones all alike so that the sum of weights stays.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ _SIZE = r"^\s*(\d+(?:\.\d+)?)\s*(%|B|kB|MB|GB)\s*$"
 SIZES = ("keep_fraction", "keep_edges", "budget")
 
 # Measured on Cora, PubMed and ca-AstroPh.
-COST = Cost(
-    seconds=(Term(0.5), Term(5e-6, {"edges": 1})), memory_mb=(Term(300.0), Term(1e-3, {"edges": 1}))
-)
+COST = Cost(seconds=(Term(0.5), Term(5e-6, {"edges": 1})), memory_mb=(Term(300.0), Term(1e-3, {"edges": 1})))
 
 RESISTANCE_COST = Cost(
     seconds=(Term(0.5), Term(2.2e-7, {"edges": 1, "params.projections": 1})),

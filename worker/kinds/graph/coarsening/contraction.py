@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from worker.kinds.graph.coarsening.partition import MIXED, Partition
+from worker.kinds.graph.coarsening.partition import Partition
 from worker.numerics.compiled import compiled, while_waiting
 
 
@@ -172,7 +172,8 @@ def _sift(heap, size, place, cost, tie):
 
 @compiled
 def _contract(
-    begin, neighbour, weight, strength, subspace, indptr, members, cost, tie, label, in_class, left, goal, labelled, mixing
+    begin, neighbour, weight, strength, subspace, indptr, members, cost, tie, label, in_class, left, goal, labelled,
+    mixing
 ):  # fmt: skip
     """Groups (N,): the number of the first node of each node's set, its own where it is in none."""
     nodes = len(strength)

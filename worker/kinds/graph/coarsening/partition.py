@@ -19,7 +19,8 @@ class Partition:
 
     @classmethod
     def of_groups(cls, group: np.ndarray) -> Partition:
-        """From any numbers (N,) that are equal for nodes of one cluster; clusters are in the order of their first node."""
+        """From any numbers (N,) that are equal for nodes of one cluster; clusters are in the order of their first
+        node."""
         _, first, cluster = np.unique(group, return_index=True, return_inverse=True)
         rank = np.empty(len(first), np.int64)
         rank[np.argsort(first)] = np.arange(len(first))

@@ -31,7 +31,8 @@ def heavy_edge(
 def algebraic_jc(
     adjacency: sparse.csr_array, ends: np.ndarray, rng: np.random.Generator, tick: Callable[[], None]
 ) -> np.ndarray:
-    """min over ten random vectors of 1 / max(|x_u - x_v|^2, 1e-6), after five half-weighted Jacobi sweeps on L x = 0."""
+    """min over ten random vectors of 1 / max(|x_u - x_v|^2, 1e-6), after five half-weighted Jacobi sweeps on L x =
+    0."""
     strength = np.asarray(adjacency.sum(axis=1))[:, None]
     x = rng.standard_normal((adjacency.shape[0], VECTORS))
     for _ in range(SWEEPS):

@@ -2,8 +2,9 @@
 
 Loukas: Graph reduction with spectral and cut guarantees (JMLR 2019), sections 3.2 and 4.1: A_0 = U_K Λ_K^-1/2, then
 B_l = P_l B_{l-1} and A_l = B_l (B_l^T L_l B_l)^{+1/2}. Departures from the published code: P averages over clusters, as
-the paper has it (the code divides by the root of the cluster's size, which belongs to another Laplacian); every component
-has vectors of its own (the code does one component after the other and leaves out those of at most ten nodes).
+the paper has it (the code divides by the root of the cluster's size, which belongs to another Laplacian); every
+component has vectors of its own (the code does one component after the other and leaves out those of at most ten
+nodes).
 """
 
 from __future__ import annotations

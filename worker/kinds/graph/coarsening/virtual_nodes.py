@@ -1,8 +1,8 @@
 """Virtual nodes that a trained network cannot tell from the nodes they stand for (VNG).
 
-Si, Yang, Zhang, Pan: Serving graph compression for graph neural networks (ICLR 2023), section 3. With H (m, k) the hidden
-layers of the network at the train nodes, E (n, m) the degree-weighted means over clusters and P = E H, the edges A_v of
-the virtual nodes are such that A_v P is nearest to E A H.
+Si, Yang, Zhang, Pan: Serving graph compression for graph neural networks (ICLR 2023), section 3. With H (m, k) the
+hidden layers of the network at the train nodes, E (n, m) the degree-weighted means over clusters and P = E H, the edges
+A_v of the virtual nodes are such that A_v P is nearest to E A H.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Merge the ends of edges of high affinity (Livne, Brandt 2012), by Gauss-Seidel relaxation.
 
-What is ours: nodes of different classes are merged only when nothing else is left, merging ends at exactly the number of
-nodes asked for, and small components stay. O(m) a level.
+What is ours: nodes of different classes are merged only when nothing else is left, merging ends at exactly the number
+of nodes asked for, and small components stay. O(m) a level.
 """
 
 from __future__ import annotations

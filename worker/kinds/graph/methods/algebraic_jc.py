@@ -1,7 +1,7 @@
 """Merge the ends of edges that are near in algebraic distance (Ron, Safro, Brandt 2011), by Jacobi relaxation.
 
-What is ours: nodes of different classes are merged only when nothing else is left, merging ends at exactly the number of
-nodes asked for, and small components stay. O(m) a level.
+What is ours: nodes of different classes are merged only when nothing else is left, merging ends at exactly the number
+of nodes asked for, and small components stay. O(m) a level.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.sparsification.edges import Edges
 from worker.kinds.graph.sparsification.resistance import resistance_sample, resistances
 from worker.kinds.graph.summary import CondensedGraph
-from worker.kinds.graph.thinning import COST, RESISTANCE_COST, Thinned, ThinningParams, thinned
+from worker.kinds.graph.thinning import RESISTANCE_COST, Thinned, ThinningParams, thinned
 
 
 class EffectiveResistanceParams(ThinningParams):
@@ -28,7 +28,10 @@ class EffectiveResistanceParams(ThinningParams):
         128, ge=8, le=2000, description="Random projections behind each resistance in graphs of over 1,000 nodes."
     )
 
-@method(kind="graph", task="select", name="effective-resistance", version=1, paper="arXiv:0803.0929", cost=RESISTANCE_COST)
+
+@method(
+    kind="graph", task="select", name="effective-resistance", version=1, paper="arXiv:0803.0929", cost=RESISTANCE_COST
+)
 def effective_resistance(data: Graph, params: EffectiveResistanceParams, ctx: Context) -> CondensedGraph:
     """Edges drawn by effective resistance, with weights that keep the expected Laplacian."""
 

@@ -1,8 +1,8 @@
 """Merge the ends of edges that are the heaviest of both (Dhillon, Guan, Kulis, PAMI 2007: heavy-edge matching).
 
 Edges of equal weight, which on the first level are often all, come in random order.
-What is ours: nodes of different classes are merged only when nothing else is left, merging ends at exactly the number of
-nodes asked for, and small components stay. O(m log m) a level.
+What is ours: nodes of different classes are merged only when nothing else is left, merging ends at exactly the number
+of nodes asked for, and small components stay. O(m log m) a level.
 """
 
 from __future__ import annotations

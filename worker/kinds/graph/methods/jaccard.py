@@ -1,4 +1,5 @@
-"""Keep edges whose ends share most neighbours (G-Spar; Satuluri, Parthasarathy, Ruan, SIGMOD 2011): the insides of clusters.
+"""Keep edges whose ends share most neighbours (G-Spar; Satuluri, Parthasarathy, Ruan, SIGMOD 2011): the insides of
+clusters.
 
 Ordered by |N_u ∩ N_v| / |N_u ∪ N_v|, ties at random. In sparse graphs most edges lie in no triangle, and which of them
 are kept is then left to chance. O(m^1.5).

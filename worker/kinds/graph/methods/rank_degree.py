@@ -25,6 +25,7 @@ class RankDegreeParams(ThinningParams):
     share: float = Field(0.1, gt=0, le=1, description="Share of a seed's remaining edges that it takes, one at least.")
     seeds: int = Field(10, ge=1, le=100_000, description="Nodes drawn to begin with, and whenever none is left.")
 
+
 @method(kind="graph", task="select", name="rank-degree", version=1, cost=COST)
 def rank_degree(data: Graph, params: RankDegreeParams, ctx: Context) -> CondensedGraph:
     """Edges found from seeds by the degree of their neighbours."""

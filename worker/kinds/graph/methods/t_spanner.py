@@ -1,7 +1,7 @@
 """Keep edges such that no distance grows more than t times (Althöfer et al. 1993), and fill up with random ones.
 
-Without `stretch` the least of 2, 3, 4, 5, 7, 9 and infinity is taken whose spanner fits in what is asked for. More edges
-never lengthen a path, so the bound holds for what is delivered, lengths being 1 / weight of the original edges.
+Without `stretch` the least of 2, 3, 4, 5, 7, 9 and infinity is taken whose spanner fits in what is asked for. More
+edges never lengthen a path, so the bound holds for what is delivered, lengths being 1 / weight of the original edges.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class TSpannerParams(ThinningParams):
     stretch: float | None = Field(
         None, ge=1, le=1000, description="How many times as long a distance may become; null: the least that fits."
     )
+
 
 @method(kind="graph", task="select", name="t-spanner", version=1, cost=COST)
 def t_spanner(data: Graph, params: TSpannerParams, ctx: Context) -> CondensedGraph:

@@ -1,7 +1,7 @@
 """Merge the ends of edges that the slow vectors of the graph hardly tell apart (Loukas, JMLR 2019: local variation).
 
-What is ours: nodes of different classes are merged only when nothing else is left, merging ends at exactly the number of
-nodes asked for, and small components stay. O(m K^2) a level, and the K slowest vectors by conjugate gradients.
+What is ours: nodes of different classes are merged only when nothing else is left, merging ends at exactly the number
+of nodes asked for, and small components stay. O(m K^2) a level, and the K slowest vectors by conjugate gradients.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Merge neighbourhoods that the slow vectors of the graph hardly tell apart (Loukas, JMLR 2019: local variation).
 
-What is ours: nodes of different classes are merged only when nothing else is left, merging ends at exactly the number of
-nodes asked for, and small components stay. O(K^2) for every edge inside a neighbourhood, and the K slowest vectors by
-conjugate gradients.
+What is ours: nodes of different classes are merged only when nothing else is left, merging ends at exactly the number
+of nodes asked for, and small components stay. O(K^2) for every edge inside a neighbourhood, and the K slowest vectors
+by conjugate gradients.
 """
 
 from __future__ import annotations
@@ -22,4 +22,6 @@ class VariationNeighborhoodsParams(VariationParams):
 @method(kind="graph", task="distil", name="variation-neighborhoods", version=1, paper="arXiv:1808.10650", cost=COST)
 def variation_neighborhoods(data: Graph, params: VariationNeighborhoodsParams, ctx: Context) -> CondensedGraph:
     """Clusters of neighbourhoods that keep the slow vectors of the graph."""
-    return coarsened(data, params, "variation-neighborhoods", ctx, lambda: Variation("neighborhoods", params.eigenvectors))
+    return coarsened(
+        data, params, "variation-neighborhoods", ctx, lambda: Variation("neighborhoods", params.eigenvectors)
+    )

@@ -5,8 +5,8 @@ features of its cluster, and edges with which the network's next layer comes out
 
 Departures from the code of GraphSlim. Clusters keep to a class, in the share of its train nodes (theirs cluster all
 train nodes together and take the most frequent label). The published edges serve a trained network: they are asymmetric
-and may be negative, so that no network can be trained with them as they are; with `output_structure=merged` they are made
-symmetric and what is negative is left out. By default propagated features are delivered without edges, which is
+and may be negative, so that no network can be trained with them as they are; with `output_structure=merged` they are
+made symmetric and what is negative is left out. By default propagated features are delivered without edges, which is
 better for few nodes. Singular values below 1e-6 of the largest are left out instead of being inverted. It trains on the
 whole graph, so it saves nothing to who trains one model.
 """

@@ -51,7 +51,8 @@ class Edges:
 
     @cached_property
     def incident(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """For each node its neighbours, ascending, and the edges to them: `indptr` (N + 1,), `neighbour`, `edge` (2m,)."""
+        """For each node its neighbours, ascending, and the edges to them: `indptr` (N + 1,), `neighbour`, `edge`
+        (2m,)."""
         numbered = self._symmetric(np.arange(1, len(self) + 1))
         return numbered.indptr.astype(np.int64), numbered.indices.astype(np.int64), numbered.data.astype(np.int64) - 1
 

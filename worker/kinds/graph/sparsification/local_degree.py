@@ -12,8 +12,8 @@ def local_exponents(edges: Edges) -> np.ndarray:
     """The least exponent a at which each edge is kept (m,), float64 in [0, 1]; small ones are kept first.
 
     A node of degree d keeps its floor(d^a) neighbours of highest degree (ties: the lower number). The r-th of them is
-    kept from a = log r / log d on, and an edge when either end keeps it, so the exponent of any number of edges is found
-    without searching for it.
+    kept from a = log r / log d on, and an edge when either end keeps it, so the exponent of any number of edges is
+    found without searching for it.
     """
     indptr, neighbour, edge = edges.incident
     node = np.repeat(np.arange(edges.nodes), np.diff(indptr))

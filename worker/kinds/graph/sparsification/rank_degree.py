@@ -35,7 +35,8 @@ def rank_degree_walk(
 
 @compiled
 def _walk(indptr, neighbour, edge, remaining, drawn, count, share, seeds):
-    """`neighbour`, `edge`: of each node those of highest degree first; `drawn`: nodes in random order, used in a circle."""
+    """`neighbour`, `edge`: of each node those of highest degree first; `drawn`: nodes in random order, used in a
+    circle."""
     nodes = len(remaining)
     first = indptr[:-1].copy()  # edges of a node before this one are gone
     taken = np.empty(count, np.int64)

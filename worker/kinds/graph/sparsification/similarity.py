@@ -1,4 +1,5 @@
-"""How alike the neighbourhoods of an edge's ends are: triangles, Jaccard's index (G-Spar), SCAN's structural similarity.
+"""How alike the neighbourhoods of an edge's ends are: triangles, Jaccard's index (G-Spar), SCAN's structural
+similarity.
 
 Satuluri, Parthasarathy, Ruan: Local graph sparsification for scalable clustering (SIGMOD 2011), section 3; Xu et al.:
 SCAN (KDD 2007), definition 2.
