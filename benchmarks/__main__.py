@@ -21,6 +21,7 @@ ALL = (
     "distill_cf_figures",
     "per_byte",
     "sampling",
+    "graph_scale",
     "off_policy.large_actions",
     "off_policy.suite",
     "off_policy.coverage",

@@ -218,8 +218,47 @@ def tables(data: Graph, summaries: Sequence[CondensedGraph], test: Held) -> tupl
         tuple(rows),
         heading="Size",
     )
-    if all(one.adjacency is None for one in summaries):
-        return (sizes,)
     named = [(str(row["summary"]), one) for row, one in zip(rows, summaries, strict=True)]
     graphs = [(name, one.adjacency, one.whole) for name, one in named if one.adjacency is not None]
-    return sizes, structure.table(data.visible().adjacency, graphs)
+    found = (sizes, structure.table(data.visible().adjacency, graphs)) if graphs else (sizes,)
+    taught = [row for one in summaries if (row := _teacher(data, one, test)) is not None]
+    if not taught:
+        return found
+    teachers = Table(
+        "teachers",
+        "The teacher that made the soft labels, itself: trained on the whole graph, it predicts the test nodes",
+        (
+            Column("summary", "Of the summary", "text"),
+            Column("accuracy", "Accuracy", unit="points", interval=("low", "high")),
+            Column("low", "Accuracy, low", unit="points", shown=False),
+            Column("high", "Accuracy, high", unit="points", shown=False),
+            Column("bytes", "Its parameters", unit="B", decimals=0),
+            Column("summary_bytes", "The summary", unit="B", decimals=0),
+        ),
+        tuple(taught),
+        note="Who wants one model of this graph and no summary has it here. The interval is that of a share of "
+        f"{len(test)} test nodes (Wilson).",
+        heading="The teacher",
+    )
+    return (*found, teachers)
+
+
+def _teacher(data: Graph, summary: CondensedGraph, test: Held) -> dict[str, str | int | float | bool | None] | None:
+    """The row of a teacher; None where none made the labels."""
+    if summary.teacher is None:
+        return None
+    from worker.kinds.graph.networks.grand import several  # needs torch, which describing a version does not
+
+    p = several(summary.teacher, data.x, data.operator)[test.ids]  # it looks further than networks do
+    n, share = len(test), float((p.argmax(axis=1) == test.y).mean())
+    z = 1.96
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return {
+        "summary": summary.origin.method,
+        "accuracy": 100 * share,
+        "low": 100 * float(middle - half),
+        "high": 100 * float(middle + half),
+        "bytes": sum(array.nbytes for array in summary.teacher.values()),
+        "summary_bytes": int(summary.origin.settings.get("size", {}).get("bytes", 0)) or None,
+    }

@@ -1,8 +1,8 @@
 """Held-out nodes of the original graph, with as much of the graph around them as predicting them takes.
 
 Whatever a learner was trained on, it predicts on the ORIGINAL graph: all of it where the setting is transductive, the
-subgraph of the held-out part where it is inductive. Where only a sample of a large graph is predicted, the graph is cut
-to the nodes within `HOPS` edges of it. That changes no prediction of a network that looks no further: Â keeps the
+subgraph of the held-out part where it is inductive. Where the graph is large it is cut to the nodes within
+`hops` edges of those that are predicted. That changes no prediction of a network that looks no further: Â keeps the
 degrees of the whole graph, and rows that would be incomplete are looked at by no layer that counts.
 """
 
@@ -18,7 +18,7 @@ from worker.kinds.graph.features import Features, rows_of
 from worker.kinds.graph.propagation import Operator
 
 HOPS = 2
-CUT_ABOVE = 100_000  # nodes; smaller graphs are predicted whole
+CUT_ABOVE = 5_000  # nodes; smaller graphs are predicted whole
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,10 @@ class Held:
 
 
 def held_out(graph: Graph, part: int, most: int = 0, seed: int = 0, hops: int = HOPS) -> Held:
-    """The nodes of a part whose class is known; `most` of them at random, all for 0."""
+    """The nodes of a part whose class is known; `most` of them at random, all for 0.
+
+    `hops`: how many edges away networks look that predict them; a graph that is cut for fewer misleads them.
+    """
     seen, rows = graph.part(part)
     numbers = graph.nodes(part)
     known = seen.y[rows] >= 0

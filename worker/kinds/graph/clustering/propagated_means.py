@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worker.kinds.graph.clustering.kmeans import Partition, best_of, fuzzy
+from worker.kinds.graph.clustering.kmeans import WORK, Partition, best_of, fuzzy
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.propagation import combined
 
-MINI_BATCH = 200_000  # rows of a class above which centres come from a sample of them
-_WORK = 2e9  # multiplications of one run above which there is one run instead of several
+BALANCE = 1.0  # what unequal sizes cost beside distances, as published
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def class_means(
     rng: np.random.Generator,
     *,
     restarts: int = 10,
-    balance: float = 0.0,
+    balance: float = BALANCE,
     fuzziness: float = 1.0,
     start: Sequence[np.ndarray] | None = None,
     tick: Callable[[], None] = lambda: None,
@@ -46,7 +45,7 @@ def class_means(
     for c, k in enumerate(counts.tolist()):
         part = rows[y == c]
         given = None if start is None else start[c]
-        runs = 1 if len(part) * k * rows.shape[1] > _WORK else restarts
+        runs = 1 if len(part) * k * rows.shape[1] > WORK else restarts
         if fuzziness > 1:
             found.append(min((fuzzy(part, k, fuzziness, rng, tick=tick) for _ in range(runs)), key=lambda run: run.sse))
         else:

@@ -123,9 +123,10 @@ def _with_axes(
             tables.append(denoising.table(data, summary, params.corruptions, params.rates, epochs, part))
     if "nas" in params.axes:
         grid, found = architecture_search.GRID, []
+        far = [held_out(data, part, hops=max(architecture_search.STEPS)) for part in (VALIDATION, TEST)]
         for number, (name, graph) in enumerate((("whole", TrainingGraph.of(data)), ("summary", summary.training()))):
             with ctx.part(f"search {name}", 6 + 2 * number, 10, seed=ctx.seed) as part:
-                found.append(architecture_search.search(graph, grid, validation, test, epochs, part))
+                found.append(architecture_search.search(graph, grid, *far, epochs, part))
         tables.append(architecture_search.table(grid, *found))
     return replace(
         measured,

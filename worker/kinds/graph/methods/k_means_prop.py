@@ -21,7 +21,7 @@ from worker.contract.errors import JobError
 from worker.contract.method import Cost, Input, Term, method
 from worker.kinds.graph.allocation import allocate
 from worker.kinds.graph.budget import SizeParams, nodes_asked
-from worker.kinds.graph.clustering.propagated_means import class_means, mixed
+from worker.kinds.graph.clustering.propagated_means import BALANCE, class_means, mixed
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.features import dense
 from worker.kinds.graph.making import condensed
@@ -41,7 +41,7 @@ class KMeansPropParams(SizeParams):
     fuzziness: float = Field(1.0, ge=1, le=2, description="Exponent of fuzzy c-means; 1 is k-means.")
     restarts: int = Field(10, ge=1, le=100, description="Runs, of which the best is kept; one where a run is long.")
     balance: float = Field(
-        0.0, ge=0, le=10, description="What unequal sizes of clusters cost beside distances, when a run is chosen."
+        BALANCE, ge=0, le=10, description="What unequal sizes of clusters cost beside distances, when a run is chosen."
     )
 
 

@@ -95,7 +95,7 @@ def taught(
         params.rate or usual.rate,
         params.teacher_epochs or usual.epochs,
     )
-    validation = held_out(data, VALIDATION)
+    validation = held_out(data, VALIDATION, hops=recipe.hops)
     total = np.zeros((data.n, data.n_classes), np.float32)
     parameters: dict[str, np.ndarray] = {}
     for number in range(params.teachers):

@@ -88,6 +88,20 @@ def probabilities(parameters: Parameters, x: np.ndarray | sparse.csr_array, oper
     return logits / logits.sum(axis=1, keepdims=True)
 
 
+def several(
+    teachers: dict[str, np.ndarray], x: np.ndarray | sparse.csr_array, operator: sparse.csr_array
+) -> np.ndarray:
+    """The mean prediction (N, C) of teachers whose parameters are called "<number>/<name>"."""
+    numbers = sorted({name.partition("/")[0] for name in teachers})
+    total: np.ndarray | None = None
+    for number in numbers:
+        one = {name.partition("/")[2]: value for name, value in teachers.items() if name.startswith(f"{number}/")}
+        found = probabilities(one, x, operator)
+        total = found if total is None else total + found
+    assert total is not None  # noqa: S101 - there is at least one teacher
+    return total / len(numbers)
+
+
 def _worth(parameters: Parameters, held: Held) -> tuple[float, float]:
     """Right predictions of held-out nodes, and minus their loss."""
     p = probabilities(parameters, held.x, held.operator)[held.nodes]

@@ -1,0 +1,236 @@
+"""What methods must hold: allocation, leakage, determinism, edge cases, bundles that load and run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.kinds.graph.training import accuracy
+from tests.planted_graph import planted
+from worker.contract.context import Context
+from worker.contract.errors import JobError
+from worker.kinds.graph.allocation import allocate
+from worker.kinds.graph.clustering.propagated_means import class_means
+from worker.kinds.graph.dataset import TEST, TRAIN, Graph
+from worker.kinds.graph.features import dense
+from worker.kinds.graph.methods.pagerank import ranks
+from worker.kinds.graph.propagation import propagated
+from worker.kinds.graph.summary import CondensedGraph, adopt
+from worker.kinds.graph.training_graph import TrainingGraph
+from worker.runtime.registry import discover
+
+SELECTS = ["random", "degree", "pagerank", "herding", "k-center"]
+TRAIN_ONLY = [*SELECTS, "averaging", "k-means-prop"]
+TEACHER = {"teacher_epochs": 30, "teachers": 1}
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    return planted(200, classes=3, features=8)
+
+
+def made(
+    graph: Graph, method: str, seed: int = 1, inputs: dict[str, Any] | None = None, **params: Any
+) -> CondensedGraph:
+    known = discover()["graph", method]
+    return known.run(graph, known.params(**params), Context(seed=seed, inputs=inputs or {}))
+
+
+def same(a: CondensedGraph, b: CondensedGraph) -> bool:
+    return np.array_equal(dense(a.x), dense(b.x)) and np.array_equal(a.y, b.y)
+
+
+@pytest.mark.parametrize("method", SELECTS)
+def test_selection_then_is_of_distinct_train_nodes_in_their_shares(method: str, graph: Graph):
+    found = made(graph, method, n_nodes=17, output_features="raw")
+    assert found.source is not None
+    assert len(set(found.source.tolist())) == 17
+    assert (graph.split[found.source] == TRAIN).all()
+    assert np.array_equal(graph.y[found.source], found.y)
+    assert np.array_equal(np.bincount(found.y), allocate(graph.train_counts, 17))
+    assert (np.diff(found.y) >= 0).all()
+    assert np.array_equal(dense(found.x), graph.x[found.source])
+    assert found.adjacency is not None
+    assert (found.adjacency != graph.adjacency[found.source][:, found.source]).nnz == 0
+    smooth = made(graph, method, n_nodes=17)
+    assert smooth.adjacency is None
+    assert dense(smooth.x) == pytest.approx(propagated(graph.operator, graph.x, 2, smooth.source), abs=1e-5)
+
+
+def test_degree_and_pagerank_then_are_the_largest(graph: Graph):
+    degrees = np.diff(graph.adjacency.indptr)
+    for method, score in (("degree", degrees.astype(float)), ("pagerank", ranks(graph, 0.85))):
+        found = made(graph, method, n_nodes=12)
+        for c in range(3):
+            nodes = graph.train[graph.y[graph.train] == c]
+            chosen = found.source[found.y == c]  # type: ignore[index]
+            assert score[chosen].min() >= max((score[n] for n in nodes if n not in chosen), default=0)
+
+
+def test_pagerank_of_a_star_by_hand():
+    from worker.kinds.graph.dataset import symmetric
+
+    star = replace(planted(4, classes=2), adjacency=symmetric(np.array([[0, 0, 0], [1, 2, 3]]), 4))
+    found = ranks(star, 0.85)
+    centre = (0.15 / 4 + 0.85 * 3 * 0.15 / 4) / (1 - 0.85**2)
+    assert found[0] == pytest.approx(centre, abs=1e-3)
+    assert found.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("method", [*TRAIN_ONLY, "teacher-k-means"])
+def test_labels_outside_train_then_change_nothing_but_the_choice_of_epoch(method: str, graph: Graph):
+    params = TEACHER if method == "teacher-k-means" else {}
+    other = replace(graph, y=np.where(graph.split == TEST, (graph.y + 1) % 3, graph.y))
+    assert same(made(graph, method, n_nodes=12, **params), made(other, method, n_nodes=12, **params))
+
+
+@pytest.mark.parametrize("method", TRAIN_ONLY)
+def test_test_features_of_an_inductive_graph_then_change_nothing(method: str):
+    graph = planted(200, classes=3, features=8, setting="inductive")
+    x = graph.x.copy()
+    x[graph.split != TRAIN] = 99
+    assert same(made(graph, method, n_nodes=12), made(replace(graph, x=x), method, n_nodes=12))
+    found = made(graph, method, n_nodes=12)
+    assert found.source is None or (graph.split[found.source] == TRAIN).all()
+
+
+@pytest.mark.parametrize("method", [*TRAIN_ONLY, "teacher-k-means"])
+def test_seed_then_decides_everything(method: str, graph: Graph):
+    params = TEACHER if method == "teacher-k-means" else {}
+    assert same(made(graph, method, n_nodes=12, **params), made(graph, method, n_nodes=12, **params))
+    if method in ("random", "k-means-prop", "teacher-k-means"):
+        assert not same(made(graph, method, n_nodes=12, **params), made(graph, method, 2, n_nodes=12, **params))
+
+
+def test_k_means_prop_of_as_many_nodes_as_there_are_then_gives_their_features(graph: Graph):
+    found = made(graph, "k-means-prop", reduction_rate=1.0)
+    order = np.argsort(graph.y[graph.train], kind="stable")
+    expected = propagated(graph.operator, graph.x, 2, graph.train[order])
+    assert dense(found.x) == pytest.approx(expected, abs=1e-5)
+    assert found.origin.settings["size"]["reduction_rate"] == 1
+
+
+def test_k_means_prop_then_means_are_of_rows_of_the_class(graph: Graph):
+    rows, y = graph.x[graph.train], graph.y[graph.train]
+    found = class_means(rows, y, np.array([1, 1, 1]), np.random.default_rng(0))
+    assert found.x == pytest.approx(np.stack([rows[y == c].mean(0) for c in range(3)]), abs=1e-5)
+    assert found.sizes.sum() == len(rows)
+
+
+def test_k_means_prop_when_started_from_an_earlier_summary_then_moves_on_from_it(graph: Graph):
+    earlier = made(graph, "k-means-prop", n_nodes=12)
+    again = made(graph, "k-means-prop", 5, inputs={"start": earlier}, n_nodes=12)
+    assert dense(again.x) == pytest.approx(dense(earlier.x), abs=1e-5)
+    more = made(graph, "k-means-prop", 5, inputs={"start": earlier}, n_nodes=15)
+    fewer = made(graph, "k-means-prop", 5, inputs={"start": earlier}, n_nodes=6)
+    assert (len(more), len(fewer)) == (15, 6)
+    with pytest.raises(JobError, match="not over the 8 features"):
+        made(graph, "k-means-prop", inputs={"start": made(planted(90, features=5), "averaging")}, n_nodes=12)
+
+
+def test_k_means_prop_when_fuzzy_then_is_of_as_many_nodes(graph: Graph):
+    found = made(graph, "k-means-prop", n_nodes=12, fuzziness=1.3, weights=[-0.1, 0.9, 0.9])
+    assert len(found) == 12
+    assert np.isfinite(dense(found.x)).all()
+
+
+def test_averaging_then_nodes_of_a_class_are_equal(graph: Graph):
+    found = made(graph, "averaging", n_nodes=10)
+    for c in range(3):
+        mean = graph.x[graph.train[graph.y[graph.train] == c]].mean(0)
+        assert dense(found.x)[found.y == c] == pytest.approx(np.tile(mean, ((found.y == c).sum(), 1)), abs=1e-5)
+
+
+def test_teacher_k_means_then_is_marked_soft_and_near_the_whole(graph: Graph):
+    found = made(graph, "teacher-k-means", n_nodes=12, teacher_epochs=60)
+    assert found.sees == "all"
+    assert found.soft is not None
+    assert found.soft.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert np.array_equal(found.soft.argmax(1), found.y)
+    assert found.teacher is not None
+    whole = accuracy(graph, TrainingGraph.of(graph), epochs=60)
+    assert accuracy(graph, found.training(), epochs=60) > whole - 10
+
+
+def test_teacher_k_means_of_an_inductive_graph_then_is_refused_and_the_cure_works():
+    graph = planted(150, setting="inductive")
+    with pytest.raises(JobError, match="inductive forbids") as refused:
+        made(graph, "teacher-k-means", n_nodes=9)
+    assert "k-means-prop" in refused.value.hint
+    assert len(made(graph, "k-means-prop", n_nodes=9)) == 9
+
+
+def test_auto_then_says_why(graph: Graph):
+    slow = made(graph, "auto", n_nodes=9, seconds=60)
+    assert slow.origin.method == "teacher-k-means"
+    assert "transductive" in slow.origin.reason
+    quick = made(graph, "auto", n_nodes=9, seconds=1)
+    assert quick.origin.method == "k-means-prop"
+    inductive = made(replace(graph, setting="inductive"), "auto", n_nodes=9)
+    assert inductive.origin.method == "k-means-prop"
+    assert "inductive" in inductive.origin.reason
+
+
+def test_low_homophily_then_condensing_degrades_gracefully():
+    graph = planted(400, homophily=0.2, noise=0.5, seed=4)
+    whole = accuracy(graph, TrainingGraph.of(graph), epochs=60)
+    assert accuracy(graph, made(graph, "k-means-prop", n_nodes=30).training(), epochs=60) > 0.5 * whole
+
+
+def test_bundle_then_its_readme_runs_as_shipped_and_it_reads_back(graph: Graph, tmp_path: Path):
+    for number, found in enumerate((made(graph, "herding", n_nodes=12, output_features="raw"),
+                                    made(graph, "teacher-k-means", n_nodes=12, **TEACHER))):  # fmt: skip
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        found.write(folder, graph)
+        again = CondensedGraph.read(folder)
+        assert again.arrays().keys() == found.arrays().keys()
+        assert all(np.array_equal(again.arrays()[k], v) for k, v in found.arrays().items())
+        assert (again.sees, again.origin.method) == (found.sees, found.origin.method)
+        text = (folder / "README.md").read_text()
+        code = text.split("```python")[1].split("```")[0]
+        done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert float(done.stdout.split()[-1]) > 0.5
+        assert "of all nodes" in text
+
+
+def test_bundle_when_uploaded_again_then_is_a_graph(graph: Graph, tmp_path: Path):
+    from worker.kinds.graph import dataset, ingest
+
+    found = made(graph, "herding", n_nodes=12, output_features="raw")
+    found.write(tmp_path, graph)
+    (tmp_path / "out").mkdir()
+    ingest.ingest(
+        [("condensed.npz", tmp_path / "condensed.npz")], {"normalize": "none"}, tmp_path / "out", Context(), {}
+    )
+    version = dataset.load(tmp_path / "out")
+    assert version.n == 12
+    taken = adopt(graph, version)
+    assert dense(taken.x) == pytest.approx(dense(found.x))
+    assert np.array_equal(taken.y, found.y)
+
+
+def test_adopting_a_version_then_its_held_out_labels_are_not_learned_from(graph: Graph):
+    taken = adopt(graph, graph)
+    assert np.array_equal(taken.y >= 0, graph.split == TRAIN)
+    with pytest.raises(JobError, match="features"):
+        adopt(graph, planted(50, features=5))
+
+
+def test_permuted_nodes_then_centroids_are_the_same_up_to_order():
+    graph = planted(120, classes=2, features=6)
+    order = np.random.default_rng(0).permutation(graph.n)
+    turned = replace(graph.induced(order))
+    rows = [propagated(g.operator, g.x, 2, g.train) for g in (graph, turned)]
+    first = class_means(rows[0], graph.y[graph.train], np.array([4, 4]), np.random.default_rng(0),
+                        start=[rows[0][graph.y[graph.train] == c][:4] for c in range(2)])  # fmt: skip
+    second = class_means(rows[1], turned.y[turned.train], np.array([4, 4]), np.random.default_rng(9),
+                         start=[rows[0][graph.y[graph.train] == c][:4] for c in range(2)])  # fmt: skip
+    assert first.x == pytest.approx(second.x, abs=1e-4)
