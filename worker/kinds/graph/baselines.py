@@ -2,12 +2,15 @@
 
 Random and herded train nodes and k-means of propagated features are measured with as many nodes, all with the
 propagated features of their nodes and no edges, which is the stronger form of a selection for few nodes. Random train
-nodes with raw features and the edges between them are measured with as many bytes, too.
+nodes with raw features and the edges between them are measured with as many bytes, too. Beside a sparsifier, which
+keeps all nodes, stand as many random edges, and the same nodes without any.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from scipy import sparse
@@ -22,6 +25,7 @@ from worker.kinds.graph.features import rows_of
 from worker.kinds.graph.herding import herd
 from worker.kinds.graph.propagation import propagated
 from worker.kinds.graph.selection import HOPS, chosen_nodes
+from worker.kinds.graph.sparsification.edges import Edges, random_edges
 from worker.kinds.graph.summary import CondensedGraph
 from worker.kinds.graph.training_graph import TrainingGraph
 
@@ -45,6 +49,10 @@ def contenders(
         found.append(_contender(name, label, "summary", [summary.training()], summary.origin.method))
         beside = "" if len(summaries) == 1 else f" (as summary {number + 1})"
         suffix = "" if not number else f"-{number + 1}"
+        if summary.whole:
+            several = draws if "random" in picks else 0
+            found.extend(_beside_sparsified(seen, summary, several, seed, beside, suffix))
+            continue
         n = min(len(summary), len(seen.train))
         if n < data.n_classes:
             continue
@@ -60,6 +68,25 @@ def contenders(
                 sets = sets[:1] if len(sets[0]) == len(seen.train) else sets
                 label = f"random train nodes of equal bytes, raw, with their edges{beside}"
                 found.append(_contender(f"random-bytes{suffix}", label, "baseline", sets, "random", equal="bytes"))
+    return found
+
+
+def _beside_sparsified(
+    seen: Graph, summary: CondensedGraph, draws: int, seed: int, beside: str, suffix: str
+) -> list[Contender]:
+    """As many random edges, weighted as `random-edge` weights them, and no edges at all."""
+    edges, made = Edges.of(seen.adjacency), summary.training()
+    bare = replace(made, adjacency=None)
+    found = [_contender(f"no-edges{suffix}", f"the same nodes without edges{beside}", "baseline", [bare])]
+    up = len(edges) / max(1, summary.edges) if summary.origin.settings.get("reweight", True) else 1.0
+    drawn = []
+    for draw in range(draws if summary.edges else 0):
+        rng = np.random.default_rng([seed, draw, 13])
+        kept = edges.keep(random_edges(len(edges), summary.edges, rng), edges.weight * up)
+        drawn.append(replace(made, adjacency=kept.adjacency()))
+    if drawn:
+        label = f"as many random edges{beside}"
+        found.append(_contender(f"random-edge{suffix}", label, "baseline", drawn, "random-edge", equal="events"))
     return found
 
 
@@ -132,7 +159,12 @@ def arrays_of(graph: TrainingGraph) -> dict[str, np.ndarray]:
 
 
 def _contender(
-    name: str, label: str, role: Role, draws: Sequence[TrainingGraph], method: str = "", equal: str = "rows"
+    name: str,
+    label: str,
+    role: Role,
+    draws: Sequence[TrainingGraph],
+    method: str = "",
+    equal: Literal["rows", "bytes", "events"] = "rows",
 ) -> Contender:
     arrays = [arrays_of(one) for one in draws]
     record = TrainingSet(
@@ -145,6 +177,6 @@ def _contender(
         compressed=max(bundle.compressed_bytes(one) for one in arrays),
         encoding="float32 features (dense or CSR, whichever is smaller), int32 edges in both directions, int32 labels",
         method=method,
-        equal="bytes" if equal == "bytes" else "rows",
+        equal=equal,
     )
     return Contender(record, tuple(draws))

@@ -13,6 +13,7 @@ from worker.evidence.measurements import TrainedResult
 from worker.evidence.plot import Plot, Series
 from worker.evidence.statistics import value_of
 from worker.evidence.table import Column, Table
+from worker.kinds.graph import structure
 from worker.kinds.graph.dataset import PARTS, TRAIN, Graph, load, upper
 from worker.kinds.graph.held import Held
 from worker.kinds.graph.summary import CondensedGraph
@@ -217,9 +218,12 @@ def tables(data: Graph, summaries: Sequence[CondensedGraph], test: Held) -> tupl
         tuple(rows),
         heading="Size",
     )
+    named = [(str(row["summary"]), one) for row, one in zip(rows, summaries, strict=True)]
+    graphs = [(name, one.adjacency, one.whole) for name, one in named if one.adjacency is not None]
+    found = (sizes, structure.table(data.visible().adjacency, graphs)) if graphs else (sizes,)
     taught = [row for one in summaries if (row := _teacher(data, one, test)) is not None]
     if not taught:
-        return (sizes,)
+        return found
     teachers = Table(
         "teachers",
         "The teacher that made the soft labels, itself: trained on the whole graph, it predicts the test nodes",
@@ -236,7 +240,7 @@ def tables(data: Graph, summaries: Sequence[CondensedGraph], test: Held) -> tupl
         f"{len(test)} test nodes (Wilson).",
         heading="The teacher",
     )
-    return (sizes, teachers)
+    return (*found, teachers)
 
 
 def _teacher(data: Graph, summary: CondensedGraph, test: Held) -> dict[str, str | int | float | bool | None] | None:

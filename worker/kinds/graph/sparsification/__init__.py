@@ -1,0 +1,1 @@
+"""Sparsification: the same nodes with fewer edges."""
