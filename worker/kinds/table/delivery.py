@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.contract.budget import Budget, resolve
@@ -12,6 +13,7 @@ from worker.contract.context import Context
 from worker.contract.product import Origin
 from worker.kinds.table.dataset import TRAIN, Table
 from worker.kinds.table.selection import Picker, spread
+from worker.kinds.table.snap import snapped
 from worker.kinds.table.strata import Allocation, allocate, prior_weights
 from worker.kinds.table.summary import TableSummary, csv_bytes, of_rows
 
@@ -61,3 +63,16 @@ def pick_by(
     """The summary that a picker makes of training rows as points (t, P)."""
     rows = spread(points, data.train.weight, data.strata, counts_of(data, params), pick, ctx)
     return picked(data, rows, method, params)
+
+
+def made(
+    data: Table, points: np.ndarray, labels: np.ndarray, strata: np.ndarray, origin: Origin
+) -> TableSummary:
+    """The summary of made rows: points (s, D) snapped to cells that occur, and for labels those of the training rows
+    `labels` (s,); `strata` (s,) is the class or bin of each."""
+    rows = np.flatnonzero(data.split == TRAIN)[labels]
+    features = snapped(data, points)
+    label = data.frame[data.schema.label].take(pa.array(rows)).combine_chunks()
+    columns = {name: label if name == data.schema.label else features[name] for name in data.frame.column_names}
+    weights = prior_weights(strata, data.masses)
+    return TableSummary(pa.table(columns), data.schema, data.encoding, weights, origin=origin)

@@ -7,30 +7,32 @@ rows are alike both in what they are and in what follows from it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from worker.contract.context import Context
 from worker.kinds.table.dataset import Rows, Table
+from worker.kinds.table.predictor import of_sklearn
 
 TREES, FEATURES = 60, 300
 _STEP = 10  # trees between two reports of progress
 
 
-@dataclass(frozen=True)
-class Joint:
-    """`points` (t, D + leaves) float32: the joint space J of the training rows."""
-
-    points: np.ndarray
+def joint(data: Table, ctx: Context) -> np.ndarray:
+    """The training rows in the joint space (t, D + leaves) float32."""
+    return space_of(data.train.x, boosted(data.train, data.classification, ctx))
 
 
-def joint(data: Table, ctx: Context) -> Joint:
-    """The training rows in the joint space."""
-    train = data.train
-    model = boosted(train, data.classification, ctx)
-    return Joint(np.column_stack([_unit(train.x), _unit(leaves(model, train.x))]))
+def space_of(x: np.ndarray, teacher: object) -> np.ndarray:
+    """Encoded rows (n, D) beside what each of a teacher's trees says of them."""
+    return np.column_stack([_unit(x), _unit(leaves(teacher, x))])
+
+
+def opinion(teacher: object, x: np.ndarray, classes: int) -> np.ndarray:
+    """What a teacher says of rows: probabilities (n, C), of the second class alone (n, 1) where there are two, or
+    numbers (n, 1)."""
+    said = of_sklearn(teacher, classes)(x)
+    return said[:, None] if not classes else said[:, 1:] if classes == 2 else said
 
 
 def boosted(rows: Rows, classification: bool, ctx: Context, *, trees: int = TREES) -> object:

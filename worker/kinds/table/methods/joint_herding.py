@@ -34,7 +34,6 @@ class JointHerdingParams(RowsParams):
 def joint_herding(data: Table, params: JointHerdingParams, ctx: Context) -> TableSummary:
     """Real rows whose mean is that of their class, in features and in what a teacher makes of them."""
     counts = counts_of(data, params)
-    space = joint(data, ctx)
-    features = random_features(space.points, np.random.default_rng(seed_of(ctx.seed, "features")))
+    features = random_features(joint(data, ctx), np.random.default_rng(seed_of(ctx.seed, "features")))
     rows = spread(features, data.train.weight, data.strata, counts, herding, ctx)
     return picked(data, rows, "joint-herding", params, teacher="gradient boosting on the training part")
