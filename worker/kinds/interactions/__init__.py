@@ -48,7 +48,7 @@ JUDGING_COST = Cost(
         Term(1e-10, {"users": 1, "evaluate.landmarks": 2}, _AE),
         Term(7e-7, _SCORES, _KNN),
         Term(2e-7, _SCORES, _SVD),
-        Term(5e-3, {"users": 1}, _SVD),
+        Term(2e-3, {"users": 1}, _SVD),
         Term(30.0, only=_IALS),
         Term(5e-3, {"users": 1}, _IALS),
         Term(5e-3, {"items": 1}, _IALS),
