@@ -12,8 +12,7 @@ import pytest
 
 from distillery import Client, errors
 from tests.acceptance.conftest import ROOT, Installation
-from tests.kinds.sequences.planted import planted_inter
-from tests.kinds.sequences.test_text import prose
+from tests.kinds.sequences.planted import planted_inter, prose
 
 QUICK = {"learners": ["popularity", "markov", "sasrec"], "baselines": ["random"], "draws": 1, "seeds": 1, "steps": 40}
 
