@@ -113,11 +113,12 @@ def list_methods(kind: str | None) -> Operation[list[dict[str, Any]]]:
 
 
 def method_for(task: str, reference: str) -> Operation[str]:
-    """The method of a dataset's kind that does a task; raises `DistilleryError` when no worker has one."""
+    """The method of a dataset's kind that does a task, of several the one that is called so; raises `DistilleryError`
+    when no worker has one."""
     dataset = yield from get_dataset(reference)
-    for method in (yield from list_methods(dataset["kind"])):
-        if method["task"] == task:
-            return method["name"]
+    able = [method["name"] for method in (yield from list_methods(dataset["kind"])) if method["task"] == task]
+    if able:
+        return task if task in able else able[0]
     raise DistilleryError(f"No worker can {task} {dataset['kind']}.")
 
 

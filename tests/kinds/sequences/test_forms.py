@@ -115,6 +115,27 @@ def test_weights_when_given_then_count_in_the_loss_and_in_counts():
     assert counts(weighted).tolist() == counts(repeated).tolist()
 
 
+def test_sampled_softmax_when_averaged_over_draws_then_comes_near_the_whole_one():
+    torch.manual_seed(0)
+    net = SASRec(400, 6).eval()
+    with torch.no_grad():
+        net.items.weight.mul_(10)
+    states, items = torch.randn(30, 32), np.arange(30)
+    whole = torch.nn.functional.cross_entropy(net.scores(states), torch.arange(30), reduction="none")
+    drawn = torch.stack([targets.against_a_sample(net, states, items, 200) for _ in range(200)]).mean(dim=0)
+    assert drawn.detach().numpy() == pytest.approx(whole.detach().numpy(), abs=0.1)
+
+
+def test_training_when_there_are_many_items_then_takes_a_sample(monkeypatch: pytest.MonkeyPatch):
+    rows = TrainingSet.of(Rows.of([[0, 1, 2], [3, 4]]), ITEMS, 6)
+    net = SASRec(ITEMS, 6).eval()
+    whole = targets.loss(net, rows, np.arange(2)).item()
+    monkeypatch.setattr(targets, "LARGE", 5)
+    sampled = targets.loss(net, rows, np.arange(2)).item()
+    assert sampled != whole
+    assert sampled == pytest.approx(whole, rel=0.1)
+
+
 def test_training_set_when_its_parts_do_not_fit_then_is_refused():
     with pytest.raises(ValueError, match="3 places"):
         TrainingSet(bounds(np.array([3])), Ids(np.zeros(3, np.int32)), Ids(np.zeros(2, np.int32)), ITEMS, 4)

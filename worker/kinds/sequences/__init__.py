@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from worker.contract.kind import Ingest, Judging, Kind
+from worker.contract.method import Cost, Term
 from worker.kinds.sequences import dataset, ingest
 from worker.kinds.sequences.dataset import Sequences
 from worker.kinds.sequences.summary import SequenceSummary, adopt
@@ -25,6 +26,21 @@ def _evaluate_params() -> type[BaseModel]:
     return evaluate_params()
 
 
+# Of judging a pick with default settings on made up and real sets (300 to 2,825 sequences), in CPU seconds, by hand: a
+# training costs its steps times rows of a batch times items, an evaluation cases times items; a default search has
+# about 12 sets, 3 seeds each, 30 settings. A rough guide, within a factor of 3.
+_NEURAL = ("sasrec", "gru4rec")
+_CASES = {"sequences_with_test": 1, "items": 1}
+JUDGING_COST = Cost(
+    seconds=(
+        Term(10.0),
+        Term(100.0, {"evaluate.seeds": 1}),
+        Term(5e-5, {**_CASES, "evaluate.seeds": 1}),
+        *(Term(0.1, {"items": 1, "evaluate.seeds": 1}, {"evaluate.learners": name}) for name in _NEURAL),
+    ),
+    memory_mb=(Term(500.0), Term(2e-2, {"items": 1}), Term(2e-4, {"events": 1})),
+)
+
 KIND: Kind[Sequences] = Kind(
     name="sequences",
     unit="sequence",
@@ -34,5 +50,5 @@ KIND: Kind[Sequences] = Kind(
     describe=describe,
     products=(SequenceSummary, Tokeniser),
     adopt=adopt,
-    judging=Judging(_evaluate_params),
+    judging=Judging(_evaluate_params, cost=JUDGING_COST),
 )

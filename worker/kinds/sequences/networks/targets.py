@@ -13,6 +13,8 @@ from worker.kinds.sequences.forms import Events, Ids, LowRank, TopK, TrainingSet
 from worker.kinds.sequences.networks.next_event import NextEvent
 from worker.kinds.sequences.rows import places
 
+LARGE, SAMPLED = 50_000, 1024
+
 
 def mixture(events: LowRank, at: np.ndarray, device: str) -> Tensor:
     """Probabilities (p, V) of low-rank events."""
@@ -89,9 +91,32 @@ class Batch:
 
 
 def loss(net: NextEvent, data: TrainingSet, rows: np.ndarray) -> Tensor:
-    """Mean weighted cross entropy over all places of these rows. Raises ValueError for a network that is not causal."""
+    """Mean weighted cross entropy over all places of these rows. Raises ValueError for a network that is not causal.
+
+    Beyond `LARGE` items hard targets are scored against `SAMPLED` items drawn uniformly, see `against_a_sample`.
+    """
     if not net.causal:
         raise ValueError("a network that sees what comes after a place cannot be trained at all places")
     batch = Batch.of(data, rows, str(net.items.weight.device))
-    logits = net(embedded=batch.embedded(net, data), at=(batch.row, batch.column))
-    return (missed(logits, data.targets, batch.at) * batch.weight).sum() / batch.weight.sum()
+    embedded = batch.embedded(net, data)
+    if data.items > LARGE and isinstance(data.targets, Ids):
+        states = net.states(embedded)[batch.row, batch.column]
+        each = against_a_sample(net, states, data.targets.items[batch.at])
+    else:
+        each = missed(net(embedded=embedded, at=(batch.row, batch.column)), data.targets, batch.at)
+    return (each * batch.weight).sum() / batch.weight.sum()
+
+
+def against_a_sample(net: NextEvent, states: Tensor, items: np.ndarray, size: int = SAMPLED) -> Tensor:
+    """Cross entropy (p,) with a softmax over the target and `size` items drawn uniformly for all places alike.
+
+    Each drawn item stands for V / size items, so its logit is raised by the log of that (Jean et al. 2015); where it is
+    the target itself it does not count.
+    """
+    table = net.items.weight
+    target = torch.from_numpy(items.astype(np.int64)).to(states.device)
+    drawn = torch.randint(net.n_items, (size,), device=states.device)
+    right = (states * table[target]).sum(dim=1, keepdim=True)
+    others = states @ table[drawn].T + float(np.log(net.n_items / size))
+    others = others.masked_fill(drawn == target[:, None], -1e9)
+    return torch.cat([right, others], dim=1).logsumexp(dim=1) - right[:, 0]
