@@ -260,7 +260,9 @@ def _read(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Log, Any,
     schema = SCHEMA if given.split in ("auto", "given") else SCHEMA.without("split")
     parts = {source.name: splits.part_of_file(source.name) for source in found}
     tables, ignored = choose_tables(
-        found, lambda source: as_table(upload.detect(source, given.hints()), given.columns, schema), preference
+        found,
+        lambda source: as_table(upload.detect(source, given.hints()), given.columns, schema),
+        lambda table: (parts[table.name] is not None, *preference(table)[: 2 if parts[table.name] is not None else 3]),
     )
     chosen = [table.detected.source for table in tables]
     others = [source for source in upload.sources if source not in chosen]
