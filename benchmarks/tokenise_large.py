@@ -1,8 +1,8 @@
 """A log of 20 million events in tokens: time, and memory above that of the data.
 
-Run: `python -m benchmarks.tokenise_large [--events 20000000] [--items 100000]`. The log is made up: items by a power law
-(exponent 1), sequences of 5 to 200 events whose next item is near the last one half of the time. It is held in memory as
-a method gets it; the vocabulary is learned with the method's defaults, so from a million of its events.
+Run: `python -m benchmarks.tokenise_large [--events 20000000] [--items 100000]`. The log is made up: items by a power
+law (exponent 1), sequences of 5 to 200 events whose next item is near the last one half of the time. It is held in
+memory as a method gets it; the vocabulary is learned with the method's defaults, so from a million of its events.
 """
 
 from __future__ import annotations

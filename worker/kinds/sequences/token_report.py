@@ -69,7 +69,7 @@ def judge(data: Sequences, tokeniser: Tokeniser, params: Any, ctx: Context) -> F
         tables=(
             _lengths_table(lengths, features),
             _growth_table(growth := _growth(encoder, held, features, ctx.seed)),
-            _kinds_table(tokeniser.vocabulary, own),
+            _kinds_table(encoder, own),
             _use_table(used),
             _facts_table(tokeniser),
             _sizes_table(data, tokeniser),
@@ -237,36 +237,31 @@ def _growth_plot(growth: list[_Size], n: int) -> Plot:
     )  # fmt: skip
 
 
-def _kinds_table(vocabulary: Vocabulary, written: Rows) -> Table:
-    """Features, merges within an action, merges across actions: in the vocabulary and in what was written."""
-    indptr, flat = vocabulary.expansion
-    categories = np.concatenate(([0], vocabulary.features[:, 0]))[flat]
-    across = np.zeros(len(vocabulary), bool)
-    for token in range(vocabulary.n_initial, len(vocabulary)):
-        part = categories[indptr[token] : indptr[token + 1]]
-        across[token] = len(np.unique(part)) < len(part)
-    crossed = _crossing(vocabulary, across)
-    kind = np.where(np.arange(len(vocabulary)) < vocabulary.n_initial, 0, np.where(crossed, 2, 1))[1:]
-    used = np.concatenate(([0], kind))[written.items]
-    names = ("features", "merges of categories that differ", "merges that hold a category twice, so of two actions")
+def _kinds_table(encoder: Encoder, written: Rows) -> Table:
+    """Features, merges inside an action, merges across actions, among what was written and the tokens that were used.
+
+    In one random order a token stands for neighbours of the flat list of features, so where it begins and ends says
+    which actions it is of.
+    """
+    indptr, _ = encoder.vocabulary.expansion
+    size, m = np.diff(indptr)[written.items], encoder.item_tokens.shape[1]
+    ends = np.cumsum(size)
+    starts = ends - size  # rows hold whole actions, so that numbering through all rows tells actions apart, too
+    across = starts // m != (ends - 1) // m
+    kind = np.where(size == 1, 0, np.where(across, 2, 1))
+    used = [len(np.unique(written.items[kind == number])) for number in range(3)]
+    names = ("features that stay alone", "merges inside an action", "merges across actions")
     rows = tuple(
-        {"name": name, "vocabulary": float(100 * (kind == i).mean()), "written": float(100 * (used == i).mean())}
-        for i, name in enumerate(names)
+        {"name": name, "written": 100 * float((kind == number).mean()), "different": used[number]}
+        for number, name in enumerate(names)
     )
     columns = (
         Column("name", "tokens", "text"),
-        Column("vocabulary", "of the vocabulary", unit="%"),
         Column("written", "of what is written", unit="%"),
+        Column("different", "different tokens", decimals=0),
     )
-    caption = "Tokens that surely are of several actions hold a category twice; others may be of one or of two"
+    caption = "Held-out sequences in one random order: what their tokens stand for (a token may do both)"
     return Table("kinds_of_tokens", caption, columns, rows, heading="Inside and across actions")
-
-
-def _crossing(vocabulary: Vocabulary, across: np.ndarray) -> np.ndarray:
-    """A token made of one that crosses actions crosses them, too."""
-    for number, (left, right) in enumerate(vocabulary.rules.tolist()):
-        across[vocabulary.n_initial + number] |= across[left] or across[right]
-    return across
 
 
 def _utilisation(data: Sequences, encoder: Encoder, ctx: Context) -> list[float]:

@@ -94,13 +94,13 @@ def _arrays(
     width = nodes.shape[1] - core_loops.FIRST_TOKEN
     longest = int(lengths.max(initial=1))
     most = longest * (width * (width - 1) // 2 + width * width + 2 * width)
-    room = 4 * most + 1024
+    room = 4 * most + len(nodes) + 1024
     cursor = np.zeros(16, np.int64)
     cursor[p.FREE], cursor[p.MERGES] = -1, 1
     return Core(
         nodes=nodes, heads=heads, lengths=lengths, inside=inside, between=between,
-        pairs=np.zeros((room, 9), np.int64), table=np.full(_power_of_two(4 * room), -1, np.int32),
-        entries=np.zeros((room, 2), np.int32), heap=np.zeros((room, 2), np.int64),
+        pairs=np.zeros((room, 9), np.int64), table=np.full(_power_of_two(2 * room), -1, np.int32),
+        entries=np.zeros((room + 4 * len(nodes), 2), np.int32), heap=np.zeros((room, 2), np.int64),
         pending=np.zeros(len(heads), np.int64), seen=np.full(len(heads), -1, np.int64),
         touched=np.zeros(2 * most + 16, np.int64), changed=np.zeros(room, np.int64),
         loosened=np.zeros(longest + 1, np.int64), rules=np.zeros((size + 1, 2), np.int64),
@@ -113,17 +113,19 @@ def _power_of_two(least: int) -> int:
 
 
 def with_more_room(core: Core) -> Core:
-    """The same with twice the room wherever more than a quarter is taken; the heap is cleaned of what is outdated."""
-    cursor = core.cursor
+    """The same with twice the room wherever the longest sequence might not find any."""
+    cursor, most = core.cursor, len(core.touched)
     grown = core
-    if 4 * cursor[p.N_PAIRS] > len(core.pairs):
+    if cursor[p.N_PAIRS] + most >= len(core.pairs):
         pairs = _twice(core.pairs)
         grown = grown._replace(pairs=pairs, changed=_twice(core.changed))
-        grown = grown._replace(table=np.full(_power_of_two(4 * len(pairs)), -1, np.int32))
+        grown = grown._replace(table=np.full(_power_of_two(2 * len(pairs)), -1, np.int32))
         p.refill(grown)
-    if 4 * cursor[p.N_ENTRIES] > len(core.entries):
+    if cursor[p.N_ENTRIES] + most >= len(core.entries):
         grown = grown._replace(entries=_twice(core.entries))
-    return grown._replace(heap=_twice(core.heap))
+    if cursor[p.IN_HEAP] + cursor[p.CHANGED] + most >= len(core.heap):
+        grown = grown._replace(heap=_twice(core.heap))
+    return grown
 
 
 def _twice(array: np.ndarray) -> np.ndarray:
