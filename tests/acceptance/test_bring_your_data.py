@@ -64,6 +64,10 @@ def log() -> str:
     return text(rounds, ("action", "reward", "propensity", "position", "context_0", "context_1", "timestamp", "fold"))
 
 
+def sessions() -> list[list[int]]:
+    return [[item for u, item, *_ in events() if u == user] for user in range(USERS)]
+
+
 def objects() -> list[dict]:
     return [{"user": {"id": u}, "product": {"sku": f"s{i}"}, "rating": r} for u, i, r, _ in events()]
 
@@ -88,6 +92,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     feather.write_feather(pa.Table.from_pylist(objects()), str(found / "events.feather"))
     (found / "prices.csv").write_text(text([(u, i, f"{r},5") for u, i, r, _ in events()], HEADER[:3], ";"))
     (found / "log.csv").write_text(log())
+    (found / "sessions.jsonl").write_text("".join(json.dumps({"item_ids": items}) + "\n" for items in sessions()))
+    (found / "book.txt").write_text("".join(f"the {a} sees {b} and {a}\n" for a, b, *_ in events()))
     (found / "folds.csv").write_text(folds())
     with zipfile.ZipFile(found / "splits.zip", "w") as archive:
         for part in ("train", "valid", "test"):

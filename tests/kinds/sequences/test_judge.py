@@ -30,6 +30,11 @@ def judged(data: Sequences, summary: Any, **params: Any) -> Measurements:
     return judge(data, [summary], evaluate_params()(**(QUICK | params)), Context(seed=1, content="c"))
 
 
+def judged_curve(data: Sequences) -> Measurements:
+    summary = random_sequences(data, SelectParams(budget=10), Context())
+    return judged(data, summary, learners=["sasrec"], baselines=[], steps=40)
+
+
 def test_contenders_when_a_selection_is_judged_then_are_those_of_equal_rows_and_of_equal_bytes():
     data = planted(100)
     summary = random_sequences(data, SelectParams(budget=10), Context())
@@ -72,6 +77,8 @@ def test_soft_forms_when_judged_then_each_is_measured_as_delivered_with_its_entr
     assert {"summary", "summary-topk", "summary-hard", "full"} <= measured
     names = {plot.name for plot in found.plots}
     assert {"entropy", "making-score"} <= names
+    curve = next(plot for plot in judged_curve(data).plots if plot.name == "steps-sasrec")
+    assert [series.x for series in curve.series] == [(20.0, 40.0)] * 2
     assert sets["summary"].bytes > sets["full"].bytes
     assert any("Larger in bytes" in warning for warning in found.warnings)
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from worker.contract.learner import Learner
-from worker.evidence.measurements import TrainedResult
+from worker.evidence.measurements import Metric, TrainedResult
 from worker.evidence.plot import Plot, Series
+from worker.evidence.statistics import value_of
 from worker.evidence.table import Cell, Column, Table
 from worker.evidence.training import Contender
 from worker.evidence.wording import number
@@ -135,6 +136,44 @@ def training_curves(summary: SequenceSummary) -> list[Plot]:
                 mark_label="delivered step",
             )
         )
+    return made
+
+
+def step_curves(
+    results: Sequence[TrainedResult], learners: Sequence[Learner], sets: Sequence[Contender], metric: Metric
+) -> list[Plot]:
+    """The validation metric by training steps on the full data and on the summary, at the settings that were chosen."""
+    made: list[Plot] = []
+    shown = {one.record.name: one for one in sets if one.record.role in ("full", "summary", "form")}
+    for learner in learners:
+        series: list[Series] = []
+        for name, one in shown.items():
+            found = [r for r in results if (r.learner, r.set, r.draw, r.seed) == (learner.name, name, 0, 0)]
+            chosen = {**found[0].chosen, "steps": 0} if found else {}
+            points = [
+                (float(tried.settings["steps"]), metric.scale * value_of(tried.validation))
+                for tried in (found[0].tried if found else ())
+                if "steps" in tried.settings and {**tried.settings, "steps": 0} == chosen
+            ]
+            if len(points) > 1:
+                x, y = zip(*sorted(points), strict=True)
+                series.append(_series(one, np.array(x), np.array(y)))
+        if series:
+            best = "; ".join(
+                f"{one.label} {max(one.y) if metric.higher_is_better else min(one.y):.2f}" for one in series
+            )
+            made.append(
+                Plot(
+                    f"steps-{learner.name}",
+                    f"{learner.label} by training steps",
+                    f"Validation {metric.label} against training steps, first seed; best: {best}.",
+                    "line",
+                    "training steps (log scale)",
+                    f"validation {metric.label}",
+                    tuple(series),
+                    log_x=True,
+                )
+            )
     return made
 
 

@@ -115,12 +115,13 @@ def ingest(
     is_text = given.content == "text" or (
         given.content == "auto" and text.looks_like_text(upload, upload.named(given.file))
     )
-    data, detected = texts(upload, given, ctx) if is_text else events(upload, given, ctx)
+    counts: dict[str, int] = {}
+    data, detected = texts(upload, given, ctx) if is_text else events(upload, given, counts, ctx)
     ctx.progress(2, 3, phase="write")
     dataset.save(data, out)
     ctx.progress(3, 3, phase="write")
     return {
-        "statistics": dataset.statistics(out),
+        "statistics": counts | dataset.statistics(out),
         "preview": dataset.preview(out, 20),
         "warnings": list(ctx.warnings),
         "schema": schema_of(data),
@@ -193,15 +194,27 @@ def _id_lists(upload: Upload, given: IngestOptions, sources: Sequence[Source]) -
             yield splits.part_of_file(source.name), " ".join(tokens[start:stop])
 
 
-def events(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Sequences, dict[str, Any]]:
-    """Sequences of a log, and what was guessed about it."""
+def events(
+    upload: Upload, given: IngestOptions, counts: dict[str, int], ctx: Context
+) -> tuple[Sequences, dict[str, Any]]:
+    """Sequences of a log, and what was guessed about it; `counts` gets what was left out."""
     log, users, items, detected, side = _read(upload, given, ctx)
     ctx.progress(0, 3, phase="clean")
+    counts["rows"] = len(log)
     _frequent(log, given, len(users), len(items))
     _in_order(log)
+    before = len(log)
     _unique(log, given.dedup, len(items))
+    counts["duplicates_removed"] = before - len(log)
     _frequent(log, given, len(users), len(items))
     _refuse_short(log, given)
+    counts["sequences_dropped"] = len(users) - len(np.unique(log.user))
+    counts["items_dropped"] = len(items) - len(np.unique(log.item))
+    if 2 * counts["sequences_dropped"] > len(users):
+        ctx.warn(
+            f"{counts['sequences_dropped']:,} of {len(users):,} sequences have fewer than {given.min_user_len} events "
+            "and were left out (min_user_len)."
+        )
     ctx.progress(1, 3, phase="split")
     kept_users, user = np.unique(log.user, return_inverse=True)
     kept_items, item = np.unique(log.item, return_inverse=True)
@@ -213,6 +226,13 @@ def events(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Sequence
     kept = ("min_user_len", "dedup", "max_len", "rows_in_time_order")
     about = {key: getattr(given, key) for key in kept} | {"min_item_count": given.rarest(words=False)}
     about |= {"content": "events", "split": name, "unknown_test_items": unknown}
+    if unknown and unknown == int((split == splits.TEST).sum()):
+        raise JobError(
+            "invalid_input",
+            f"All {unknown:,} test events are of items that no training event has.",
+            hint="Choose split=leave_one_out; or raise min_item_count, which leaves rare items out.",
+            pointer="/options/split",
+        )
     if unknown:
         ctx.warn(f"{unknown:,} test events are of items that no training event has: no learner can be right there.")
     ids = _taken(items, kept_items)
@@ -240,7 +260,9 @@ def _read(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Log, Any,
     schema = SCHEMA if given.split in ("auto", "given") else SCHEMA.without("split")
     parts = {source.name: splits.part_of_file(source.name) for source in found}
     tables, ignored = choose_tables(
-        found, lambda source: as_table(upload.detect(source, given.hints()), given.columns, schema), preference
+        found,
+        lambda source: as_table(upload.detect(source, given.hints()), given.columns, schema),
+        lambda table: (parts[table.name] is not None, *preference(table)[: 2 if parts[table.name] is not None else 3]),
     )
     chosen = [table.detected.source for table in tables]
     others = [source for source in upload.sources if source not in chosen]
@@ -261,7 +283,10 @@ def _read(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Log, Any,
     named = [parts[table.name] for table in tables]
     if "split" in columns.words:
         part = columns.words["split"]
-        log.part = splits.given(np.array(part.words.to_pylist(), dtype=str))[part.codes]
+        words, used = np.array(part.words.to_pylist(), dtype=str), np.unique(part.codes)
+        codes = np.zeros(len(words), np.int8)
+        codes[used] = splits.given(words[used])
+        log.part = codes[part.codes]
     elif given.split in ("auto", "given") and len(tables) > 1 and None not in named:
         log.part = np.repeat(np.array(named, np.int8), columns.sizes)
     elif given.split == "given":

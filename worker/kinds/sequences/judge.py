@@ -69,7 +69,10 @@ def judge(data: Sequences, summaries: Sequence[SequenceSummary], params: Evaluat
         results=trained.results,
         protocol=_protocol(data, held, plan, params, ctx),
         origins={name: one.origin for name, one in zip(names, summaries, strict=True)},
-        plots=description.plots(data, sets, summary),
+        plots=(
+            *description.plots(data, sets, summary),
+            *description.step_curves(trained.results, plan.learners, sets, held.metrics()[0]),
+        ),
         tables=(
             description.data_card(data, sets),
             *description.breakdown(data, held, trained.results, plan.learners, sets),

@@ -1,4 +1,4 @@
-"""Judge summaries that exist already, by what fits the dataset: as `next-event` for events, as `perplexity` for text."""
+"""Judge summaries that exist already by what fits the dataset: events as `next-event` does, text as `perplexity`."""
 
 from __future__ import annotations
 
