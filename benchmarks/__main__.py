@@ -17,6 +17,7 @@ ALL = (
     "judging",
     "infinite_ae",
     "adam_reverse",
+    "farzi_figures",
     "recommenders",
     "distill_step",
     "distill_cf_figures",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,10 +31,12 @@ from worker.kinds.sequences.learners.markov import markov as markov_of
 from worker.kinds.sequences.learners.popularity import popularity as popularity_of
 from worker.kinds.sequences.methods.farzi import FarziParams, farzi
 from worker.kinds.sequences.ranking import Ranking
+from worker.kinds.sequences.summary import SequenceSummary
 from worker.kinds.sequences.teacher import DROPOUT
 from worker.numerics.npz import npz_bytes
 
 STEPS, SEEDS, KS = (160, 240, 320, 400), 3, (10, 100)
+LEARNERS = ("sasrec", "gru4rec")
 SHORT = (40, 80, 120, 160)
 CONFIGURATIONS: dict[str, tuple[str, dict[str, Any], Sequence[int]]] = {
     "magazine-25x20": ("magazine", {"n_sequences": 25, "sequence_length": 20, "outer_steps": 0}, STEPS),
@@ -72,7 +75,7 @@ def main() -> None:
         write("farzi_figures", figures, ("torch", "numpy"))
 
 
-def on_all(data: Sequences) -> dict[str, Any]:
+def on_all(data: Sequences, learners: Sequence[str] = LEARNERS) -> dict[str, Any]:
     """The full data: both learners and the floors."""
     train = data.training()
     full = TrainingSet.of(train.rows, data.n_items, data.max_len)
@@ -88,8 +91,7 @@ def on_all(data: Sequences) -> dict[str, Any]:
         "items": data.n_items,
         "bytes": sizes.plain_bytes(source),
         "compressed": len(npz_bytes(source)),
-        "sasrec": tuned(data, full, "sasrec", STEPS, DROPOUT),
-        "gru4rec": tuned(data, full, "gru4rec", STEPS, DROPOUT),
+        **{name: tuned(data, full, name, STEPS, DROPOUT) for name in learners},
         **floors,
     }
 
@@ -98,7 +100,18 @@ def on_summary(data: Sequences, params: FarziParams, steps: Sequence[int], full:
     """Every form of one summary, and what each keeps of the full data's nDCG@10."""
     started = time.perf_counter()
     summary = farzi(data, params, Context(seed=1))
-    seconds = time.perf_counter() - started
+    return of_forms(data, params, summary, steps, full, time.perf_counter() - started)
+
+
+def of_forms(
+    data: Sequences,
+    params: FarziParams,
+    summary: SequenceSummary,
+    steps: Sequence[int],
+    full: Mapping[str, Any],
+    seconds: float,
+) -> dict[str, Any]:
+    """Every form of a summary that took so many seconds; the other learner on the primary one."""
     found: dict[str, Any] = {
         "params": params.model_dump(exclude_defaults=True, mode="json"),
         "seconds": round(seconds, 1),
@@ -118,7 +131,7 @@ def on_summary(data: Sequences, params: FarziParams, steps: Sequence[int], full:
             "sasrec": measured,
             "percent_of_full_ndcg@10": percent(measured, full["sasrec"]),
         }
-        if form == "soft":
+        if form == summary.form and "gru4rec" in full:
             other = tuned(data, one, "gru4rec", steps, (0.0,))
             found["forms"][form] |= {"gru4rec": other, "percent_of_full_gru4rec": percent(other, full["gru4rec"])}
     saved = full["sasrec"]["train_s"] - found["forms"][next(iter(found["forms"]))]["sasrec"]["train_s"]
@@ -145,7 +158,7 @@ def tuned(
             if value > best[0]:
                 best = (value, dropout, count, models)
     value, dropout, count, models = best
-    return {
+    found = {
         "validation_ndcg@10": round(value, 2),
         "dropout": dropout,
         "steps": count,
@@ -153,6 +166,8 @@ def tuned(
         "test": means([test(model) for model in models]),
         "test_ndcg@10_by_seed": [round(100 * float(test(model)["ndcg@10"].mean()), 2) for model in models],
     }
+    sys.stderr.write(f"{learner}: {json.dumps(found)}\n")
+    return found
 
 
 def means(measured: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
