@@ -28,8 +28,15 @@ class CGCXParams(CGCParams):
 
 
 COST = Cost(
-    seconds=(Term(0.4), Term(4e-9, {"edges": 1, "features": 1})),
-    memory_mb=(Term(350.0), Term(5e-5, {"train_nodes": 1, "features": 1})),
+    seconds=(
+        Term(0.1),
+        Term(4e-9, {"edges": 1, "features": 1}),
+        Term(2.5e-8, {"nodes": 1, "features": 1}),
+    ),
+    memory_mb=(
+        Term(350.0),
+        Term(1.2e-5, {"nodes": 1, "features": 1}),
+    ),
 )
 
 

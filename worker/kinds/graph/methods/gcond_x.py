@@ -16,6 +16,7 @@ from pydantic import Field
 
 from worker.contract.context import Context
 from worker.contract.method import Cost, Term, method
+from worker.kinds.graph.condensation.costs import LEARNING, MEMORY
 from worker.kinds.graph.condensation.matched import MatchingParams, matched
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.summary import CondensedGraph
@@ -29,8 +30,12 @@ class GCondXParams(MatchingParams):
 
 
 COST = Cost(
-    seconds=(Term(3.0), Term(2e-8, {"params.epochs": 1, "params.outer": 1, "budget": 1, "features": 1})),
-    memory_mb=(Term(400.0), Term(1.2e-5, {"train_nodes": 1, "features": 1})),
+    seconds=(
+        *LEARNING,
+        Term(5e-3, {"params.epochs": 1, "params.outer": 1}),
+        Term(1.1e-8, {"params.epochs": 1, "params.outer": 1, "train_nodes": 1, "features": 1, "classes": 1}),
+    ),
+    memory_mb=(*MEMORY,),
 )
 
 

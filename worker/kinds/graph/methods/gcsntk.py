@@ -20,6 +20,7 @@ from pydantic import Field
 from worker.contract.context import Context
 from worker.contract.method import Cost, Term, method
 from worker.kinds.graph.budget import SizeParams, nodes_asked
+from worker.kinds.graph.condensation.costs import LEARNING, MEMORY
 from worker.kinds.graph.condensation.loop import learn
 from worker.kinds.graph.condensation.start import Start, start_nodes, typical
 from worker.kinds.graph.condensation.structure_ntk import KernelCondensation, RealSide
@@ -52,8 +53,12 @@ class GCSNTKParams(SizeParams):
 
 
 COST = Cost(
-    seconds=(Term(3.0), Term(2e-7, {"params.epochs": 1, "budget": 1, "features": 1})),
-    memory_mb=(Term(450.0), Term(1.2e-5, {"train_nodes": 1, "features": 1})),
+    seconds=(
+        *LEARNING,
+        Term(0.05, {"params.epochs": 1}),
+        Term(1.1e-6, {"params.epochs": 1, "train_nodes": 1, "features": 1}),
+    ),
+    memory_mb=(*MEMORY,),
 )
 
 
