@@ -22,4 +22,4 @@ def choosing(candidates: float) -> tuple[Term, ...]:
 LEARNING: tuple[Term, ...] = (Term(0.5), *choosing(0.9 * _CHOSEN_AT_MOST))
 MEMORY: tuple[Term, ...] = (Term(420.0), Term(1.2e-5, {"nodes": 1, "features": 1}))
 PAIRS: tuple[Term, ...] = (Term(1.2e-3, {"train_nodes": 2}),)
-"""Memory of a generator of edges: 4 n² (3 hidden + 2) bytes, three times over for the backward pass, n half of train."""
+"""Memory of a generator of edges: 4 n² (3 hidden + 2) bytes, thrice for the backward pass, n half of train."""
