@@ -42,9 +42,9 @@ class GCSNTKParams(SizeParams):
     hops: Literal[1, 2] = Field(2, description="How often the kernel averages over neighbours (K).")
     layers: int = Field(2, ge=1, le=5, description="Layers of the infinitely wide network after each averaging (L).")
     lr_feat: float = Field(
-        1e-2, ge=1e-6, le=1, description="Step size of Adam on features, in units of the mean feature that is not 0."
+        2e-3, ge=1e-6, le=1, description="Step size of Adam on features, in units of the mean feature that is not 0."
     )
-    lr_label: float = Field(1e-2, ge=1e-6, le=1, description="Step size of Adam on the logits of labels.")
+    lr_label: float = Field(2e-3, ge=1e-6, le=1, description="Step size of Adam on the logits of labels.")
     init: Start = Field("k-means-prop", description="Where the nodes start, all of them in propagated features.")
     compat: Literal["ours", "official"] = Field(
         "ours", description="The kernel as derived, or as published code has it."
