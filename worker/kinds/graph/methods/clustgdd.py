@@ -25,14 +25,14 @@ from worker.contract.context import Context
 from worker.contract.method import Cost, Term, method
 from worker.kinds.graph.allocation import allocate
 from worker.kinds.graph.budget import SizeParams, nodes_asked
-from worker.kinds.graph.clustering.clustgdd import (
+from worker.kinds.graph.clustering.kmeans import means
+from worker.kinds.graph.condensation.cluster_graph import (
     clusters_by_class,
     edges_between,
     linear_model,
     smoothing_weights,
     sparsified,
 )
-from worker.kinds.graph.clustering.kmeans import means
 from worker.kinds.graph.condensation.costs import MEMORY, choosing
 from worker.kinds.graph.condensation.loop import Candidate
 from worker.kinds.graph.condensation.validation import validator

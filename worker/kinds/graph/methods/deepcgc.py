@@ -24,11 +24,11 @@ from worker.contract.method import Cost, Term, method
 from worker.kinds.graph.allocation import allocate
 from worker.kinds.graph.budget import nodes_asked
 from worker.kinds.graph.clustering.cgc import join
-from worker.kinds.graph.clustering.coupling import DeepClusters, DeepSettings
 from worker.kinds.graph.clustering.kmeans import best_of
 from worker.kinds.graph.clustering.pseudo_labels import with_pseudo_labels
 from worker.kinds.graph.clustering.surest_means import PseudoParams
 from worker.kinds.graph.condensation.costs import LEARNING, MEMORY
+from worker.kinds.graph.condensation.coupling import DeepClusters, DeepSettings
 from worker.kinds.graph.condensation.loop import learn
 from worker.kinds.graph.condensation.validation import validator
 from worker.kinds.graph.dataset import Graph
