@@ -59,7 +59,7 @@ COST = Cost(
     cost=COST,
 )
 def doscond(data: Graph, params: DosCondParams, ctx: Context) -> CondensedGraph:
-    """Synthetic nodes with learned edges, by matching gradients at fresh models only."""
+    """Synthetic nodes with learned edges, by matching gradients at fresh networks only."""
     return matched(
         data, params, "doscond", ctx, outer=1, inner=0, structure=params.structure,
         lr_adj=params.lr_adj, threshold=params.threshold, sparsity=params.sparsity,

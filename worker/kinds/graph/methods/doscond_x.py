@@ -1,8 +1,7 @@
 """DosCondX: one-step gradient matching of synthetic nodes without edges (KDD 2022).
 
 Jin et al., "Condensing Graphs via One-Step Gradient Matching", arXiv:2206.07746. As `gcond-x`, but every match is with
-a relay just drawn, which is never trained: there is no inner loop. The linear relay, whose gradient has a closed form,
-takes the place of the published GCN. Departures otherwise as in `gcond-x`.
+a relay just drawn, which is never trained: there is no inner loop. Departures as in `gcond-x`.
 """
 
 from __future__ import annotations
@@ -44,5 +43,5 @@ COST = Cost(
     cost=COST,
 )
 def doscond_x(data: Graph, params: DosCondXParams, ctx: Context) -> CondensedGraph:
-    """Synthetic nodes without edges, by matching gradients at fresh models only."""
+    """Synthetic nodes without edges, by matching gradients at fresh networks only."""
     return matched(data, params, "doscond-x", ctx, outer=1, inner=0)
