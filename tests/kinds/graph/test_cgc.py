@@ -10,10 +10,11 @@ from scipy import sparse
 from tests.planted_graph import planted
 from worker.contract.context import Context
 from worker.contract.errors import JobError
-from worker.kinds.graph.clustering import cgc, clustgdd
-from worker.kinds.graph.clustering.coupling import Coupling, DeepClusters, DeepSettings, transport
+from worker.kinds.graph.clustering import cgc
 from worker.kinds.graph.clustering.pseudo_labels import with_pseudo_labels
 from worker.kinds.graph.clustering.surest_means import CGCParams, surest_means
+from worker.kinds.graph.condensation import cluster_graph as clustgdd
+from worker.kinds.graph.condensation.coupling import Coupling, DeepClusters, DeepSettings, transport
 from worker.kinds.graph.dataset import TEST, VALIDATION
 from worker.kinds.graph.methods.cgc import CGCParamsWithEdges
 from worker.kinds.graph.methods.cgc import cgc as run_cgc

@@ -44,7 +44,7 @@ class CGCParams(PseudoParams):
         "spectral", description="How a class is parted; spectral gives way to k-means above 60 parts a class."
     )
     aug_ratio: float = Field(
-        0.5, ge=0, le=3, description="Extra rows, for each train node: one-hop features of classes known badly."
+        0.0, ge=0, le=3, description="Extra rows, for each train node: one-hop features of classes known badly."
     )
     tau: float = Field(1.0, ge=0.005, le=50, description="Temperature of the weights of confidence within a part.")
 

@@ -74,7 +74,7 @@ def matched(
     threshold: float = 0.0,
     sparsity: float = 0.0,
 ) -> CondensedGraph:
-    """The condensed graph that validates best along a run of gradient matching with the closed-form linear relay."""
+    """The condensed graph that validates best along a run of gradient matching."""
     edges = structure != "none"
     n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, filled=True))
     seen = data.visible()

@@ -39,8 +39,16 @@ class CGCParamsWithEdges(CGCParams):
 
 
 COST = Cost(
-    seconds=(Term(0.4), Term(4e-9, {"edges": 1, "features": 1}), Term(1e-9, {"budget": 3})),
-    memory_mb=(Term(350.0), Term(5e-5, {"train_nodes": 1, "features": 1}), Term(6e-5, {"budget": 2})),
+    seconds=(
+        Term(0.1),
+        Term(4e-9, {"edges": 1, "features": 1}),
+        Term(2.5e-8, {"nodes": 1, "features": 1}),
+        Term(1e-9, {"train_nodes": 3}),
+    ),
+    memory_mb=(
+        Term(350.0),
+        Term(1.2e-5, {"nodes": 1, "features": 1}),
+    ),
 )
 
 

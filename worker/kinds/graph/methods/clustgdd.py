@@ -25,14 +25,15 @@ from worker.contract.context import Context
 from worker.contract.method import Cost, Term, method
 from worker.kinds.graph.allocation import allocate
 from worker.kinds.graph.budget import SizeParams, nodes_asked
-from worker.kinds.graph.clustering.clustgdd import (
+from worker.kinds.graph.clustering.kmeans import means
+from worker.kinds.graph.condensation.cluster_graph import (
     clusters_by_class,
     edges_between,
     linear_model,
     smoothing_weights,
     sparsified,
 )
-from worker.kinds.graph.clustering.kmeans import means
+from worker.kinds.graph.condensation.costs import MEMORY, choosing
 from worker.kinds.graph.condensation.loop import Candidate
 from worker.kinds.graph.condensation.validation import validator
 from worker.kinds.graph.dataset import Graph
@@ -58,11 +59,12 @@ class ClustGDDParams(SizeParams):
 
 COST = Cost(
     seconds=(
-        Term(3.0),
+        Term(1.0),
+        *choosing(3),
         Term(4e-9, {"edges": 1, "features": 1, "params.hops": 1}),
-        Term(2e-7, {"nodes": 1, "features": 1}),
+        Term(3e-7, {"nodes": 1, "features": 1}),
     ),
-    memory_mb=(Term(400.0), Term(1.2e-5, {"nodes": 1, "features": 1})),
+    memory_mb=(*MEMORY,),
 )
 
 

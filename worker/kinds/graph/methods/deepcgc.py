@@ -24,10 +24,11 @@ from worker.contract.method import Cost, Term, method
 from worker.kinds.graph.allocation import allocate
 from worker.kinds.graph.budget import nodes_asked
 from worker.kinds.graph.clustering.cgc import join
-from worker.kinds.graph.clustering.coupling import DeepClusters, DeepSettings
 from worker.kinds.graph.clustering.kmeans import best_of
 from worker.kinds.graph.clustering.pseudo_labels import with_pseudo_labels
 from worker.kinds.graph.clustering.surest_means import PseudoParams
+from worker.kinds.graph.condensation.costs import LEARNING, MEMORY
+from worker.kinds.graph.condensation.coupling import DeepClusters, DeepSettings
 from worker.kinds.graph.condensation.loop import learn
 from worker.kinds.graph.condensation.validation import validator
 from worker.kinds.graph.dataset import Graph
@@ -59,8 +60,14 @@ class DeepCGCParams(PseudoParams):
 
 
 COST = Cost(
-    seconds=(Term(3.0), Term(2e-7, {"params.epochs": 1, "train_nodes": 1, "features": 1})),
-    memory_mb=(Term(400.0), Term(5e-5, {"train_nodes": 1, "features": 1})),
+    seconds=(
+        *LEARNING,
+        Term(4.5e-7, {"params.epochs": 1, "train_nodes": 1, "features": 1}),
+    ),
+    memory_mb=(
+        *MEMORY,
+        Term(5e-5, {"train_nodes": 1, "features": 1}),
+    ),
 )
 
 

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from worker.contract.context import Context
 from worker.contract.method import Cost, Term, method
+from worker.kinds.graph.condensation.costs import LEARNING, MEMORY, PAIRS
 from worker.kinds.graph.condensation.matched import EdgeParams, matched
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.summary import CondensedGraph
@@ -34,8 +35,16 @@ class DosCondParams(EdgeParams):
 
 
 COST = Cost(
-    seconds=(Term(3.0), Term(2e-8, {"params.epochs": 1, "budget": 1, "features": 1})),
-    memory_mb=(Term(400.0), Term(1.2e-5, {"train_nodes": 1, "features": 1}), Term(4e-3, {"budget": 2})),
+    seconds=(
+        *LEARNING,
+        Term(5e-3, {"params.epochs": 1}),
+        Term(1.1e-8, {"params.epochs": 1, "train_nodes": 1, "features": 1, "classes": 1}),
+        Term(9e-7, {"params.epochs": 1, "train_nodes": 2}, {"params.structure": "mlp"}),
+    ),
+    memory_mb=(
+        *MEMORY,
+        *PAIRS,
+    ),
 )
 
 
@@ -50,7 +59,7 @@ COST = Cost(
     cost=COST,
 )
 def doscond(data: Graph, params: DosCondParams, ctx: Context) -> CondensedGraph:
-    """Synthetic nodes with learned edges, by matching gradients at fresh models only."""
+    """Synthetic nodes with learned edges, by matching gradients at fresh networks only."""
     return matched(
         data, params, "doscond", ctx, outer=1, inner=0, structure=params.structure,
         lr_adj=params.lr_adj, threshold=params.threshold, sparsity=params.sparsity,

@@ -1,8 +1,7 @@
 """DosCondX: one-step gradient matching of synthetic nodes without edges (KDD 2022).
 
 Jin et al., "Condensing Graphs via One-Step Gradient Matching", arXiv:2206.07746. As `gcond-x`, but every match is with
-a relay just drawn, which is never trained: there is no inner loop. The linear relay, whose gradient has a closed form,
-takes the place of the published GCN. Departures otherwise as in `gcond-x`.
+a relay just drawn, which is never trained: there is no inner loop. Departures as in `gcond-x`.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from worker.contract.context import Context
 from worker.contract.method import Cost, Term, method
+from worker.kinds.graph.condensation.costs import LEARNING, MEMORY
 from worker.kinds.graph.condensation.matched import MatchingParams, matched
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.summary import CondensedGraph
@@ -23,8 +23,12 @@ class DosCondXParams(MatchingParams):
 
 
 COST = Cost(
-    seconds=(Term(3.0), Term(2e-8, {"params.epochs": 1, "budget": 1, "features": 1})),
-    memory_mb=(Term(400.0), Term(1.2e-5, {"train_nodes": 1, "features": 1})),
+    seconds=(
+        *LEARNING,
+        Term(5e-3, {"params.epochs": 1}),
+        Term(1.1e-8, {"params.epochs": 1, "train_nodes": 1, "features": 1, "classes": 1}),
+    ),
+    memory_mb=(*MEMORY,),
 )
 
 
@@ -39,5 +43,5 @@ COST = Cost(
     cost=COST,
 )
 def doscond_x(data: Graph, params: DosCondXParams, ctx: Context) -> CondensedGraph:
-    """Synthetic nodes without edges, by matching gradients at fresh models only."""
+    """Synthetic nodes without edges, by matching gradients at fresh networks only."""
     return matched(data, params, "doscond-x", ctx, outer=1, inner=0)

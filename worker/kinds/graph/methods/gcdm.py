@@ -11,6 +11,7 @@ from pydantic import Field
 
 from worker.contract.context import Context
 from worker.contract.method import Cost, Term, method
+from worker.kinds.graph.condensation.costs import LEARNING, MEMORY, PAIRS
 from worker.kinds.graph.condensation.distributions import DistributionParams, distributed
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.summary import CondensedGraph
@@ -24,8 +25,16 @@ class GCDMParams(DistributionParams):
 
 
 COST = Cost(
-    seconds=(Term(3.0), Term(1e-8, {"params.epochs": 1, "params.outer": 1, "budget": 1, "features": 1})),
-    memory_mb=(Term(400.0), Term(1.2e-5, {"train_nodes": 1, "features": 1}), Term(4e-3, {"budget": 2})),
+    seconds=(
+        *LEARNING,
+        Term(8e-3, {"params.epochs": 1, "params.outer": 1}),
+        Term(5e-8, {"params.epochs": 1, "params.outer": 1, "train_nodes": 1, "features": 1}),
+        Term(9e-7, {"params.epochs": 1, "params.outer": 1, "train_nodes": 2}),
+    ),
+    memory_mb=(
+        *MEMORY,
+        *PAIRS,
+    ),
 )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from worker.contract.context import Context
 from worker.contract.method import Cost, Term, method
+from worker.kinds.graph.condensation.costs import LEARNING, MEMORY
 from worker.kinds.graph.condensation.distributions import DistributionParams, distributed
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.summary import CondensedGraph
@@ -23,8 +24,12 @@ class GCDMXParams(DistributionParams):
 
 
 COST = Cost(
-    seconds=(Term(3.0), Term(1e-8, {"params.epochs": 1, "params.outer": 1, "budget": 1, "features": 1})),
-    memory_mb=(Term(400.0), Term(1.2e-5, {"train_nodes": 1, "features": 1})),
+    seconds=(
+        *LEARNING,
+        Term(8e-3, {"params.epochs": 1, "params.outer": 1}),
+        Term(5e-8, {"params.epochs": 1, "params.outer": 1, "train_nodes": 1, "features": 1}),
+    ),
+    memory_mb=(*MEMORY,),
 )
 
 

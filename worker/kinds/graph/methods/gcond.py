@@ -1,11 +1,12 @@
 """GCond: synthetic nodes and edges on which a network's gradients are those of the real nodes (ICLR 2022).
 
 Jin et al., arXiv:2110.07580, section 3. As `gcond-x`, but the nodes have edges, which a perceptron makes of the
-features of their two ends; one epoch in five trains it, the others the features. Edges below `threshold` are dropped.
-Time O(epochs outer (n² hidden² + (n + m) d C)), memory O(n² hidden).
+features of their two ends; one epoch in five trains it, the others the features. Edges below `threshold` are dropped,
+and where none is left there is a warning. Time O(epochs outer n² hidden²) beside that of `gcond-x`, memory O(n²
+hidden).
 
-Departures from the published code, beside those of `gcond-x`: edges begin near 0 instead of 1/2, so the start is the
-condensed graph without edges; pairs are never copied and go through in blocks; layer instead of batch normalisation.
+Departures from the published code, beside those of `gcond-x`: edges begin near 0 instead of 1/2; pairs are never copied
+and go through in blocks; layer instead of batch normalisation.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pydantic import Field
 
 from worker.contract.context import Context
 from worker.contract.method import Cost, Term, method
+from worker.kinds.graph.condensation.costs import LEARNING, MEMORY, PAIRS
 from worker.kinds.graph.condensation.matched import EdgeParams, matched
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.summary import CondensedGraph
@@ -27,8 +29,16 @@ class GCondParams(EdgeParams):
 
 
 COST = Cost(
-    seconds=(Term(3.0), Term(2e-8, {"params.epochs": 1, "params.outer": 1, "budget": 1, "features": 1})),
-    memory_mb=(Term(400.0), Term(1.2e-5, {"train_nodes": 1, "features": 1}), Term(4e-3, {"budget": 2})),
+    seconds=(
+        *LEARNING,
+        Term(5e-3, {"params.epochs": 1, "params.outer": 1}),
+        Term(1.1e-8, {"params.epochs": 1, "params.outer": 1, "train_nodes": 1, "features": 1, "classes": 1}),
+        Term(9e-7, {"params.epochs": 1, "params.outer": 1, "train_nodes": 2}),
+    ),
+    memory_mb=(
+        *MEMORY,
+        *PAIRS,
+    ),
 )
 
 
@@ -43,7 +53,7 @@ COST = Cost(
     cost=COST,
 )
 def gcond(data: Graph, params: GCondParams, ctx: Context) -> CondensedGraph:
-    """Synthetic nodes with learned edges, by matching gradients of a linear model."""
+    """Synthetic nodes with learned edges, by matching gradients of a network."""
     return matched(
         data, params, "gcond", ctx, outer=params.outer, inner=params.inner,
         structure="mlp", lr_adj=params.lr_adj, threshold=params.threshold,

@@ -20,6 +20,7 @@ from pydantic import Field
 from worker.contract.context import Context
 from worker.contract.method import Cost, Term, method
 from worker.kinds.graph.budget import SizeParams, nodes_asked
+from worker.kinds.graph.condensation.costs import LEARNING, MEMORY
 from worker.kinds.graph.condensation.loop import learn
 from worker.kinds.graph.condensation.start import Start, start_nodes, typical
 from worker.kinds.graph.condensation.structure_ntk import KernelCondensation, RealSide
@@ -41,9 +42,9 @@ class GCSNTKParams(SizeParams):
     hops: Literal[1, 2] = Field(2, description="How often the kernel averages over neighbours (K).")
     layers: int = Field(2, ge=1, le=5, description="Layers of the infinitely wide network after each averaging (L).")
     lr_feat: float = Field(
-        1e-2, ge=1e-6, le=1, description="Step size of Adam on features, in units of the mean feature that is not 0."
+        2e-3, ge=1e-6, le=1, description="Step size of Adam on features, in units of the mean feature that is not 0."
     )
-    lr_label: float = Field(1e-2, ge=1e-6, le=1, description="Step size of Adam on the logits of labels.")
+    lr_label: float = Field(2e-3, ge=1e-6, le=1, description="Step size of Adam on the logits of labels.")
     init: Start = Field("k-means-prop", description="Where the nodes start, all of them in propagated features.")
     compat: Literal["ours", "official"] = Field(
         "ours", description="The kernel as derived, or as published code has it."
@@ -52,8 +53,12 @@ class GCSNTKParams(SizeParams):
 
 
 COST = Cost(
-    seconds=(Term(3.0), Term(2e-7, {"params.epochs": 1, "budget": 1, "features": 1})),
-    memory_mb=(Term(450.0), Term(1.2e-5, {"train_nodes": 1, "features": 1})),
+    seconds=(
+        *LEARNING,
+        Term(0.05, {"params.epochs": 1}),
+        Term(1.1e-6, {"params.epochs": 1, "train_nodes": 1, "features": 1}),
+    ),
+    memory_mb=(*MEMORY,),
 )
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from worker.contract.context import Context
 from worker.contract.method import Cost, Term, method
+from worker.kinds.graph.condensation.costs import LEARNING, MEMORY
 from worker.kinds.graph.condensation.trajectories import TrajectoryParams, followed
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.summary import CondensedGraph
@@ -27,10 +28,18 @@ class SFGCParams(TrajectoryParams):
 
 COST = Cost(
     seconds=(
-        Term(3.0),
-        Term(2e-9, {"params.epochs": 1, "params.syn_steps": 1, "budget": 1, "features": 1, "params.hidden": 1}),
+        *LEARNING,
+        Term(3.5e-3, {"params.epochs": 1, "params.syn_steps": 1}),
+        Term(7.5e-10, {"params.epochs": 1, "params.syn_steps": 1, "train_nodes": 1, "features": 1, "params.hidden": 1}),
+        Term(
+            2.3e-10,
+            {"params.experts": 1, "params.teacher_epochs": 1, "train_nodes": 1, "features": 1, "params.hidden": 1},
+        ),
     ),
-    memory_mb=(Term(450.0), Term(1e-4, {"params.syn_steps": 1, "features": 1, "params.hidden": 1})),
+    memory_mb=(
+        *MEMORY,
+        Term(1e-4, {"params.syn_steps": 1, "features": 1, "params.hidden": 1}),
+    ),
 )
 
 
