@@ -21,6 +21,8 @@ import platformdirs
 from numba.core import config
 
 HEARTBEAT_S = 0.2
+WARM_UPS: list[Callable[[], object]] = []
+"""What has all loops of a module compiled, for whoever would rather wait before there is work."""
 
 
 @cache
