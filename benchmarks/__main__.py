@@ -22,6 +22,7 @@ ALL = (
     "per_byte",
     "sampling",
     "graph_scale",
+    "graph_reduction",
     "off_policy.large_actions",
     "off_policy.suite",
     "off_policy.coverage",
