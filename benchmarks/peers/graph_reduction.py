@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-RATE, KEEP, REPEATS, LIMIT_S = 0.5, 0.5, 3, 60
+RATE, KEEP, REPEATS, LIMIT_S = 0.5, 0.5, 3, 30
 
 
 def read(folder):

@@ -15,6 +15,7 @@ from worker.evidence.conclude import conclude
 from worker.evidence.measurements import Measurements
 from worker.kinds.graph.axes import privacy, properties
 from worker.kinds.graph.axes.corruption import corrupted
+from worker.kinds.graph.copies import copied
 from worker.kinds.graph.dataset import NONE, TEST, TRAIN, VALIDATION, Graph, symmetric, upper
 from worker.kinds.graph.description import edge_homophily, warnings
 from worker.kinds.graph.held import held_out
@@ -115,8 +116,10 @@ def test_all_axes_then_each_has_its_table(graph: Graph):
 
 
 def test_copied_rows_are_counted(graph: Graph):
-    assert privacy.copied(graph, made(graph, "random", n_nodes=9)) == 9
-    assert privacy.copied(graph, made(graph, "k-means-prop", n_nodes=6)) == 0
+    assert copied(graph, made(graph, "random", n_nodes=9)) == 9
+    assert copied(graph, made(graph, "k-means-prop", n_nodes=6)) == 0
+    whole = made(graph, "k-means-prop", reduction_rate=1.0)
+    assert any("60 of 60" in text for text in warnings(graph, whole))
 
 
 def test_homophily_when_low_then_is_warned_of():

@@ -234,3 +234,18 @@ def test_permuted_nodes_then_centroids_are_the_same_up_to_order():
     second = class_means(rows[1], turned.y[turned.train], np.array([4, 4]), np.random.default_rng(9),
                          start=[rows[0][graph.y[graph.train] == c][:4] for c in range(2)])  # fmt: skip
     assert first.x == pytest.approx(second.x, abs=1e-4)
+
+
+def test_adopting_raw_features_then_they_go_through_the_transform_of_the_dataset(tmp_path: Path):
+    from tests.planted_graph import as_npz
+    from worker.kinds.graph import dataset, ingest
+
+    graph = planted(200, features=4)
+    versions = []
+    for name, one in (("whole", graph), ("subset", graph.induced(graph.train[:30]))):
+        (tmp_path / name).mkdir()
+        file = as_npz(one, tmp_path / f"{name}.npz")
+        ingest.ingest([(file.name, file)], {}, tmp_path / name, Context(), {})
+        versions.append(dataset.load(tmp_path / name))
+    taken = adopt(*versions)
+    assert dense(taken.x) == pytest.approx(versions[0].x[graph.train[:30]], abs=1e-4)

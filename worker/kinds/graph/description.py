@@ -14,6 +14,7 @@ from worker.evidence.plot import Plot, Series
 from worker.evidence.statistics import value_of
 from worker.evidence.table import Column, Table
 from worker.kinds.graph import structure
+from worker.kinds.graph.copies import copied
 from worker.kinds.graph.dataset import PARTS, TRAIN, Graph, load, upper
 from worker.kinds.graph.held import Held
 from worker.kinds.graph.summary import CondensedGraph
@@ -138,6 +139,12 @@ def warnings(data: Graph, summary: CondensedGraph) -> list[str]:
         said.append(f"Classes with a single condensed node: {_list(lone)}.")
     if absent:
         said.append(f"Classes without a condensed node: {_list(absent)}. They cannot be predicted.")
+    equal = 0 if summary.source is not None else copied(data, summary)
+    if equal:
+        said.append(
+            f"{equal} of {len(summary)} condensed nodes are the row of a train node, as it is or propagated: they give "
+            "that node away."
+        )
     scale = _scale(summary.x) / max(_scale(seen.x), 1e-12)
     if not 0.5 <= scale <= 2 and not summary.whole:
         said.append(

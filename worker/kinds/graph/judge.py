@@ -214,8 +214,8 @@ def _protocol(data: Graph, validation: Held, test: Held, plan: Plan, params: Eva
         "alone, and held-out nodes are predicted on the subgraph of their own part. "
     )
     named = {
-        "gc4nc": "Protocol gc4nc: Adam 0.01 (0.001 from half-time on), weight decay 5e-4 (SGC: chosen on "
-        "validation), hidden 256, no dropout",
+        "gc4nc": "Protocol gc4nc: Adam 0.01 (0.001 from half-time on), weight decay 5e-4 (SGC: both chosen "
+        "on validation), hidden 256, no dropout",
         "tuned": "Protocol tuned: Adam 0.01 (0.001 from half-time on), hidden 256, dropout and weight "
         "decay chosen on validation for every set",
     }

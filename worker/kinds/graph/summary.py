@@ -221,8 +221,24 @@ def adopt(data: Graph, other: Graph) -> CondensedGraph:
         raise JobError("invalid_input", "The subset has no labelled train node.", pointer="/inputs/summary")
     adjacency = other.adjacency if other.adjacency.nnz else None
     return CondensedGraph(
-        other.x, adjacency, y, data.classes, transform=data.transform, origin=Origin("uploaded subset")
+        _in_terms_of(data, other),
+        adjacency,
+        y,
+        data.classes,
+        transform=data.transform,
+        origin=Origin("uploaded subset"),
     )
+
+
+def _in_terms_of(data: Graph, other: Graph) -> Features:
+    """The features of another version as those of `data` are: an export of ours is so already, and what was uploaded
+    raw goes through the transform of `data` and not through one fitted to the few rows of a subset."""
+    done = other.transform
+    if done.name == "standard" and done.mean is not None and done.scale is not None:
+        if data.transform.mean is not None and np.array_equal(done.mean, data.transform.mean):
+            return other.x
+        return data.transform(np.asarray(other.x * done.scale + done.mean, dtype=np.float32))
+    return other.x
 
 
 def _json(file: Path, content: Any) -> None:

@@ -3,7 +3,7 @@
 Two protocols, never in one table: `gc4nc` trains every network as the benchmark GC4NC does (hidden 256, no dropout,
 Adam 0.01, weight decay 5e-4, 300 epochs, the best epoch on validation); `tuned` tries dropout and weight decay on
 validation for every training set anew. A linear model of few rows in unequal classes collapses under weight decay, so
-SGC searches it under both.
+SGC searches it, and its step size, under both.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Trial:
         """A network trained at these settings."""
         with seeded(self.seed, ctx.device):
             network = self.build(int(self.graph.x.shape[1]), self.graph.n_classes, settings)
-            schedule = Schedule(self.bench.epochs, 0.01, float(settings["weight_decay"]))
+            schedule = Schedule(self.bench.epochs, float(settings.get("rate", 0.01)), float(settings["weight_decay"]))
             return fit(network, self.graph, schedule, self.bench.validation, ctx)
 
 

@@ -12,11 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from worker.evidence.measurements import PrivacyRow
+from worker.kinds.graph.copies import copied
 from worker.kinds.graph.dataset import TRAIN, Graph
-from worker.kinds.graph.features import dense
 from worker.kinds.graph.held import Held, held_out
 from worker.kinds.graph.networks.fitting import Fitted
-from worker.kinds.graph.propagation import propagated
 from worker.kinds.graph.summary import CondensedGraph
 
 NOTE = "One attack by a threshold on confidence; that it fails guarantees nothing."
@@ -59,22 +58,6 @@ def rows(data: Graph, models: Sequence[tuple[str, Fitted]], test: Held, seed: in
             )
         )  # fmt: skip
     return tuple(found)
-
-
-def copied(data: Graph, summary: CondensedGraph, hops: int = 2) -> int:
-    """Condensed nodes that are a row of a train node, raw or propagated (to 1e-6 of its length)."""
-    seen = data.visible()
-    made = dense(summary.x).astype(np.float64)
-    count = np.zeros(len(made), bool)
-    for k in (0, hops):
-        real = propagated(seen.operator, seen.x, k, seen.train).astype(np.float64)
-        norms = (real**2).sum(axis=1)
-        for row, one in enumerate(made):
-            if not count[row]:
-                distance = norms - 2 * (real @ one) + one @ one
-                near = int(distance.argmin())
-                count[row] = bool(((real[near] - one) ** 2).sum() <= 1e-12 * max(1e-12, norms[near]))
-    return int(count.sum())
 
 
 def warnings(data: Graph, summary: CondensedGraph) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 from torch import nn
@@ -12,7 +13,9 @@ from worker.kinds.graph.networks.sgc import SGC
 from worker.kinds.graph.training_graph import TrainingGraph
 from worker.kinds.graph.trials import Trial
 
-DECAYS: tuple[Settings, ...] = tuple({"weight_decay": decay} for decay in (5e-4, 5e-5, 0.0))
+SETTINGS: tuple[Settings, ...] = tuple(
+    {"rate": rate, "weight_decay": decay} for rate, decay in product((0.01, 0.2), (5e-4, 0.0))
+)
 
 
 def build(features: int, classes: int, settings: Settings) -> nn.Module:
@@ -20,7 +23,7 @@ def build(features: int, classes: int, settings: Settings) -> nn.Module:
     return SGC(features, classes)
 
 
-@learner(kind="graph", name="sgc", label="SGC", seeds=3, settings=DECAYS, note="weight decay is always searched")
+@learner(kind="graph", name="sgc", label="SGC", seeds=3, settings=SETTINGS, note="always tuned")
 def sgc(graph: TrainingGraph, params: Any, ctx: Context) -> Trial:
     """SGC on a training graph."""
     return Trial(graph, build, params, ctx.seed)

@@ -14,7 +14,7 @@ from pydantic import Field
 from worker.contract.context import Context
 from worker.contract.method import method
 from worker.kinds.graph.budget import FORMS, SizeParams
-from worker.kinds.graph.dataset import Graph
+from worker.kinds.graph.dataset import VALIDATION, Graph
 from worker.kinds.graph.methods.k_means_prop import KMeansPropParams, k_means_prop
 from worker.kinds.graph.methods.teacher_k_means import COST, TeacherKMeansParams, teacher_k_means
 from worker.kinds.graph.summary import CondensedGraph
@@ -46,7 +46,7 @@ def auto(data: Graph, params: AutoParams, ctx: Context) -> CondensedGraph:
     if ctx.deadline is not None:
         allowed = min(allowed, ctx.deadline - time.monotonic())
     needed = expected_seconds(data)
-    if data.setting == "transductive" and needed <= allowed and len(data.nodes(1)):
+    if data.setting == "transductive" and needed <= allowed and len(data.nodes(VALIDATION)):
         summary = teacher_k_means(data, TeacherKMeansParams(**size), ctx)
         reason = (
             f"The setting is transductive and {allowed:.0f} s are allowed, of which a teacher takes about "

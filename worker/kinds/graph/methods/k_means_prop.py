@@ -46,7 +46,7 @@ class KMeansPropParams(SizeParams):
 
 
 COST = Cost(
-    seconds=(Term(0.2), Term(4e-9, {"edges": 1, "features": 1}), Term(2e-8, {"train_nodes": 1, "features": 1})),
+    seconds=(Term(0.1), Term(4e-9, {"edges": 1, "features": 1}), Term(2e-8, {"train_nodes": 1, "features": 1})),
     memory_mb=(Term(300.0), Term(1.2e-5, {"train_nodes": 1, "features": 1}), Term(1e-4, {"edges": 1})),
 )
 
