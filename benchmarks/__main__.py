@@ -25,6 +25,9 @@ ALL = (
     "sampling",
     "graph_scale",
     "graphs",
+
+
+    "graph_reduction",
     "off_policy.large_actions",
     "off_policy.suite",
     "off_policy.coverage",

@@ -18,7 +18,7 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from scipy import sparse
 from benchmarks.record import write
 from tests.shared_data import shared
 from worker.contract.context import Context
-from worker.contract.method import METHODS, Method
+from worker.contract.method import Method
 from worker.kinds.graph.clustering.kmeans import best_of
 from worker.kinds.graph.clustering.propagated_means import mixed
 from worker.kinds.graph.dataset import TEST, TRAIN, VALIDATION, Graph, symmetric
@@ -49,7 +49,7 @@ from worker.kinds.graph.training_graph import TrainingGraph
 from worker.runtime.registry import discover
 
 PEER = Path(__file__).parent / "peers" / "graph_reduction.py"
-RATE, KEEP, REPEATS, SEEDS = 0.5, 0.5, 3, 3
+RATE, KEEP, REPEATS = 0.5, 0.5, 3
 SPARSIFIERS: dict[str, Callable[[Edges, int, np.random.Generator], Any]] = {
     "random-edge": lambda e, k, rng: e.keep(random_edges(len(e), k, rng)),
     "local-degree": lambda e, k, rng: e.keep(highest(-local_exponents(e), k, rng)),
@@ -72,10 +72,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer-python", type=Path)
     parser.add_argument("--only", choices=("sparsifiers", "graphslim", "kmeans"))
+    parser.add_argument("--data", nargs="+", default=["cora", "pubmed"], help="for the comparison with graphslim")
+    parser.add_argument("--runs", type=int, default=3, help="trainings behind an accuracy; 0 measures seconds alone")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    discover()
-    parts = {"sparsifiers": sparsifiers, "kmeans": kmeans, "graphslim": graphslim}
+    parts = {
+        "sparsifiers": sparsifiers,
+        "kmeans": kmeans,
+        "graphslim": partial(graphslim, names=given.data, runs=given.runs),
+    }
     figures = {name: work(given.peer_python) for name, work in parts.items() if given.only in (None, name)}
     name = f"graph_reduction_{given.only}" if given.only else "graph_reduction"
     write(name, {"rate": RATE, "keep": KEEP, "threads": 1, **figures}, ("numpy", "scipy", "numba", "torch"))
@@ -180,21 +185,21 @@ def kmeans(python: Path | None) -> dict[str, Any]:
     return found
 
 
-def graphslim(python: Path | None) -> dict[str, Any]:
+def graphslim(python: Path | None, names: Sequence[str], runs: int) -> dict[str, Any]:
     """Seconds and accuracy of ours and of graphslim's at half of the train nodes."""
     found: dict[str, Any] = {}
-    for name in ("cora", "pubmed"):
+    for name in names:
         graph = planetoid(name)
         rows: dict[str, Any] = {}
         validation, test = held_out(graph, VALIDATION), held_out(graph, TEST)
-        whole = accuracy(TrainingGraph.of(graph), validation, test)
+        whole = accuracy(TrainingGraph.of(graph), validation, test, runs)
         ours: dict[str, dict[str, Any]] = {}
         for method in dict.fromkeys(OURS.values()):
-            one = METHODS["graph", method]
+            one = discover()["graph", method]
             repeats = 1 if method == "vng" else REPEATS
             seconds, made = least(partial(_made, one, graph), repeats)
-            scores = [accuracy(_made(one, graph, seed).training(), validation, test, runs=1) for seed in range(SEEDS)]
-            ours[method] = {"seconds": round(seconds, 4), "nodes": len(made), **_points(np.concatenate(scores))}
+            scores = [accuracy(_made(one, graph, seed).training(), validation, test, 1) for seed in range(runs)]
+            ours[method] = {"seconds": round(seconds, 4), "nodes": len(made), **_points(np.array(scores))}
         with tempfile.TemporaryDirectory() as folder:
             _hand_over(graph, name, Path(folder))
             theirs = peer(python, "graphslim", Path(folder))
@@ -208,7 +213,7 @@ def graphslim(python: Path | None) -> dict[str, Any]:
                     continue
                 made = _given_back(Path(folder) / f"{method}.npz", graph)
                 rows[method] |= {"graphslim_seconds": round(other["seconds"], 4), "graphslim_nodes": other["nodes"]}
-                scores = accuracy(made, validation, test)
+                scores = accuracy(made, validation, test, runs)
                 rows[method] |= {f"graphslim_{key}": value for key, value in _points(scores).items()}
                 rows[method]["graphslim_over_ours"] = round(other["seconds"] / ours[mine]["seconds"], 1)
         found[name] = {"whole": _points(whole), **theirs.get("versions", {}), "methods": rows}
@@ -219,7 +224,7 @@ def _made(method: Method, graph: Graph, seed: int = 0) -> Any:
     return method.run(graph, method.params(), Context(seed=seed))
 
 
-def accuracy(graph: TrainingGraph, validation: Held, test: Held, runs: int = SEEDS) -> np.ndarray:
+def accuracy(graph: TrainingGraph, validation: Held, test: Held, runs: int) -> np.ndarray:
     """Test accuracy of trainings of a GCN under the protocol gc4nc, (runs,)."""
     found = []
     for seed in range(runs):
@@ -231,6 +236,8 @@ def accuracy(graph: TrainingGraph, validation: Held, test: Held, runs: int = SEE
 
 
 def _points(scores: np.ndarray) -> dict[str, float]:
+    if not scores.size:
+        return {}
     return {"accuracy": round(100 * float(scores.mean()), 1), "deviation": round(100 * float(scores.std()), 1)}
 
 

@@ -219,3 +219,16 @@ def test_transform_row_and_standard_and_their_json():
     assert fitted(x)[[0, 2]].mean(0) == pytest.approx(0)
     assert usual(x[:, :1] * np.array([[1], [0], [0]])) == "row"
     assert usual(-x) == "standard"
+
+
+@pytest.mark.parametrize("kept", [1, 40, 300])
+@pytest.mark.parametrize("as_rows", [False, True])
+def test_propagation_to_some_nodes_is_that_of_all(kept: int, as_rows: bool) -> None:
+    """Few nodes go by the sparse rows of the powers, many by whole columns: the same comes of both."""
+    graph = planted(300, degree=4.0)
+    x = sparse.csr_array(np.where(np.abs(graph.x) > 1.5, graph.x, 0)) if as_rows else graph.x
+    nodes = np.random.default_rng(0).permutation(300)[:kept]
+    weights = [0.3, 0.0, 0.7]
+    found = combined(graph.operator, x, weights, nodes)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, combined(graph.operator, x, weights)[nodes], atol=1e-5)

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from worker.kinds.graph.coarsening.partition import Partition
-from worker.numerics.compiled import compiled, while_waiting
+from worker.numerics.compiled import WARM_UPS, compiled, while_waiting
 
 
 @dataclass(frozen=True)
@@ -255,3 +255,14 @@ def _contract(
             taken[members[place]] = True
             group[members[place]] = members[first]
     return group
+
+
+def _compile() -> None:
+    adjacency = sparse.csr_array(np.ones((3, 3)) - np.eye(3))
+    indptr, members = neighbourhoods(adjacency)
+    subspace = np.arange(3.0)[:, None]
+    sets = Sets(indptr, members, variation_costs(adjacency, subspace, indptr, members))
+    contract(adjacency, sets, np.array([0, 1, -1]), Count(2, True), subspace, np.random.default_rng(0))
+
+
+WARM_UPS.append(_compile)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
-from worker.numerics.compiled import compiled, while_waiting
+from worker.numerics.compiled import WARM_UPS, compiled, while_waiting
 
 VECTORS, SWEEPS, RELAXATION = 10, 5, 0.5
 Proximity = Callable[[sparse.csr_array, np.ndarray, np.random.Generator, Callable[[], None]], np.ndarray]
@@ -68,3 +68,11 @@ def _gauss_seidel(begin, neighbour, weight, x):
         if total > 0:
             for k in range(x.shape[1]):
                 x[node, k] = mean[k] / total
+
+
+def _compile() -> None:
+    adjacency = sparse.csr_array(np.ones((3, 3)) - np.eye(3))
+    affinity_gs(adjacency, np.array([[0, 1]]), np.random.default_rng(0), lambda: None)
+
+
+WARM_UPS.append(_compile)

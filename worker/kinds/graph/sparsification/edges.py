@@ -28,6 +28,11 @@ class Edges:
         u = np.repeat(np.arange(adjacency.shape[0]), np.diff(upper.indptr))
         return cls(adjacency.shape[0], u, upper.indices.astype(np.int64), upper.data.astype(np.float64))
 
+    @classmethod
+    def triangle(cls) -> Edges:
+        """Three nodes, each joined to the others: the least graph on which loops have something to do."""
+        return cls(3, np.array([0, 0, 1]), np.array([1, 2, 2]), np.ones(3))
+
     def __len__(self) -> int:
         return len(self.u)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from worker.kinds.graph.sparsification.edges import Edges
-from worker.numerics.compiled import compiled, while_waiting
+from worker.numerics.compiled import WARM_UPS, compiled, while_waiting
 
 
 def rank_degree_walk(
@@ -82,3 +82,10 @@ def _walk(indptr, neighbour, edge, remaining, drawn, count, share, seeds):
             expected[coming[number]] = False
         current, coming, now = coming, current, after
     return taken
+
+
+def _compile() -> None:
+    rank_degree_walk(Edges.triangle(), 2, 0.5, 1, np.random.default_rng(0))
+
+
+WARM_UPS.append(_compile)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from worker.kinds.graph.sparsification.edges import Edges
-from worker.numerics.compiled import compiled, while_waiting
+from worker.numerics.compiled import WARM_UPS, compiled, while_waiting
 
 
 def common_neighbours(edges: Edges, tick: Callable[[], None] = lambda: None) -> np.ndarray:
@@ -60,3 +60,10 @@ def _triangles(indptr, higher, edge, seen, found):
                     found[third] += 1
         for one in range(indptr[node], indptr[node + 1]):
             seen[higher[one]] = -1
+
+
+def _compile() -> None:
+    common_neighbours(Edges.triangle())
+
+
+WARM_UPS.append(_compile)

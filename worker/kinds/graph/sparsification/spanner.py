@@ -13,7 +13,7 @@ import numpy as np
 
 from worker.kinds.graph.sparsification.edges import Edges
 from worker.kinds.graph.sparsification.forests import spanning_forests
-from worker.numerics.compiled import compiled, while_waiting
+from worker.numerics.compiled import WARM_UPS, compiled, while_waiting
 
 STRETCHES = (2.0, 3.0, 4.0, 5.0, 7.0, 9.0, math.inf)
 
@@ -123,3 +123,10 @@ def _ball(u, v, length, start, radius, limit, head, following, distance, other, 
         waiting[queue[first]] = False
         first = (first + 1) % size
     return count, met
+
+
+def _compile() -> None:
+    spanner(Edges.triangle(), 3.0, np.random.default_rng(0))
+
+
+WARM_UPS.append(_compile)
