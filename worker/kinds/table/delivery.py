@@ -28,7 +28,7 @@ class RowsParams(BaseModel):
     budget: Budget = 100
     allocation: Allocation = Field(
         "balanced",
-        description="How the budget is spread over the classes (or bins): alike, by the root of their sizes, or by size.",
+        description="How the budget is spread over classes (or bins): alike, by the root of their sizes, or by size.",
     )
 
 
@@ -65,9 +65,7 @@ def pick_by(
     return picked(data, rows, method, params)
 
 
-def made(
-    data: Table, points: np.ndarray, labels: np.ndarray, strata: np.ndarray, origin: Origin
-) -> TableSummary:
+def made(data: Table, points: np.ndarray, labels: np.ndarray, strata: np.ndarray, origin: Origin) -> TableSummary:
     """The summary of made rows: points (s, D) snapped to cells that occur, and for labels those of the training rows
     `labels` (s,); `strata` (s,) is the class or bin of each."""
     rows = np.flatnonzero(data.split == TRAIN)[labels]

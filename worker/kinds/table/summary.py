@@ -36,7 +36,7 @@ from worker.kinds.table.values import is_number, is_word
 
 FORMAT, VERSION = "distillery-table", 1
 
-LOADER = '''"""Load this summary: `table` (Arrow; `table.to_pandas()` where pandas is there) in the columns of your upload,
+LOADER = '''"""Load this summary: `table` (Arrow; `table.to_pandas()` with pandas) in the columns of the upload,
 `weights` of its rows, `label` its column to predict, and `encode(table)`: the features as the judge encoded them."""
 import json, pathlib, zlib
 import numpy as np, pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
