@@ -153,7 +153,8 @@ def _table(detected: Detected, given: IngestOptions) -> Found:
         wanted.append(_split_column(detected, given.split.removeprefix("column:"), taken))
         taken.add(wanted[-1].column.index)
     for column in detected.columns:
-        if column.index not in taken and not _matches(column.name, given.ignore_columns):
+        left_out = column.name == WEIGHT or _matches(column.name, given.ignore_columns)
+        if column.index not in taken and not left_out:
             if column.type == "nested":
                 detected.warnings.append(f"The column {column.name!r} holds lists or objects and was left out.")
                 continue

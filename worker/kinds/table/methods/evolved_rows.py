@@ -64,7 +64,7 @@ def evolved_rows(data: Table, params: EvolvedRowsParams, ctx: Context) -> TableS
     if len(train) < LEAST_ROWS or counts.max() > MOST_A_CLASS:
         ctx.warn(
             f"evolved-rows is for tables of {LEAST_ROWS:,} training rows or more and up to {MOST_A_CLASS} rows a "
-            f"class; here are {len(train):,} rows and up to {counts.max()} a class, where joint-herding is the safer choice."
+            f"class; here are {len(train):,} rows and up to {counts.max()} a class: joint-herding is the safer choice."
         )
     made = picked(
         data, np.sort(pool[found.rows]), "evolved-rows", params,
