@@ -112,9 +112,7 @@ def test_split_when_drawn_then_has_every_class_in_every_part_and_only_the_seed_d
 
 def test_split_when_a_column_or_files_say_it_then_is_that(tmp_path: Path):
     parts = [("train", "test", "dev")[place % 3] for place in range(ROWS)]
-    table, _ = ingested(
-        csv_file(tmp_path / "a.csv", columns(fold=parts)), tmp_path / "v", split="column:fold"
-    )
+    table, _ = ingested(csv_file(tmp_path / "a.csv", columns(fold=parts)), tmp_path / "v", split="column:fold")
     assert table.split.tolist() == [{"train": TRAIN, "test": TEST, "dev": VALIDATION}[part] for part in parts]
     assert "fold" not in table.frame.column_names
     files = [csv_file(tmp_path / f"{name}.csv", columns()) for name in ("train", "test")]
