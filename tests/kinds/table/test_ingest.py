@@ -12,8 +12,11 @@ from pyarrow import parquet
 
 from tests.kinds.table.planted import customers, customers_csv
 from tests.kinds.table.uploaded import csv_file, ingested
+from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.table.dataset import TEST, TRAIN, VALIDATION
+from worker.kinds.table.methods.k_means import KMeansParams, k_means
+from worker.kinds.table.summary import TableSummary
 
 ROWS = 200
 YES_NO = [("no", "yes")[place % 2] for place in range(ROWS)]
@@ -57,6 +60,7 @@ def test_id_when_the_user_keeps_it_then_it_stays(tmp_path: Path):
         (["2024-01-31 12:30:00", "2023-02-28 00:00:01", "1999-12-01 23:59:59"], "timestamp[ms]"),
         (["nan", "?", "5"], "int64"),
         (["1e999", "2", "3"], "string"),  # beyond every float
+        (["12345678901234567890", "2", "12345678901234567891"], "string"),  # no float tells these apart
     ],
 )
 def test_column_of_text_when_all_cells_are_one_thing_then_is_that(tmp_path: Path, cells: list[str], kind: str):
@@ -97,6 +101,44 @@ def test_parquet_when_ingested_then_every_type_is_kept(tmp_path: Path):
     assert table.frame.schema.equals(frame.schema)
     assert table.frame.equals(frame)
     assert table.schema.kinds == {"small": "number", "half": "number", "flag": "number", "when": "number"}
+
+
+def test_parquet_when_it_holds_every_plain_type_then_all_are_learned_from_and_come_back(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    some = rng.integers(0, 50, ROWS)
+    kinds = [
+        pa.float16(), pa.uint64(), pa.date32(), pa.date64(), pa.time32("s"), pa.time64("us"), pa.duration("s"),
+        pa.timestamp("ns", "UTC"), pa.large_string(), pa.string(), pa.bool_(), pa.decimal128(14, 2),
+        pa.dictionary(pa.int8(), pa.string()),
+    ]  # fmt: skip
+    columns = {f"c{place}": _as(kind, some) for place, kind in enumerate(kinds)}
+    beside = {"raw": pa.array([b"x"] * ROWS), "none": pa.nulls(ROWS), "lists": pa.array([[1]] * ROWS)}
+    parquet.write_table(pa.table(columns | beside | {"label": YES_NO}), tmp_path / "a.parquet")
+    table, said = ingested(tmp_path / "a.parquet", tmp_path / "v")
+    assert set(table.schema.kinds) == set(columns)
+    assert all(any(f"{name!r}" in warning for warning in said["warnings"]) for name in beside)
+    assert np.isfinite(table.train.x).all()
+    assert table.train.x.std(axis=0).min() > 0
+    summary = k_means(table, KMeansParams(budget=10), Context())
+    (tmp_path / "out").mkdir()
+    summary.write(tmp_path / "out", table)
+    assert TableSummary.read(tmp_path / "out").frame.schema == table.frame.schema
+
+
+def _as(kind: pa.DataType, some: np.ndarray) -> pa.Array:
+    if pa.types.is_float16(kind):
+        return pa.array(some.astype(np.float16))
+    if pa.types.is_temporal(kind):
+        width = pa.int32() if kind.bit_width == 32 else pa.int64()
+        scale = 86_400_000 if pa.types.is_date64(kind) else 1
+        return pa.array(some * scale, width).cast(kind)
+    if pa.types.is_boolean(kind):
+        return pa.array(some % 2 == 0)
+    if pa.types.is_dictionary(kind):
+        return pa.array([str(value % 5) + "x" for value in some]).dictionary_encode().cast(kind)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return pa.array([f"w{value % 7}" for value in some], kind)
+    return pa.array(some).cast(pa.int32()).cast(kind)
 
 
 def test_split_when_drawn_then_has_every_class_in_every_part_and_only_the_seed_decides(tmp_path: Path):

@@ -1,8 +1,8 @@
 """What a summary of a table is compared with: the full data, random rows, and medoids, of the same labels.
 
 Alternatives have as many rows of every class (or bin) as the summary, so that nothing differs but which rows they
-are. All have the same columns, so that equal rows take about equal bytes. Neither they nor the summary count rows by weights:
-those of the summary, which bring its classes back to their shares, make a further form of it, measured beside it.
+are. All have the same columns, so that equal rows take about equal bytes. Neither they nor the summary count rows by
+weights: those of the summary, which bring its classes back to their shares, make a further form of it, measured beside.
 """
 
 from __future__ import annotations

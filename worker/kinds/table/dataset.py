@@ -202,8 +202,9 @@ def _statistics(table: Table) -> dict[str, Any]:
 
 
 def _preview(table: Table) -> list[dict[str, Any]]:
-    rows = table.frame.slice(0, _PREVIEW).to_pylist()
+    first = table.frame.slice(0, _PREVIEW)
+    columns = {name: shown(first[name]) for name in first.column_names}
     return [
-        {name: shown(value) for name, value in row.items()} | {"split": PARTS[table.split[at]]}
-        for at, row in enumerate(rows)
+        {name: cells[at] for name, cells in columns.items()} | {"split": PARTS[table.split[at]]}
+        for at in range(len(first))
     ]
