@@ -29,7 +29,7 @@ def adult(folder: Path) -> Table:
     """Its two files, with names for the columns and without the points behind the labels of the test part."""
     files: list[Path] = []
     for part in ("train", "test"):
-        text = gzip.open(shared("adult") / f"adult-{part}.csv.gz", "rt").read()
+        text = gzip.decompress((shared("adult") / f"adult-{part}.csv.gz").read_bytes()).decode()
         lines = [line.replace(", ", ",").rstrip(".") for line in text.split("\n") if line.count(",") == 14]
         files.append(folder / f"{part}.csv")
         files[-1].write_text("\n".join([NAMES, *lines]) + "\n")

@@ -17,8 +17,8 @@ def _evaluate_params() -> type[BaseModel]:
     return evaluate_params()
 
 
-# A rough guide from one training of every learner on Adult (26,049 training rows, 90 encoded columns) and on 100 rows of
-# it, at all settings and seeds, and again for the timings.
+# A rough guide from one training of every learner on Adult (26,049 training rows, 90 encoded columns) and on 100 rows
+# of it, at all settings and seeds, and again for the timings.
 _MLP, _FOREST = {"evaluate.learners": "mlp"}, {"evaluate.learners": "random-forest"}
 _BOOSTING, _KNN = {"evaluate.learners": "boosting"}, {"evaluate.learners": "knn"}
 JUDGING_COST = Cost(
