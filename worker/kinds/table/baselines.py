@@ -1,8 +1,8 @@
 """What a summary of a table is compared with: the full data, random rows, and medoids, of the same labels.
 
-Alternatives have as many rows of every class (or bin) as the summary, and the same prior weights, so that nothing
-differs but which rows they are. All have the same columns, so that equal rows take about equal bytes; where real rows
-of the summary's number come to more bytes, the random ones are measured with as many bytes, too.
+Alternatives have as many rows of every class (or bin) as the summary, so that nothing differs but which rows they
+are. All have the same columns, so that equal rows take about equal bytes. Neither they nor the summary count rows by
+weights: those of the summary, which bring its classes back to their shares, make a further form of it, measured beside.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ import numpy as np
 from worker.contract.context import Context, seed_of
 from worker.evidence.measurements import Role, TrainingSet
 from worker.evidence.training import Contender
-from worker.kinds.table.dataset import TRAIN, Table
+from worker.kinds.table.dataset import TRAIN, Rows, Table
 from worker.kinds.table.predictor import TrainingRows
 from worker.kinds.table.selection import Picker, at_random, medoids, spread
-from worker.kinds.table.strata import prior_weights
 from worker.kinds.table.summary import TableSummary, csv_bytes
 
 PICKS: dict[str, tuple[str, Picker]] = {"random": ("random rows", at_random), "k-medoids": ("medoids", medoids)}
@@ -28,7 +27,7 @@ PICKS: dict[str, tuple[str, Picker]] = {"random": ("random rows", at_random), "k
 def contenders(
     data: Table, summaries: Sequence[TableSummary], picks: Sequence[str], *, draws: int, ctx: Context
 ) -> list[Contender]:
-    """The full data, the summaries, each with and without its weights, and the alternatives of each."""
+    """The full data, the summaries, each without and with its weights, and the alternatives of each."""
     classes = len(data.schema.classes)
     train = np.flatnonzero(data.split == TRAIN)
     whole = _whole(data, train)
@@ -37,17 +36,20 @@ def contenders(
         name = "summary" if not number else f"summary-{number + 1}"
         label = "this summary" if len(summaries) == 1 else f"summary {number + 1}: {summary.origin.method or 'given'}"
         encoded = summary.encoded
-        size = csv_bytes(summary.frame, summary.weights)
-        record = _record(name, label, "summary", len(summary), size, summary.origin.method)
-        found.append(Contender(record, (TrainingRows(encoded, classes),)))
+        content = csv_bytes(summary.frame, summary.weights)
+        record = _record(name, label, "summary", len(summary), content, summary.origin.method)
+        found.append(Contender(record, (TrainingRows(unweighted(encoded), classes),)))
         if np.ptp(summary.weights) > 1e-6:
-            plain = csv_bytes(summary.frame, None)
-            form = _record(f"{name}-unweighted", f"{label} without weights", "form", len(summary), plain, of=name)
-            rows = type(encoded)(encoded.x, encoded.y, np.ones(len(encoded)))
-            found.append(Contender(form, (TrainingRows(rows, classes),)))
+            form = _record(f"{name}-weighted", f"{label} with its weights", "form", len(summary), content, of=name)
+            found.append(Contender(form, (TrainingRows(encoded, classes),)))
         for method in picks:
             found += _alternatives(data, train, summary, record, method, draws, ctx)
     return found
+
+
+def unweighted(rows: Rows) -> Rows:
+    """The same rows, all of one weight."""
+    return Rows(rows.x, rows.y, np.ones(len(rows)))
 
 
 def strata_of(data: Table, summary: TableSummary) -> np.ndarray:
@@ -71,11 +73,8 @@ def _alternatives(
     for draw in range(draws if method == "random" else 1):
         with ctx.part(f"{record.name} {method} {draw}", seed=seed_of(ctx.seed, f"{method} {draw}")) as part:
             rows = spread(data.train.x, data.train.weight, data.strata, counts, pick, part)
-        weights = prior_weights(data.strata[rows], data.masses)
-        size = csv_bytes(data.frame.take(train[rows]), weights)
-        largest = max(largest, size, key=len)
-        taken = data.train.take(rows)
-        drawn.append(TrainingRows(type(taken)(taken.x, taken.y, weights.astype(np.float64)), len(data.schema.classes)))
+        largest = max(largest, csv_bytes(data.frame.take(train[rows]), None), key=len)
+        drawn.append(TrainingRows(unweighted(data.train.take(rows)), len(data.schema.classes)))
     suffix = "" if record.name == "summary" else f"-{record.name}"
     beside = "" if record.name == "summary" else f" (as {record.name.replace('-', ' ')})"
     made = _record(f"{method}{suffix}", f"{label}{beside}", "baseline", int(counts.sum()), largest, method)
@@ -94,5 +93,3 @@ def _record(
     return TrainingSet(
         name, label, role, rows, float(rows), len(content), "CSV", method, equal, len(zlib.compress(content, 6)), of
     )
-
-

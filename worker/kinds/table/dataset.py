@@ -125,11 +125,11 @@ class Table:
         count = len(self.schema.classes) if self.classification else int(self.strata.max(initial=0)) + 1
         return np.bincount(self.strata, self.train.weight, minlength=count)
 
-    def rows(self, numbers_: np.ndarray) -> Rows:
+    def rows(self, numbered: np.ndarray) -> Rows:
         """Rows by their numbers, encoded."""
-        return Rows(self.encoding.transform(self.frame.take(pa.array(numbers_))), self.target[numbers_], _mean_one(
-            None if self.weights is None else self.weights[numbers_], len(numbers_)
-        ))  # fmt: skip
+        weights = None if self.weights is None else self.weights[numbered]
+        x = self.encoding.transform(self.frame.take(pa.array(numbered)))
+        return Rows(x, self.target[numbered], _mean_one(weights, len(numbered)))
 
     def part(self, code: int) -> Rows:
         """The rows of one part of the split, encoded."""
@@ -202,8 +202,9 @@ def _statistics(table: Table) -> dict[str, Any]:
 
 
 def _preview(table: Table) -> list[dict[str, Any]]:
-    rows = table.frame.slice(0, _PREVIEW).to_pylist()
+    first = table.frame.slice(0, _PREVIEW)
+    columns = {name: shown(first[name]) for name in first.column_names}
     return [
-        {name: shown(value) for name, value in row.items()} | {"split": PARTS[table.split[at]]}
-        for at, row in enumerate(rows)
+        {name: cells[at] for name, cells in columns.items()} | {"split": PARTS[table.split[at]]}
+        for at in range(len(first))
     ]

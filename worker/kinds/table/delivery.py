@@ -28,7 +28,7 @@ class RowsParams(BaseModel):
     budget: Budget = 100
     allocation: Allocation = Field(
         "balanced",
-        description="How the budget is spread over the classes (or bins): alike, by the root of their sizes, or by size.",
+        description="How the budget is spread over classes (or bins): alike, by the root of their sizes, or by size.",
     )
 
 
@@ -47,7 +47,8 @@ def counts_of(data: Table, params: RowsParams) -> np.ndarray:
 def row_bytes(data: Table) -> float:
     """Bytes of a row of the CSV that is delivered, on average."""
     sample = data.frame.slice(0, _SAMPLE)
-    return len(csv_bytes(sample, np.ones(len(sample), np.float32))) / max(1, len(sample))
+    weights = np.full(len(sample), np.pi, np.float32)  # as many digits as weights have
+    return len(csv_bytes(sample, weights)) / max(1, len(sample))
 
 
 def picked(data: Table, rows: np.ndarray, method: str, params: RowsParams, **more: Any) -> TableSummary:
@@ -65,9 +66,7 @@ def pick_by(
     return picked(data, rows, method, params)
 
 
-def made(
-    data: Table, points: np.ndarray, labels: np.ndarray, strata: np.ndarray, origin: Origin
-) -> TableSummary:
+def made(data: Table, points: np.ndarray, labels: np.ndarray, strata: np.ndarray, origin: Origin) -> TableSummary:
     """The summary of made rows: points (s, D) snapped to cells that occur, and for labels those of the training rows
     `labels` (s,); `strata` (s,) is the class or bin of each."""
     rows = np.flatnonzero(data.split == TRAIN)[labels]

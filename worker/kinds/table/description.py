@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from worker.evidence.plot import Plot, Series
-from worker.evidence.table import Cell, Column, Table as Shown
-from worker.kinds.table.dataset import TRAIN, Table
+from worker.evidence.table import Cell, Column
+from worker.evidence.table import Table as Shown
+from worker.kinds.table.dataset import TRAIN, Rows, Table
 from worker.kinds.table.encode import HEIGHT, NumberCode
 from worker.kinds.table.summary import TableSummary
 
@@ -25,7 +26,13 @@ def columns_table(data: Table, summary: TableSummary) -> Shown:
             moved = 50 * float(np.abs(after - before).sum()) / HEIGHT
             used = int(np.count_nonzero((own.x[:, block] > 0).any(axis=0)))
             rows.append(
-                {"column": code.name, "what": f"category of {code.width}", "levels": used, "shift": None, "moved": moved}
+                {
+                    "column": code.name,
+                    "what": f"category of {code.width}",
+                    "levels": used,
+                    "shift": None,
+                    "moved": moved,
+                }
             )
     caption = (
         "How the columns of the weighted summary compare with the training part: the shift of a number's mean in "
@@ -72,8 +79,8 @@ def plots(data: Table, summary: TableSummary) -> tuple[Plot, ...]:
     )
 
 
-def _weighted(full: object, own: object) -> list[tuple[object, np.ndarray]]:
-    return [(full, full.weight), (own, own.weight), (own, np.ones(len(own)))]  # type: ignore[attr-defined,arg-type]
+def _weighted(full: Rows, own: Rows) -> list[tuple[Rows, np.ndarray]]:
+    return [(full, full.weight), (own, own.weight), (own, np.ones(len(own)))]
 
 
 def _shares(y: np.ndarray, weight: np.ndarray, classes: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,7 @@ class Encoding:
     def blocks(self) -> list[slice]:
         """The columns of each code."""
         ends = np.cumsum([0, *(code.width for code in self.codes)])
-        return [slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [slice(int(a), int(b)) for a, b in pairwise(ends)]
 
     def transform(self, frame: Arrow) -> np.ndarray:
         """(n, D) float32."""
@@ -168,5 +169,3 @@ def _fit_category(name: str, column: Arrow) -> CategoryCode:
     common = counts >= max(2.0, RARE_SHARE * len(found))
     levels = tuple(word for word, often in zip(words, common, strict=True) if often)
     return CategoryCode(name, levels, bool((~common).any()))
-
-

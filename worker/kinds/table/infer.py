@@ -23,8 +23,9 @@ MISSING = pa.array(["", "?", "na", "n/a", "#n/a", "#na", "nan", "-nan", "null", 
 """How text says that a cell is missing, in lower case."""
 ID_SHARE = 0.95
 """Share of distinct values from which a column of words or whole numbers is an id."""
-_WHOLE = r"^[+-]?(0|[1-9]\d{0,17})$"
-_NUMBER = r"^[+-]?((0|[1-9]\d*)\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_WHOLE = r"^-?(0|[1-9]\d{0,17})$"
+_NUMBER = r"^-?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
+_INEXACT = r"^-?[1-9]\d{15,}$"  # whole numbers of which floats do not hold every one
 _DAY = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$"
 _MOMENT = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[ T]\d\d:\d\d:\d\d$"
 
@@ -37,6 +38,8 @@ def typed(column: Arrow, decimal: str = ".") -> Arrow:
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if pa.types.is_float16(column.type):
+        column = column.cast(pa.float32())  # what Arrow computes with
     if pa.types.is_floating(column.type):
         return pc.if_else(pc.fill_null(pc.is_finite(column), False), column, pa.scalar(None, column.type))
     if not is_text(column.type):
@@ -52,14 +55,17 @@ def _parsed(words: Arrow, decimal: str) -> Arrow:
     seen = distinct.dictionary
     if not len(seen):
         return words
-    plain = pc.replace_substring(seen, ",", ".") if decimal == "," else seen
+    whole = pc.replace_substring_regex(seen, r"^\+", "")  # Arrow reads no plus
+    plain = pc.replace_substring(whole, ",", ".") if decimal == "," else whole
     for pattern, kind, texts in (
-        (_WHOLE, pa.int64(), seen),
+        (_WHOLE, pa.int64(), whole),
         (_NUMBER, pa.float64(), plain),
         (_DAY, pa.date32(), seen),
-        (_MOMENT, pa.timestamp("s"), seen),
+        (_MOMENT, pa.timestamp("ms"), seen),
     ):
         if not pc.all(pc.match_substring_regex(texts, pattern)).as_py():
+            continue
+        if pa.types.is_floating(kind) and pc.any(pc.match_substring_regex(texts, _INEXACT)).as_py():
             continue
         try:
             values = texts.cast(kind)

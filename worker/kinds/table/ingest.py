@@ -22,7 +22,9 @@ from worker.ingest.columns import Wanted, find
 from worker.ingest.format import Detected
 from worker.ingest.limits import Limits
 from worker.ingest.options import ColumnMap, Listed, ReadOptions, column_map, parse_options
-from worker.ingest.table import Role, Schema as Roles, Table as Found, as_table, read_batches
+from worker.ingest.table import Role, as_table, read_batches
+from worker.ingest.table import Schema as Roles
+from worker.ingest.table import Table as Found
 from worker.ingest.upload import Upload, choose_tables, detection
 from worker.kinds.table import dataset, splits
 from worker.kinds.table.dataset import SPLIT, TEST, TRAIN, WEIGHT, Schema, Table, target_of
@@ -59,7 +61,9 @@ class IngestOptions(ReadOptions):
     keep_columns: Listed[str] = Field(
         default_factory=list, description="Columns that look like ids and are none; names or patterns."
     )
-    bins: int = Field(5, ge=2, le=20, description="Quantile bins of a number to predict, which a budget is spread over.")
+    bins: int = Field(
+        5, ge=2, le=20, description="Quantile bins of a number to predict, which a budget is spread over."
+    )
     split: str = Field(
         "random",
         pattern=r"^(auto|random|files|column:.+)$",
@@ -149,7 +153,8 @@ def _table(detected: Detected, given: IngestOptions) -> Found:
         wanted.append(_split_column(detected, given.split.removeprefix("column:"), taken))
         taken.add(wanted[-1].column.index)
     for column in detected.columns:
-        if column.index not in taken and not _matches(column.name, given.ignore_columns):
+        left_out = column.name == WEIGHT or _matches(column.name, given.ignore_columns)
+        if column.index not in taken and not left_out:
             if column.type == "nested":
                 detected.warnings.append(f"The column {column.name!r} holds lists or objects and was left out.")
                 continue
@@ -193,9 +198,7 @@ def _read(tables: Sequence[Found], upload: Upload, given: IngestOptions) -> _Rea
         ) from differ
     names = {one.name: one.column.name for one in tables[0].wanted}
     order = sorted(tables[0].wanted, key=lambda one: one.column.index)
-    columns = {
-        names[one.name]: typed(whole[one.name], decimal) for one in order if one.name not in {"weight", "split"}
-    }
+    columns = {names[one.name]: typed(whole[one.name], decimal) for one in order if one.name not in {"weight", "split"}}
     part: np.ndarray | None = None
     if "split" in names:
         found, words = codes(typed(whole["split"]))
@@ -217,12 +220,11 @@ def _read(tables: Sequence[Found], upload: Upload, given: IngestOptions) -> _Rea
 
 def _decoded(batch: Arrow) -> Arrow:
     """A batch without dictionaries: those of two batches may differ."""
-    return pa.table(
-        {
-            name: batch[name].cast(batch[name].type.value_type) if pa.types.is_dictionary(batch[name].type) else batch[name]
-            for name in batch.column_names
-        }
-    )
+    columns = {name: batch[name] for name in batch.column_names}
+    for name, column in columns.items():
+        if pa.types.is_dictionary(column.type):
+            columns[name] = column.cast(column.type.value_type)
+    return pa.table(columns)
 
 
 def _drop_unlabelled(read: _Read, ctx: Context) -> None:

@@ -185,11 +185,12 @@ def _protocol(data: Table, plan: Plan, tuned: int, tested: int, params: Evaluate
         defined = "R² is 1 minus the squared error over the variance of the test targets."
     text = (
         "Every learner is trained on each set alone. All sets are encoded alike, as schema.json of the summary says: "
-        "means, scales and levels are those of the training part. Rows count by their weights. Settings are chosen for "
-        f"every set anew on {number(tuned)} validation rows; figures are over {number(tested)} test rows, unweighted. "
-        f"{defined} Random rows and medoids have as many rows of every class (or bin) as the summary and the same "
-        "prior weights, so that they differ in nothing but which rows they are; all have the same columns, so that "
-        "equal rows take about equal bytes."
+        "means, scales and levels are those of the training part. Rows of a summary count alike, and by their weights "
+        "in the form that says so; weights bring classes back to their shares, which lowers log-loss and, where "
+        "classes are unequal, balanced accuracy with it. Settings are chosen for every set anew on "
+        f"{number(tuned)} validation rows; figures are over {number(tested)} test rows, unweighted. {defined} Random "
+        "rows and medoids have as many rows of every class (or bin) as the summary, so that they differ in nothing but "
+        "which rows they are; all have the same columns, so that equal rows take about equal bytes."
     )
     return Protocol(fields, text)
 

@@ -32,11 +32,11 @@ from worker.ingest.arrow import Arrow, pc
 from worker.kinds.table import dataset
 from worker.kinds.table.dataset import TRAIN, WEIGHT, Rows, Schema, Table, target_of
 from worker.kinds.table.encode import Encoding
-from worker.kinds.table.values import is_number, is_word
+from worker.kinds.table.values import is_number, is_word, texts
 
 FORMAT, VERSION = "distillery-table", 1
 
-LOADER = '''"""Load this summary: `table` (Arrow; `table.to_pandas()` where pandas is there) in the columns of your upload,
+LOADER = '''"""Load this summary: `table` (Arrow; `table.to_pandas()` with pandas) in the columns of the upload,
 `weights` of its rows, `label` its column to predict, and `encode(table)`: the features as the judge encoded them."""
 import json, pathlib, zlib
 import numpy as np, pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
@@ -155,7 +155,7 @@ def csv_bytes(frame: Arrow, weights: np.ndarray | None) -> bytes:
         frame = frame.append_column(WEIGHT, pa.array(weights, pa.float32()))
     for at, column in enumerate(frame.columns):  # a decimal or a duration is written as text
         if not (is_word(column.type) or pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
-            frame = frame.set_column(at, frame.column_names[at], column.cast(pa.string()))
+            frame = frame.set_column(at, frame.column_names[at], texts(column))
     out = io.BytesIO()
     csv.write_csv(frame, out, csv.WriteOptions(quoting_style="needed"))
     return out.getvalue()

@@ -35,19 +35,25 @@ def codes(column: Arrow) -> tuple[np.ndarray, list[str]]:
     """A column of any plain type as int64 codes (n,) into its sorted distinct words, "" where a cell is missing."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
-    texts = pc.fill_null(column.cast(pa.string()), "").dictionary_encode()
-    words: list[str] = texts.dictionary.to_pylist()
+    encoded = pc.fill_null(texts(column), "").dictionary_encode()
+    words: list[str] = encoded.dictionary.to_pylist()
     order = sorted(range(len(words)), key=lambda place: words[place])
     rank = np.empty(len(words), np.int64)
     rank[order] = np.arange(len(words))
-    found = np.asarray(texts.indices.to_numpy(zero_copy_only=False), np.int64)
+    found = np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int64)
     return rank[found] if len(words) else found, [words[place] for place in order]
 
 
-def shown(value: Any) -> Any:
-    """A cell as JSON shows it."""
-    if value is None or isinstance(value, bool | int | str):
-        return value if not isinstance(value, str) else value[:200]
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    return str(value)
+def texts(column: Arrow) -> Arrow:
+    """A column of any plain type as text; a duration is its count of units, for which Arrow has no words."""
+    if pa.types.is_duration(column.type):
+        column = column.cast(pa.int64())
+    return column.cast(pa.string())
+
+
+def shown(column: Arrow) -> list[Any]:
+    """The cells of a column as JSON shows them."""
+    kind = column.type
+    plain = is_word(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_floating(kind)
+    cells: list[Any] = (column if plain else texts(column)).to_pylist()
+    return [cell[:200] if isinstance(cell, str) else cell for cell in cells]

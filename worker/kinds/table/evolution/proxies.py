@@ -9,6 +9,7 @@ every node are one matrix product.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -36,14 +37,14 @@ class Cuts:
             values = np.unique(x[:, place])
             if len(values) > THRESHOLDS + 1:
                 values = np.unique(np.quantile(x[:, place], np.linspace(0, 1, THRESHOLDS + 2), method="nearest"))
-            for low, high in zip(values[:-1], values[1:], strict=True):
+            for low, high in pairwise(values):
                 columns.append(place)
                 cuts.append((float(low) + float(high)) / 2)
         return cls(np.array(columns, np.int64), np.array(cuts, np.float32))
 
     def table(self, x: np.ndarray) -> np.ndarray:
         """Which rows lie above each threshold: float32 (n, T) of zeros and ones."""
-        return (x[:, self.column] > self.at).astype(np.float32)
+        return np.asfortranarray(x[:, self.column] > self.at, np.float32)
 
 
 def linear(x: np.ndarray, y: np.ndarray, at: np.ndarray, *, logistic: bool) -> np.ndarray:
@@ -88,53 +89,55 @@ def boosted(cuts: np.ndarray, y: np.ndarray, at: np.ndarray, *, logistic: bool) 
         for _ in range(ROUNDS):
             if logistic:
                 p = 1 / (1 + np.exp(-score))
-                gradient, curvature = target - p, np.maximum(p * (1 - p), 1e-6)
+                moments = np.stack([target - p, np.maximum(p * (1 - p), 1e-6), np.ones_like(p)])
             else:
-                gradient, curvature = target - score, np.ones(len(cuts), np.float32)
-            leaf, values, splits = _small_tree(cuts, gradient.astype(np.float32), curvature.astype(np.float32))
-            score += values[leaf].astype(np.float32)
+                moments = np.stack([target - score, np.ones_like(score), np.ones_like(score)])
+            leaf, values, splits = _small_tree(cuts, moments)
             if not splits:
                 break
-            place = np.zeros(len(at), np.int64)
+            score += values[leaf]
+            place = np.zeros(len(at), np.int8)
             for number, (node, cut) in enumerate(splits, 1):
                 place[(place == node) & (at[:, cut] > 0)] = number
             out[:, column] += values[place]
     return out
 
 
-def _small_tree(
-    cuts: np.ndarray, gradient: np.ndarray, curvature: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]]]:
-    """The leaf (s,) of every row, values (leaves,), and splits: (leaf, cut), the rows above which become a new leaf."""
-    leaf = np.zeros(len(cuts), np.int64)
+def _small_tree(cuts: np.ndarray, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]]]:
+    """The leaf (s,) of every row, values (leaves,), and splits: (leaf, cut), the rows above which become a new leaf.
+
+    `moments` (3, s): gradient, curvature and one of every row. Sums over cuts are taken of the new leaf alone: those of
+    the old one are what is left.
+    """
+    leaf = np.zeros(len(cuts), np.int8)
     splits: list[tuple[int, int]] = []
-    gains = [_best_split(cuts, gradient, curvature, np.ones(len(cuts), np.float32))]
+    totals, sums = [moments.sum(axis=1)], [moments @ cuts]
+    gains = [_best_cut(sums[0], totals[0])]
     while len(gains) < LEAVES:
         node = max(range(len(gains)), key=lambda place: gains[place][0])
         gain, cut = gains[node]
         if gain <= _TINY:
             break
-        leaf[(leaf == node) & (cuts[:, cut] > 0)] = len(gains)
+        moved = (leaf == node) & (cuts[:, cut] > 0)
+        leaf[moved] = len(gains)
         splits.append((node, cut))
-        gains.append((0.0, 0))
-        for one in (node, len(gains) - 1):
-            gains[one] = _best_split(cuts, gradient, curvature, (leaf == one).astype(np.float32))
-    top = np.bincount(leaf, gradient, minlength=len(gains))
-    bottom = np.bincount(leaf, curvature, minlength=len(gains))
-    return leaf, RATE * top / (bottom + L2), splits
+        new = moments[:, moved]
+        totals.append(new.sum(axis=1))
+        sums.append(new @ cuts[moved])
+        totals[node], sums[node] = totals[node] - totals[-1], sums[node] - sums[-1]
+        gains[node] = _best_cut(sums[node], totals[node])
+        gains.append(_best_cut(sums[-1], totals[-1]))
+    values = np.array([RATE * total[0] / (total[1] + L2) for total in totals], np.float32)
+    return leaf, values, splits
 
 
-def _best_split(
-    cuts: np.ndarray, gradient: np.ndarray, curvature: np.ndarray, inside: np.ndarray
-) -> tuple[float, int]:
-    """The gain of the best cut of the rows inside, and which it is."""
-    sums = np.stack([gradient * inside, curvature * inside, inside]) @ cuts
-    g, h, n = float((gradient * inside).sum()), float((curvature * inside).sum()), float(inside.sum())
-    right_g, right_h, right_n = sums
-    gain = right_g**2 / (right_h + L2) + (g - right_g) ** 2 / (h - right_h + L2) - g * g / (h + L2)
-    gain[(right_n < LEAST) | (n - right_n < LEAST)] = 0.0
+def _best_cut(right: np.ndarray, whole: np.ndarray) -> tuple[float, int]:
+    """The gain of the best cut of a leaf with these sums (3, T) above each cut, and which it is."""
+    left = whole[:, None] - right
+    gain = right[0] ** 2 / (right[1] + L2) + left[0] ** 2 / (left[1] + L2)
+    gain[(right[2] < LEAST - 0.5) | (left[2] < LEAST - 0.5)] = 0.0
     best = int(np.argmax(gain))
-    return float(gain[best]), best
+    return float(gain[best] - whole[0] ** 2 / (whole[1] + L2)), best
 
 
 def forest(cuts: np.ndarray, y: np.ndarray, at: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -143,7 +146,7 @@ def forest(cuts: np.ndarray, y: np.ndarray, at: np.ndarray, rng: np.random.Gener
     s, t = cuts.shape
     weight = np.stack([np.bincount(rng.integers(0, s, s), minlength=s) for _ in range(TREES)]).astype(np.float32)
     mine, theirs = np.zeros((TREES, s), np.int64), np.zeros((TREES, len(at)), np.int64)
-    looked_at = max(1, int(round(np.sqrt(t) * 1.5)))
+    looked_at = max(1, round(np.sqrt(t) * 1.5))
     moments = np.hstack([y, np.ones((s, 1), np.float32)]).astype(np.float32)
     for depth in range(DEPTH):
         nodes, flat = _numbered(mine, weight)
@@ -187,7 +190,9 @@ def _forest_cuts(
         right, whole = weighted @ cuts, weighted.sum(axis=1, keepdims=True)
         gain += right**2 / np.maximum(right_n, 1) + (whole - right) ** 2 / np.maximum(n - right_n, 1) - whole**2 / n
     gain[(right_n < 2) | (n - right_n < 2)] = 0.0
-    unseen = draw > np.partition(draw, min(looked_at, draw.shape[1] - 1), axis=1)[:, [min(looked_at, draw.shape[1] - 1)]]
+    unseen = (
+        draw > np.partition(draw, min(looked_at, draw.shape[1] - 1), axis=1)[:, [min(looked_at, draw.shape[1] - 1)]]
+    )
     gain[unseen] = 0.0
     best = gain.argmax(axis=1)
     return best, gain[np.arange(len(best)), best]

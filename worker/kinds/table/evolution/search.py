@@ -62,9 +62,7 @@ def crossed(one: np.ndarray, other: np.ndarray, strata: np.ndarray, rng: np.rand
     union = np.union1d(one, other)
     counts = np.bincount(strata[one])
     return np.sort(
-        np.concatenate(
-            [rng.permutation(union[strata[union] == at])[: counts[at]] for at in np.flatnonzero(counts)]
-        )
+        np.concatenate([rng.permutation(union[strata[union] == at])[: counts[at]] for at in np.flatnonzero(counts)])
     )
 
 

@@ -11,9 +11,7 @@ from worker.contract.learner import Settings, learner
 from worker.kinds.table.predictor import Fit, Predict, TrainingRows, constant, of_sklearn
 
 
-@learner(
-    kind="table", name="linear", label="linear model", settings=({"c": 0.03}, {"c": 0.3}, {"c": 3.0})
-)
+@learner(kind="table", name="linear", label="linear model", settings=({"c": 0.03}, {"c": 0.3}, {"c": 3.0}))
 def linear(given: TrainingRows, params: Any, ctx: Context) -> Fit:
     """C is the inverse penalty; rows count by their weights."""
 

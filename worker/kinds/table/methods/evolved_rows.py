@@ -63,8 +63,8 @@ def evolved_rows(data: Table, params: EvolvedRowsParams, ctx: Context) -> TableS
         ctx.warn(f"The search ended with its time limit after {found.evaluations} of {found.wanted} sets.")
     if len(train) < LEAST_ROWS or counts.max() > MOST_A_CLASS:
         ctx.warn(
-            f"evolved-rows is for tables of {LEAST_ROWS:,} training rows or more and up to {MOST_A_CLASS} rows a class; "
-            f"here are {len(train):,} rows and up to {counts.max()} a class, where joint-herding is the safer choice."
+            f"evolved-rows is for tables of {LEAST_ROWS:,} training rows or more and up to {MOST_A_CLASS} rows a "
+            f"class; here are {len(train):,} rows and up to {counts.max()} a class: joint-herding is the safer choice."
         )
     made = picked(
         data, np.sort(pool[found.rows]), "evolved-rows", params,

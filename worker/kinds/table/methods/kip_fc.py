@@ -17,13 +17,13 @@ from torch import Tensor
 from worker.contract.context import Context, seed_of
 from worker.contract.method import Cost, Term, method
 from worker.contract.product import Origin
+from worker.evidence.statistics import value_of
 from worker.kinds.table.dataset import VALIDATION, Table
 from worker.kinds.table.delivery import RowsParams, counts_of, made
 from worker.kinds.table.metrics import measure, metrics_of
 from worker.kinds.table.selection import medoids, spread
 from worker.kinds.table.snap import snapped
 from worker.kinds.table.summary import TableSummary
-from worker.evidence.statistics import value_of
 from worker.numerics.ntk import ntk
 
 EVERY, MOST_VALIDATION = 20, 2_000
@@ -111,7 +111,7 @@ def kip_fc(data: Table, params: KipParams, ctx: Context) -> TableSummary:
         optimiser.step()
         if (step + 1) % EVERY == 0:
             points = support.detach().cpu().numpy().copy()
-            curve.append({"step": step + 1.0, "loss": float(loss), "validation": worth(points, labels)})
+            curve.append({"step": step + 1.0, "loss": float(loss.detach()), "validation": worth(points, labels)})
             if curve[-1]["validation"] > curve[at]["validation"]:
                 best, at = points, len(curve) - 1
     origin = Origin(
