@@ -25,8 +25,6 @@ ALL = (
     "sampling",
     "graph_scale",
     "graphs",
-
-
     "graph_reduction",
     "off_policy.large_actions",
     "off_policy.suite",
