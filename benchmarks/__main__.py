@@ -21,6 +21,8 @@ ALL = (
     "distill_cf_figures",
     "per_byte",
     "sampling",
+    "tokeniser",
+    "tokenise_large",
     "off_policy.large_actions",
     "off_policy.suite",
     "off_policy.coverage",
