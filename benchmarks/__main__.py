@@ -26,6 +26,10 @@ ALL = (
     "graph_scale",
     "graphs",
     "graph_reduction",
+
+
+    "tokeniser",
+    "tokenise_large",
     "off_policy.large_actions",
     "off_policy.suite",
     "off_policy.coverage",
