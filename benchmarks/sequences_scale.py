@@ -8,6 +8,7 @@ selection run in a process of their own; the peak is what the operating system s
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import resource
 import subprocess
@@ -48,8 +49,8 @@ def make(events: int, file: Path, seed: int = 0) -> None:
 def part(step: str, folder: Path) -> dict[str, float]:
     """One step in this very process."""
     from worker.contract.context import Context
+    from worker.contract.method import METHODS
     from worker.kinds.sequences import KIND
-    from worker.runtime.registry import discover
 
     started = time.perf_counter()
     if step == "ingest":
@@ -57,7 +58,8 @@ def part(step: str, folder: Path) -> dict[str, float]:
         said = KIND.ingest.run([("log.parquet", folder / "log.parquet")], {}, folder / "canonical", Context(), {})
         found = {name: said["statistics"][name] for name in ("events", "sequences", "items")}
     else:
-        method = discover()["sequences", step]
+        importlib.import_module(f"worker.kinds.sequences.methods.{step.replace('-', '_')}")
+        method = METHODS["sequences", step]
         data = KIND.load(folder / "canonical")
         loaded = time.perf_counter()
         summary = method.run(data, method.params(budget=BUDGET), Context())

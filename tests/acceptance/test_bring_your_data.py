@@ -93,7 +93,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (found / "prices.csv").write_text(text([(u, i, f"{r},5") for u, i, r, _ in events()], HEADER[:3], ";"))
     (found / "log.csv").write_text(log())
     (found / "sessions.jsonl").write_text("".join(json.dumps({"item_ids": items}) + "\n" for items in sessions()))
-    (found / "book.txt").write_text("".join(f"the {a} sees {b} and {a}\n" for a, b, *_ in events()))
+    (found / "book.txt").write_text("".join(f"the cat {a} sees the dog {b} and runs\n" for a, b, *_ in events()))
     (found / "folds.csv").write_text(folds())
     with zipfile.ZipFile(found / "splits.zip", "w") as archive:
         for part in ("train", "valid", "test"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from distillery import Client, errors
-from tests.kinds.sequences.planted import planted_inter
-from tests.kinds.sequences.test_text import prose
+from tests.acceptance.conftest import ROOT, Installation
+from tests.kinds.sequences.planted import planted_inter, prose
 
 QUICK = {"learners": ["popularity", "markov", "sasrec"], "baselines": ["random"], "draws": 1, "seeds": 1, "steps": 40}
 
@@ -38,6 +39,18 @@ def test_selection_when_asked_for_then_comes_with_its_evidence_and_a_loader(clie
     assert sum(len(line["items"]) for line in lines) == events
     again = client.run("next-event", log, inputs={"summary": job.summary}, evaluate=QUICK | {"bootstrap": 100}).wait()
     assert again.report.json()["protocol"]["hash"] == report["protocol"]["hash"]
+
+
+def test_page_when_its_lines_are_run_then_they_work(installation: Installation, tmp_path: Path):
+    rows = [f"{user},{(7 * user + step) % 30},{1_600_000_000 + step}" for user in range(60) for step in range(6)]
+    (tmp_path / "ratings.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    page = (ROOT / "docs" / "sequences.md").read_text(encoding="utf-8")
+    program = "\n".join(re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    command = [sys.executable, "-P", "-c", program]
+    environment = installation.environment
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^25 \d+$", done.stdout, re.MULTILINE)
 
 
 def test_text_when_uploaded_then_is_judged_by_perplexity(client: Client, tmp_path: Path):

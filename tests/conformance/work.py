@@ -42,7 +42,8 @@ class RunMethod:
         """What the method returns."""
         kind, method = load_kind(self.kind), self.method
         data = kind.load(self.canonical)
-        ctx.evaluate = kind.judging.params()(**tiny_of(self.kind).evaluate)
+        tiny = tiny_of(self.kind)
+        ctx.evaluate = kind.judging.params()(**(tiny.of(self.name).evaluate or tiny.evaluate))
         if any(one.required for one in method.inputs):  # the dataset itself is the summary that needs no other method
             assert kind.adopt is not None
             given = kind.adopt(data, data)

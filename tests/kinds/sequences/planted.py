@@ -46,3 +46,18 @@ def planted_inter(file: Path, users: int = 120, seed: int = 0) -> Path:
     ]
     file.write_text("\n".join(["user_id:token\titem_id:token\ttimestamp:float", *lines]) + "\n")
     return file
+
+
+def prose(lines: int, seed: int = 0) -> str:
+    """The next word mostly follows from the last."""
+    rng = np.random.default_rng(seed)
+    words = ["the", "a", "dog", "cat", "man", "sees", "likes", "calls", "old", "young", "house", "garden"]
+    found = []
+    for _ in range(lines):
+        at = int(rng.integers(12))
+        row = []
+        for _ in range(int(rng.integers(4, 9))):
+            row.append(words[at])
+            at = (at * 5 + 1) % 12 if rng.random() < 0.8 else int(rng.integers(12))
+        found.append(" ".join(row))
+    return "\n".join(found) + "\n"

@@ -113,6 +113,7 @@ def test_real_sequences_when_25_are_kept_then_keep_little_and_a_teacher_s_labels
             labelled = teacher.labelled(summary.rows, magazine.max_len)
             kept[f"{name} labelled"] = measured(magazine, "sasrec", labelled, most=400)["ndcg@10"]
     print(kept, teacher.settings, teacher.validation)
-    assert max(value for name, value in kept.items() if "labelled" not in name) < 12
+    others = [value for name, value in kept.items() if "labelled" not in name and name != "coverage"]
+    assert max(others) + 2 < kept["coverage"] < 15
     assert kept["random labelled"] > kept["random"] + 5
     assert kept["longest labelled"] > 14

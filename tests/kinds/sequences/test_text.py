@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.kinds.sequences.planted import prose
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.learner import learners_of
@@ -30,21 +31,6 @@ def ingested(folder: Path, files: dict[str, str], **options: Any) -> tuple[Seque
     ctx = Context()
     said = ingest.ingest(sources, options, folder / "out", ctx)
     return dataset.load(folder / "out"), said, ctx
-
-
-def prose(lines: int, seed: int = 0) -> str:
-    """The next word mostly follows from the last."""
-    rng = np.random.default_rng(seed)
-    words = ["the", "a", "dog", "cat", "man", "sees", "likes", "calls", "old", "young", "house", "garden"]
-    found = []
-    for _ in range(lines):
-        at = int(rng.integers(12))
-        row = []
-        for _ in range(int(rng.integers(4, 9))):
-            row.append(words[at])
-            at = (at * 5 + 1) % 12 if rng.random() < 0.8 else int(rng.integers(12))
-        found.append(" ".join(row))
-    return "\n".join(found) + "\n"
 
 
 def test_windows_when_cut_then_every_token_but_the_first_of_a_part_is_predicted_once():

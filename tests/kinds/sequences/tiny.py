@@ -1,11 +1,11 @@
-"""Planted sequences, enough that the default budget of 1 % is more than one."""
+"""Planted sequences, enough that the default budget of 1 % is more than one; for what is about text, a text."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from tests.kinds.sequences.planted import planted_inter
+from tests.kinds.sequences.planted import planted_inter, prose
 from tests.kinds.tiny import Tiny
 
 
@@ -17,6 +17,24 @@ def _loaded(summary: Any) -> tuple[str, float]:
     return "import load; print(sum(int(row.sum()) for row in load.rows))", float(summary.rows.items.sum())
 
 
+def _text(folder: Path) -> list[tuple[str, Path]]:
+    (folder / "book.txt").write_text(prose(150))
+    return [("book.txt", folder / "book.txt")]
+
+
+TEXT = Tiny(
+    _text,
+    _loaded,
+    options={"max_len": 12, "min_item_count": 1},
+    evaluate={
+        "learners": ["unigram", "bigram", "causal-lm"],
+        "baselines": ["random"],
+        "draws": 1,
+        "seeds": 1,
+        "steps": 25,
+        "bootstrap": 100,
+    },
+)
 TINY = Tiny(
     _upload,
     _loaded,
@@ -29,4 +47,5 @@ TINY = Tiny(
         "steps": 20,
         "bootstrap": 100,
     },
+    others={"perplexity": TEXT},
 )

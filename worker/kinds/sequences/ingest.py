@@ -259,10 +259,13 @@ def _read(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Log, Any,
     found = upload.named(given.file)
     schema = SCHEMA if given.split in ("auto", "given") else SCHEMA.without("split")
     parts = {source.name: splits.part_of_file(source.name) for source in found}
+
+    def preferred(table: Table) -> tuple[bool, ...]:
+        of_part = parts[table.name] is not None  # then all parts are wanted, whatever else their names tell
+        return (of_part, *(preference(table)[:2] if of_part else preference(table)))
+
     tables, ignored = choose_tables(
-        found,
-        lambda source: as_table(upload.detect(source, given.hints()), given.columns, schema),
-        lambda table: (parts[table.name] is not None, *preference(table)[: 2 if parts[table.name] is not None else 3]),
+        found, lambda source: as_table(upload.detect(source, given.hints()), given.columns, schema), preferred
     )
     chosen = [table.detected.source for table in tables]
     others = [source for source in upload.sources if source not in chosen]

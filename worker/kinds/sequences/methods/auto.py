@@ -32,7 +32,7 @@ class AutoParams(BaseModel):
     task="select",
     name="auto",
     version=1,
-    memory_mb=1536,
+    memory_mb=2560,
     cost=Cost(
         seconds=(Term(0.5), Term(2e-6, {"events": 1})),
         memory_mb=(Term(300.0), Term(2e-4, {"events": 1})),

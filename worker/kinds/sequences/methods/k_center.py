@@ -18,7 +18,7 @@ from worker.kinds.sequences.summary import SequenceSummary
     task="select",
     name="k-center",
     version=1,
-    memory_mb=1536,
+    memory_mb=2560,
     cost=Cost(
         seconds=(Term(0.5), Term(1e-6, {"events": 1}), Term(2e-8, {"sequences": 1, "budget": 1})),
         memory_mb=(Term(300.0), Term(2e-4, {"events": 1}), Term(4e-4, {"sequences": 1})),

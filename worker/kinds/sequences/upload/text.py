@@ -41,14 +41,15 @@ def looks_like_text(upload: Upload, sources: Sequence[Source]) -> bool:
 
 
 def _is_prose(source: Source, meter: Meter) -> bool:
-    """Lines of unlike length, half of whose blank-separated tokens are words without digits."""
+    """Lines of unlike length, or of five tokens and more, most of which are words without digits."""
     if not source.name.lower().endswith(_PLAIN):
         return False
     sample = Sample(source, *source.head(meter), NO_HINTS)
     tokens = [line.split() for line in sample.lines]
     flat = [token.strip(".,;:!?\"'()") for row in tokens for token in row]
     words = sum(bool(_WORD.match(token)) or token in (UNK, EOS) for token in flat)
-    return words > len(flat) / 2 and len({len(row) for row in tokens}) > 2
+    widths = {len(row) for row in tokens}
+    return words > len(flat) / 2 and (len(widths) > 2 or min(widths) > 4)
 
 
 def _as_texts(upload: Upload, source: Source, asked: dict[str, str | int]) -> Table | None:
