@@ -83,7 +83,8 @@ def _cells(row: dict[str, Any]) -> str:
     if "accuracy" not in row:
         return "- | - | -"
     cost = f"{row['cpu_seconds']:.1f} | {row['peak_mb']}" if "cpu_seconds" in row else "- | -"
-    return f"{row['accuracy']:.1f} ± {row['std']:.1f} | {cost}"
+    spread = f" ± {row['std']:.1f}" if row["seeds"] > 1 else ""
+    return f"{row['accuracy']:.1f}{spread} | {cost}"
 
 
 def names() -> list[str]:
