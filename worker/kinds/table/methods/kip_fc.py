@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from worker.contract.context import Context, seed_of
+from worker.contract.context import Context
 from worker.contract.method import Cost, Term, method
 from worker.contract.product import Origin
 from worker.evidence.statistics import value_of
@@ -27,6 +27,7 @@ from worker.kinds.table.summary import TableSummary
 from worker.numerics.ntk import ntk
 
 EVERY, MOST_VALIDATION = 20, 2_000
+_MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam
 _SHARP = 10.0  # turns ridge outputs into probabilities; the order of rows is all that matters
 
 
@@ -94,16 +95,22 @@ def kip_fc(data: Table, params: KipParams, ctx: Context) -> TableSummary:
     train, device = data.train, ctx.device
     start = spread(train.x, train.weight, data.strata, counts_of(data, params), medoids, ctx)
     labels = torch.from_numpy(targets(data, train.y[start])).to(device)
-    support = torch.from_numpy(train.x[start].copy()).to(device).requires_grad_(True)
-    optimiser = torch.optim.Adam([support], params.learning_rate)
-    rng = np.random.default_rng(seed_of(ctx.seed, "batches"))
     worth = _Validation(data, params, device)
-    best = support.detach().cpu().numpy().copy()
-    curve = [{"step": 0.0, "validation": worth(best, labels)}]
-    at = 0
-    for step in range(params.steps):
+    point = ctx.restore()
+    first = 0 if point is None else point.step
+    stored = {"support": train.x[start], "best": train.x[start]} if point is None else point.arrays
+    best = stored["best"].copy()
+    curve = [{"step": 0.0, "validation": worth(best, labels)}] if point is None else list(point.state["curve"])
+    support = torch.from_numpy(stored["support"].copy()).to(device).requires_grad_(True)
+    optimiser = torch.optim.Adam([support], params.learning_rate)
+    if point is not None:
+        optimiser.state[support] = {
+            "step": torch.tensor(float(first)),
+            **{name: torch.from_numpy(stored[name].copy()).to(device) for name in _MOMENTS},
+        }
+    for step in range(first, params.steps):
         ctx.progress(step, params.steps, phase="learn", validation=curve[-1]["validation"])
-        rows = rng.integers(0, len(train), params.batch)
+        rows = np.random.default_rng([ctx.seed, step]).integers(0, len(train), params.batch)
         x, y = (torch.from_numpy(part).to(device) for part in (train.x[rows], targets(data, train.y[rows])))
         loss = (predict(support, labels, x, params.depth, params.ridge) - y).square().sum(1).mean()
         optimiser.zero_grad()
@@ -112,8 +119,11 @@ def kip_fc(data: Table, params: KipParams, ctx: Context) -> TableSummary:
         if (step + 1) % EVERY == 0:
             points = support.detach().cpu().numpy().copy()
             curve.append({"step": step + 1.0, "loss": float(loss.detach()), "validation": worth(points, labels)})
-            if curve[-1]["validation"] > curve[at]["validation"]:
-                best, at = points, len(curve) - 1
+            if curve[-1]["validation"] > max(one["validation"] for one in curve[:-1]):
+                best = points
+            moments = {name: optimiser.state[support][name] for name in _MOMENTS}
+            ctx.checkpoint(step + 1, {"support": points, "best": best, **moments}, {"curve": curve})
+    at = int(np.argmax([one["validation"] for one in curve]))
     origin = Origin(
         "kip-fc",
         settings=params.model_dump() | {"rows": len(start)},
