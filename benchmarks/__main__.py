@@ -26,8 +26,6 @@ ALL = (
     "graph_scale",
     "graphs",
     "graph_reduction",
-
-
     "tokeniser",
     "tokenise_large",
     "off_policy.large_actions",
