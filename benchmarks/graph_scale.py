@@ -27,6 +27,7 @@ from worker.kinds.graph.methods.random import RandomParams, random
 from worker.kinds.graph.trials import GC4NC, Bench
 
 CLASSES, FEATURES, HOMOPHILY = 5, 128, 0.8
+APART = 0.05  # deviation of class means, of which noise is sixty times: with more, every node is told right
 
 
 def main() -> None:
@@ -74,7 +75,7 @@ def generate(file: Path, n: int) -> None:
     bounds = np.searchsorted(y[order], np.arange(CLASSES + 1))
     x = rng.standard_normal((n, FEATURES), dtype=np.float32)
     x *= 3
-    x += rng.normal(size=(CLASSES, FEATURES)).astype(np.float32)[y]
+    x += (APART * rng.normal(size=(CLASSES, FEATURES))).astype(np.float32)[y]
     first = rng.integers(n, size=10 * n)
     target = np.where(rng.random(10 * n) < HOMOPHILY, y[first], rng.integers(CLASSES, size=10 * n))
     second = order[bounds[target] + (rng.random(10 * n) * (bounds[target + 1] - bounds[target])).astype(np.int64)]

@@ -1,4 +1,5 @@
-"""Uploaded files as streams of decoded bytes: plain, gzip or one level of zip, with names checked, never believed."""
+"""Uploaded files as streams of decoded bytes: plain, gzip, or one level of zip whose members may be gzip, with names
+checked, never believed."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,7 +36,8 @@ class Source:
     """One file as the user named it: `path` its bytes, `member` its name inside a zip at `path`.
 
     `compression`: "", "gzip" or "zip"; `packed_bytes`: the bytes it takes as uploaded; `archive`: the open zip,
-    shared by its members, since reading its directory once for each of them takes time quadratic in their number.
+    shared by its members, since reading its directory once for each of them takes time quadratic in their number;
+    `gzipped`: the member is gzip, as in the raw files of OGB, and is decoded twice.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Source:
     packed_bytes: int
     member: str = ""
     archive: zipfile.ZipFile | None = field(default=None, compare=False, repr=False)
+    gzipped: bool = False
 
     def open(self, meter: Meter) -> Decoded:
         """A stream of the decoded bytes, counted against the limits."""
@@ -54,9 +57,11 @@ class Source:
             return Decoded(gzip.GzipFile(fileobj=packed, mode="rb"), self, meter, packed)
         assert self.archive is not None  # noqa: S101 - a member is made with its zip
         try:
-            return Decoded(self.archive.open(self.member), self, meter)
+            member = Decoded(self.archive.open(self.member), self, meter)
         except DAMAGE as broken:
             raise damaged(self.name, broken) from broken
+        # both layers count: a member may unpack to any number of gzip files that hold nothing
+        return Decoded(gzip.GzipFile(fileobj=member, mode="rb"), self, meter, member) if self.gzipped else member
 
     def head(self, meter: Meter) -> tuple[bytes, bool]:
         """The first 256 kB of decoded bytes, and whether that is all."""
@@ -113,7 +118,7 @@ class Decoded(io.RawIOBase):
                 "text_ratio" if self._ceiling < self._meter.limits.decoded_bytes else "decoded_bytes",
             )
         self._meter.decoded(len(data), self._source.name)
-        done = self._packed.tell() if self._packed else self.decoded
+        done = self._packed.tell() if self._source.compression == "gzip" and self._packed else self.decoded
         self._meter.packed_done = self._before + min(done, self._source.packed_bytes)
         return data
 
@@ -137,7 +142,8 @@ def damaged(name: str, broken: BaseException) -> JobError:
 def expand(sources: Sequence[tuple[str, Path] | Path], meter: Meter) -> list[Source]:
     """The files of an upload, archives opened one level deep (an npz stays one file).
 
-    `sources`: (logical name, path) pairs, or paths. Raises `JobError` for links, unsafe names and nested archives.
+    `sources`: (logical name, path) pairs, or paths. A gzip file in a zip is one file, not an archive, and is decoded.
+    Raises `JobError` for links, unsafe names and nested archives.
     """
     found: list[Source] = []
     for given in sources:
@@ -177,10 +183,17 @@ def _unzip(name: str, path: Path, meter: Meter) -> list[Source]:
     if files and all(member.filename.endswith(".npy") for member in files):
         archive.close()
         return [Source(name, path, "", path.stat().st_size)]
-    return [
-        _not_nested(Source(member.filename, path, "zip", max(member.compress_size, 1), member.filename, archive), meter)
-        for member in files
-    ]
+    return [_member(name, path, member, archive, meter) for member in files]
+
+
+def _member(name: str, path: Path, member: zipfile.ZipInfo, archive: zipfile.ZipFile, meter: Meter) -> Source:
+    found = Source(member.filename, path, "zip", max(member.compress_size, 1), member.filename, archive)
+    with found.open(Meter(meter.limits)) as stream:
+        gzipped = stream.read(len(GZIP)) == GZIP
+    if gzipped:
+        found = replace(found, name=member.filename.removesuffix(".gz"), gzipped=True)
+        refuse_unsafe_members(name, (found.name,))
+    return _not_nested(found, meter)
 
 
 def _litter(filename: str) -> bool:

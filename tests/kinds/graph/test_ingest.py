@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import pickle
 import zipfile
@@ -70,6 +71,63 @@ def test_layout_when_zipped_then_is_read_as_well(tmp_path: Path):
     assert (found.adjacency != graph.adjacency).nnz == 0
 
 
+def test_ogb_when_zipped_as_it_is_distributed_then_is_read(tmp_path: Path):
+    graph = small()
+    files = LAYOUTS["ogb"](graph, tmp_path)
+    assert all(name.endswith(".csv.gz") for name, _ in files)
+    found, said = read([zipped(tmp_path / "arxiv.zip", files)], tmp_path / "out")
+    assert said["detection"]["layout"] == "ogb"
+    assert (found.adjacency != graph.adjacency).nnz == 0
+    assert dense(found.x) == pytest.approx(graph.x)
+    assert np.array_equal(found.split, graph.split)
+    second = tmp_path / "random.csv.gz"
+    second.write_bytes(dict(files)["split/time/train.csv.gz"].read_bytes())
+    several = [*files, ("split/random/train.csv.gz", second)]
+    for upload in (several, [zipped(tmp_path / "several.zip", several)]):
+        assert "several files train.csv" in refused(upload, tmp_path / "out").detail
+    second.write_bytes(gzip.compress(b"0.5\n1.5\n"))
+    broken = [(name, second if name.endswith("train.csv.gz") else file) for name, file in files]
+    assert "whole numbers of nodes" in refused(broken, tmp_path / "out").detail
+
+
+def zipped(path: Path, files: list[tuple[str, Path]]) -> tuple[str, Path]:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, file in files:
+            archive.write(file, f"arxiv/{name}")
+    return path.name, path
+
+
+@pytest.mark.parametrize("layout", ["npz", "ogb"])
+def test_split_without_a_train_part_then_is_refused_and_not_drawn(layout: str, tmp_path: Path):
+    graph = small()
+    if layout == "npz":
+        write_npz(tmp_path / "a.npz", {name: array for name, array in arrays(graph).items() if name != "train_idx"})
+        files = [("a.npz", tmp_path / "a.npz")]
+    else:
+        files = [one for one in LAYOUTS["ogb"](graph, tmp_path) if "train" not in one[0]]
+    problem = refused(files, tmp_path / "out")
+    assert "train part is empty" in problem.detail
+    assert "split=random" in problem.hint
+    found, _ = read(files, tmp_path / "out", split="random")
+    assert found.train_counts.min() > 0
+
+
+def test_structure_features_of_an_inductive_graph_then_know_no_edge_between_parts(tmp_path: Path):
+    graph = small()
+    without = {name: value for name, value in arrays(graph).items() if name != "x"}
+    inside = graph.split[without["edge_index"][0]] == graph.split[without["edge_index"][1]]
+    write_npz(tmp_path / "a.npz", without)
+    write_npz(tmp_path / "b.npz", {**without, "edge_index": without["edge_index"][:, inside]})
+    assert not inside.all()
+    found = []
+    for name in ("a.npz", "b.npz"):
+        found.append(read([(name, tmp_path / name)], tmp_path / f"{name}.out", features="degree_onehot",
+                          setting="inductive")[0])  # fmt: skip
+    assert (dense(found[0].x) == dense(found[1].x)).all()
+    problem = refused([("a.npz", tmp_path / "a.npz")], tmp_path / "out", features="spectral64", setting="inductive")
+    assert "degree_onehot" in problem.hint
+
+
 def arrays(graph: Graph) -> dict[str, Any]:
     both = graph.adjacency.tocoo()
     return {
@@ -102,6 +160,7 @@ def test_bad_numbers_then_each_has_its_refusal(tmp_path: Path):
         "must be (2, E)": bad(tmp_path, edge_index=e.T),
         "one row for each": bad(tmp_path, x=x[0]),
         "labels for": bad(tmp_path, x=x[:-1], train_idx=[0]),
+        "not held in 32 bits": bad(tmp_path, x=with_(x, (0, 0), -1e30)),
         "finite": bad(tmp_path, x=with_(x, (0, 0), np.nan)),
         "not numbers": bad(tmp_path, x=np.full((30, 2), "a")),
         "train part is empty": bad(tmp_path, train_idx=np.zeros(0, np.int64)),
@@ -119,7 +178,7 @@ def test_bad_numbers_then_each_has_its_refusal(tmp_path: Path):
         "entry for each": bad(tmp_path, drop="train_idx", train_mask=np.ones(7, bool)),
         "no class": bad(tmp_path, y=np.full(30, -1)),
         "counterpart": bad(tmp_path, {"make_undirected": False}, edge_index=e[:, e[0] < e[1]]),
-        "no split": bad(tmp_path, {"split": "given"}, drop="train_idx"),
+        "train part": bad(tmp_path, {"split": "given"}, drop="train_idx"),
         "three shares": bad(tmp_path, {"split": "random", "split_ratios": [0.9, 0.9, 0.1]}),
         "train nodes of each class": bad(tmp_path, {"split": "random", "test_nodes": 10_000}),
     }  # fmt: skip

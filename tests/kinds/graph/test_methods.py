@@ -249,3 +249,22 @@ def test_adopting_raw_features_then_they_go_through_the_transform_of_the_dataset
         versions.append(dataset.load(tmp_path / name))
     taken = adopt(*versions)
     assert dense(taken.x) == pytest.approx(versions[0].x[graph.train[:30]], abs=1e-4)
+
+
+def test_adopting_rows_that_were_scaled_then_is_refused_where_the_dataset_is_not_and_the_cure_works(tmp_path: Path):
+    from tests.planted_graph import as_npz
+    from worker.kinds.graph import dataset, ingest
+
+    graph = planted(200, features=4)
+    file = as_npz(graph, tmp_path / "graph.npz")
+    versions = {}
+    for name in ("standard", "row", "none"):
+        (tmp_path / name).mkdir()
+        ingest.ingest([(file.name, file)], {"normalize": name}, tmp_path / name, Context(), {})
+        versions[name] = dataset.load(tmp_path / name)
+    for whole in ("standard", "none"):
+        with pytest.raises(JobError, match="cannot be undone") as refused:
+            adopt(versions[whole], versions["row"])
+        assert "normalize=standard" in str(refused.value.hint)
+        taken = adopt(versions[whole], versions["standard"])
+        assert dense(taken.x) == pytest.approx(dense(versions[whole].x), abs=1e-4)

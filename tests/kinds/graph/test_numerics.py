@@ -14,7 +14,7 @@ from worker.kinds.graph.allocation import allocate, nearest
 from worker.kinds.graph.budget import SizeParams, nodes_asked
 from worker.kinds.graph.clustering.kmeans import assign, best_of, fuzzy, kmeans, spherical
 from worker.kinds.graph.dataset import symmetric, upper
-from worker.kinds.graph.features import Transform, usual
+from worker.kinds.graph.features import Transform, dense, usual
 from worker.kinds.graph.herding import herd, k_center
 from worker.kinds.graph.propagation import combined, normalised, powers, propagated
 
@@ -232,3 +232,10 @@ def test_propagation_to_some_nodes_is_that_of_all(kept: int, as_rows: bool) -> N
     found = combined(graph.operator, x, weights, nodes)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, combined(graph.operator, x, weights)[nodes], atol=1e-5)
+
+
+@pytest.mark.parametrize("as_rows", [False, True])
+def test_transform_of_huge_rows_then_they_are_scaled_and_not_lost(as_rows: bool) -> None:
+    x = np.array([[3e38, 3e38, 0.0], [0.0, 0.0, 0.0]], np.float32)
+    found = Transform("row")(sparse.csr_array(x) if as_rows else x)
+    assert dense(found) == pytest.approx(np.array([[0.5, 0.5, 0], [0, 0, 0]]))

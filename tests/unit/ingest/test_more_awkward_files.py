@@ -294,7 +294,16 @@ REPLACED: dict[str, tuple[str, str | bytes, str]] = {
     "XML": ("t.xml", "<?xml version='1.0'?><r/>", "XML"),
     "pointer of Git": ("t.csv", "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 3\n", "Git LFS"),
     "UTF-32": ("t.csv", TEXT.encode("utf-32"), "UTF-32"),
-    "gzip in a zip": ("t.zip", zipped({"a.csv.gz": gzip.compress(TEXT.encode())}), "archive inside an archive"),
+    "gzip in gzip in a zip": (
+        "t.zip",
+        zipped({"a.csv.gz": gzip.compress(gzip.compress(TEXT.encode()))}),
+        "archive inside an archive",
+    ),
+    "zip in gzip in a zip": (
+        "t.zip",
+        zipped({"a.csv.gz": gzip.compress(zipped({"a.csv": TEXT}))}),
+        "archive inside an archive",
+    ),
     "zip in a zip": ("t.zip", zipped({"a.zip": zipped({"a.csv": TEXT})}), "archive inside an archive"),
     "Feather 1": ("t.feather", b"FEA1" + bytes(40), "Feather of version 1"),
     "nothing": ("t.csv", "", "is empty"), "only a header": ("t.csv", table_text([]), "no rows"),

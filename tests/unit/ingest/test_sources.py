@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.ingest.tables import read, refusal
-from worker.ingest.limits import Limits
+from worker.contract.errors import JobError
+from worker.ingest.limits import Limits, Meter
+from worker.ingest.sources import expand
 
 CSV = b"user,item\n1,2\n"
 
@@ -47,10 +49,25 @@ def test_zip_when_names_collide_then_refused(tmp_path: Path, second: str) -> Non
 def test_zip_when_nested_then_refused(tmp_path: Path) -> None:
     inner = archive(tmp_path, [("x.csv", CSV)]).read_bytes()
     refusal(archive(tmp_path, [("inner.csv", inner)]), "unsafe_format")
-    refusal(archive(tmp_path, [("x.csv", gzip.compress(CSV))]), "unsafe_format")
+    refusal(archive(tmp_path, [("x.csv", gzip.compress(gzip.compress(CSV)))]), "unsafe_format")
     path = tmp_path / "x.csv.gz"
     path.write_bytes(gzip.compress(gzip.compress(CSV)))
     refusal(path, "unsafe_format")
+
+
+def test_zip_when_a_member_is_gzip_then_it_is_read_and_both_layers_are_counted(tmp_path: Path) -> None:
+    assert decoded(archive(tmp_path, [("folder/x.csv.gz", gzip.compress(CSV))]), Limits()) == ("folder/x.csv", CSV)
+    tight = Limits(text_ratio=2, text_slack_bytes=100_000)
+    for swollen in (gzip.compress(b"1,2\n" * 1_000_000), gzip.compress(b"") * 50_000):
+        with pytest.raises(JobError, match="far more than"):
+            decoded(archive(tmp_path, [("x.csv.gz", swollen)]), tight)
+
+
+def decoded(path: Path, limits: Limits) -> tuple[str, bytes]:
+    """The name and the content of the one file of an upload."""
+    (source,) = expand([path], Meter(limits))
+    with source.open(Meter(limits)) as stream:
+        return source.name, b"".join(iter(lambda: stream.read(1 << 16), b""))
 
 
 def test_zip_when_too_many_entries_then_refused_before_they_are_listed(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from worker.evidence.measurements import Role, TrainingSet
 from worker.evidence.training import Contender
-from worker.kinds.graph import bundle
+from worker.kinds.graph import bundle, large
 from worker.kinds.graph.allocation import allocate
 from worker.kinds.graph.clustering.propagated_means import class_means
 from worker.kinds.graph.dataset import Graph
@@ -37,9 +37,9 @@ def contenders(
     data: Graph, summaries: Sequence[CondensedGraph], picks: Sequence[str], *, draws: int, seed: int
 ) -> list[Contender]:
     """Everything a learner is trained on. A random pick is drawn `draws` times, k-means run as often."""
-    whole = TrainingGraph.of(data)
-    seen = data.visible()
-    found = [_contender("full", "the whole graph", "full", [whole])]
+    reference, seen = large.trained_on(data, seed), data.visible()
+    whole = _contender("full", large.label(data, reference), "full", [TrainingGraph.of(data)])
+    found = [replace(whole, draws=(reference,))]
     cheap = _Cheap(seen, propagated(seen.operator, seen.x, HOPS, seen.train))
     for number, summary in enumerate(summaries):
         name = "summary" if not number else f"summary-{number + 1}"

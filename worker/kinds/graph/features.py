@@ -44,7 +44,7 @@ class Transform:
         if self.name == "none":
             return x
         if self.name == "row":
-            sums = np.asarray(abs(x).sum(axis=1), dtype=np.float64).ravel()
+            sums = np.asarray(abs(x) @ np.ones(x.shape[1]), dtype=np.float64)
             inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0).astype(np.float32)
             if sparse.issparse(x):
                 return sparse.csr_array(sparse.diags_array(inverse) @ x, dtype=np.float32)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
+from scipy import sparse
 
 from worker.contract.context import Context
 from worker.ingest.limits import Limits, Meter
@@ -19,7 +20,7 @@ from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.features import Features, Transform, usual
 from worker.kinds.graph.upload import checks, conversions, layouts, splitting
 from worker.kinds.graph.upload.raw import RawGraph
-from worker.kinds.graph.upload.structure_features import FORMS, made_features
+from worker.kinds.graph.upload.structure_features import FORMS, made_features, within_parts
 from worker.kinds.graph.upload.tables import EDGES, NODES
 
 
@@ -105,9 +106,7 @@ def _checked(raw: RawGraph, given: IngestOptions, ctx: Context) -> tuple[Graph, 
     checks.sized(raw)
     adjacency = checks.edges_of(raw, given.make_undirected, ctx)
     x = checks.features_of(raw)
-    if given.features != "given":
-        x = made_features(given.features, adjacency)
-    elif x is None or not x.shape[1]:
+    if given.features == "given" and (x is None or not x.shape[1]):
         raise checks.refuse(
             "The graph has no features.",
             "Say features=degree_onehot or features=spectral64 to make some of its structure.",
@@ -116,11 +115,25 @@ def _checked(raw: RawGraph, given: IngestOptions, ctx: Context) -> tuple[Graph, 
     y, classes = checks.labels_of(raw, given.remap_labels)
     split, how = _split(raw, y, given, ctx)
     checks.need_trainable(split, y, classes, ctx)
+    if given.features != "given" or x is None:
+        x = _of_structure(given, adjacency, split)
     name = usual(x) if given.normalize == "auto" else given.normalize
     kept = {"split": how, "seed": given.seed, "features": given.features}
     transform = Transform(name)
     graph = Graph(x, adjacency, y, split, classes, given.setting, transform, raw.ids, kept)
     return graph, x, {"split": how, "normalize": name, "setting": given.setting, "classes": list(classes[:100])}
+
+
+def _of_structure(given: IngestOptions, adjacency: sparse.csr_array, split: np.ndarray) -> Features:
+    if given.setting == "transductive":
+        return made_features(given.features, adjacency)
+    if given.features == "spectral64":
+        raise checks.refuse(
+            "Eigenvectors are of the whole graph, held-out nodes included, which the setting inductive forbids.",
+            "Say features=degree_onehot, which counts neighbours within a part, or setting=transductive.",
+            "/options/features",
+        )
+    return made_features(given.features, within_parts(adjacency, split))
 
 
 def _split(raw: RawGraph, y: np.ndarray, given: IngestOptions, ctx: Context) -> tuple[np.ndarray, str]:

@@ -22,7 +22,7 @@ from worker.contract.learner import Learner, learners_of
 from worker.evidence.measurements import Measurements, Metric, Pooled, Protocol, Scores, TestSet
 from worker.evidence.training import Contender, Plan, code_hash, train_all
 from worker.evidence.wording import number
-from worker.kinds.graph import description
+from worker.kinds.graph import description, large
 from worker.kinds.graph.baselines import PICKS, contenders
 from worker.kinds.graph.dataset import TEST, VALIDATION, Graph
 from worker.kinds.graph.held import HOPS, Held, held_out
@@ -53,9 +53,14 @@ class EvaluateParams(BaseModel):
     epochs: int = Field(EPOCHS, ge=3, le=5000, description="Epochs of a training; GC4NC has 300.")
     draws: int = Field(3, ge=1, le=20, description="How often random nodes are drawn, and k-means is run.")
     tune_nodes: int = Field(
-        0, ge=0, description="Validation nodes that epochs and settings are chosen on; 0 takes all."
+        0,
+        ge=0,
+        description=f"Validation nodes that epochs and settings are chosen on; 0 takes all, {large.HELD:,} of a large "
+        "graph.",
     )
-    test_nodes: int = Field(0, ge=0, description="Test nodes to measure on; 0 takes all.")
+    test_nodes: int = Field(
+        0, ge=0, description=f"Test nodes to measure on; 0 takes all, {large.HELD:,} of a large graph."
+    )
     early_choice: bool = Field(
         True,
         description="Keep the epoch that is best on validation; without, the last one, and no settings are chosen.",
@@ -91,8 +96,8 @@ def judge(data: Graph, summaries: Sequence[CondensedGraph], params: EvaluatePara
     """
     ctx.progress(0, 20, phase="prepare")
     hops = max(REACH.get(name, HOPS) for name in params.learners)
-    test = held_out(data, TEST, params.test_nodes, ctx.seed, hops)
-    validation = held_out(data, VALIDATION, params.tune_nodes, ctx.seed, hops)
+    test = large.held(data, TEST, params.test_nodes, ctx.seed, hops)
+    validation = large.held(data, VALIDATION, params.tune_nodes, ctx.seed, hops)
     if params.early_choice and not len(validation):
         raise JobError(
             "invalid_input",
@@ -114,7 +119,11 @@ def judge(data: Graph, summaries: Sequence[CondensedGraph], params: EvaluatePara
     with ctx.part("train", 0, 1, seed=ctx.seed) as part:
         trained = train_all(plan, part)
     names = [one.record.name for one in sets if one.record.role == "summary"]
-    known = description.warnings(data, summaries[0]) + description.of_results(data, trained.results)
+    known = [
+        *large.said(data, sets[0].draws[0], len(validation), len(test)),
+        *description.warnings(data, summaries[0]),
+        *description.of_results(data, trained.results),
+    ]
     return Measurements(
         kind=KIND,
         unit="node",

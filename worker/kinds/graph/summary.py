@@ -238,6 +238,15 @@ def _in_terms_of(data: Graph, other: Graph) -> Features:
         if data.transform.mean is not None and np.array_equal(done.mean, data.transform.mean):
             return other.x
         return data.transform(np.asarray(other.x * done.scale + done.mean, dtype=np.float32))
+    if done.name == "row" and data.transform.name != "row":
+        raise JobError(
+            "invalid_input",
+            f"The rows of the subset were scaled to a sum of 1 and those of the dataset were not "
+            f"({data.transform.name}), which cannot be undone.",
+            hint="Upload the subset with normalize=standard, which is undone here, or with normalize=none where its "
+            "features are as those of a summary of this dataset.",
+            pointer="/inputs/summary",
+        )
     return other.x
 
 

@@ -14,12 +14,11 @@ import numpy as np
 from worker.contract.context import Context
 from worker.contract.method import METHODS
 from worker.evidence.table import Cell, Column, Table
+from worker.kinds.graph import large
 from worker.kinds.graph.axes.corruption import corrupted
 from worker.kinds.graph.axes.training import accuracy
 from worker.kinds.graph.dataset import TEST, VALIDATION, Graph
-from worker.kinds.graph.held import held_out
 from worker.kinds.graph.summary import CondensedGraph
-from worker.kinds.graph.training_graph import TrainingGraph
 
 
 def again(data: Graph, summary: CondensedGraph, ctx: Context) -> CondensedGraph | None:
@@ -106,9 +105,12 @@ def _measured(
     ctx: Context,
     name: str,
 ) -> dict[str, Cell]:
-    validation, test = held_out(tested, VALIDATION), held_out(tested, TEST)
+    validation, test = (large.held(tested, part, 0, ctx.seed) for part in (VALIDATION, TEST))
     found: dict[str, Cell] = {"whole": None, "summary": None}
-    for key, graph in (("whole", TrainingGraph.of(data)), ("summary", None if made is None else made.training())):
+    for key, graph in (
+        ("whole", large.trained_on(data, ctx.seed)),
+        ("summary", None if made is None else made.training()),
+    ):
         if graph is not None:
             with ctx.part(f"{name} {key}", seed=ctx.seed) as part:
                 found[key] = 100 * accuracy(graph, validation, test, epochs, part)

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from worker.evidence.measurements import PrivacyRow
+from worker.kinds.graph import large
 from worker.kinds.graph.copies import copied
 from worker.kinds.graph.dataset import TRAIN, Graph
-from worker.kinds.graph.held import Held, held_out
+from worker.kinds.graph.held import Held
 from worker.kinds.graph.networks.fitting import Fitted
 from worker.kinds.graph.summary import CondensedGraph
 
@@ -40,7 +41,7 @@ def confidences(model: Fitted, held: Held) -> np.ndarray:
 
 def rows(data: Graph, models: Sequence[tuple[str, Fitted]], test: Held, seed: int) -> tuple[PrivacyRow, ...]:
     """The attack on every model, with a bootstrap interval over the nodes."""
-    train = held_out(data, TRAIN)
+    train = large.held(data, TRAIN, 0, seed)
     found = []
     for label, model in models:
         inside, outside = confidences(model, train), confidences(model, test)

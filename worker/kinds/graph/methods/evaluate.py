@@ -17,6 +17,7 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.method import Cost, Input, Term, method
 from worker.evidence.measurements import Measurements
+from worker.kinds.graph import large
 from worker.kinds.graph.dataset import TEST, VALIDATION, Graph
 from worker.kinds.graph.summary import CondensedGraph
 
@@ -98,12 +99,10 @@ def _with_axes(
     """The measurements with what the axes add."""
     from worker.kinds.graph.axes import architecture_search, denoising, efficiency, privacy, properties, transfer
     from worker.kinds.graph.axes.training import trained
-    from worker.kinds.graph.held import held_out
-    from worker.kinds.graph.training_graph import TrainingGraph
 
     tables, plots, warnings, rows = [], [], list(measured.warnings), measured.privacy
-    validation = held_out(data, VALIDATION)
-    test = held_out(data, TEST)
+    validation, test = (large.held(data, part, 0, ctx.seed) for part in (VALIDATION, TEST))
+    whole = large.trained_on(data, ctx.seed)
     if "properties" in params.axes:
         ctx.progress(0, 10, phase="properties")
         tables.append(properties.table(data, summary, ctx.seed))
@@ -113,7 +112,7 @@ def _with_axes(
         plots.append(transfer.heat_map(measured))
     if "privacy" in params.axes:
         models = []
-        for label, graph in (("the whole graph", TrainingGraph.of(data)), ("this summary", summary.training())):
+        for label, graph in ((large.label(data, whole), whole), ("this summary", summary.training())):
             with ctx.part(f"privacy {label}", 1, 10, seed=ctx.seed) as part:
                 models.append((label, trained(graph, validation, epochs, part)))
         rows = (*rows, *privacy.rows(data, models, test, ctx.seed))
@@ -123,8 +122,9 @@ def _with_axes(
             tables.append(denoising.table(data, summary, params.corruptions, params.rates, epochs, part))
     if "nas" in params.axes:
         grid, found = architecture_search.GRID, []
-        far = [held_out(data, part, hops=max(architecture_search.STEPS)) for part in (VALIDATION, TEST)]
-        for number, (name, graph) in enumerate((("whole", TrainingGraph.of(data)), ("summary", summary.training()))):
+        steps = max(architecture_search.STEPS)
+        far = [large.held(data, part, 0, ctx.seed, steps) for part in (VALIDATION, TEST)]
+        for number, (name, graph) in enumerate((("whole", whole), ("summary", summary.training()))):
             with ctx.part(f"search {name}", 6 + 2 * number, 10, seed=ctx.seed) as part:
                 found.append(architecture_search.search(graph, grid, *far, epochs, part))
         tables.append(architecture_search.table(grid, *found))

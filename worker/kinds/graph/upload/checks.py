@@ -14,6 +14,7 @@ from worker.kinds.graph.features import Features, compact
 from worker.kinds.graph.upload.raw import RawGraph
 
 MOST_CLASSES = 10_000
+LARGEST = 1e15  # of a feature: distances are sums of squares in float32, which ends at 3e38
 
 
 def refuse(detail: str, hint: str, pointer: str = "/files") -> JobError:
@@ -124,6 +125,12 @@ def features_of(raw: RawGraph) -> Features | None:
         raise refuse(
             f"{int(bad.sum()):,} features are not finite numbers (NaN, infinite, or above what 32 bits hold).",
             "Fill or drop them: `numpy.nan_to_num(x)`.",
+        )
+    if values.size and float(np.abs(values).max()) > LARGEST:
+        raise refuse(
+            f"A feature is {float(np.abs(values).max()):.3g}; squares of numbers above {LARGEST:.0e} are not held in "
+            "32 bits.",
+            "Divide that feature by its largest value before uploading.",
         )
     return x
 

@@ -17,6 +17,10 @@ from worker.ingest.sources import Source
 from worker.kinds.graph.upload.raw import RawGraph
 
 PARTS = {"train": "train", "valid": "validation", "test": "test"}
+_KNOWN = {
+    "edge.csv", "edge-weight.csv", "node-feat.csv", "node-label.csv", "num-node-list.csv",
+    *(f"{name}.csv" for name in PARTS),
+}  # fmt: skip
 _BLOCK = 4 << 20
 
 
@@ -27,12 +31,27 @@ def recognises(sources: Sequence[Source]) -> bool:
 
 
 def _named(sources: Sequence[Source]) -> dict[str, Source]:
-    return {PurePosixPath(source.name).name.removesuffix(".gz"): source for source in sources}
+    return {name: many[0] for name, many in _by_name(sources).items()}
+
+
+def _by_name(sources: Sequence[Source]) -> dict[str, list[Source]]:
+    found: dict[str, list[Source]] = {}
+    for source in sources:
+        found.setdefault(PurePosixPath(source.name).name.removesuffix(".gz"), []).append(source)
+    return found
 
 
 def read(sources: Sequence[Source], options: Any, meter: Meter) -> RawGraph:
     """The graph of such files."""
     files = _named(sources)
+    if repeated := sorted(name for name, many in _by_name(sources).items() if name in _KNOWN and len(many) > 1):
+        shown = ", ".join(source.name for source in _by_name(sources)[repeated[0]][:5])
+        raise JobError(
+            "invalid_input",
+            f"The upload has several files {repeated[0]}: {shown}.",
+            hint="Upload one raw folder and one folder of split.",
+            pointer="/files",
+        )
     if {"triplet-type-list.csv", "num-node-dict.csv"} & files.keys():
         raise JobError(
             "unsupported",
@@ -52,21 +71,30 @@ def read(sources: Sequence[Source], options: Any, meter: Meter) -> RawGraph:
     labels = numbers(files["node-label.csv"], meter) if "node-label.csv" in files else None
     n = int(numbers(files["num-node-list.csv"], meter).sum()) if "num-node-list.csv" in files else len(x)  # type: ignore[arg-type]
     weights = numbers(files["edge-weight.csv"], meter) if "edge-weight.csv" in files else None
-    parts = {
-        part: numbers(files[f"{name}.csv"], meter)[:, 0].astype(np.int64)
-        for name, part in PARTS.items()
-        if f"{name}.csv" in files
-    }
+    parts = {part: _nodes(files[f"{name}.csv"], meter) for name, part in PARTS.items() if f"{name}.csv" in files}
     return RawGraph(
         n=n,
         edges=edges.T,
         x=x,
         labels=labels,
         weights=weights,
-        parts=parts if "train" in parts else None,
+        parts=parts or None,
         layout="ogb",
         files=tuple(source.name for source in sources),
     )
+
+
+def _nodes(source: Source, meter: Meter) -> np.ndarray:
+    """Numbers of nodes of a part, int64 (m,)."""
+    found = numbers(source, meter)
+    if found.shape[1] != 1 or found.dtype.kind != "i":
+        raise JobError(
+            "invalid_input",
+            f"{source.name} is not one column of whole numbers of nodes.",
+            hint="Upload OGB's split files as they are: one number of a node a line.",
+            pointer="/files",
+        )
+    return found[:, 0]
 
 
 def numbers(source: Source, meter: Meter) -> np.ndarray:

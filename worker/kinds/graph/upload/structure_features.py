@@ -13,6 +13,13 @@ FORMS = ("degree_onehot", "spectral64")
 _DEGREES, _VECTORS = 64, 64
 
 
+def within_parts(adjacency: sparse.csr_array, split: np.ndarray) -> sparse.csr_array:
+    """The edges within the parts of a split, which are all that an inductive setting may look at."""
+    pairs = adjacency.tocoo()
+    kept = split[pairs.row] == split[pairs.col]
+    return sparse.csr_array((pairs.data[kept], (pairs.row[kept], pairs.col[kept])), shape=adjacency.shape)
+
+
 def made_features(form: str, adjacency: sparse.csr_array) -> Features:
     """`degree_onehot`: 1 at the degree of a node, of 63 for all above: CSR (n, 64). `spectral64`: the eigenvectors of
     the 64 largest eigenvalues of Â, times them, each with its largest entry positive: float32 (n, 64 at most)."""
