@@ -64,7 +64,7 @@ def main() -> None:
         + figures["k-means-prop"]["gcn_s"], 1,
     )  # fmt: skip
     figures["peak_mb"] = peak_mb()
-    write("graph_scale", figures, ("torch", "numpy", "scipy"))
+    write(f"graph_scale_{given.nodes}", figures, ("torch", "numpy", "scipy"))
 
 
 def generate(file: Path, n: int) -> None:

@@ -85,7 +85,7 @@ class Source:
 class Decoded(io.RawIOBase):
     """A read-only stream that counts what comes out of a decoder and turns its failures into `JobError`."""
 
-    def __init__(self, raw: Any, source: Source, meter: Meter, packed: IO[bytes] | None = None) -> None:
+    def __init__(self, raw: Any, source: Source, meter: Meter, packed: Any = None) -> None:
         super().__init__()
         self._raw, self._source, self._meter, self._packed = raw, source, meter, packed
         self._before = meter.packed_done

@@ -268,3 +268,45 @@ def test_adopting_rows_that_were_scaled_then_is_refused_where_the_dataset_is_not
         assert "normalize=standard" in str(refused.value.hint)
         taken = adopt(versions[whole], versions["standard"])
         assert dense(taken.x) == pytest.approx(dense(versions[whole].x), abs=1e-4)
+
+
+def test_teacher_k_means_when_a_class_is_predicted_nowhere_then_it_is_delivered_all_the_same():
+    from worker.kinds.graph.methods.teacher_k_means import TeacherKMeansParams, _with_every_class, teacher_k_means
+
+    graph = planted(90, classes=3, features=4)
+    p = np.zeros((graph.n, 3), np.float32)
+    p[:, 0] = 1
+    p[0] = 0, 1, 0
+    found = _with_every_class(p, graph.visible())
+    lost = graph.train[graph.y[graph.train] == 2]
+    assert (found[lost] == np.eye(3, dtype=np.float32)[2]).all()
+    others = np.setdiff1d(np.arange(graph.n), lost)
+    assert (found[others] == p[others]).all()
+    one_class_lost = planted(120, classes=3, features=1, degree=0.5, noise=3)
+    made = teacher_k_means(one_class_lost, TeacherKMeansParams(n_nodes=6, teachers=1, teacher_epochs=10), Context())
+    assert set(made.y.tolist()) == {0, 1, 2}
+
+
+def test_deepcgc_of_a_single_feature_then_is_refused_by_name():
+    from worker.kinds.graph.methods.deepcgc import DeepCGCParams, deepcgc
+
+    with pytest.raises(JobError, match="single one"):
+        deepcgc(planted(60, features=1), DeepCGCParams(n_nodes=6), Context())
+
+
+def test_k_means_prop_of_long_rows_then_runs_are_as_many_as_the_work_allows(monkeypatch: pytest.MonkeyPatch):
+    from worker.kinds.graph.clustering import propagated_means
+
+    rows, y = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32), np.zeros(100, np.int64)
+    asked: list[int] = []
+    real = propagated_means.best_of
+
+    def counted(*given: object, restarts: int, **more: object) -> object:
+        asked.append(restarts)
+        return real(*given, restarts=restarts, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(propagated_means, "best_of", counted)
+    for work in (1e9, 400 * 5 * 10 * 3, 1):
+        monkeypatch.setattr(propagated_means, "WORK", work)
+        propagated_means.class_means(rows, y, np.array([5]), np.random.default_rng(0))
+    assert asked == [10, 3, 1]

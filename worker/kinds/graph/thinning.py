@@ -88,7 +88,9 @@ def edges_asked(seen: Graph, params: ThinningParams) -> int:
     total = seen.edges
     if total < 2:
         raise JobError(
-            "too_few_rows", f"The graph has {total} edges that may be looked at.", hint="Nothing is there to leave out."
+            "too_few_rows",
+            f"The graph has {total} edges that may be looked at.",
+            hint="There is nothing to leave out: take a method that makes fewer nodes, such as k-means-prop.",
         )
     if params.budget is not None:
         bare = bundle.plain_bytes(bundle.arrays(seen.x, None, seen.y))

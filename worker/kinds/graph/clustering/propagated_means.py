@@ -11,6 +11,7 @@ from worker.kinds.graph.clustering.kmeans import WORK, Partition, best_of, fuzzy
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.propagation import combined
 
+RESTARTED = 0.1  # of the work at which rows are sampled: what the first rounds of all runs may take together
 BALANCE = 1.0  # what unequal sizes cost beside distances, as published
 
 
@@ -45,7 +46,8 @@ def class_means(
     for c, k in enumerate(counts.tolist()):
         part = rows[y == c]
         given = None if start is None else start[c]
-        runs = 1 if len(part) * k * rows.shape[1] > WORK else restarts
+        work = max(1, len(part) * k * rows.shape[1])
+        runs = max(1, min(restarts, int(RESTARTED * WORK) // work))
         if fuzziness > 1:
             found.append(min((fuzzy(part, k, fuzziness, rng, tick=tick) for _ in range(runs)), key=lambda run: run.sse))
         else:

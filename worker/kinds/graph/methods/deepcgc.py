@@ -20,6 +20,7 @@ from pydantic import Field
 from scipy import sparse
 
 from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.contract.method import Cost, Term, method
 from worker.kinds.graph.allocation import allocate
 from worker.kinds.graph.budget import nodes_asked
@@ -74,6 +75,13 @@ COST = Cost(
 @method(kind="graph", task="distil", name="deepcgc", version=1, device="any", memory_mb=1536, cost=COST)
 def deepcgc(data: Graph, params: DeepCGCParams, ctx: Context) -> CondensedGraph:
     """Means of balanced clusters in a learned latent space, carried back to features."""
+    if data.d < 2:
+        raise JobError(
+            "invalid_input",
+            "deepcgc moves one half of the features by the other, and the graph has a single one.",
+            hint="Use k-means-prop.",
+            pointer="/method",
+        )
     n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, filled=True))
     seen = data.visible()
 

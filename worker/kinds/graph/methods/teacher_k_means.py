@@ -75,7 +75,7 @@ def teacher_k_means(data: Graph, params: TeacherKMeansParams, ctx: Context) -> C
     seen = data.visible()
     p, teacher = taught(data, seen, params, ctx)
     rows = propagated(seen.operator, seen.x, params.hops, tick=lambda: ctx.progress(90, 100, phase="cluster"))
-    x, soft = clustered(rows, p, n, ctx)
+    x, soft = clustered(rows, _with_every_class(p, seen), n, ctx)
     settings: dict[str, Any] = params.model_dump()
     return condensed(
         data, x, soft.argmax(axis=1), "teacher-k-means", settings, ctx, soft=soft, sees="all", teacher=teacher
@@ -109,6 +109,15 @@ def taught(
         total += probabilities(found, seen.x, seen.operator)
         parameters |= {f"{number}/{name}": value for name, value in found.items()}
     return total / params.teachers, parameters
+
+
+def _with_every_class(p: np.ndarray, seen: Graph) -> np.ndarray:
+    """The predictions (N, C); of a class that is predicted nowhere its train nodes have their label."""
+    absent = np.setdiff1d(np.arange(p.shape[1]), p.argmax(axis=1))
+    lost = seen.train[np.isin(seen.y[seen.train], absent)]
+    found = p.copy()
+    found[lost] = np.eye(p.shape[1], dtype=p.dtype)[seen.y[lost]]
+    return found
 
 
 def clustered(rows: np.ndarray, p: np.ndarray, n: int, ctx: Context) -> tuple[np.ndarray, np.ndarray]:

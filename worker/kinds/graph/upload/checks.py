@@ -126,10 +126,10 @@ def features_of(raw: RawGraph) -> Features | None:
             f"{int(bad.sum()):,} features are not finite numbers (NaN, infinite, or above what 32 bits hold).",
             "Fill or drop them: `numpy.nan_to_num(x)`.",
         )
-    if values.size and float(np.abs(values).max()) > LARGEST:
+    largest = float(abs(x).max()) if min(x.shape) else 0.0
+    if largest > LARGEST:
         raise refuse(
-            f"A feature is {float(np.abs(values).max()):.3g}; squares of numbers above {LARGEST:.0e} are not held in "
-            "32 bits.",
+            f"A feature is {largest:.3g}; squares of numbers above {LARGEST:.0e} are not held in 32 bits.",
             "Divide that feature by its largest value before uploading.",
         )
     return x
