@@ -122,6 +122,28 @@ def test_copied_rows_are_counted(graph: Graph):
     assert any("60 of 60" in text for text in warnings(graph, whole))
 
 
+def test_copied_rows_when_too_many_to_compare_or_sparsified_then_it_is_said(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+):
+    from worker.kinds.graph import copies
+
+    thinned = made(graph, "random-edge", keep_fraction=0.5)
+    assert any(f"60 of {graph.n}" in text for text in copies.said(graph, thinned))
+    assert copies.said(graph, made(graph, "k-means-prop", n_nodes=6)) == []
+    monkeypatch.setattr(copies, "MOST", 1)
+    assert any("not looked at" in text for text in warnings(graph, made(graph, "k-means-prop", n_nodes=6)))
+
+
+def test_uploaded_subset_then_what_it_was_made_of_is_not_known(graph: Graph):
+    from worker.kinds.graph.description import tables
+    from worker.kinds.graph.summary import adopt
+
+    subset = adopt(graph, graph.induced(graph.train[:20]))
+    assert any("not known" in text for text in warnings(graph, subset))
+    (row,) = tables(graph, [subset], held_out(graph, TEST))[0].rows
+    assert row["sees"] == "not known"
+
+
 def test_homophily_when_low_then_is_warned_of():
     low = planted(300, homophily=0.2, classes=3)
     assert any("mix the classes" in text for text in warnings(low, made(low, n_nodes=9)))
@@ -157,14 +179,13 @@ def test_early_choice_without_validation_nodes_then_is_refused_or_left_out(graph
     assert m.results
 
 
-def test_held_out_sample_of_a_large_graph_then_predicts_as_the_whole(monkeypatch: pytest.MonkeyPatch):
+def test_held_out_sample_of_a_large_graph_then_predicts_as_the_whole():
     from worker.kinds.graph.axes.training import trained
     from worker.kinds.graph.training_graph import TrainingGraph
 
     graph = planted(400, degree=3, seed=2)
     whole = held_out(graph, TEST, most=10)
-    monkeypatch.setattr("worker.kinds.graph.held.CUT_ABOVE", 10)
-    cut = held_out(graph, TEST, most=10)
+    cut = held_out(graph, TEST, most=10, cut_above=10)
     assert cut.x.shape[0] < graph.n
     assert np.array_equal(cut.ids, whole.ids)
     model = trained(TrainingGraph.of(graph), held_out(graph, VALIDATION), 12, Context())

@@ -12,12 +12,14 @@ from worker.kinds.graph.summary import CondensedGraph
 MOST = 3e10  # multiplications beyond which nobody looks
 
 
-def copied(data: Graph, summary: CondensedGraph, hops: int = 2) -> int:
-    """How many condensed nodes are a row of a train node, raw or propagated (to 1e-6 of its length); 0 where comparing
-    would take more than `MOST`."""
+def copied(data: Graph, summary: CondensedGraph, hops: int = 2) -> int | None:
+    """How many condensed nodes are a row of a train node, raw or propagated (to 1e-6 of its length); None where
+    comparing would take more than `MOST`. A sparsified graph holds every train node as it is."""
     seen = data.visible()
-    if summary.whole or 2.0 * len(summary) * len(seen.train) * data.d > MOST:
-        return 0
+    if summary.whole:
+        return len(data.train)
+    if 2.0 * len(summary) * len(seen.train) * data.d > MOST:
+        return None
     made = dense(summary.x).astype(np.float64)
     count = np.zeros(len(made), bool)
     for k in (0, hops):
@@ -29,3 +31,16 @@ def copied(data: Graph, summary: CondensedGraph, hops: int = 2) -> int:
                 near = int(distance.argmin())
                 count[row] = bool(((real[near] - one) ** 2).sum() <= 1e-12 * max(1e-12, norms[near]))
     return int(count.sum())
+
+
+def said(data: Graph, summary: CondensedGraph) -> list[str]:
+    """The warning that condensed nodes are rows of train nodes, or that nobody looked; nothing where none is."""
+    equal = copied(data, summary)
+    if equal is None:
+        return ["Whether condensed nodes are rows of train nodes was not looked at: there are too many of both."]
+    if not equal:
+        return []
+    return [
+        f"{equal} of {len(summary)} condensed nodes are the row of a train node, as it is or propagated: they give "
+        "that node away."
+    ]

@@ -13,11 +13,10 @@ from worker.evidence.measurements import TrainedResult
 from worker.evidence.plot import Plot, Series
 from worker.evidence.statistics import value_of
 from worker.evidence.table import Column, Table
-from worker.kinds.graph import structure
-from worker.kinds.graph.copies import copied
+from worker.kinds.graph import copies, structure
 from worker.kinds.graph.dataset import PARTS, TRAIN, Graph, load, upper
 from worker.kinds.graph.held import Held
-from worker.kinds.graph.summary import CondensedGraph
+from worker.kinds.graph.summary import UPLOADED, CondensedGraph
 
 LOW_HOMOPHILY = 0.5
 _SHOWN_NEIGHBOURS = 12
@@ -130,6 +129,11 @@ def warnings(data: Graph, summary: CondensedGraph) -> list[str]:
             "This summary is transductive: it was made with the features and edges of validation and test nodes (not "
             "their labels). Figures of methods that see only the train nodes are no like for like."
         )
+    if summary.origin.method == UPLOADED and data.setting == "transductive":
+        said.append(
+            "This summary was uploaded: whether features of validation or test nodes went into it is not known here, "
+            "and if they did, figures of methods that see only the train nodes are no like for like."
+        )
     if summary.adjacency is not None and not summary.adjacency.nnz:
         said.append("The condensed graph was to have edges and has none.")
     counts = np.bincount(summary.y[summary.y >= 0], minlength=data.n_classes)
@@ -139,12 +143,8 @@ def warnings(data: Graph, summary: CondensedGraph) -> list[str]:
         said.append(f"Classes with a single condensed node: {_list(lone)}.")
     if absent:
         said.append(f"Classes without a condensed node: {_list(absent)}. They cannot be predicted.")
-    equal = 0 if summary.source is not None else copied(data, summary)
-    if equal:
-        said.append(
-            f"{equal} of {len(summary)} condensed nodes are the row of a train node, as it is or propagated: they give "
-            "that node away."
-        )
+    if summary.source is None and not summary.whole:
+        said += copies.said(data, summary)
     scale = _scale(summary.x) / max(_scale(seen.x), 1e-12)
     if not 0.5 <= scale <= 2 and not summary.whole:
         said.append(
@@ -210,7 +210,7 @@ def tables(data: Graph, summaries: Sequence[CondensedGraph], test: Held) -> tupl
                 "of_all": 100 * len(one) / max(1, data.n),
                 "edges": one.edges,
                 "bytes": int(size.get("bytes", 0)) or None,
-                "sees": "all nodes (transductive)" if one.sees == "all" else "train nodes",
+                "sees": _sees(one),
             }
         )
     sizes = Table(
@@ -252,6 +252,12 @@ def tables(data: Graph, summaries: Sequence[CondensedGraph], test: Held) -> tupl
         heading="The teacher",
     )
     return (*found, teachers)
+
+
+def _sees(summary: CondensedGraph) -> str:
+    if summary.origin.method == UPLOADED:
+        return "not known"
+    return "all nodes (transductive)" if summary.sees == "all" else "train nodes"
 
 
 def _teacher(data: Graph, summary: CondensedGraph, test: Held) -> dict[str, str | int | float | bool | None] | None:

@@ -33,6 +33,7 @@ from worker.kinds.graph.training_graph import TrainingGraph
 from worker.numerics.npz import write_npz
 
 FORMAT, VERSION = "distillery-graph", 1
+UPLOADED = "uploaded subset"  # the method of what was made elsewhere
 Sees = Literal["train", "all"]
 
 
@@ -226,7 +227,7 @@ def adopt(data: Graph, other: Graph) -> CondensedGraph:
         y,
         data.classes,
         transform=data.transform,
-        origin=Origin("uploaded subset"),
+        origin=Origin(UPLOADED),
     )
 
 

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from worker.evidence.measurements import PrivacyRow
-from worker.kinds.graph import large
-from worker.kinds.graph.copies import copied
+from worker.kinds.graph import copies, large
 from worker.kinds.graph.dataset import TRAIN, Graph
 from worker.kinds.graph.held import Held
 from worker.kinds.graph.networks.fitting import Fitted
@@ -63,8 +62,7 @@ def rows(data: Graph, models: Sequence[tuple[str, Fitted]], test: Held, seed: in
 
 def warnings(data: Graph, summary: CondensedGraph) -> list[str]:
     """What must be said beside the attack."""
-    said = ["The membership attack is an empirical test of one attack, and no guarantee of privacy."]
-    equal = copied(data, summary)
-    if equal:
-        said.append(f"{equal} of {len(summary)} condensed nodes are the row of a train node, as it is or propagated.")
-    return said
+    return [
+        "The membership attack is an empirical test of one attack, and no guarantee of privacy.",
+        *copies.said(data, summary),
+    ]
