@@ -336,3 +336,12 @@ def test_items_when_all_test_events_are_new_then_no_hint_names_the_split_that_is
         ingested(tmp_path, [file])
     assert refused.value.hint
     assert "leave_one_out" not in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("vectors", "said"), [(np.zeros((ITEMS, 0)), "not a table"), (np.full((ITEMS, 2), np.nan), "not finite")]
+)
+def test_vectors_when_they_say_nothing_then_are_refused(vectors: np.ndarray, said: str, tmp_path: Path):
+    np.save(tmp_path / "v.npy", vectors)
+    with pytest.raises(JobError, match=said):
+        ingested(tmp_path, [write(tmp_path / "a.csv", lines(FULL, ",")), tmp_path / "v.npy"])
