@@ -161,3 +161,15 @@ def test_codes_when_vectors_are_scaled_then_are_the_same():
         for scale in (np.float32(1), np.float32(2.0**90), np.float32(2.0**-60))
     ]
     assert found[0] == found[1] == found[2]
+
+
+def test_report_when_training_events_change_their_place_then_lengths_are_still_those_of_held_out_events(data, made):
+    """Learned by heart is not measured: what a sequence did in training does not count."""
+    held = data.split != TRAIN
+    items = data.items.copy()
+    items[~held] = np.random.default_rng(0).permutation(items[~held])
+    found, other = judged(data, made), judged(replace(data, items=items), made)
+    own = [{row["name"]: row["nsl"] for row in table_of(one, "lengths")}["this vocabulary"] for one in (found, other)]
+    assert own[0] == own[1]
+    tokens = {row["name"]: row["mean"] for row in table_of(found, "lengths")}
+    assert max(tokens.values()) <= 2 * made.item_features.shape[1]
