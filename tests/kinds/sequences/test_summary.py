@@ -16,10 +16,11 @@ from worker.kinds.sequences import sizes
 from worker.kinds.sequences.dataset import Sequences
 from worker.kinds.sequences.existing import judge_existing
 from worker.kinds.sequences.forms import LowRank, TopK, TrainingSet
+from worker.kinds.sequences.leaks import held_out_events
 from worker.kinds.sequences.methods.random import random_sequences
 from worker.kinds.sequences.rows import Rows
 from worker.kinds.sequences.selection import SelectParams
-from worker.kinds.sequences.splits import TRAIN
+from worker.kinds.sequences.splits import TRAIN, leave_one_out
 from worker.kinds.sequences.summary import SequenceSummary, adopt
 
 
@@ -176,3 +177,11 @@ def test_weights_when_sequences_have_them_then_picks_of_a_size_in_bytes_count_th
     data = replace(data, weights=np.full(len(data), 2, np.float32))
     found = random_sequences(data, SelectParams(budget="90B"), Context())
     assert 80 <= sizes.plain_bytes(found.arrays("hard")) <= 90
+
+
+def test_training_rows_when_they_equal_another_sequence_as_a_whole_then_are_no_leak():
+    rows = Rows.of([[0, 1, 2, 3, 4], [0, 1, 2]])  # what the first trains on is all that the second did
+    data = Sequences.of(rows, 5, leave_one_out(rows.indptr), options={"content": "events"})
+    train = data.training()
+    assert not held_out_events(data, train.rows, train.ids).any()
+    assert held_out_events(data, train.rows, np.array(["x", "y"])).tolist() == [False, True, True, False]
