@@ -399,3 +399,24 @@ def test_lone_events_are_refused() -> None:
     lone = Sequences.of(Rows.of([[1], [2], [0, 1]]), 3, np.zeros(4, np.int8))
     with pytest.raises(JobError, match="two events"):
         farzi(lone, FarziParams(), Context())
+
+
+def test_where_nothing_is_held_out_the_last_outer_step_is_delivered() -> None:
+    whole = replace(DATA, split=np.zeros(len(DATA.items), np.int8))
+    ctx = Context(seed=3)
+    summary = farzi(whole, FarziParams(**{**SMALL, "outer_steps": 5, "patience": 1, "init": "random"}), ctx)
+    assert any("the last outer step is delivered" in said for said in ctx.warnings)
+    assert summary.origin.settings["outer_steps_done"] == summary.origin.best_step == 5
+    assert summary.recipe["training_steps"] is None
+    at_first = farzi(whole, FarziParams(**{**SMALL, "outer_steps": 0, "init": "random"}), Context(seed=3))
+    assert summary.soft["soft"].digest() != at_first.soft["soft"].digest()
+
+
+def test_where_no_validation_is_finite_the_job_fails() -> None:
+    start, network = made(False), STUDENTS["sasrec"].build(real().data, {})
+    with pytest.raises(JobError, match="finite scores") as failure:
+        loop.distil(
+            start, lambda _: (network, torch.zeros(1)), real(), unrolling(),
+            lambda *_: Validation(-math.inf, 1, {}), Schedule(0, 0.01, 1.0, 1, 1), Context(seed=0),
+        )  # fmt: skip
+    assert failure.value.hint

@@ -201,7 +201,7 @@ REFUSED: list[tuple[str, Callable[[int, int, int], tuple[Any, ...]], dict[str, A
     (FULL, lambda u, i, t: (u, i, 7), {"split": "temporal"}, "same time", "/options/split"),
     ("who,item_id,timestamp", lambda u, i, t: (u, i, t), {}, "No user column", "/columns/user"),
     (FULL, lambda u, i, t: (u, i, t), {"max_len": 1}, "max_len", "/options/max_len"),
-    (FULL, lambda u, i, t: (u, f"{u}-{i}", t), {}, "no training event has", "/options/split"),
+    (FULL, lambda u, i, t: (u, f"{u}-{i}", t), {}, "no training event has", "/options/min_item_count"),
 ]
 
 
@@ -245,3 +245,103 @@ def test_uploads_when_users_are_shuffled_then_the_version_is_the_same(tmp_path: 
         found.append(ingested(tmp_path / str(number), [file])[0])
     assert found[0].vocabulary.tolist() == found[1].vocabulary.tolist()
     assert np.array_equal(found[0].items, found[1].items)
+
+
+def shard(folder: Path, name: str, rows: list[list[int]], **columns: Any) -> Path:
+    parquet.write_table(pa.table({"item_ids": rows} | columns), folder / name)
+    return folder / name
+
+
+def test_lists_when_in_several_files_without_users_then_rows_of_different_files_are_different_sequences(tmp_path: Path):
+    data, _ = ingested(tmp_path, [shard(tmp_path, "a.parquet", LISTS[:25]), shard(tmp_path, "b.parquet", LISTS[25:])])
+    assert [data.vocabulary[data.rows.row(row)].astype(int).tolist() for row in range(len(data))] == LISTS
+    assert data.ids[[0, 25]].tolist() == ["a.parquet:0", "b.parquet:0"]
+
+
+def test_lists_when_files_name_their_parts_and_there_are_no_users_then_no_row_lies_in_two_parts(tmp_path: Path):
+    parts = {"test.parquet": LISTS[:8], "train.parquet": LISTS[8:30], "valid.parquet": LISTS[30:]}
+    data, _ = ingested(tmp_path, [shard(tmp_path, name, rows) for name, rows in parts.items()])
+    assert (len(data), len(data.training()), len(data.cases("test")), len(data.cases("validation"))) == (40, 22, 8, 10)
+
+
+def test_parts_when_files_come_in_any_order_then_held_out_events_come_last(tmp_path: Path):
+    files = []
+    for part, at in (("test", slice(-1, None)), ("train", slice(0, -2)), ("valid", slice(-2, -1))):
+        rows = "".join(f"{user} {item}\n" for user, row in enumerate(LISTS) for item in row[at])
+        files.append(write(tmp_path / f"{part}.txt", rows))
+    data, said = ingested(tmp_path, files, rows_in_time_order=True)
+    assert [data.vocabulary[data.rows.row(row)].astype(int).tolist() for row in range(40)] == LISTS
+    assert len(data.cases("test")) == len(data.cases("validation")) == 40
+    assert not any("places" in warning for warning in said["warnings"])
+
+
+def test_parts_when_training_events_follow_on_held_out_ones_then_the_warning_counts_the_places(tmp_path: Path):
+    rows = [(u, i, 978_300_760 - t % 60, "test" if LISTS[u][-1] == i else "train") for u, i, t in EVENTS]
+    text = "\n".join(["user_id,item_id,timestamp,split", *(",".join(map(str, row)) for row in rows)]) + "\n"
+    data, said = ingested(tmp_path, [write(tmp_path / "a.csv", text)])
+    assert data.options["split"] == "given"
+    places = int((np.diff(data.split)[np.diff(data.rows.owners()) == 0] < 0).sum())
+    assert places > 0
+    assert any(f"In {places:,} places" in warning for warning in said["warnings"])
+
+
+def test_parts_when_no_test_event_has_a_history_then_a_warning_says_that_nothing_can_be_measured(tmp_path: Path):
+    rows = [["test" if place == 0 else "train" for place in range(len(row))] for row in LISTS]
+    _, said = ingested(tmp_path, [shard(tmp_path, "a.parquet", LISTS, split=rows, timestamps=[
+        list(range(978_300_760, 978_300_760 + 86_400 * len(row), 86_400)) for row in LISTS
+    ])])  # fmt: skip
+    assert any("nothing can be measured" in warning for warning in said["warnings"])
+
+
+def test_times_when_most_are_tied_then_a_warning_says_whose_order_it_is(tmp_path: Path):
+    tied = write(tmp_path / "a.csv", lines(FULL, ",", of=lambda u, i, t: (u, i, 978_300_760 + 86_400 * u)))
+    data, said = ingested(tmp_path, [tied])
+    assert any(f"{100 * (1 - 40 / len(data.items)):.0f} % of events have the time" in one for one in said["warnings"])
+
+
+def test_lists_when_times_are_missing_then_says_that_the_order_is_that_of_the_upload(tmp_path: Path):
+    times = [
+        [None if user == 3 else 978_300_760 - place for place in range(len(row))] for user, row in enumerate(LISTS)
+    ]
+    data, said = ingested(tmp_path, [shard(tmp_path, "a.parquet", LISTS, timestamps=times)])
+    assert data.vocabulary[data.rows.row(5)].astype(int).tolist() == LISTS[5]
+    assert any(f"{len(LISTS[3])} of {len(EVENTS)} events have no time" in warning for warning in said["warnings"])
+
+
+def test_lists_when_all_of_one_size_then_are_read_like_others(tmp_path: Path):
+    short = [row[:3] for row in LISTS]
+    data, _ = ingested(tmp_path, [shard(tmp_path, "a.parquet", pa.array(short, pa.list_(pa.int64(), 3)))])
+    assert [data.vocabulary[data.rows.row(row)].astype(int).tolist() for row in range(40)] == short
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"items": np.zeros((9, 2), int)},
+        {"items": np.int64(3)},
+        {"indptr": np.array([[0], [9]])},
+        {"times": np.arange(4)},
+    ],
+)
+def test_npz_when_an_array_is_not_one_value_an_event_then_is_refused(wrong: dict[str, Any], tmp_path: Path):
+    np.savez(tmp_path / "a.npz", **({"indptr": np.array([0, 4, 9]), "items": np.arange(9)} | wrong))
+    with pytest.raises(JobError, match=f"The array {next(iter(wrong))} .* has the shape"):
+        ingested(tmp_path, [tmp_path / "a.npz"])
+
+
+def test_items_when_all_test_events_are_new_then_no_hint_names_the_split_that_is_in_use(tmp_path: Path):
+    rows = [f"{u},{i},{978_300_760 + i}" for u in range(30) for i in range(5)]
+    file = write(tmp_path / "a.csv", "\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    with pytest.raises(JobError) as refused:
+        ingested(tmp_path, [file])
+    assert refused.value.hint
+    assert "leave_one_out" not in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("vectors", "said"), [(np.zeros((ITEMS, 0)), "not a table"), (np.full((ITEMS, 2), np.nan), "not finite")]
+)
+def test_vectors_when_they_say_nothing_then_are_refused(vectors: np.ndarray, said: str, tmp_path: Path):
+    np.save(tmp_path / "v.npy", vectors)
+    with pytest.raises(JobError, match=said):
+        ingested(tmp_path, [write(tmp_path / "a.csv", lines(FULL, ",")), tmp_path / "v.npy"])

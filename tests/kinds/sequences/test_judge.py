@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from worker.evidence.report import build
 from worker.kinds.sequences.dataset import Sequences
 from worker.kinds.sequences.evaluate_params import evaluate_params
 from worker.kinds.sequences.judge import judge
+from worker.kinds.sequences.methods.loss import LossParams, loss
 from worker.kinds.sequences.methods.next_event import next_event
 from worker.kinds.sequences.methods.perplexity import perplexity
 from worker.kinds.sequences.methods.random import random_sequences
@@ -81,6 +83,7 @@ def test_soft_forms_when_judged_then_each_is_measured_as_delivered_with_its_entr
     assert [series.x for series in curve.series] == [(20.0, 40.0)] * 2
     assert sets["summary"].bytes > sets["full"].bytes
     assert any("Larger in bytes" in warning for warning in found.warnings)
+    assert any("There are 30 items, so that HR@100 is 100 %" in warning for warning in found.warnings)
 
 
 def test_teacher_s_labels_when_asked_for_then_stand_beside_the_summary_with_their_own_bytes(
@@ -164,3 +167,24 @@ def test_privacy_when_rows_are_real_then_says_so_and_when_they_are_not_counts_wh
     rows = {row.label: row.value for row in nearest_rows(data, made, seed=0)}
     assert rows["Rows identical to a real training sequence"] == 0
     assert rows["Transitions shared with the nearest real sequence, median"] < 50
+
+
+def test_weights_when_sequences_have_them_then_teacher_and_proxy_are_trained_as_on_repeated_ones(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    seen: list[Any] = []
+
+    def fit(self: Any, settings: Any, ctx: Any) -> Any:
+        seen.append(self.data.weight)
+        raise JobError("diverged", "seen enough")
+
+    monkeypatch.setattr("worker.kinds.sequences.fitting.Fitting.fit", fit)
+    data = planted(30)
+    data = replace(data, weights=np.arange(1, 31, dtype=np.float32))
+    for train in (lambda: teach(data, Context()), lambda: loss(data, LossParams(budget=5), Context())):
+        with pytest.raises(JobError, match="seen enough"):
+            train()
+    rows = data.training().rows
+    for weight in seen:
+        assert weight.tolist() == np.repeat(data.weights, rows.lengths - 1).tolist()
+    assert len(seen) == 2

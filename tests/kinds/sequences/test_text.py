@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,10 @@ def test_characters_when_read_then_line_ends_are_among_them(tmp_path: Path):
     ("files", "options", "said", "pointer"),
     [
         ({"a.txt": "a\n" * 500}, {"tokeniser": "ids", "content": "text"}, "1 different tokens", "/options/tokeniser"),
+        ({"a.txt": prose(90)}, {"min_item_count": 1000}, "1 different tokens", "/options/min_item_count"),
+        ({"a.txt": ""}, {"content": "text"}, "0 different tokens", "/options/min_item_count"),
+        ({"a.txt": prose(90)}, {"split": "temporal"}, "whole stretches", "/options/split"),
+        ({"a.txt": prose(90)}, {"split": "given"}, "needs a split column", "/options/split"),
         ({"a.txt": prose(3)}, {"content": "text", "max_len": 500}, "windows", "/options/max_len"),
         ({"a.txt": prose(90)}, {"split": "leave_one_out"}, "whole stretches", "/options/split"),
         ({"test.txt": prose(90)}, {}, "named train", "/options/split"),
@@ -143,3 +148,24 @@ def test_perplexity_when_resampled_then_is_e_to_the_mean_surprise_per_token():
     ratio = Ratio(np.array([2.0, 6.0]), np.array([1.0, 3.0]), exponential=True)
     assert value_of(ratio) == pytest.approx(np.exp(2.0))
     assert resample([ratio], resamples=20)[:, 0] == pytest.approx(np.full(20, np.exp(2.0)))
+
+
+@pytest.mark.parametrize("ids", [False, True])
+def test_text_when_a_column_says_the_parts_then_they_are_kept(ids: bool, tmp_path: Path):
+    parts = ["test", "train", "valid"]
+    rows = [{"split": parts[at % 3]} | ({"input_ids": [at % 3, 7] * 8} if ids else {"text": f"{parts[at % 3]} word"})
+            for at in range(90)]  # fmt: skip
+    file = "".join(json.dumps(row) + "\n" for row in rows)
+    options = {"tokeniser": "ids", "content": "text"} if ids else {}
+    data, _, _ = ingested(tmp_path, {"a.jsonl": file}, max_len=10, min_item_count=1, **options)
+    assert data.options["split"] == "given"
+    held = data.vocabulary[data.items[data.split == TEST]].tolist()
+    assert set(data.vocabulary[data.items[data.split == TRAIN]]) >= {"7" if ids else "word"}
+    assert "<unk>" in held and "7" in held if ids else "<unk>" in held and "word" in held
+    assert np.bincount(data.split).tolist() == [np.bincount(data.split)[0]] * 3
+
+
+def test_text_when_a_part_is_empty_then_is_read_and_a_warning_says_that_nothing_can_be_measured(tmp_path: Path):
+    data, said, _ = ingested(tmp_path, {"train.txt": prose(90), "test.txt": ""})
+    assert not len(data.held("test"))
+    assert any("nothing can be measured" in warning for warning in said["warnings"])

@@ -10,12 +10,13 @@ import pytest
 from tests.kinds.sequences.planted import planted
 from worker.contract.context import Context
 from worker.contract.errors import JobError
+from worker.kinds.sequences.dataset import Sequences
 from worker.kinds.sequences.evaluate_params import evaluate_params
 from worker.kinds.sequences.item_features import ItemFeatures
 from worker.kinds.sequences.methods.actionpiece import ActionPieceParams, actionpiece
 from worker.kinds.sequences.pieces.encoding import Encoder
 from worker.kinds.sequences.rows import Rows
-from worker.kinds.sequences.splits import TRAIN
+from worker.kinds.sequences.splits import TRAIN, leave_one_out
 from worker.kinds.sequences.tokeniser import Tokeniser
 
 
@@ -123,3 +124,52 @@ def test_vocabulary_when_smaller_than_the_features_then_the_hint_works(data):
         actionpiece(data, ActionPieceParams(vocab_size=5), Context())
     least = int(refused.value.hint.split("at least ")[1].split(",")[0])
     assert len(actionpiece(data, ActionPieceParams(vocab_size=least), Context()).vocabulary) == least
+
+
+def test_items_when_nothing_tells_them_apart_then_a_digit_does():
+    rows = Rows.of([[0, 1, 2], [1, 2, 0], [2, 1, 0]] * 10)  # one training event each: nothing occurs together
+    lone = Sequences.of(rows, 3, leave_one_out(rows.indptr), options={"content": "events"})
+    one = ItemFeatures("attributes", sets=Rows.of([[0]] * 30), names=np.array(["a"]))
+    huge = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32) * np.float32(1e30)
+    some = planted(60)
+    for given in (lone, replace(some, features=one), replace(some, features=ItemFeatures("vectors", vectors=huge))):
+        made = actionpiece(given, ActionPieceParams(vocab_size=200), Context())
+        assert len(np.unique(made.item_features, axis=0)) == given.n_items
+        assert np.isfinite(judged(given, made).verdict.value)
+
+
+def test_codes_when_vectors_cannot_carry_as_many_then_the_hint_works_or_a_warning_says_how_many():
+    data = planted(60)
+    narrow = ItemFeatures("vectors", vectors=np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32))
+    with pytest.raises(JobError, match="Vectors of 2 numbers") as refused:
+        actionpiece(replace(data, features=narrow), ActionPieceParams(vocab_size=200), Context())
+    assert refused.value.hint == "Ask for pq_codebooks of at most 2."
+    made = actionpiece(replace(data, features=narrow), ActionPieceParams(vocab_size=200, pq_codebooks=2), Context())
+    assert made.item_features.shape[1] == 3
+    fewer = actionpiece(data, ActionPieceParams(vocab_size=900, pq_codebooks=32), Context())
+    assert any("29 codes, not the 32" in warning for warning in fewer.warnings)
+
+
+def test_codes_when_vectors_are_scaled_then_are_the_same():
+    data, vectors = planted(60), np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
+    found = [
+        actionpiece(
+            replace(data, features=ItemFeatures("vectors", vectors=vectors * scale)),
+            ActionPieceParams(vocab_size=200),
+            Context(),
+        ).item_features.tolist()
+        for scale in (np.float32(1), np.float32(2.0**90), np.float32(2.0**-60))
+    ]
+    assert found[0] == found[1] == found[2]
+
+
+def test_report_when_training_events_change_their_place_then_lengths_are_still_those_of_held_out_events(data, made):
+    """Learned by heart is not measured: what a sequence did in training does not count."""
+    held = data.split != TRAIN
+    items = data.items.copy()
+    items[~held] = np.random.default_rng(0).permutation(items[~held])
+    found, other = judged(data, made), judged(replace(data, items=items), made)
+    own = [{row["name"]: row["nsl"] for row in table_of(one, "lengths")}["this vocabulary"] for one in (found, other)]
+    assert own[0] == own[1]
+    tokens = {row["name"]: row["mean"] for row in table_of(found, "lengths")}
+    assert max(tokens.values()) <= 2 * made.item_features.shape[1]

@@ -63,7 +63,7 @@ class Pool:
 
     def within(self, order: np.ndarray, size: int) -> np.ndarray:
         """As many of the first rows as fit into so many bytes, one at least."""
-        cost = np.cumsum(sizes.row_bytes(self.rows, self.data.n_items)[order])
+        cost = np.cumsum(sizes.row_bytes(self.rows, self.data.n_items, self.data.training().weights)[order])
         return order[: max(1, int(np.searchsorted(cost, size, side="right")))]
 
 
@@ -166,7 +166,7 @@ def _of_equal_rows(pool: Pool, summary: SequenceSummary, method: str, draws: int
 
 
 def _of_equal_bytes(pool: Pool, form: Record, method: str, draws: int, seed: int) -> Contender:
-    shortest = max(1, int(sizes.row_bytes(pool.rows, pool.data.n_items).min()))
+    shortest = max(1, int(sizes.row_bytes(pool.rows, pool.data.n_items, pool.data.training().weights).min()))
     most = min(len(pool.rows), form.bytes // shortest + 1)
     chosen = [pool.within(pool.order(method, most, seed + draw), form.bytes) for draw in range(draws)]
     sets, drawn = _drawn(pool, chosen)

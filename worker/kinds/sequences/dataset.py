@@ -236,12 +236,13 @@ def statistics(folder: Path) -> dict[str, Any]:
         found["item_features"] = data.features.about()
     if data.times is not None and events:
         found["time_range"] = [int(data.times.min()), int(data.times.max())]
-        found["share_of_tied_times"] = _tied(data)
+        found["share_of_tied_times"] = share_of_tied_times(data)
     return found
 
 
-def _tied(data: Sequences) -> float:
-    """Share of events that have the time of the one before in their sequence: their order is that of the file."""
+def share_of_tied_times(data: Sequences) -> float:
+    """Share of events that have the time of the one before in their sequence: their order is that of the file. The
+    data must have times."""
     assert data.times is not None  # noqa: S101 - asked for only then
     same = data.times[1:] == data.times[:-1]
     same[data.indptr[1:-1][(data.indptr[1:-1] > 0) & (data.indptr[1:-1] < len(data.items))] - 1] = False

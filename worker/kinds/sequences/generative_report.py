@@ -123,8 +123,8 @@ def _findings(
             warnings=tuple(ctx.warnings),
         )  # fmt: skip
     by_name = {one.name: one for one in learners}
-    rivals = {name: one for name, one in scores.items() if name != TOKENS and not by_name[name].floor}
-    verdict = _verdict(scores[TOKENS], rivals, by_name, metric.label, held.params.bootstrap, ctx.seed)
+    rivals = {name: one for name, one in scores.items() if name != TOKENS}
+    verdict = verdict_of(scores[TOKENS], rivals, by_name, metric.label, held.params.bootstrap, ctx.seed)
     label = metric.label
     floors = [one for one in scores if by_name[one].floor and scores[one].mean() >= scores[TOKENS].mean()]
     said = [
@@ -154,24 +154,42 @@ def _findings(
     )
 
 
-def _verdict(
-    own: np.ndarray, rivals: Mapping[str, np.ndarray], by_name: Mapping[str, Learner], metric: str, resamples: int,
+def verdict_of(
+    own: np.ndarray, others: Mapping[str, np.ndarray], by_name: Mapping[str, Learner], metric: str, resamples: int,
     seed: int,
 ) -> Verdict:  # fmt: skip
+    """Tokens beside the best other learner, by the paired difference over test cases, scores (q,) each; undetermined
+    where they do not beat a floor, unless that other one is better anyway."""
+    floors = {name: one for name, one in others.items() if by_name[name].floor}
+    unbeaten = [name for name, one in floors.items() if _interval(own - one, resamples, seed)[0] <= 0]
+    reasons = tuple(
+        f"{LABELS[TOKENS]} does not beat its floor, {by_name[name].label} ({100 * floors[name].mean():.2f} {metric})"
+        for name in unbeaten
+    )
+    settled_by = ("more epochs or a larger network, or data with more to learn than the floor knows",) * bool(reasons)
+    rivals = {name: one for name, one in others.items() if name not in floors}
     if not rivals:
-        return Verdict(
-            "measured", f"{LABELS[TOKENS]} reaches {100 * own.mean():.2f} {metric}.", 100 * float(own.mean())
-        )
+        reached = f"{LABELS[TOKENS]} reaches {100 * own.mean():.2f} {metric}."
+        status = "undetermined" if reasons else "measured"
+        value = 100 * float(own.mean())
+        return Verdict(status, _with_reasons(reached, reasons), value, reasons=reasons, settled_by=settled_by)
     best = max(rivals, key=lambda name: rivals[name].mean())
     low, high = _interval(own - rivals[best], resamples, seed)
     status = beside_cheap(low, high)
+    status = "undetermined" if reasons and status != "cheap_is_better" else status
     best_mean = 100 * rivals[best].mean()
     sentence = f"{LABELS[TOKENS]} reaches {100 * own.mean():.2f} {metric}, {by_name[best].label} {best_mean:.2f}"
     if ITEMS in rivals and best != ITEMS:
         sentence += f", the same network on item ids {100 * rivals[ITEMS].mean():.2f}"
     sentence += f": {100 * (own - rivals[best]).mean():+.2f} [{100 * low:+.2f}, {100 * high:+.2f}] points."
     value = 100 * float((own - rivals[best]).mean())
-    return Verdict(status, sentence, value, 100 * low, 100 * high, "points")
+    return Verdict(
+        status, _with_reasons(sentence, reasons), value, 100 * low, 100 * high, "points", reasons, settled_by
+    )
+
+
+def _with_reasons(sentence: str, reasons: tuple[str, ...]) -> str:
+    return f"{sentence} {'; '.join(reasons)}." if reasons else sentence
 
 
 def _interval(values: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 from pydantic import Field
 
 from worker.contract.context import Context
@@ -17,16 +17,18 @@ from worker.ingest.limits import Limits
 from worker.ingest.options import ColumnMap, Maybe, ReadOptions, column_map, parse_options
 from worker.ingest.plausibility import of_times, refuse_hours
 from worker.ingest.sources import Source
-from worker.ingest.table import Table, as_table, read_columns
+from worker.ingest.table import Table, Words, as_table, read_columns
 from worker.ingest.times import NO_TIME
 from worker.ingest.upload import Files, Upload, choose_tables, detection
 from worker.kinds.sequences import dataset, splits
 from worker.kinds.sequences.dataset import Sequences
 from worker.kinds.sequences.roles import SCHEMA, preference
 from worker.kinds.sequences.rows import bounds
-from worker.kinds.sequences.upload import side_files, text
+from worker.kinds.sequences.upload import lists, side_files, text
+from worker.kinds.sequences.upload.log import Log, frequent, in_order, unique
 
 MIN_SEQUENCES, MIN_ITEMS, MAX_ITEMS = 5, 2, 2_000_000
+_MANY_TIED = 0.5  # share of events whose order is that of the upload alone
 ORDERED_FORMATS = {"adjacency", "list columns", "npz rows"}
 
 
@@ -77,27 +79,6 @@ class IngestOptions(ReadOptions):
         return self.min_item_count or (3 if words else 1)
 
 
-@dataclass
-class Log:
-    """Columns of equal length: user, item int32 codes; time int64; part int8, of a given split; None where there are
-    none. Rows are in the order of the upload."""
-
-    user: np.ndarray
-    item: np.ndarray
-    time: np.ndarray | None = None
-    part: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.user)
-
-    def keep(self, rows: np.ndarray) -> None:
-        """Keep these rows, or where a mask is true; column by column, so that never two copies of all exist."""
-        for name in self.__dataclass_fields__:
-            column = getattr(self, name)
-            if column is not None:
-                setattr(self, name, column[rows])
-
-
 def ingest(
     sources: Files,
     options: Mapping[str, Any] | IngestOptions,
@@ -132,18 +113,25 @@ def ingest(
 def texts(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Sequences, dict[str, Any]]:
     """Windows of a text, and what was guessed about it."""
     sources = upload.named(given.file)
-    if given.split == "leave_one_out":
+    if given.split in ("leave_one_out", "temporal"):
         raise JobError(
             "invalid_input",
-            "The split leave_one_out is for events; of a text whole stretches are held out.",
+            f"The split {given.split} is for events; of a text whole stretches are held out.",
             hint="Leave split out; or choose given, with files named train, valid and test.",
             pointer="/options/split",
         )
-    lists = given.tokeniser == "ids" and all(_holds_lists(upload, source) for source in sources)
-    found = _id_lists(upload, given, sources) if lists else text.documents(upload, sources, given.columns)
+    in_lists = given.tokeniser == "ids" and all(_holds_lists(upload, source) for source in sources)
+    found = _id_lists(upload, given, sources) if in_lists else text.documents(upload, sources, given.columns)
     rarest = given.rarest(words=given.tokeniser == "word")
     parts, vocabulary, told = text.read(found, given.tokeniser, rarest)
     ctx.progress(1, 3, phase="split")
+    if given.split == "given" and not told["named_parts"]:
+        raise JobError(
+            "invalid_input",
+            "The split given needs a split column, or files named train, valid and test.",
+            hint="Name the files so; or leave split out, which holds the end of the text out.",
+            pointer="/options/split",
+        )
     if told["validation_from_training"]:
         ctx.warn("No file is named valid: the last tenth of the training text is held out for validation.")
     unknown = told["unknown_test_tokens"]
@@ -159,6 +147,8 @@ def texts(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Sequences
             hint="Upload more text, or lower max_len.",
             pointer="/options/max_len",
         )
+    if not (split == splits.TEST).any():
+        ctx.warn("The test text has no window of two tokens: nothing can be measured on this version.")
     width = len(str(len(rows)))
     data = Sequences(
         rows.indptr,
@@ -183,15 +173,17 @@ def _holds_lists(upload: Upload, source: Source) -> bool:
 
 
 def _id_lists(upload: Upload, given: IngestOptions, sources: Sequence[Source]) -> Iterator[tuple[int | None, str]]:
-    """Lists of token ids, a line each."""
+    """Lists of token ids, a line each, with the part that a split column or the name of their file says."""
     for source in sources:
-        table = as_table(upload.detect(source, given.hints()), given.columns, SCHEMA.without("split"))
+        table = as_table(upload.detect(source, given.hints()), given.columns, SCHEMA)
         columns = read_columns([table], upload.meter)
+        named, split = splits.part_of_file(source.name), columns.words.get("split")
+        part = None if split is None else _parts_of(split)
         tokens = columns.words["item"].words.take(columns.words["item"].codes).to_pylist()
         owner = columns.words["user"].codes
         cuts = np.flatnonzero(np.diff(owner, prepend=-1, append=-2) != 0) if len(owner) else np.zeros(1, int)
         for start, stop in itertools.pairwise(cuts.tolist()):
-            yield splits.part_of_file(source.name), " ".join(tokens[start:stop])
+            yield named if part is None else int(part[start]), " ".join(tokens[start:stop])
 
 
 def events(
@@ -201,12 +193,12 @@ def events(
     log, users, items, detected, side = _read(upload, given, ctx)
     ctx.progress(0, 3, phase="clean")
     counts["rows"] = len(log)
-    _frequent(log, given, len(users), len(items))
-    _in_order(log)
+    frequent(log, given.min_user_len, given.rarest(words=False), len(users), len(items))
+    in_order(log)
     before = len(log)
-    _unique(log, given.dedup, len(items))
+    unique(log, given.dedup, len(items))
     counts["duplicates_removed"] = before - len(log)
-    _frequent(log, given, len(users), len(items))
+    frequent(log, given.min_user_len, given.rarest(words=False), len(users), len(items))
     _refuse_short(log, given)
     counts["sequences_dropped"] = len(users) - len(np.unique(log.user))
     counts["items_dropped"] = len(items) - len(np.unique(log.item))
@@ -230,8 +222,9 @@ def events(
         raise JobError(
             "invalid_input",
             f"All {unknown:,} test events are of items that no training event has.",
-            hint="Choose split=leave_one_out; or raise min_item_count, which leaves rare items out.",
-            pointer="/options/split",
+            hint="Raise min_item_count, which leaves rare items out"
+            + ("." if name == "leave_one_out" else "; or choose split=leave_one_out."),
+            pointer="/options/min_item_count" if name == "leave_one_out" else "/options/split",
         )
     if unknown:
         ctx.warn(f"{unknown:,} test events are of items that no training event has: no learner can be right there.")
@@ -247,6 +240,7 @@ def events(
         features=side_files.features_of(side, ids, items.to_numpy(zero_copy_only=False)),
         options=about,
     )
+    _warn_of_order(data, ctx)
     return data, detected
 
 
@@ -274,6 +268,8 @@ def _read(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Log, Any,
     upload.expect(chosen)
     columns = read_columns(tables, upload.meter)
     user, item = columns.words["user"], columns.words["item"]
+    if len(tables) > 1 and tables[0].columns["user"].name == lists.ROW:
+        user = _rows_of_files(user, tables, columns.sizes)
     if len(item.words) > MAX_ITEMS:
         raise JobError(
             "decoded_too_large",
@@ -282,14 +278,10 @@ def _read(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Log, Any,
             pointer="/columns/item",
         )
     log = Log(user.codes, item.codes, columns.numbers.get("timestamp"))
-    _check_order(log, tables[0], given)
+    _check_order(log, tables[0], given, ctx)
     named = [parts[table.name] for table in tables]
     if "split" in columns.words:
-        part = columns.words["split"]
-        words, used = np.array(part.words.to_pylist(), dtype=str), np.unique(part.codes)
-        codes = np.zeros(len(words), np.int8)
-        codes[used] = splits.given(words[used])
-        log.part = codes[part.codes]
+        log.part = _parts_of(columns.words["split"])
     elif given.split in ("auto", "given") and len(tables) > 1 and None not in named:
         log.part = np.repeat(np.array(named, np.int8), columns.sizes)
     elif given.split == "given":
@@ -309,10 +301,30 @@ def _read(upload: Upload, given: IngestOptions, ctx: Context) -> tuple[Log, Any,
     return log, user.words, item.words, detected, side
 
 
-def _check_order(log: Log, table: Table, given: IngestOptions) -> None:
+def _parts_of(split: Words) -> np.ndarray:
+    """The part of each event, int8, by a split column, whose words may hold some that no event has."""
+    words, used = np.array(split.words.to_pylist(), dtype=str), np.unique(split.codes)
+    codes = np.zeros(len(words), np.int8)
+    codes[used] = splits.given(words[used])
+    return codes[split.codes]
+
+
+def _rows_of_files(user: Words, tables: Sequence[Table], sizes: Sequence[int]) -> Words:
+    """Where sequences are known by their row alone: those of different files are different ones."""
+    key = np.repeat(np.arange(len(tables), dtype=np.int64), sizes) * len(user.words) + user.codes
+    found, codes = np.unique(key, return_inverse=True)
+    numbers = user.words.to_pylist()
+    names = [f"{tables[at // len(numbers)].name}:{numbers[at % len(numbers)]}" for at in found.tolist()]
+    return Words(codes.astype(np.int32), pa.array(names, pa.string()))
+
+
+def _check_order(log: Log, table: Table, given: IngestOptions, ctx: Context) -> None:
     """There must be an order: times of all events, or rows that are said to be in order."""
     if given.rows_in_time_order or table.detected.format.name in ORDERED_FORMATS:
-        log.time = log.time if log.time is not None and not (log.time == NO_TIME).any() else None
+        missing = 0 if log.time is None else int((log.time == NO_TIME).sum())
+        if missing:
+            ctx.warn(f"{missing:,} of {len(log):,} events have no time: events are taken in the order of the upload.")
+            log.time = None
         return
     if log.time is None:
         raise JobError(
@@ -332,36 +344,26 @@ def _check_order(log: Log, table: Table, given: IngestOptions) -> None:
         )
 
 
-def _in_order(log: Log) -> None:
-    """Sort by user and time; events of one time keep the order of the upload."""
-    ranked = (log.user,) if log.time is None else (log.time, log.user)
-    order = np.lexsort(ranked) if len(ranked) > 1 else np.argsort(log.user, kind="stable")
-    log.keep(order)
-
-
-def _unique(log: Log, how: str, items: int) -> None:
-    """Of the events of a user on one item the first or the last alone."""
-    if how == "none" or not len(log):
-        return
-    key = log.user.astype(np.int64) * items + log.item
-    order = np.argsort(key, kind="stable")
-    same = key[order][1:] == key[order][:-1]
-    dropped = order[:-1][same] if how == "last" else order[1:][same]
-    if len(dropped):
-        kept = np.ones(len(log), bool)
-        kept[dropped] = False
-        log.keep(kept)
-
-
-def _frequent(log: Log, given: IngestOptions, users: int, items: int) -> None:
-    """Leave out rare items and short sequences until both minima hold."""
-    rarest = given.rarest(words=False)
-    while True:
-        per_item, per_user = np.bincount(log.item, minlength=items), np.bincount(log.user, minlength=users)
-        kept = (per_item[log.item] >= rarest) & (per_user[log.user] >= given.min_user_len)
-        if kept.all():
-            return
-        log.keep(kept)
+def _warn_of_order(data: Sequences, ctx: Context) -> None:
+    """Say where the order of events, or that of the parts, is not what a next-event question needs."""
+    tied = dataset.share_of_tied_times(data) if data.times is not None else 0.0
+    if tied >= _MANY_TIED:
+        ctx.warn(
+            f"{100 * tied:.0f} % of events have the time of the one before them in their sequence: their order is that "
+            "of the upload, and what came next is known no better."
+        )
+    owner = data.rows.owners()
+    backward = int(((np.diff(data.split) < 0) & (np.diff(owner) == 0)).sum())
+    if backward:
+        ctx.warn(
+            f"In {backward:,} places training or validation events follow on held-out ones of the same sequence: "
+            "learners are trained on what happened after the question."
+        )
+    if not len(data.cases("test")):
+        ctx.warn(
+            "No test event has an event of its sequence before it: nothing can be measured on this version. Upload "
+            "whole sequences, or choose split=leave_one_out."
+        )
 
 
 def _refuse_short(log: Log, given: IngestOptions) -> None:

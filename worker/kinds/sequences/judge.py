@@ -205,6 +205,11 @@ def _warnings(
         said.append(
             f"Larger in bytes than the training data itself: {', '.join(large)}. It saves sequences, not bytes."
         )
+    trivial = [] if isinstance(held, Text) else [k for k in held.params.k if k >= data.n_items]
+    if trivial:
+        said.append(
+            f"There are {number(data.n_items)} items, so that HR@{trivial[0]} is 100 % whatever a learner says."
+        )
     if held.size < FEW_CASES:
         said.append(f"Only {held.size} test units: every interval here is wide.")
     unknown = int(data.options.get("unknown_test_items", 0))

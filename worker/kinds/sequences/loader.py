@@ -11,14 +11,16 @@ Soft forms are read with torch:
 
     data = load.SoftSequences()
     read, target = data[0]        # (L,) item numbers or (L, V) probabilities that are read; (L, V) of what comes next
-    loss = F.cross_entropy(model(read), target)                        # probability targets
+    each = F.cross_entropy(model(read), target, reduction="none")      # probability targets
+    weight = data.weights(0)                                           # (L,), how much each place counts
+    loss = (weight * each).sum() / weight.sum()
     vectors = read if read.dim() == 1 else read @ model.items.weight   # soft events are mixtures of item vectors
 """
 import json, pathlib
 import numpy as np
 
 here = pathlib.Path(__file__).resolve().parent
-form = %(form)r
+form, soft = %(form)r, %(soft)r  # the primary form, and the first soft one
 vocabulary = json.loads((here / "vocab.json").read_text(encoding="utf-8"))
 recipe = json.loads((here / "recipe.json").read_text(encoding="utf-8"))
 
@@ -33,24 +35,32 @@ def load_rows():
         stored = arrays("hard")
         return np.split(stored["items"].astype("i8"), np.cumsum(stored["lengths"].astype("i8"))[:-1])
     index = {item: number for number, item in enumerate(vocabulary)}
-    lines = (here / "hard.jsonl").read_text(encoding="utf-8").splitlines()
-    return [np.array([index[item] for item in json.loads(line)["items"]]) for line in lines]
+    lines = (here / "hard.jsonl").read_text(encoding="utf-8").split("\\n")
+    return [np.array([index[item] for item in json.loads(line)["items"]]) for line in lines if line]
 
 
 class SoftSequences:
     """Rows of soft events: `self[i]` is what is read and the probabilities of what comes next, at every place."""
 
-    def __init__(self, form=form, device="cpu"):
+    def __init__(self, form=soft, device="cpu"):
+        if form in (None, "hard"):
+            raise ValueError("rows of items are in load.rows; this reads soft forms")
         import torch
 
         stored = arrays(form)
         self.torch, self.device, self.items = torch, device, len(vocabulary)
         self.bounds = np.concatenate(([0], np.cumsum(stored["lengths"].astype("i8"))))
         self.stored = stored
-        self.weight = stored.get("weight")
 
     def __len__(self):
         return len(self.bounds) - 1
+
+    def weights(self, i):
+        """How much each place of row i counts, (L,)."""
+        start, stop = int(self.bounds[i]), int(self.bounds[i + 1])
+        stored = self.stored.get("weight")
+        found = np.ones(stop - start, "f4") if stored is None else stored[start:stop].astype("f4")
+        return self.torch.as_tensor(found, device=self.device)
 
     def _side(self, side, at):
         part = {name.split(".")[2]: value for name, value in self.stored.items() if name.startswith(side + ".")}

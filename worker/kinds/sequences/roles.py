@@ -27,7 +27,7 @@ SCHEMA = Schema(
             "timestamp", "time", "unixreviewtime", "ts", "datetime", "event_time", "date", "timestamps", "times",
         )),
         Role("rating", "label", ("rating", "overall", "stars", "score"), read=False),
-        Role("split", "split"),
+        Role("split", "split", ("split",)),
     ),
     pairs=("user", "item", "rating"),
     by_position=by_position,

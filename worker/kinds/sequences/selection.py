@@ -43,8 +43,8 @@ class SelectParams(BaseModel):
 
 def count_of(data: Sequences, size: int | str, order: np.ndarray | None = None) -> int:
     """A budget as a number of training sequences; of bytes as many of the first in `order` as fit."""
-    rows = data.training().rows
-    each = sizes.row_bytes(rows, data.n_items)
+    train = data.training()
+    rows, each = train.rows, sizes.row_bytes(train.rows, data.n_items, train.weights)
     if order is not None and isinstance(size, str) and re.search(r"B\s*$", size):
         allowed = resolve_bytes(size, total_bytes=int(each.sum()), lowest=int(each.min())) or 0
         return max(1, int(np.searchsorted(np.cumsum(each[order]), allowed, side="right")))

@@ -55,7 +55,7 @@ def compressed_bytes(arrays: Mapping[str, np.ndarray]) -> int:
     return len(npz_bytes(arrays))
 
 
-def row_bytes(rows: Rows, items: int) -> np.ndarray:
-    """Bytes that each row adds, int64 (n,)."""
+def row_bytes(rows: Rows, items: int, weights: np.ndarray | None = None) -> np.ndarray:
+    """Bytes that each row adds, int64 (n,): its items, its length and, where rows stand for several, its weight."""
     width = np.min_scalar_type(max(items - 1, 0)).itemsize
-    return rows.lengths * width + smallest(rows.lengths).itemsize
+    return rows.lengths * width + smallest(rows.lengths).itemsize + (0 if weights is None else 4)

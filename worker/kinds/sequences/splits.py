@@ -50,7 +50,7 @@ def given(values: np.ndarray) -> np.ndarray:
         raise JobError(
             "invalid_input",
             f"The split column has values that name no part: {', '.join(repr(name) for name in unknown[:5])}.",
-            hint="Use train, validation and test.",
+            hint='Use train, validation and test; or columns={"split": ""} where the column says something else.',
             pointer="/columns/split",
         )
     return np.array([_PARTS[name] for name in names], np.int8)[position]

@@ -32,6 +32,7 @@ from worker.contract.product import Origin, Product
 from worker.kinds.sequences import dataset, sizes
 from worker.kinds.sequences.dataset import Sequences
 from worker.kinds.sequences.forms import TrainingSet
+from worker.kinds.sequences.leaks import held_out_events
 from worker.kinds.sequences.loader import LOADER
 from worker.kinds.sequences.rows import Rows, bounds
 from worker.kinds.sequences.splits import TRAIN
@@ -119,7 +120,8 @@ class SequenceSummary(Product):
         folder.mkdir(parents=True, exist_ok=True)
         for form in self.forms:
             write_npz(folder / f"summary_{form}.npz", self.arrays(form))
-        (folder / "load.py").write_text(LOADER % {"form": self.form}, encoding="utf-8")
+        soft = next((form for form in self.forms if form != "hard"), None)
+        (folder / "load.py").write_text(LOADER % {"form": self.form, "soft": soft}, encoding="utf-8")
         _json(folder / "vocab.json", self.vocabulary.tolist())
         _json(folder / "recipe.json", dict(self.recipe))
         about = {
@@ -159,8 +161,8 @@ class SequenceSummary(Product):
                     line["weight"] = float(self.weights[number])
                 out.write(json.dumps(line, ensure_ascii=False) + "\n")
         if self.options.get("content") != "text":
-            owner = ids[self.rows.owners()]
-            events = self.vocabulary[self.rows.items]
+            owner = _cells(ids)[self.rows.owners()]
+            events = _cells(self.vocabulary)[self.rows.items]
             place = np.arange(len(events)) - np.repeat(self.rows.indptr[:-1], self.rows.lengths)
             lines = zip(owner.tolist(), events.tolist(), place.tolist(), strict=True)
             with (folder / "hard.inter").open("w", encoding="utf-8") as out:
@@ -223,15 +225,21 @@ def _kept(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in ("content", "tokeniser", "max_len") if name in options}
 
 
+def _cells(words: np.ndarray) -> np.ndarray:
+    """Text without what would end a cell of a table: those characters as they are written in code."""
+    return np.array([word.translate({9: "\\t", 10: "\\n", 13: "\\r"}) for word in words.tolist()], dtype=str)
+
+
 def _json(file: Path, value: Any) -> None:
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     file.write_text(text + "\n", encoding="utf-8")
 
 
 def adopt(data: Sequences, subset: Sequences) -> SequenceSummary:
-    """A dataset version as a summary of `data`: every event, whatever its split, matched by item id.
+    """A dataset version as a summary of `data`: every event, whatever its split, matched by item id, but for those that
+    are held out in `data`: learners must not be trained on what they are asked.
 
-    Raises `JobError` `invalid_input` when the two share no item; events on unknown items are left out with a warning.
+    Raises `JobError` `invalid_input` when the two share no item; what is left out is told in a warning.
     """
     position = {item: number for number, item in enumerate(data.vocabulary.tolist())}
     numbers = np.array([position.get(item, -1) for item in subset.vocabulary.tolist()], np.int64)
@@ -244,16 +252,28 @@ def adopt(data: Sequences, subset: Sequences) -> SequenceSummary:
             hint="Use the same item ids in both uploads.",
             pointer="/inputs/summary",
         )
+    missing = int((~known).sum())
+    asked = held_out_events(data, Rows(subset.indptr, items), subset.ids)
+    known &= ~asked
+    if not known.any():
+        raise JobError(
+            "invalid_input",
+            "All events of the subset are held out in the dataset: there is nothing to train on.",
+            hint="Give a subset of training events.",
+            pointer="/inputs/summary",
+        )
+    said = {
+        "events of the subset are on items that the dataset does not have; they were left out.": missing,
+        "events of the subset are held out in the dataset, for validation or test; they were left out.": asked.sum(),
+    }
     counts = np.bincount(subset.rows.owners()[known], minlength=len(subset))
     kept = np.flatnonzero(counts)
-    missing = int((~known).sum())
-    said = f"{missing} events of the subset are on items that the dataset does not have; they were left out."
     return SequenceSummary(
         Rows(bounds(counts[kept]), items[known].astype(np.int32)),
         data.vocabulary,
         data.max_len,
         origin=Origin("uploaded subset"),
-        warnings=(said,) if missing else (),
+        warnings=tuple(f"{count:,} {what}" for what, count in said.items() if count),
         weights=None if subset.weights is None else subset.weights[kept],
         real_rows=True,
         row_ids=subset.ids[kept],

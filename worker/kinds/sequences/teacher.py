@@ -64,7 +64,8 @@ def teach(data: Sequences, ctx: Context) -> Teacher:
 
     A resumed attempt finds a finished teacher among its resume points.
     """
-    train = TrainingSet.of(data.training().rows, data.n_items, data.max_len)
+    some = data.training()
+    train = TrainingSet.of(some.rows, data.n_items, data.max_len, weight=some.weights)
     point = ctx.restore()
     if point is not None and point.done:
         settings = dict(point.state["settings"])

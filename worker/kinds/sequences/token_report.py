@@ -1,7 +1,7 @@
-"""What a tokeniser is worth: how short it writes sequences that it was not learned from, and whether they come back.
+"""What a tokeniser is worth: how short it writes events that it was not learned from, and whether they come back.
 
 Beside it stand cheap vocabularies of equal size from the same training events: merges within actions alone, and byte
-pairs over the features in a fixed order, which any tokeniser library learns. Lengths are over held-out sequences, the
+pairs over the features in a fixed order, which any tokeniser library learns. Lengths are over held-out events, the
 same for all; normalised by the features that they hold (NSL), so that 1 is no merging at all.
 """
 
@@ -24,12 +24,12 @@ from worker.kinds.sequences.pieces import encoding
 from worker.kinds.sequences.pieces.encoding import Encoder
 from worker.kinds.sequences.pieces.learning import Rules, learn
 from worker.kinds.sequences.pieces.vocabulary import Vocabulary
-from worker.kinds.sequences.rows import Rows
+from worker.kinds.sequences.rows import Rows, bounds
 from worker.kinds.sequences.splits import TRAIN
 from worker.kinds.sequences.tokeniser import Tokeniser
 
 SEQUENCES, EPOCHS, CHEAP_EVENTS = 500, 5, 150_000
-"""Held-out sequences that are measured; draws that use is counted over; training events of cheap vocabularies."""
+"""Sequences that are measured; draws that use is counted over; training events of cheap vocabularies."""
 OWN, SETS, IN_SET, FLAT = "this vocabulary", "this vocabulary, no random order", "within actions only", "byte pairs"
 
 
@@ -79,24 +79,29 @@ def judge(data: Sequences, tokeniser: Tokeniser, params: Any, ctx: Context) -> F
         protocol=_PROTOCOL,
         lead="length_by_vocabulary",
         metric={"name": "normalised sequence length", "higher_is_better": False},
-        footnote="Measured on sequences with their held-out events. Square brackets are 95\u202f% intervals.",
+        footnote="Measured on the held-out events of sequences. Square brackets are 95\u202f% intervals.",
     )
 
 
 _PROTOCOL = (
-    "Up to 500 sequences with test events are drawn by the job's seed and written whole, held-out events included, "
-    "of longer ones the last 50 events. NSL is tokens over features. 'This vocabulary' is one random order of every "
-    "action's features, as models read it; 'no random order' merges the sets themselves and is what is compared with "
-    "cheap vocabularies, which are learned to the same size from up to 150,000 training events. Intervals resample "
-    "sequences."
+    "Up to 500 sequences with test events are drawn by the job's seed, and of each the validation and test events are "
+    "written, at most the last 50: no vocabulary was learned from them. With leave-one-out those are two events a "
+    "sequence, so that merges across more than two actions count for nothing. NSL is tokens over features. 'This "
+    "vocabulary' is one random order of every action's features, as models read it; 'no random order' merges the sets "
+    "themselves and is what is compared with cheap vocabularies, which are learned to the same size from up to 150,000 "
+    "training events. Intervals resample sequences."
 )
 
 
 def _held(data: Sequences, seed: int) -> Rows:
+    """Of some sequences with test events the events that are held out, which no vocabulary was learned from."""
     rows = np.unique(data.cases("test").rows)
     if len(rows) > SEQUENCES:
         rows = np.sort(np.random.default_rng([seed, 9]).choice(rows, SEQUENCES, replace=False))
-    return data.rows.take(rows).last(50)
+    some = data.take(rows)
+    held = some.split != TRAIN
+    counts = np.bincount(some.rows.owners()[held], minlength=len(some))
+    return Rows(bounds(counts), some.items[held]).last(50)
 
 
 def _in_blocks(encoder: Encoder, rows: Rows, ctx: Context) -> Rows:
@@ -110,7 +115,7 @@ def _in_blocks(encoder: Encoder, rows: Rows, ctx: Context) -> Rows:
 
 
 def _cheap(data: Sequences, tokeniser: Tokeniser, held: Rows, ctx: Context) -> dict[str, np.ndarray]:
-    """Lengths of the held-out sequences in cheap vocabularies of equal size."""
+    """Lengths of the held-out events in cheap vocabularies of equal size."""
     rows = data.training().rows
     if len(rows.items) > CHEAP_EVENTS:
         order = np.random.default_rng([ctx.seed, 10]).permutation(len(rows))
@@ -161,14 +166,14 @@ def _verdict(
     value = 100 * ratio[SETS]
     if not all(back):
         return Verdict(
-            "doubtful", "Held-out sequences do not come back from their tokens: this tokeniser loses something.",
+            "doubtful", "Held-out events do not come back from their tokens: this tokeniser loses something.",
             reasons=("the round trip fails",),
         )  # fmt: skip
     status = beside_cheap(*difference)
     said = {"ahead": "shorter than", "cheap_would_do": "as short as", "cheap_is_better": "longer than"}
     beside = f"{said.get(status, 'beside')} {_NAMES[best]} of the same size ({100 * ratio[best]:.1f} %)"
     sentence = (
-        f"{len(tokeniser.vocabulary):,} tokens write held-out sequences, without loss, in {value:.1f} % "
+        f"{len(tokeniser.vocabulary):,} tokens write held-out events, without loss, in {value:.1f} % "
         f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}] of the tokens that their features would be: {beside}."
     )
     return Verdict(status, sentence, value, 100 * float(ends[0]), 100 * float(ends[1]), "%")
@@ -180,8 +185,8 @@ _NAMES = {IN_SET: "merges within actions alone", FLAT: "byte pairs in a fixed or
 def _figures(tokeniser: Tokeniser, ratio: Mapping[str, float], back: tuple[bool, bool]) -> tuple[KeyFigure, ...]:
     shared = tokeniser.facts["items_that_share_features"]
     return (
-        KeyFigure("Length over features", f"{100 * ratio[SETS]:.1f} %", "held-out sequences"),
-        KeyFigure("Round trip", "lossless" if all(back) else "fails", "held-out sequences and items"),
+        KeyFigure("Length over features", f"{100 * ratio[SETS]:.1f} %", "held-out events"),
+        KeyFigure("Round trip", "lossless" if all(back) else "fails", "held-out events and items"),
         KeyFigure("Items told apart by a digit", f"{shared:,}", f"of {len(tokeniser.item_ids):,}"),
     )
 
@@ -196,7 +201,7 @@ def _lengths_table(lengths: Mapping[str, np.ndarray], features: np.ndarray) -> T
         Column("nsl", "tokens over features", unit="%"),
         Column("mean", "tokens a sequence"),
     )
-    return Table("lengths", "Held-out sequences in vocabularies of equal size", columns, rows, heading="Length")
+    return Table("lengths", "Held-out events in vocabularies of equal size", columns, rows, heading="Length")
 
 
 @dataclass(frozen=True)
@@ -224,7 +229,7 @@ def _growth_table(growth: list[_Size]) -> Table:
         Column("nsl", "tokens over features", unit="%"),
         Column("mean", "tokens a sequence"),
     )
-    caption = "Length of held-out sequences by how much of the vocabulary is used, one random order"
+    caption = "Length of held-out events by how much of the vocabulary is used, one random order"
     return Table("length_by_vocabulary", caption, columns, rows, heading="Vocabulary size")
 
 
@@ -232,7 +237,7 @@ def _growth_plot(growth: list[_Size], n: int) -> Plot:
     series = Series(OWN, tuple(one.tokens for one in growth), tuple(one.mean for one in growth))
     return Plot(
         "length_by_vocabulary", "Tokens a sequence by vocabulary size",
-        "Mean tokens of held-out sequences falls as the vocabulary grows.", "line", "tokens in the vocabulary",
+        "Mean tokens of a sequence's held-out events fall as the vocabulary grows.", "line", "tokens in the vocabulary",
         "tokens a sequence", (series,), log_x=True, n=n,
     )  # fmt: skip
 
@@ -260,7 +265,7 @@ def _kinds_table(encoder: Encoder, written: Rows) -> Table:
         Column("written", "of what is written", unit="%"),
         Column("different", "different tokens", decimals=0),
     )
-    caption = "Held-out sequences in one random order: what their tokens stand for (a token may do both)"
+    caption = "Held-out events in one random order: what their tokens stand for (a token may do both)"
     return Table("kinds_of_tokens", caption, columns, rows, heading="Inside and across actions")
 
 

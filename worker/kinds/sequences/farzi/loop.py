@@ -125,11 +125,19 @@ Starts = Callable[[int], tuple[NextEvent, Tensor]]
 
 
 def distil(
-    start: Synthetic, starts: Starts, real: Real, how: Unrolling, validate: Validator, schedule: Schedule, ctx: Context
+    start: Synthetic,
+    starts: Starts,
+    real: Real,
+    how: Unrolling,
+    validate: Validator | None,
+    schedule: Schedule,
+    ctx: Context,
 ) -> tuple[Synthetic, Progress]:
-    """Outer steps until the last one, until validation no longer rises, or until time is up; the best validated phi.
+    """Outer steps until the last one, until validation no longer rises, or until time is up; the best validated phi,
+    the last one where nothing is held out to validate on (`validate` None).
 
-    Raises `JobError` `diverged` when the meta-gradient is not finite three times in a row.
+    Raises `JobError` `diverged` when the meta-gradient is not finite three times in a row, or when no validation came
+    to a finite score.
     """
     state = Progress.begin(start, ctx)
     began = time.monotonic() - state.seconds
@@ -160,6 +168,13 @@ def distil(
             break
     if state.skipped:
         ctx.warn(f"{state.skipped} of {state.step} outer steps were skipped: their gradient had exploded.")
+    if validate is not None and not math.isfinite(state.best_score):
+        raise JobError(
+            "diverged",
+            "No learner that was trained on the summary for validation came to finite scores.",
+            hint="Lower outer_lr, or raise temperature; or set outer_steps to 0.",
+            pointer="/params/outer_lr",
+        )
     return start.with_phi(state.best), state
 
 
@@ -191,21 +206,24 @@ def _take(state: Progress, found: MetaGradient, schedule: Schedule, ctx: Context
 def _validate(
     state: Progress,
     start: Synthetic,
-    validate: Validator,
+    validate: Validator | None,
     loss: float,
     tick: Callable[[], None],
     norm: float = math.nan,
 ) -> None:
     made = start.with_phi(state.phi)
-    found: Validation = validate(made.delivered(), tick)
+    found: Validation | None = None if validate is None else validate(made.delivered(), tick)
     soft = made.probabilities().detach()
     entropy = float(-(soft * soft.clamp(min=1e-30).log()).sum(1).mean())
-    entry = {"step": float(state.step), **found.scores, "entropy": entropy}
+    entry = {"step": float(state.step), **({} if found is None else found.scores), "entropy": entropy}
     entry["items_that_are_likeliest_somewhere"] = float(len(soft.argmax(1).unique()))
     for name, value in (("outer_loss", loss), ("meta_gradient_norm", norm)):
         if math.isfinite(value):
             entry[name] = value
     state.curve.append(entry)
+    if found is None:
+        state.best, state.best_step = dict(state.phi), state.step
+        return
     state.worse += 1
     if found.best > state.best_score:
         state.worse = 0

@@ -47,7 +47,7 @@ def auto(data: Sequences, params: AutoParams, ctx: Context) -> SequenceSummary:
     else:
         summary = coverage(data, given, ctx)
         reason = (
-            "Of real sequences those that cover the most frequent transitions keep most for their bytes, so `auto` "
-            "chose coverage."
+            "Of real sequences those that cover the most frequent transitions kept most on the log that was measured "
+            "(docs/sequences.md), so `auto` chose coverage."
         )
     return replace(summary, origin=replace(summary.origin, reason=reason))

@@ -34,7 +34,7 @@ from worker.kinds.sequences.farzi.meta import Real, Unrolling
 from worker.kinds.sequences.farzi.pool import omega
 from worker.kinds.sequences.farzi.students import STUDENTS, USUAL
 from worker.kinds.sequences.farzi.synthetic import Synthetic
-from worker.kinds.sequences.farzi.validation import Validate, Validation
+from worker.kinds.sequences.farzi.validation import Validate
 from worker.kinds.sequences.forms import LowRank, TrainingSet
 from worker.kinds.sequences.selection import SelectParams
 from worker.kinds.sequences.summary import SequenceSummary
@@ -301,18 +301,13 @@ def farzi(data: Sequences, params: FarziParams, ctx: Context) -> SequenceSummary
         [lambda one=one: one.build(full, {"dropout": 0.0}) for one in recipes], pools, ctx.seed, ctx.device
     )
     with ctx.part("distil", 1, 10) as part:
-        made, state = distil(start, starts, real, how, validate or _unmeasured, schedule, part)
+        made, state = distil(start, starts, real, how, validate, schedule, part)
     return _summary(data, params, start, made, state, teacher, ctx)
 
 
 def _opinion(teacher: Teacher, full: TrainingSet) -> TrainingSet:
     """The teacher's probabilities at all real places."""
     return full.with_targets(LowRank(teacher.states(full), teacher.decoder))
-
-
-def _unmeasured(made: TrainingSet, tick: Any) -> Validation:
-    """Where nothing is held out: nothing is known, and the last is as good as any."""
-    return Validation(-np.inf, 0, {})
 
 
 def _summary(
@@ -345,7 +340,7 @@ def _summary(
         "outer_steps_done": state.step,
         "skipped_steps": state.skipped,
         "seed": ctx.seed,
-        "training_steps": state.best_training,
+        "training_steps": state.best_training or None,
         "rows_that_repeat_another": delivery.duplicates(rows),
         "teacher": None if teacher is None else {**teacher.settings, "validation_ndcg@10": teacher.validation},
     }
@@ -378,7 +373,7 @@ def _recipe(data: Sequences, params: FarziParams, state: Progress) -> dict[str, 
     split = hashlib.sha256(data.items.tobytes() + data.split.tobytes() + data.indptr.tobytes())
     return {
         "learner": params.learner[0],
-        "training_steps": state.best_training,
+        "training_steps": state.best_training or None,
         "lr": recipe.rate,
         "batch": recipe.batch,
         "labels": params.labels,

@@ -49,7 +49,7 @@ def loss(data: Sequences, params: LossParams, ctx: Context) -> SequenceSummary:
     from worker.kinds.sequences.learners import sasrec
 
     def by_loss(rows: Rows, items: int, most: int, seed: int, ctx: Context) -> np.ndarray:
-        train = TrainingSet.of(rows, items, data.max_len)
+        train = TrainingSet.of(rows, items, data.max_len, weight=data.training().weights)
         model = Fitting(sasrec.RECIPE, train, seed, ctx.device).fit({"dropout": 0.2, "steps": params.steps}, ctx)
         each = np.concatenate(
             [_reported(model.surprise(rows.take(part)), ctx) for part in np.array_split(np.arange(len(rows)), 20)]

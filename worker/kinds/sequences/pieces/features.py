@@ -58,10 +58,8 @@ def cooccurrence_vectors(indptr: np.ndarray, items: np.ndarray, n_items: int, wi
     totals = np.maximum(np.asarray(counts.sum(1)).ravel(), 1e-12)
     mutual = np.log(counts.data * totals.sum() / (totals[counts.coords[0]] * totals[counts.coords[1]]))
     positive = sparse.csr_array((np.maximum(mutual, 0.0), counts.coords), shape=counts.shape)
-    width = min(width, n_items - 1)
-    left, values, _ = svds(positive, k=width, rng=np.random.default_rng(seed))
-    flip = np.sign(left[np.argmax(np.abs(left), axis=0), np.arange(width)])
-    return (left * flip * np.sqrt(values)).astype(np.float32)
+    left, values = _directions(positive, width, seed)
+    return (left * np.sqrt(values)).astype(np.float32)
 
 
 def attribute_vectors(attributes: sparse.csr_array, width: int, seed: int) -> np.ndarray:
@@ -70,10 +68,22 @@ def attribute_vectors(attributes: sparse.csr_array, width: int, seed: int) -> np
     weighted = attributes @ sparse.diags_array(np.log(attributes.shape[0] / frequency + 1.0))
     lengths = np.sqrt(np.asarray(weighted.multiply(weighted).sum(1)).ravel())
     rows = sparse.diags_array(1 / np.maximum(lengths, 1e-12)) @ weighted
-    width = min(width, min(rows.shape) - 1)
-    left, values, _ = svds(sparse.csr_array(rows), k=width, rng=np.random.default_rng(seed))
+    left, values = _directions(sparse.csr_array(rows), width, seed)
+    return (left * values).astype(np.float32)
+
+
+def _directions(matrix: sparse.csr_array, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The largest left singular directions (n, w) of a matrix and their values (w,), w of `width` at most, the largest
+    entry of each positive. A matrix that says nothing has one direction of value 0."""
+    width = min(width, max(1, min(matrix.shape) - 1))
+    if not matrix.data.any():
+        return np.zeros((matrix.shape[0], width)), np.zeros(width)
+    if min(matrix.shape) == 1:  # svds takes fewer than all
+        left, values, _ = np.linalg.svd(matrix.toarray(), full_matrices=False)
+    else:
+        left, values, _ = svds(matrix, k=width, rng=np.random.default_rng(seed))
     flip = np.sign(left[np.argmax(np.abs(left), axis=0), np.arange(width)])
-    return (left * flip * values).astype(np.float32)
+    return left * flip, values
 
 
 def joined(blocks: list[np.ndarray]) -> np.ndarray:
@@ -98,6 +108,9 @@ def from_vectors(
             hint=f"Ask for pq_codebooks of at most {vectors.shape[1]}.",
             pointer="/params/pq_codebooks",
         )
+    largest = float(np.abs(vectors).max(initial=0))
+    if largest:  # squares must not overflow; by a power of two, which rounds nothing
+        vectors = np.ldexp(vectors, -int(np.frexp(largest)[1]))
     return quantise.fit(vectors[trained], codebooks, codes, rng, heartbeat).codes(vectors)
 
 

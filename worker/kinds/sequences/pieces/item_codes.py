@@ -101,9 +101,13 @@ def _codes_of_vectors(data: Sequences, rows: Rows, params: Wanted, ctx: Context)
         source = "codes of attributes and of what occurs together"
     else:
         vectors, source = while_waiting(together, heartbeat), "codes of what occurs together"
+    codebooks = params.pq_codebooks
+    if form != "vectors" and vectors.shape[1] < codebooks:
+        codebooks = vectors.shape[1]
+        ctx.warn(f"So few items and attributes carry {codebooks} codes, not the {params.pq_codebooks} asked for.")
     trained = np.bincount(rows.items, minlength=data.n_items) > 0
     codes = features.from_vectors(
-        np.asarray(vectors, np.float32), trained, min(params.pq_codebooks, vectors.shape[1]), 2**params.pq_bits,
+        np.asarray(vectors, np.float32), trained, codebooks, 2**params.pq_bits,
         np.random.default_rng([ctx.seed, 5]), lambda step, of: ctx.progress(step, 2 * of, phase="codes"),
     )  # fmt: skip
     return codes, source

@@ -24,6 +24,7 @@ from worker.ingest.sample import Sample
 from worker.ingest.sources import ZIP, Source
 
 ROW = "row number"
+_BESIDE = ("times", "time", "timestamps", "timestamp", "split")  # arrays of an archive that say something of each event
 _ROWS, _BATCH_BYTES, _SAMPLED = 8192, 16_000_000, 20
 _NO_LIMITS = Limits()
 
@@ -56,7 +57,7 @@ def _of_parquet(source: Source, meter: Meter) -> dict[str, tuple[bool, str]]:
             return {}
     found: dict[str, tuple[bool, str]] = {}
     for field in schema:
-        is_list = pa.types.is_list(field.type) or pa.types.is_large_list(field.type)
+        is_list = any(of(field.type) for of in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
         value = field.type.value_type if is_list else field.type
         if not pa.types.is_nested(value):
             found[field.name] = (is_list, _kind(value))
@@ -209,7 +210,7 @@ def _flat(batch: Arrow, start: int, wanted: Sequence[Wanted], detected: Detected
     for one in wanted:
         name = one.column.name
         if name in lists:
-            found = batch.column(name)
+            found = _ragged(batch.column(name))
             counts = found.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
             if lengths is not None and not np.array_equal(lengths, counts):
                 at = int(np.flatnonzero(lengths != counts)[0])
@@ -234,9 +235,14 @@ def _flat(batch: Arrow, start: int, wanted: Sequence[Wanted], detected: Detected
         if name == ROW:
             columns.append(pa.array(np.repeat(np.arange(start, start + batch.num_rows), lengths.astype(np.int64))))
         else:
-            column = batch.column(name)
+            column = _ragged(batch.column(name))
             columns.append(column.flatten() if name in lists else column.take(owner))
     return pa.RecordBatch.from_arrays(columns, names=[one.name for one in wanted])
+
+
+def _ragged(column: Arrow) -> Arrow:
+    """A list column as one whose lists may differ in length."""
+    return column.cast(pa.list_(column.type.value_type)) if pa.types.is_fixed_size_list(column.type) else column
 
 
 def _recognise_npz(sample: Sample) -> bool:
@@ -252,6 +258,16 @@ def _describe_npz(sample: Sample, meter: Meter) -> Detected:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
         counted = Meter(meter.limits)
         arrays = {name: npz.open_array(archive, name, counted) for name in names}
+    flat = {name: len(arrays[name].shape) == 1 for name in ("indptr", "items")}
+    known = {role for role in _BESIDE if role in arrays}
+    odd = [name for name, is_flat in flat.items() if not is_flat]
+    odd += sorted(name for name in known if arrays[name].shape != arrays["items"].shape)
+    if odd:
+        raise JobError(
+            "invalid_input",
+            f"The array {odd[0]} of {sample.source.name} has the shape {tuple(arrays[odd[0]].shape)}.",
+            hint="indptr (rows + 1,) and items (events,) are flat, and times and parts have a value for each item.",
+        )
     kinds = {"i": "integer", "u": "integer", "f": "number", "M": "datetime"}
     places = [name for name in arrays if name != "indptr" and arrays[name].shape == arrays["items"].shape]
     columns = [Column(name, at, kinds.get(arrays[name].dtype.kind, "text")) for at, name in enumerate(places)]

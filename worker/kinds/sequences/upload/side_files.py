@@ -87,7 +87,7 @@ def _vectors(source: Source, meter: Meter) -> np.ndarray:
             shape, fortran, dtype = parse[version](raw, max_header_size=10_000)
         except (ValueError, KeyError, SyntaxError, TypeError) as bad:
             raise JobError("invalid_input", f"{source.name} has no readable header: {str(bad)[:100]}.") from bad
-        if dtype.kind not in "fiu" or len(shape) != 2 or fortran:
+        if dtype.kind not in "fiu" or len(shape) != 2 or not shape[1] or fortran:
             raise JobError(
                 "invalid_input",
                 f"{source.name} is not a table of numbers.",

@@ -16,12 +16,13 @@ import numpy as np
 
 from worker.contract.errors import JobError
 from worker.contract.text import storable
-from worker.ingest.arrow import pc
+from worker.ingest.arrow import Arrow, pc
 from worker.ingest.limits import Meter
 from worker.ingest.sample import NO_HINTS, Sample
 from worker.ingest.sources import Source
 from worker.ingest.table import Role, Schema, Table, as_table, read_batches
 from worker.ingest.upload import Upload, is_prose
+from worker.kinds.sequences import splits
 from worker.kinds.sequences.rows import Rows, bounds, places
 from worker.kinds.sequences.splits import TEST, TRAIN, VALIDATION, part_of_file
 
@@ -31,12 +32,15 @@ _NAMES = ("text", "content", "document", "body", "sentence")
 _WORD = re.compile(r"^[^\W\d_]+$")
 _PLAIN = (".txt", ".tokens", ".text", ".raw")
 
-TEXTS = Schema("a table of texts", (Role("text", "text", _NAMES, required=True), Role("split", "split")))
+TEXTS = Schema("a table of texts", (Role("text", "text", _NAMES, required=True), Role("split", "split", ("split",))))
 
 
 def looks_like_text(upload: Upload, sources: Sequence[Source]) -> bool:
     """Whether these files are texts: prose in lines, or tables with a text column and neither users nor items."""
-    seen = [source for source in sources if not (len(sources) > 1 and is_prose(source.name))]
+    some = [source for source in sources if not (len(sources) > 1 and is_prose(source.name))]
+    seen = [
+        source for source in some if len(some) == 1 or source.head(upload.meter)[0].strip()
+    ]  # an empty part is none
     return bool(seen) and all(_is_prose(source, upload.meter) or _as_texts(upload, source, {}) for source in seen)
 
 
@@ -85,9 +89,17 @@ def documents(
             )
         for batch in read_batches([table], upload.meter):
             texts = pc.fill_null(batch["text"].cast("string"), "").to_pylist()
-            for text in texts:
+            parts = _parts_of_rows(batch, part)
+            for row_part, text in zip(parts, texts, strict=True):
                 for line in text.split("\n"):
-                    yield part, line
+                    yield row_part, line
+
+
+def _parts_of_rows(batch: Arrow, part: int | None) -> list[int | None]:
+    """The part of each row by the split column, that of the file where there is none."""
+    if "split" not in batch.schema.names:
+        return [part] * batch.num_rows
+    return splits.given(np.array(pc.fill_null(batch["split"].cast("string"), "").to_pylist(), dtype=str)).tolist()
 
 
 def _lines(source: Source, meter: Meter) -> Iterator[str]:
@@ -136,7 +148,7 @@ def read(
         for token in tokens_of((line,), tokeniser):
             stream.append(number.setdefault(token, len(number)))
     flat = {part: np.array(stream, np.int32) for part, stream in streams.items()}
-    parts = _parts(flat, shares)
+    parts = _parts(flat or {None: np.zeros(0, np.int32)}, shares)
     frequency = np.bincount(parts[TRAIN], minlength=len(number))
     words = list(number)
     order = np.argsort(-frequency, kind="stable")
@@ -149,7 +161,7 @@ def read(
         vocabulary.append(UNK)
     if UNK in vocabulary:
         renumbered[renumbered < 0] = vocabulary.index(UNK)
-    _refuse_vocabulary(len(vocabulary), tokeniser)
+    _refuse_vocabulary(len(vocabulary), min_count)
     told = {"tokens": sum(len(codes) for codes in parts.values()), "unknown_test_tokens": outside.get(TEST, 0)}
     told["named_parts"] = int(any(part is not None for part in streams))
     told["validation_from_training"] = int(bool(told["named_parts"]) and VALIDATION not in streams)
@@ -182,14 +194,17 @@ def _parts(flat: dict[int | None, np.ndarray], shares: tuple[float, float]) -> d
     return parts
 
 
-def _refuse_vocabulary(size: int, tokeniser: str) -> None:
+def _refuse_vocabulary(size: int, min_count: int) -> None:
     if 2 <= size <= MOST_TOKENS:
         return
+    hint = "Raise min_item_count, or choose tokeniser=char."
+    if size < 2:
+        hint = "Upload more text." if min_count == 1 else f"Upload more text, or lower min_item_count, now {min_count}."
     raise JobError(
         "too_few_rows" if size < 2 else "decoded_too_large",
-        f"The text has {size:,} different tokens; between 2 and {MOST_TOKENS:,} are served.",
-        hint="Raise min_item_count, or choose tokeniser=char." if size > 2 else "Upload more text.",
-        pointer="/options/tokeniser" if size < 2 else "/options/min_item_count",
+        f"The vocabulary has {size:,} different tokens; between 2 and {MOST_TOKENS:,} are served.",
+        hint=hint,
+        pointer="/options/tokeniser" if size < 2 and min_count == 1 else "/options/min_item_count",
     )
 
 
