@@ -75,7 +75,7 @@ def test_difficulty_when_all_around_are_of_one_class_then_is_zero_and_unseen_lab
 @pytest.mark.parametrize("squared", [True, False])
 def test_loss_when_the_student_takes_no_step_then_is_one(expert: np.ndarray, squared: bool):
     given = problem(expert, replace(SETTINGS, syn_steps=0, squared=squared))
-    assert float(given.loss(given.experts[0], 1, lambda: None)) == pytest.approx(1.0, abs=1e-5)
+    assert float(given.loss(given.experts[0], 1, lambda: None).detach()) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_student_when_it_steps_then_is_plain_gradient_descent(expert: np.ndarray):
