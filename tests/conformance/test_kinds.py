@@ -58,6 +58,8 @@ def test_upload_when_ingested_twice_then_gives_the_same_files_and_what_describin
     assert described.keys() == {"statistics", "preview", "warnings"}
     assert said["statistics"] | described["statistics"] == said["statistics"]
     assert described["preview"] == said["preview"]
+    unnamed = [need for need in one.judging.needs if not need.only]
+    assert all(said["statistics"][need.quantity] > 0 for need in unnamed)  # a job on it is not refused
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -17,7 +17,7 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.graph.allocation import allocate
 from worker.kinds.graph.clustering.propagated_means import class_means
-from worker.kinds.graph.dataset import TEST, TRAIN, Graph
+from worker.kinds.graph.dataset import TEST, TRAIN, VALIDATION, Graph
 from worker.kinds.graph.features import dense
 from worker.kinds.graph.methods.pagerank import ranks
 from worker.kinds.graph.propagation import propagated
@@ -222,6 +222,17 @@ def test_adopting_a_version_then_its_held_out_labels_are_not_learned_from(graph:
     assert np.array_equal(taken.y >= 0, graph.split == TRAIN)
     with pytest.raises(JobError, match="features"):
         adopt(graph, planted(50, features=5))
+
+
+def test_adopting_a_version_of_another_split_then_held_out_nodes_lose_their_labels(graph: Graph):
+    turned = replace(graph, split=np.full(graph.n, TRAIN, np.int8))
+    taken = adopt(graph, turned)
+    assert not (taken.y[np.isin(graph.split, (VALIDATION, TEST))] >= 0).any()
+    assert (taken.y[graph.split == TRAIN] >= 0).all()
+    assert "have the features of a validation or test node" in taken.warnings[0]
+    tested = graph.induced(np.flatnonzero(graph.split == TEST))
+    with pytest.raises(JobError, match="All labelled train nodes"):
+        adopt(graph, replace(tested, split=np.full(tested.n, TRAIN, np.int8)))
 
 
 def test_permuted_nodes_then_centroids_are_the_same_up_to_order():

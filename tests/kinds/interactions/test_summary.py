@@ -38,6 +38,7 @@ from worker.kinds.interactions.forms import (
 )
 from worker.kinds.interactions.methods.random_users import RandomUsersParams, random_users
 from worker.kinds.interactions.rows import UserRows
+from worker.kinds.interactions.splits import TEST, TRAIN, VALIDATION
 from worker.kinds.interactions.summary import InteractionsSummary, adopt, escape_formula, unescape_formula
 
 ODD_IDS = ["=1+1", "plain", "@cmd", "'quoted", "with,comma", "with\ttab", 'with"quote', "+7", "é", "-3"]
@@ -349,6 +350,40 @@ def test_version_is_adopted_as_a_summary_matched_by_item_id_whatever_its_split()
         "2 events of the subset are on items that the dataset does not have; they were left out.",
     )
     assert adopt(data, subset(["a", "b", "c"])).warnings == ()
+
+
+def asked_of_x() -> dataset.Interactions:
+    """User x with a training, a validation, and a test event, and user y with all in training."""
+    user, item = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 2, 0, 1, 2])
+    return dataset.Interactions.from_columns(
+        user, item, np.array([TRAIN, VALIDATION, TEST, TRAIN, TRAIN, TRAIN]),
+        user_ids=np.array(["x", "y"]), item_ids=np.array(["a", "b", "c"]),
+    )  # fmt: skip
+
+
+def test_adopted_version_leaves_out_what_the_dataset_asks_its_users_for() -> None:
+    data = asked_of_x()
+    other = dataset.Interactions.from_columns(
+        np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 2, 0, 1, 2]), np.zeros(6, np.int8),
+        user_ids=np.array(["y", "x"]), item_ids=np.array(["c", "b", "a"]),
+    )  # fmt: skip
+    summary = adopt(data, other)
+    assert summary.row_ids.tolist() == ["y", "x"]
+    assert summary.rows.toarray().tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert summary.warnings == (
+        "2 events of the subset are validation or test events of the dataset; they were left out, since nothing may be "
+        "trained on what it is asked.",
+    )
+
+
+def test_adopted_version_of_held_out_events_alone_is_refused_with_a_cure() -> None:
+    other = dataset.Interactions.from_columns(
+        np.array([0, 0]), np.array([0, 1]), np.zeros(2, np.int8),
+        user_ids=np.array(["x"]), item_ids=np.array(["b", "c"]),
+    )  # fmt: skip
+    with pytest.raises(JobError, match="nothing but validation and test events") as refused:
+        adopt(asked_of_x(), other)
+    assert refused.value.pointer == "/inputs/summary"
 
 
 def weighted(users: int = 9) -> InteractionsSummary:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from tests.kinds.table.planted import customers_csv
 from tests.kinds.table.uploaded import csv_file, ingested
 from worker.contract.context import Context
 from worker.contract.errors import JobError
-from worker.kinds.table.dataset import TRAIN, Table
+from worker.kinds.table.dataset import TEST, TRAIN, Table
 from worker.kinds.table.methods.k_means import KMeansParams, k_means
 from worker.kinds.table.methods.kip_fc import KipParams, kip_fc
 from worker.kinds.table.methods.random_rows import RandomParams, random_rows
@@ -124,3 +125,17 @@ def test_budget_when_below_the_classes_or_above_the_rows_then_is_refused_with_wh
     assert len(random_rows(table, RandomParams(budget="10%"), Context())) == 36
     sized = random_rows(table, RandomParams(budget="2kB"), Context())
     assert len(csv_bytes(sized.frame, sized.weights)) == pytest.approx(2_000, rel=0.15)
+
+
+def test_adopted_version_then_leaves_out_rows_that_the_table_holds_out(table: Table):
+    other = replace(table, split=np.full(len(table), TRAIN, np.int8), fitted=table.encoding)
+    taken = adopt(table, other)
+    assert taken.frame.equals(table.frame.take(pa.array(np.flatnonzero(table.split == TRAIN))))
+    assert f"{int((table.split != TRAIN).sum())} rows of the subset are validation or test rows" in taken.warnings[0]
+
+
+def test_adopted_version_of_held_out_rows_alone_then_is_refused(table: Table):
+    rows = np.flatnonzero(table.split == TEST)
+    other = Table(table.frame.take(pa.array(rows)), table.schema, np.full(len(rows), TRAIN, np.int8))
+    with pytest.raises(JobError, match="nothing but validation and test rows"):
+        adopt(table, other)

@@ -8,6 +8,7 @@ from worker.contract.kind import Ingest, Judging, Kind
 from worker.contract.method import Cost, Term
 from worker.kinds.graph import dataset, description, ingest
 from worker.kinds.graph.dataset import Graph
+from worker.kinds.graph.needs import TEST_NODES
 from worker.kinds.graph.summary import CondensedGraph, adopt
 
 
@@ -42,5 +43,5 @@ KIND: Kind[Graph] = Kind(
     describe=description.describe,
     products=(CondensedGraph,),
     adopt=adopt,
-    judging=Judging(_evaluate_params, cost=JUDGING_COST),
+    judging=Judging(_evaluate_params, needs=(TEST_NODES,), cost=JUDGING_COST),
 )

@@ -14,7 +14,7 @@ from worker.evidence.plot import Plot, Series
 from worker.evidence.statistics import value_of
 from worker.evidence.table import Column, Table
 from worker.kinds.graph import copies, structure
-from worker.kinds.graph.dataset import PARTS, TRAIN, Graph, load, upper
+from worker.kinds.graph.dataset import PARTS, TEST, TRAIN, Graph, load, upper
 from worker.kinds.graph.held import Held
 from worker.kinds.graph.summary import UPLOADED, CondensedGraph
 
@@ -44,6 +44,7 @@ def statistics(graph: Graph) -> dict[str, Any]:
         "feature_density": filled / max(1, graph.n * graph.d),
         "classes": graph.n_classes,
         "train_nodes": len(graph.train),
+        "test_nodes": int((graph.split == TEST).sum()),
         "nodes_per_part": {name: int((graph.split == code).sum()) for name, code in PARTS.items()},
         "train_nodes_per_class": dict(zip(graph.classes, graph.train_counts.tolist(), strict=True)),
         "unlabelled_nodes": int((graph.y < 0).sum()),

@@ -26,6 +26,7 @@ from worker.kinds.graph import description, large
 from worker.kinds.graph.baselines import PICKS, contenders
 from worker.kinds.graph.dataset import TEST, VALIDATION, Graph
 from worker.kinds.graph.held import HOPS, Held, held_out
+from worker.kinds.graph.needs import TEST_NODES
 from worker.kinds.graph.summary import CondensedGraph
 from worker.kinds.graph.trials import EPOCHS, GC4NC, Bench
 
@@ -108,11 +109,7 @@ def judge(data: Graph, summaries: Sequence[CondensedGraph], params: EvaluatePara
     if not params.early_choice:
         validation = held_out(data, UNUSED)
     if not len(test):
-        raise JobError(
-            "too_few_rows",
-            "No node of this graph is in the test part, so nothing can be measured.",
-            hint="Upload it again with split=random, or with a split that holds out test nodes.",
-        )
+        raise TEST_NODES.refusal()
     sets = contenders(data, summaries, params.baselines, draws=params.draws, seed=ctx.seed)
     ctx.progress(1, 20, phase="prepare")
     plan = plan_of(sets, validation, test, params, ctx)

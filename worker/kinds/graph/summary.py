@@ -29,6 +29,7 @@ from worker.contract.product import Origin, Product
 from worker.kinds.graph import bundle, dataset
 from worker.kinds.graph.dataset import NONE, TRAIN, Graph, upper
 from worker.kinds.graph.features import Features, Transform
+from worker.kinds.graph.leaks import held_out_nodes
 from worker.kinds.graph.training_graph import TrainingGraph
 from worker.numerics.npz import write_npz
 
@@ -206,7 +207,9 @@ class CondensedGraph(Product):
 def adopt(data: Graph, other: Graph) -> CondensedGraph:
     """A dataset version as a condensed graph of `data`: all its nodes, with the labels of its train part alone.
 
-    Raises `JobError` `invalid_input` where features or classes are not those of `data`.
+    Nodes that have the features of a validation or test node of `data` lose their labels with a warning, since who was
+    trained on the answers keeps more than the truth. Raises `JobError` `invalid_input` where features or classes are
+    not those of `data`, or no label is left.
     """
     if other.d != data.d or not set(other.classes) <= set(data.classes):
         raise JobError(
@@ -220,14 +223,31 @@ def adopt(data: Graph, other: Graph) -> CondensedGraph:
     y = np.where(other.split == TRAIN, number[np.maximum(other.y, 0)], -1)
     if not (y >= 0).any():
         raise JobError("invalid_input", "The subset has no labelled train node.", pointer="/inputs/summary")
+    x = _in_terms_of(data, other)
+    held_out = held_out_nodes(data, x) & (y >= 0)
+    y = np.where(held_out, -1, y)
+    if not (y >= 0).any():
+        raise JobError(
+            "invalid_input",
+            "All labelled train nodes of the subset are validation or test nodes of the dataset.",
+            hint="Make the subset of train nodes, with a split of its own that says so.",
+            pointer="/inputs/summary",
+        )
+    said: tuple[str, ...] = ()
+    if held_out.any():
+        said = (
+            f"{int(held_out.sum())} labelled nodes of the subset have the features of a validation or test node of the "
+            "dataset; their labels were left out, since nothing may be trained on what it is asked.",
+        )
     adjacency = other.adjacency if other.adjacency.nnz else None
     return CondensedGraph(
-        _in_terms_of(data, other),
+        x,
         adjacency,
         y,
         data.classes,
         transform=data.transform,
         origin=Origin(UPLOADED),
+        warnings=said,
     )
 
 

@@ -13,7 +13,9 @@ from worker.evidence.training import Contender
 from worker.evidence.wording import number
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.distinct import distinct
+from worker.kinds.interactions.leaks import held_out_events
 from worker.kinds.interactions.rows import UserRows
+from worker.kinds.interactions.splits import TEST
 from worker.kinds.interactions.summary import InteractionsSummary
 
 Rows = sparse.csr_array
@@ -175,13 +177,8 @@ def leaks(data: Interactions, summary: InteractionsSummary) -> int:
     """How many events of a summary of real rows are test events of the same user."""
     if summary.row_ids is None:
         return 0
-    test = data.queries("test")
-    place = {str(data.user_ids[user]): query for query, user in enumerate(test.users)}
-    rows = [(row, place[user]) for row, user in enumerate(np.asarray(summary.row_ids).tolist()) if user in place]
-    if not rows:
-        return 0
-    ours, theirs = (np.array(column) for column in zip(*rows, strict=True))
-    return int(Rows(summary.hard[ours]).multiply(Rows(test.targets[theirs])).nnz)
+    users = np.repeat(np.asarray(summary.row_ids, dtype=str), np.diff(summary.hard.indptr))
+    return int(held_out_events(data, users, summary.hard.indices, (TEST,)).sum())
 
 
 def _series(one: Contender, x: np.ndarray, y: np.ndarray) -> Series:

@@ -34,6 +34,7 @@ from worker.contract.product import Origin, Product
 from worker.kinds.interactions import dataset, forms
 from worker.kinds.interactions.dataset import Interactions
 from worker.kinds.interactions.forms import coded_weights, sorted_rows
+from worker.kinds.interactions.leaks import held_out_events
 from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.splits import TRAIN
 from worker.numerics.npz import write_npz
@@ -243,9 +244,11 @@ class InteractionsSummary(Product):
 
 
 def adopt(data: Interactions, subset: Interactions) -> InteractionsSummary:
-    """A dataset version as a summary of `data`: every event, whatever its split, matched by item id.
+    """A dataset version as a summary of `data`: its events, whatever their split in it, matched by item id.
 
-    Raises `JobError` `invalid_input` when the two share no item; events on unknown items are left out with a warning.
+    Left out with a warning: events on items that `data` does not have, and those that `data` asks its users for in
+    validation or test, since who was trained on the answers keeps more than the truth. Users are matched by id. Raises
+    `JobError` `invalid_input` when nothing is left.
     """
     position = {item: column for column, item in enumerate(data.item_ids.tolist())}
     columns = np.array([position.get(item, -1) for item in subset.item_ids.tolist()], dtype=np.int64)
@@ -258,18 +261,35 @@ def adopt(data: Interactions, subset: Interactions) -> InteractionsSummary:
             hint="Use the same item ids in both uploads.",
             pointer="/inputs/summary",
         )
-    missing = int((~known).sum())
-    ones = np.ones(int(known.sum()), np.float32)
-    rows = Rows((ones, (subset.events.user[known], item[known])), shape=(subset.n_users, data.n_items))
+    held_out = known & held_out_events(data, subset.user_ids[subset.events.user], item)
+    kept = known & ~held_out
+    if not kept.any():
+        raise JobError(
+            "invalid_input",
+            "The subset holds nothing but validation and test events of the dataset, which nothing may be trained on.",
+            hint="Make it of training events.",
+            pointer="/inputs/summary",
+        )
+    missing, answers = int((~known).sum()), int(held_out.sum())
+    said = []
+    if missing:
+        said.append(f"{missing} events of the subset are on items that the dataset does not have; they were left out.")
+    if answers:
+        said.append(
+            f"{answers} events of the subset are validation or test events of the dataset; they were left out, since "
+            "nothing may be trained on what it is asked."
+        )
+    rows = Rows(
+        (np.ones(int(kept.sum()), np.float32), (subset.events.user[kept], item[kept])),
+        shape=(subset.n_users, data.n_items),
+    )
     filled = np.flatnonzero(np.diff(rows.indptr))
     return InteractionsSummary.of_users(
         UserRows(rows, subset.weights).take(filled),
         data.item_ids,
         origin=Origin("uploaded subset"),
         row_ids=subset.user_ids[filled],
-        warnings=(f"{missing} events of the subset are on items that the dataset does not have; they were left out.",)
-        if missing
-        else (),
+        warnings=tuple(said),
     )
 
 

@@ -11,6 +11,7 @@ from worker.contract.kind import Ingest, Judging, Kind
 from worker.contract.method import Cost, Term
 from worker.kinds.sequences import dataset, ingest
 from worker.kinds.sequences.dataset import Sequences
+from worker.kinds.sequences.needs import TEST_EVENTS
 from worker.kinds.sequences.summary import SequenceSummary, adopt
 from worker.kinds.sequences.tokeniser import Tokeniser
 
@@ -50,5 +51,5 @@ KIND: Kind[Sequences] = Kind(
     describe=describe,
     products=(SequenceSummary, Tokeniser),
     adopt=adopt,
-    judging=Judging(_evaluate_params, cost=JUDGING_COST),
+    judging=Judging(_evaluate_params, needs=(TEST_EVENTS,), cost=JUDGING_COST),
 )

@@ -13,6 +13,7 @@ from worker.evidence.measurements import Metric, Ratio, Scores
 from worker.kinds.sequences.dataset import Cases, Sequences
 from worker.kinds.sequences.evaluate_params import EvaluateParams
 from worker.kinds.sequences.models import Model
+from worker.kinds.sequences.needs import TEST_EVENTS
 from worker.kinds.sequences.ranking import Ranking, metrics_of
 from worker.kinds.sequences.rows import Rows
 
@@ -93,12 +94,7 @@ def held_out(data: Sequences, params: EvaluateParams, seed: int, ctx: Context) -
         validation = data.cases("validation").some(params.tune_cases, seed)
         held = Events(validation, data.cases("test").some(params.test_cases, seed + 1), data.n_items, params)
     if not held.size:
-        raise JobError(
-            "too_few_rows",
-            "No sequence of this dataset has a test event, so nothing can be measured.",
-            hint="Upload it again with a split that holds out test events. A version made of a summary has none: give "
-            "it as the input `summary` to `next-event` or `perplexity` on the dataset that the summary is of.",
-        )
+        raise TEST_EVENTS.refusal()
     if 0 < len(held.validation) < FEW_CASES:
         ctx.warn(f"Only {len(held.validation)} validation cases: the choice of settings is unreliable.")
     return held

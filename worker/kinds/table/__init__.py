@@ -8,6 +8,7 @@ from worker.contract.kind import Ingest, Judging, Kind
 from worker.contract.method import Cost, Term
 from worker.kinds.table import dataset, ingest
 from worker.kinds.table.dataset import Table
+from worker.kinds.table.needs import TEST_ROWS
 from worker.kinds.table.summary import TableSummary, adopt
 
 
@@ -43,5 +44,5 @@ KIND: Kind[Table] = Kind(
     describe=dataset.describe,
     products=(TableSummary,),
     adopt=adopt,
-    judging=Judging(_evaluate_params, cost=JUDGING_COST),
+    judging=Judging(_evaluate_params, needs=(TEST_ROWS,), cost=JUDGING_COST),
 )

@@ -16,7 +16,6 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from worker.contract.context import Context
-from worker.contract.errors import JobError
 from worker.contract.learner import learners_of
 from worker.evidence.measurements import Measurements, Protocol, Scores, TestSet
 from worker.evidence.training import Contender, Plan, code_hash, train_all
@@ -25,6 +24,7 @@ from worker.kinds.table import description
 from worker.kinds.table.baselines import PICKS, contenders
 from worker.kinds.table.dataset import TEST, VALIDATION, Rows, Table
 from worker.kinds.table.metrics import measure, metrics_of
+from worker.kinds.table.needs import TEST_ROWS
 from worker.kinds.table.predictor import Predict, TrainingRows
 from worker.kinds.table.privacy import privacy
 from worker.kinds.table.summary import TableSummary
@@ -76,12 +76,7 @@ def judge(data: Table, summaries: Sequence[TableSummary], params: EvaluateParams
         for code, most in ((VALIDATION, params.tune_rows), (TEST, params.test_rows))
     )
     if not len(test_rows):
-        raise JobError(
-            "too_few_rows",
-            "This dataset has no test rows, so nothing can be measured.",
-            hint="Upload it again with a split that holds out test rows. A version made of a summary has none: give it "
-            "as the input `summary` to `evaluate` on the dataset that the summary is of.",
-        )
+        raise TEST_ROWS.refusal()
     with ctx.part("sets", 0, 2, seed=ctx.seed) as part:
         sets = contenders(data, summaries, params.baselines, draws=params.draws, ctx=part)
     plan = _plan(data, sets, data.rows(validation_rows), data.rows(test_rows), params, ctx)

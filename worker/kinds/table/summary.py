@@ -32,6 +32,7 @@ from worker.ingest.arrow import Arrow, pc
 from worker.kinds.table import dataset
 from worker.kinds.table.dataset import TRAIN, WEIGHT, Rows, Schema, Table, target_of
 from worker.kinds.table.encode import Encoding
+from worker.kinds.table.leaks import held_out_rows
 from worker.kinds.table.values import is_number, is_word, texts
 
 FORMAT, VERSION = "distillery-table", 1
@@ -168,9 +169,11 @@ def of_rows(data: Table, rows: np.ndarray, weights: np.ndarray, origin: Origin) 
 
 
 def adopt(data: Table, other: Table) -> TableSummary:
-    """A dataset version as a summary of `data`: all of its rows, whatever their split, columns matched by name.
+    """A dataset version as a summary of `data`: its rows, whatever their split in it, columns matched by name.
 
-    Raises `JobError` `invalid_input` where it lacks a column, or holds what cannot be read as the column's type.
+    Rows that `data` holds out for validation or test are left out with a warning, since who was trained on the answers
+    keeps more than the truth. Raises `JobError` `invalid_input` where it lacks a column, holds what cannot be read as
+    the column's type, or nothing but rows that are held out.
     """
     columns: dict[str, Arrow] = {}
     for name in data.frame.column_names:
@@ -183,7 +186,18 @@ def adopt(data: Table, other: Table) -> TableSummary:
     if not known.all():
         raise _unfit("has rows whose label the dataset does not have", "Leave such rows out of the subset.")
     weights = np.ones(len(other), np.float32) if other.weights is None else other.weights
-    return TableSummary(frame, data.schema, data.encoding, weights, origin=Origin("uploaded subset"))
+    held_out = held_out_rows(data, frame)
+    if held_out.all():
+        raise _unfit("holds nothing but validation and test rows of the dataset", "Make it of training rows.")
+    said: tuple[str, ...] = ()
+    if held_out.any():
+        kept = np.flatnonzero(~held_out)
+        frame, weights = frame.take(pa.array(kept)), weights[kept]
+        said = (
+            f"{int(held_out.sum())} rows of the subset are validation or test rows of the dataset; they were left out, "
+            "since nothing may be trained on what it is asked.",
+        )
+    return TableSummary(frame, data.schema, data.encoding, weights, origin=Origin("uploaded subset"), warnings=said)
 
 
 def _as_type(column: Arrow, kind: Arrow, name: str) -> Arrow:
