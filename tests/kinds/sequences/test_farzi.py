@@ -16,6 +16,7 @@ from torch import Tensor
 from tests.kinds.sequences.planted import planted
 from worker.contract.context import Checkpoint, Context
 from worker.contract.errors import Cancelled, JobError
+from worker.kinds.sequences import sizes
 from worker.kinds.sequences.dataset import Sequences
 from worker.kinds.sequences.farzi import delivery, initial, loop
 from worker.kinds.sequences.farzi.loop import Progress, Schedule
@@ -24,7 +25,7 @@ from worker.kinds.sequences.farzi.students import STUDENTS
 from worker.kinds.sequences.farzi.synthetic import Synthetic, of_rank, tucker
 from worker.kinds.sequences.farzi.validation import Validate, Validation
 from worker.kinds.sequences.forms import Ids, LowRank, TrainingSet
-from worker.kinds.sequences.methods.farzi import FarziParams, Shape, farzi, meta_steps, shape_of
+from worker.kinds.sequences.methods.farzi import FarziParams, Shape, bytes_of, farzi, meta_steps, shape_of, start_of
 from worker.kinds.sequences.networks import targets
 from worker.kinds.sequences.networks.causal_lm import CausalLM
 from worker.kinds.sequences.networks.gru import GRU4Rec
@@ -33,7 +34,7 @@ from worker.kinds.sequences.networks.next_event import NextEvent
 from worker.kinds.sequences.networks.sasrec import SASRec
 from worker.kinds.sequences.rows import Rows
 from worker.kinds.sequences.summary import SequenceSummary
-from worker.kinds.sequences.teacher import teach
+from worker.kinds.sequences.teacher import UNTUNED, teach
 from worker.numerics.adam import Adam, Layout
 
 SMALL: dict[str, Any] = {
@@ -184,12 +185,7 @@ def test_every_way_to_start_ends_in_forms_that_read_back(
     summary.write(tmp_path / "a", DATA)
     again = SequenceSummary.read(tmp_path / "a")
     for form, one in summary.delivered().items():
-        at = np.arange(one.places)
-        for events, other in (
-            (one.inputs, again.delivered()[form].inputs),
-            (one.targets, again.delivered()[form].targets),
-        ):
-            assert (events.probabilities(at, one.items) == other.probabilities(at, one.items)).all()
+        assert again.delivered()[form].digest() == one.digest(), form
     again.write(tmp_path / "b", DATA)
     assert content(tmp_path / "a") == content(tmp_path / "b")
     assert [point["step"] for point in summary.origin.curve] == [0, 2, 3]
@@ -356,10 +352,66 @@ def test_few_places_over_many_items_get_meta_steps() -> None:
 
 def test_the_size_is_resolved_in_every_form() -> None:
     data = planted(300)
-    assert shape_of(data, FarziParams()).count == 10
+    for default in (FarziParams(), FarziParams(budget="1%"), FarziParams(fraction=0.001)):
+        assert shape_of(data, default).count == 10
+    assert shape_of(planted(8), FarziParams(sequence_length=3)).count == 7
     assert shape_of(data, FarziParams(budget="5%")).count == 15
     assert shape_of(data, FarziParams(fraction=0.05)).count == 15
-    assert shape_of(data, FarziParams(budget="5kB", sequence_length=4, latent_dim=8)).count == (5000 - 480) // 80
+    named = FarziParams(budget="5kB", sequence_length=4, latent_dim=8)
+    assert shape_of(data, named).count == (5000 - (2 * 30 * 9 + 8)) // (1 + 4 * (16 + 4 + 1))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"latent_dim": 8},
+        {"latent_dim": 40},
+        {"labels": "tied"},
+        {"labels": "tied", "latent_dim": 8},
+        {"labels": "tied", "init": "random", "latent_dim": 8},
+    ],
+    ids=str,
+)
+def test_a_size_in_bytes_is_that_of_the_soft_form(given: dict[str, Any], taught: Context) -> None:
+    """One sequence more would not fit."""
+    params = FarziParams(**{**SMALL, "n_sequences": None, "outer_steps": 0, "budget": "3kB", **given})
+    summary = farzi(DATA, params, Stopped(0, taught))
+    size = sizes.plain_bytes(summary.arrays("soft"))
+    _, each = bytes_of(params, 4, DATA.n_items)
+    assert size <= 3000 < size + each
+
+
+@pytest.mark.parametrize("rank", [6, 32, 40])
+def test_a_temperature_leaves_the_labels_of_the_teacher_as_they_are(rank: int, taught: Context) -> None:
+    with Stopped(0, taught).part("teacher", 0, 10) as part:
+        teacher = teach(DATA, part)
+    found = [
+        start_of(DATA, FarziParams(latent_dim=rank, temperature=tau), Shape(5, 4), teacher, Context(seed=3))
+        for tau in (None, 0.4)
+    ]
+    assert found[1].tau == 0.4
+    torch.testing.assert_close(found[1].probabilities(), found[0].probabilities())
+
+
+def test_a_teacher_that_nothing_is_held_out_for_is_trained_as_is_usual() -> None:
+    ctx = Context(seed=3)
+    teacher = teach(replace(DATA, split=np.zeros(len(DATA.items), np.int8)), ctx)
+    assert teacher.settings == UNTUNED
+    assert teacher.validation is None
+    assert any("usual settings" in said for said in ctx.warnings)
+
+
+def test_meta_steps_that_changed_nothing_for_the_better_are_told(
+    taught: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Validate, "__call__", lambda *_: Validation(1.0, 6, {}))  # never better than at first
+    ctx = Stopped(0, taught)
+    summary = farzi(DATA, FarziParams(**SMALL), ctx)
+    assert summary.origin.best_step == 0
+    assert "labels" not in summary.forms
+    assert any("3 meta-steps" in said for said in ctx.warnings)
+    assert summary.warnings == tuple(ctx.warnings)
 
 
 @pytest.mark.parametrize(

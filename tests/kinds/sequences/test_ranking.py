@@ -5,7 +5,7 @@ import pytest
 
 from worker.contract.errors import JobError
 from worker.kinds.sequences.dataset import Cases
-from worker.kinds.sequences.ranking import Ranking, fused, metrics_of, ranks
+from worker.kinds.sequences.ranking import Ranking, metrics_of, ranks
 from worker.kinds.sequences.rows import Rows
 
 
@@ -50,11 +50,6 @@ def test_metrics_when_the_ranker_is_perfect_then_are_one_and_at_rank_three_ndcg_
     assert found["ndcg@10"].tolist() == pytest.approx([1.0, 0.5, 0.0])
     assert found["hr@10"].tolist() == [1.0, 1.0, 0.0]
     assert found["mrr"].tolist() == pytest.approx([1.0, 1 / 3, 1 / 11])
-
-
-def test_fusion_when_lists_are_identical_then_keeps_their_order():
-    assert fused([[4, 2, 9]] * 5) == [4, 2, 9]
-    assert fused([[1, 2, 3], [2, 1, 3], [2, 3, 1]]) == [2, 1, 3]
 
 
 def test_ranking_when_done_in_blocks_then_agrees_with_one_case_at_a_time(monkeypatch: pytest.MonkeyPatch):

@@ -19,9 +19,7 @@ _AT_ONCE = 2_000_000  # events
 
 def item_vectors(rows: Rows, items: int, *, dim: int = DIM, seed: int = 0) -> np.ndarray:
     """Vectors float32 (V, dim) of items by who follows whom."""
-    inner = np.ones(len(rows.items), bool)
-    inner[rows.indptr[1:][rows.lengths > 0] - 1] = False
-    at = np.flatnonzero(inner)
+    at = rows.followed()
     near = sparse.csr_array((items, items), dtype=np.float32)
     for start in range(0, len(at), _AT_ONCE):
         part = at[start : start + _AT_ONCE]

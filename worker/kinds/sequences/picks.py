@@ -72,12 +72,7 @@ def coverage(rows: Rows, items: int, most: int, seed: int, ctx: Context) -> np.n
     has are most frequent in the data, over the number of its events. Lazy greedy; ties in the order of the data."""
     at = np.flatnonzero(rows.lengths > 1)
     some = rows.take(at)
-    inner = np.ones(len(some.items), bool)
-    inner[some.indptr[1:] - 1] = False
-    first = np.flatnonzero(inner)
-    _, number, count = np.unique(
-        some.items[first].astype(np.int64) * items + some.items[first + 1], return_inverse=True, return_counts=True
-    )
+    _, number, count = np.unique(some.pairs(items)[1], return_inverse=True, return_counts=True)
     starts = some.indptr - np.arange(len(some) + 1)
     open_ = count.astype(np.float64)
     size = some.lengths.astype(np.float64)

@@ -25,7 +25,7 @@ def nearest_rows(data: Sequences, summary: SequenceSummary, *, seed: int) -> tup
     chosen = np.sort(rng.choice(summary.n_rows, min(most, summary.n_rows), replace=False))
     others = np.sort(rng.choice(len(real), min(most, len(real)), replace=False))
     ours = summary.rows.take(chosen)
-    codes = [pair_codes(rows, data.n_items)[1] for rows in (real, ours)]
+    codes = [rows.pairs(data.n_items)[1] for rows in (real, ours)]
     known_pairs = np.unique(np.concatenate(codes))
     pairs = transitions(real, data.n_items, known_pairs)
     found = overlap(transitions(ours, data.n_items, known_pairs), pairs)
@@ -47,17 +47,9 @@ def nearest_rows(data: Sequences, summary: SequenceSummary, *, seed: int) -> tup
     return tuple(rows)
 
 
-def pair_codes(rows: Rows, items: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of every pair (item, next item): its row, and a number for the pair, int64 both."""
-    inner = np.ones(len(rows.items), bool)
-    inner[rows.indptr[1:][rows.lengths > 0] - 1] = False
-    at = np.flatnonzero(inner)
-    return rows.owners()[at], rows.items[at].astype(np.int64) * items + rows.items[at + 1]
-
-
 def transitions(rows: Rows, items: int, known: np.ndarray) -> sparse.csr_array:
     """Which of the `known` pairs (p,), sorted, among which all of theirs are, each row has, CSR float32 0/1 (n, p)."""
-    owner, code = pair_codes(rows, items)
+    owner, code = rows.pairs(items)
     column, shape = np.searchsorted(known, code), (len(rows), max(1, len(known)))
     table = sparse.csr_array(sparse.coo_array((np.ones(len(owner), np.float32), (owner, column)), shape=shape))
     table.sum_duplicates()

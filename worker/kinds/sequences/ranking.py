@@ -72,12 +72,3 @@ class Ranking:
             scores = model.scores(part.contexts)
             found.append(ranks(scores, part.targets, None if self.seen else part.contexts))
         return np.concatenate(found)
-
-
-def fused(lists: Sequence[Sequence[int]]) -> list[int]:
-    """Several ranked lists as one: sum of 1 / log2(1 + place), places from 1; ties by the first list that has it."""
-    score: dict[int, float] = {}
-    for ranked in lists:
-        for place, item in enumerate(ranked, 1):
-            score[item] = score.get(item, 0.0) + 1 / np.log2(1 + place)
-    return sorted(score, key=lambda item: -score[item])

@@ -47,6 +47,17 @@ class Rows:
         """The number of the row of each event, int64 (events,)."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
+    def followed(self) -> np.ndarray:
+        """The numbers of the events that another one of their row comes after, int64."""
+        inner = np.ones(len(self.items), bool)
+        inner[self.indptr[1:][self.lengths > 0] - 1] = False
+        return np.flatnonzero(inner)
+
+    def pairs(self, items: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of every pair (item, next item) over V `items`: its row, and item * V + next item, int64 both."""
+        at = self.followed()
+        return self.owners()[at], self.items[at].astype(np.int64) * items + self.items[at + 1]
+
     def padded(self, rows: np.ndarray, pad: int, width: int = 0, *, left: bool = False) -> np.ndarray:
         """Rows (b,) as a table int64 (b, width or the longest), filled up with `pad` behind their ends, or before."""
         lengths = self.lengths[rows]

@@ -89,7 +89,7 @@ class SequenceSummary(Product):
             weights=taken.weights,
             real_rows=True,
             row_ids=taken.ids,
-            options=_kept(data.options),
+            options=kept_options(data.options),
         )
 
     @property
@@ -220,7 +220,7 @@ class SequenceSummary(Product):
         return judge(data, [self], params, ctx)
 
 
-def _kept(options: Mapping[str, Any]) -> dict[str, Any]:
+def kept_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """What of a dataset's options says how its rows are to be read."""
     return {name: options[name] for name in ("content", "tokeniser", "max_len") if name in options}
 
@@ -277,5 +277,5 @@ def adopt(data: Sequences, subset: Sequences) -> SequenceSummary:
         weights=None if subset.weights is None else subset.weights[kept],
         real_rows=True,
         row_ids=subset.ids[kept],
-        options=_kept(data.options),
+        options=kept_options(data.options),
     )

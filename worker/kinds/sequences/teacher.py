@@ -2,7 +2,7 @@
 
 Its probabilities at a place are softmax(h E^T), h its last hidden state and E its item table: exactly of low rank, so
 labels cost nothing but the states (`LowRank` with latent h and decoder E^T). Dropout and steps are chosen on validation
-cases; test cases are never looked at.
+cases, where there are none they are `UNTUNED`; test cases are never looked at.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from worker.kinds.sequences.rows import Rows
 
 DROPOUT, STEPS = (0.2, 0.5), tuple(range(80, 401, 40))
 PATIENCE = 3
+UNTUNED = {"dropout": 0.2, "steps": 240.0}  # where there is nothing to choose by: about what is chosen elsewhere
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Teacher:
 
 
 def teach(data: Sequences, ctx: Context) -> Teacher:
-    """Train a teacher on the training part; stops when validation has not risen for some rounds.
+    """Train a teacher on the training part; each dropout ends when validation has not risen for some rounds.
 
     A resumed attempt finds a finished teacher among its resume points.
     """
@@ -73,25 +74,31 @@ def teach(data: Sequences, ctx: Context) -> Teacher:
         net.load_state_dict({name: torch.from_numpy(value) for name, value in point.arrays.items()})
         return Teacher(net.eval(), data.max_len, settings, point.state["validation"])
     cases = data.cases("validation")
-    ranking = Ranking(cases.some(5000, ctx.seed), (10,), data.n_items) if len(cases) else None
     fitting = Fitting(sasrec.RECIPE, train, ctx.seed, ctx.device)
+    if len(cases):
+        best = _best(fitting, Ranking(cases.some(5000, ctx.seed), (10,), data.n_items), data.max_len, ctx)
+    else:
+        ctx.warn("There are no validation events: the teacher was trained at usual settings, not at tuned ones.")
+        best = Teacher(fitting.fit(UNTUNED, ctx).net, data.max_len, dict(UNTUNED), None)
+    state = {name: value.detach().cpu().numpy() for name, value in best.net.state_dict().items()}
+    ctx.finish(state, {"settings": best.settings, "validation": best.validation})
+    return best
+
+
+def _best(fitting: Fitting, ranking: Ranking, max_len: int, ctx: Context) -> Teacher:
+    """The teacher of the dropout and the number of steps that rank validation cases best."""
     best: Teacher | None = None
     for number, dropout in enumerate(DROPOUT):
-        worse, steps = 0, STEPS[0]
-        top = -1.0
-        while True:
+        worse, steps, top = 0, STEPS[0], -1.0
+        while worse < PATIENCE and steps <= sasrec.LIMIT:
             ctx.progress(number, len(DROPOUT), phase="teacher")
             settings = {"dropout": dropout, "steps": float(steps)}
             model = fitting.fit(settings, ctx)
-            value = None if ranking is None else float(ranking(model)["ndcg@10"].mean())
-            if best is None or (value or 0.0) > (best.validation or 0.0):
-                best = Teacher(model.net, data.max_len, settings, value)
-            worse = 0 if value is not None and value > top else worse + 1
-            top = max(top, value or 0.0)
-            if worse >= PATIENCE or steps >= sasrec.LIMIT or (ranking is None and steps >= STEPS[-1]):
-                break
-            steps = steps + 40 if steps < 400 else int(steps * 1.25)
+            value = float(ranking(model)["ndcg@10"].mean())
+            if best is None or value > (best.validation or 0.0):
+                best = Teacher(model.net, max_len, settings, value)
+            worse = 0 if value > top else worse + 1
+            top = max(top, value)
+            steps = steps + 40 if steps < STEPS[-1] else int(steps * 1.25)
     assert best is not None  # noqa: S101 - there is one dropout at least
-    state = {name: value.detach().cpu().numpy() for name, value in best.net.state_dict().items()}
-    ctx.finish(state, {"settings": best.settings, "validation": best.validation})
     return best

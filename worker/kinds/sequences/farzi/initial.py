@@ -17,7 +17,6 @@ from torch import Tensor
 from worker.kinds.sequences.embedding import item_vectors
 from worker.kinds.sequences.farzi.synthetic import Synthetic, of_rank, tucker
 from worker.kinds.sequences.forms import LowRank
-from worker.kinds.sequences.privacy import pair_codes
 from worker.kinds.sequences.rows import Rows, bounds
 from worker.kinds.sequences.teacher import Teacher
 
@@ -42,7 +41,7 @@ def inputs_of(real: Rows, items: int, shape: tuple[int, int], how: Inputs, rng: 
 
 def top_pairs(real: Rows, items: int, count: int) -> np.ndarray:
     """The most frequent pairs (item, next item), int64 (count, 2), ties by number; over again where there are fewer."""
-    codes, times = np.unique(pair_codes(real, items)[1], return_counts=True)
+    codes, times = np.unique(real.pairs(items)[1], return_counts=True)
     order = codes[np.argsort(-times, kind="stable")]
     found = np.resize(order, count)
     return np.stack([found // items, found % items], axis=1)

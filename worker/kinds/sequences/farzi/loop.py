@@ -143,7 +143,8 @@ def distil(
     began = time.monotonic() - state.seconds
 
     def tick() -> None:
-        ctx.progress(state.step, max(1, schedule.steps), phase="distil", best=max(state.best_score, 0.0))
+        best = {"best": state.best_score} if math.isfinite(state.best_score) else {}
+        ctx.progress(state.step, max(1, schedule.steps), phase="distil", **best)
 
     if not state.curve:
         _validate(state, start, validate, math.nan, tick)

@@ -1,10 +1,11 @@
 """One outer step: train a fresh network on the synthetic sequences, ask it about real ones, and go back through it.
 
-    f(phi) = 1/2 cross entropy on what really came next + 1/2 cross entropy with the teacher, both of theta_T
+    f(phi) = 1/2 cross entropy on what really came next + 1/2 cross entropy with the teacher, both of theta_{s+W}
     theta_t = Adam(theta_{t-1}, grad L(theta_{t-1}; phi))
 
-Only a window of W updates is differentiated, which starts at random (RaT-BPTT): through all of them the gradient
-explodes. With W = 1 the step is of first order.
+Only a window of W updates is differentiated, behind s that are drawn from 0 to T - W (RaT-BPTT):
+through all of them the gradient explodes. With W = 1 the step is of first order. Without a teacher f is the first
+cross entropy alone.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ class Inner:
         return self._tied(theta, rows) if self.made.tied else self._separate(theta, rows)
 
     def rows(self, t: int) -> np.ndarray | None:
-        """Synthetic rows of update t, every row once an epoch; None where they are all."""
+        """Synthetic rows of update t; None where they are all. Every epoch has a new order, whose last rows it leaves
+        out where they fill no batch."""
         count = len(self.made.rows)
         if self.batch >= count:
             return None

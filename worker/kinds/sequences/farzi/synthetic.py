@@ -37,6 +37,11 @@ class Synthetic:
         """The same with other numbers."""
         return replace(self, phi=dict(phi))
 
+    def at_temperature(self, tau: float) -> Synthetic:
+        """The same probabilities at another temperature: what is divided by it is multiplied by it."""
+        scaled = {name: one * (tau / self.tau) for name, one in self.phi.items() if name in ("latent", "core", "bias")}
+        return replace(self, phi={**self.phi, **scaled}, tau=tau)
+
     def latent(self) -> Tensor:
         """Latent vectors (e, d) of all places, row after row."""
         if "latent" in self.phi:

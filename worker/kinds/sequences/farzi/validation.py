@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -90,10 +90,6 @@ class Validate:
         assert self.windows is not None  # noqa: S101 - one of the two is there
         missed = float(model.surprise(self.windows).sum() / (self.windows.lengths - 1).sum())
         return -float(np.exp(min(missed, 50.0))) if np.isfinite(missed) else -np.inf
-
-    def longer(self, *steps: int) -> Validate:
-        """The same after other numbers of training steps."""
-        return replace(self, steps=steps)
 
 
 @dataclass

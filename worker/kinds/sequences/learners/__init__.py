@@ -1,1 +1,1 @@
-"""The models that sequences are judged with: one file each, and what neural ones share in `training` beside it."""
+"""The models that sequences are judged with, one file each; what neural ones share is `fitting`, beside this folder."""

@@ -56,9 +56,7 @@ class Bigram:
         """-log probability (n,) of all tokens of each row but the first."""
         total, rest = self._parts()
         lengths = np.maximum(rows.lengths - 1, 0)
-        inner = np.ones(len(rows.items), bool)
-        inner[rows.indptr[1:][rows.lengths > 0] - 1] = False
-        at = np.flatnonzero(inner)
+        at = rows.followed()
         before, after = rows.items[at], rows.items[at + 1]
         seen = np.asarray(self.next[before, after]).ravel()
         p = np.maximum(seen - self.discount, 0) / np.maximum(total[before], 1e-12) + rest[before] * self.shares[after]

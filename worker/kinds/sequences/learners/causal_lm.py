@@ -19,6 +19,9 @@ def network(data: TrainingSet, settings: Mapping[str, Any]) -> CausalLM:
     return CausalLM(data.items, data.max_len, dropout=float(settings.get("dropout", 0.2)))
 
 
+RECIPE = Recipe(network, rate=2e-3, batch=32, decay=0.01, clip=1.0)
+
+
 @learner(
     kind="sequences",
     name="causal-lm",
@@ -29,5 +32,4 @@ def network(data: TrainingSet, settings: Mapping[str, Any]) -> CausalLM:
 )
 def causal_lm(data: TrainingSet, params: Any, ctx: Context) -> Fitting:
     """A transformer that predicts every token of the windows from those before it."""
-    recipe = Recipe(network, rate=2e-3, batch=32, decay=0.01, clip=1.0)
-    return Fitting(recipe, data, ctx.seed, ctx.device)
+    return Fitting(RECIPE, data, ctx.seed, ctx.device)

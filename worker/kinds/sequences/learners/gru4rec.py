@@ -19,6 +19,9 @@ def network(data: TrainingSet, settings: Mapping[str, Any]) -> GRU4Rec:
     return GRU4Rec(data.items, dropout=float(settings.get("dropout", 0.0)))
 
 
+RECIPE = Recipe(network)
+
+
 @learner(
     kind="sequences",
     name="gru4rec",
@@ -29,4 +32,4 @@ def network(data: TrainingSet, settings: Mapping[str, Any]) -> GRU4Rec:
 )
 def gru4rec(data: TrainingSet, params: Any, ctx: Context) -> Fitting:
     """A GRU that predicts every event of the rows from those before it."""
-    return Fitting(Recipe(network), data, ctx.seed, ctx.device)
+    return Fitting(RECIPE, data, ctx.seed, ctx.device)

@@ -19,6 +19,9 @@ def network(data: TrainingSet, settings: Mapping[str, Any]) -> LSTM:
     return LSTM(data.items, dropout=float(settings.get("dropout", 0.2)))
 
 
+RECIPE = Recipe(network, rate=2e-3, batch=32, decay=0.01, clip=1.0)
+
+
 @learner(
     kind="sequences",
     name="lstm",
@@ -30,5 +33,4 @@ def network(data: TrainingSet, settings: Mapping[str, Any]) -> LSTM:
 )
 def lstm(data: TrainingSet, params: Any, ctx: Context) -> Fitting:
     """An LSTM that predicts every token of the windows from those before it."""
-    recipe = Recipe(network, rate=2e-3, batch=32, decay=0.01, clip=1.0)
-    return Fitting(recipe, data, ctx.seed, ctx.device)
+    return Fitting(RECIPE, data, ctx.seed, ctx.device)

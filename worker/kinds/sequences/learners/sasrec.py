@@ -18,9 +18,12 @@ from worker.kinds.sequences.networks.sasrec import SASRec
 STEPS, DROPOUT, LIMIT = (20, 40, 80, 120, 160, 200, 240, 280, 320, 400), (0.0, 0.2, 0.5), 6400
 
 
+WIDTH = 32
+
+
 def network(data: TrainingSet, settings: Mapping[str, Any]) -> SASRec:
-    """Width 32, one block of one head."""
-    return SASRec(data.items, data.max_len, dropout=float(settings.get("dropout", 0.0)))
+    """One block of one head."""
+    return SASRec(data.items, data.max_len, width=WIDTH, dropout=float(settings.get("dropout", 0.0)))
 
 
 RECIPE = Recipe(network)

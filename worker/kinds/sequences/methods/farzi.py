@@ -36,8 +36,10 @@ from worker.kinds.sequences.farzi.students import STUDENTS, USUAL
 from worker.kinds.sequences.farzi.synthetic import Synthetic
 from worker.kinds.sequences.farzi.validation import Validate
 from worker.kinds.sequences.forms import LowRank, TrainingSet
+from worker.kinds.sequences.learners import sasrec
 from worker.kinds.sequences.selection import SelectParams
-from worker.kinds.sequences.summary import SequenceSummary
+from worker.kinds.sequences.sizes import smallest
+from worker.kinds.sequences.summary import SequenceSummary, kept_options
 from worker.kinds.sequences.teacher import Teacher, teach
 from worker.numerics.adam import Adam
 from worker.numerics.adam_reverse import REVERSIBLE_STEPS
@@ -194,15 +196,25 @@ def shape_of(data: Sequences, params: FarziParams) -> Shape:
 
 def _count(data: Sequences, params: FarziParams, length: int) -> int:
     size, total = params.size(), len(data.training())
-    each = length * (2 * params.latent_dim + 4)
+    fixed, each = bytes_of(params, length, data.n_items)
     if isinstance(size, str) and re.search(r"B\s*$", size):
-        fixed = 2 * params.latent_dim * data.n_items
         allowed = resolve_bytes(size, total_bytes=10**15, lowest=fixed + each) or 0
         size = (allowed - fixed) // each
-    named = params.model_fields_set & {"budget", "n_sequences", "fraction"}
-    if not named:  # the default
-        size = min(max(FEWEST, round(0.01 * total)), total - 1)
+    if isinstance(size, str) and (share := re.match(r"\s*([\d.]+)\s*%", size)):
+        size = max(min(FEWEST, total - 1), round(min(float(share[1]), 1e6) / 100 * total))
     return resolve(size, total_units=total, bytes_per_unit=each, highest=MOST)
+
+
+def bytes_of(params: FarziParams, length: int, items: int) -> tuple[int, int]:
+    """Bytes that the soft form takes whatever its size (decoder, bias, temperatures), and those of one sequence."""
+    numbers = np.dtype(np.float16).itemsize
+    cut = params.init == "teacher" and params.latent_dim < sasrec.WIDTH
+    fixed = numbers * items * (params.latent_dim + cut)
+    latent, size = numbers * params.latent_dim, smallest(np.array([length])).itemsize
+    if params.labels == "tied":  # what is read and what is predicted are stored apart
+        return fixed + (numbers * items * cut) + 16, size + (length - 1) * 2 * latent
+    place = latent + np.dtype(np.float32).itemsize + smallest(np.zeros(1, int), items - 1).itemsize
+    return fixed + 8, size + length * place
 
 
 def meta_steps(params: FarziParams, shape: Shape, items: int) -> int:
@@ -216,7 +228,8 @@ def meta_steps(params: FarziParams, shape: Shape, items: int) -> int:
 
 def start_of(data: Sequences, params: FarziParams, shape: Shape, teacher: Teacher | None, ctx: Context) -> Synthetic:
     """Synthetic sequences before any meta-step."""
-    real, rng, generator = data.training().rows, ctx.rng, torch.Generator().manual_seed(mix(ctx.seed, 8))
+    real, generator = data.training().rows, torch.Generator().manual_seed(mix(ctx.seed, 8))
+    rng = np.random.default_rng(mix(ctx.seed, 9))
     items, most, rank, size = data.n_items, data.max_len, params.latent_dim, (shape.count, shape.length)
     tied, tau = params.labels == "tied", params.temperature
     if teacher is not None and tied:
@@ -228,8 +241,8 @@ def start_of(data: Sequences, params: FarziParams, shape: Shape, teacher: Teache
             rows = initial.filled_up(rows, shape.length, rng)
         if teacher is not None:
             made = initial.labelled(teacher, rows, most, rank, generator)
-            if tau is not None:  # the same probabilities at another temperature
-                made = Synthetic(rows, {**made.phi, "latent": made.phi["latent"] * tau}, tau, False, items, most)
+            if tau is not None:
+                made = made.at_temperature(tau)
         elif params.init == "real":
             made = initial.of_real_rows(real, rows, items, most, rank, tau or 0.25, tied, ctx.seed % 2**32)
         else:
@@ -332,7 +345,10 @@ def _summary(
         names = (*names, "labels")
     real = data.training().rows
     rows = delivery.hard_rows(
-        soft, ctx.rng, repeats=delivery.repeats(real), tick=lambda: ctx.progress(9, 10, phase="draw rows")
+        soft,
+        np.random.default_rng(mix(ctx.seed, 10)),
+        repeats=delivery.repeats(real),
+        tick=lambda: ctx.progress(9, 10, phase="draw rows"),
     )
     settings = params.model_dump(mode="json") | {
         "n_sequences": len(rows),
@@ -351,9 +367,13 @@ def _summary(
         curve=tuple(state.curve),
         best_step=state.best_step if len(state.curve) > 1 else None,
     )
+    if teacher is not None and state.step and not state.best_step:
+        ctx.warn(
+            f"No validation after any of {state.step} meta-steps was better than that of the teacher's labels alone: "
+            "they are what is delivered."
+        )
     if teacher is not None:
         ctx.warn("A teacher trained on all the training data gave the labels; its own training is part of the cost.")
-    options = {name: data.options[name] for name in ("content", "tokeniser", "max_len") if name in data.options}
     return SequenceSummary(
         rows,
         data.vocabulary,
@@ -363,7 +383,7 @@ def _summary(
         origin,
         tuple(ctx.warnings),
         recipe=_recipe(data, params, state),
-        options=options,
+        options=kept_options(data.options),
     )
 
 
