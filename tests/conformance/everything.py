@@ -1,6 +1,7 @@
 """Imports all that methods need, for the process from which those are forked that run one each."""
 
 import torch
+import torch._dynamo  # what making the first optimiser imports
 
 from worker.numerics.compiled import WARM_UPS
 from worker.runtime.catalogue import catalogue

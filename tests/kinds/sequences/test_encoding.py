@@ -45,6 +45,13 @@ def test_tokens_when_decoded_then_give_every_feature_as_often_as_it_was_there(se
         assert sorted(encoder.vocabulary.expanded(tokens.row(number)).tolist()) == expected
 
 
+@pytest.mark.parametrize("shuffle", ["feature", "token"])
+def test_tokens_when_nothing_draws_their_order_then_are_refused(shuffle):
+    encoder, rows = encoder_of(0)
+    with pytest.raises(ValueError, match="needs a generator"):
+        encoder.encode(rows, shuffle)
+
+
 def test_tokens_when_there_are_no_rules_then_are_the_permuted_features():
     """Check 13."""
     encoder, rows = encoder_of(1)

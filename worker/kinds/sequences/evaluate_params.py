@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from worker.contract.errors import JobError
-from worker.contract.learner import learners_of
+from worker.contract.learner import Learner, learners_of
 
 KIND = "sequences"
 TEXT = {"unigram", "bigram", "causal-lm", "lstm"}
@@ -90,6 +91,16 @@ class EvaluateParams(BaseModel):
                 pointer="/evaluate/learners",
             )
         return self.model_copy(update={"learners": names, "metric": metric})
+
+    def tuned(self, learner: Learner) -> Learner:
+        """A learner with as many seeds and steps as were asked for."""
+        if learner.seeds == 1:
+            return learner
+        if not self.steps:
+            return replace(learner, seeds=self.seeds)
+        settings = [one for one in learner.settings if int(one["steps"]) <= self.steps]
+        settings = settings or [{**one, "steps": self.steps} for one in learner.settings[:1]]
+        return replace(learner, seeds=self.seeds, settings=tuple(settings), further=None)
 
 
 @cache

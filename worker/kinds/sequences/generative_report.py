@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,12 @@ from worker.evidence.findings import Findings, KeyFigure
 from worker.evidence.measurements import Scores, TrainedResult
 from worker.evidence.measurements import TrainingSet as Record
 from worker.evidence.table import Column, Table
-from worker.evidence.training import Contender, Plan, code_hash, train_all
+from worker.evidence.training import Contender, Plan, train_all
 from worker.evidence.verdict import Verdict, beside_cheap
 from worker.kinds.sequences.dataset import Sequences
 from worker.kinds.sequences.evaluate_params import KIND, evaluate_params
 from worker.kinds.sequences.forms import TrainingSet
-from worker.kinds.sequences.held_out import Events, held_out
+from worker.kinds.sequences.held_out import Events, code, held_out
 from worker.kinds.sequences.networks.t5 import Shape
 from worker.kinds.sequences.pieces import encoding
 from worker.kinds.sequences.pieces.encoding import Encoder
@@ -55,8 +54,8 @@ def compare(data: Sequences, tokeniser: Tokeniser, params: Any, evaluate: Any, c
         ITEMS: item_encoder(data.n_items),
     }
     known = learners_of(KIND)
-    learners = [replace(known[name], seeds=1) for name in evaluate.learners]
-    learners += [_writer(name, encoder, data, params, held) for name, encoder in encoders.items()]
+    learners = [replace(evaluate.tuned(known[name]), seeds=1) for name in evaluate.learners]
+    learners += [_writer(name, encoder, data, params, held, ctx.seed) for name, encoder in encoders.items()]
     rows = data.training().rows
     whole = TrainingSet.of(rows, data.n_items, data.max_len)
     record = Record(name="full", label="full data", role="full", rows=len(rows), events=float(len(rows.items)), bytes=0)
@@ -69,21 +68,21 @@ def compare(data: Sequences, tokeniser: Tokeniser, params: Any, evaluate: Any, c
         measure=lambda model: _measured(model, held, params.readings),
         digest=lambda given: given.digest(),
         basis=evaluate.model_dump() | params.model_dump() | {"tokens": _digest(tokeniser), "seed": ctx.seed},
-        code=code_hash(Path(__file__).parent),
+        code=code(),
         timings=0,
     )
     trained = train_all(plan, ctx)
     return _findings(trained.results, trained.unfinished, learners, held, encoders, tokeniser, params, ctx)
 
 
-def _writer(name: str, encoder: Encoder, data: Sequences, params: Any, held: Events) -> Learner:
+def _writer(name: str, encoder: Encoder, data: Sequences, params: Any, held: Events, seed: int) -> Learner:
     """The generative learner on one way of writing items."""
     shape = Shape(params.layers, params.width, params.inner, params.heads, params.head_width, params.dropout)
     training = Training(
         shape, params.epochs, params.actions, params.batch, params.rate, params.decay, 1.0, params.warmup,
         params.validate_every, params.patience, params.beams, params.readings,
     )  # fmt: skip
-    some = held.validation.some(params.validation_cases, 0)
+    some = held.validation.some(params.validation_cases, seed)
     metric = held.params.metric
 
     def validate(model: GenerativeModel) -> float:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
+import worker.numerics
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.evidence.measurements import Metric, Ratio, Scores
+from worker.evidence.training import code_hash
 from worker.kinds.sequences.dataset import Cases, Sequences
 from worker.kinds.sequences.evaluate_params import EvaluateParams
 from worker.kinds.sequences.models import Model
@@ -18,6 +22,12 @@ from worker.kinds.sequences.ranking import Ranking, metrics_of
 from worker.kinds.sequences.rows import Rows
 
 FEW_CASES = 100
+
+
+@cache
+def code() -> str:
+    """A hash of the code that scores depend on."""
+    return code_hash(Path(__file__).parent, Path(worker.numerics.__path__[0]))
 
 
 @dataclass(frozen=True)

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 
-import worker.numerics
 from worker.contract.context import Context
 from worker.contract.learner import Learner, learners_of
 from worker.evidence.measurements import Measurements, Protocol, TestSet, TrainedResult
 from worker.evidence.statistics import value_of
-from worker.evidence.training import Contender, Plan, code_hash, train_all
+from worker.evidence.training import Contender, Plan, train_all
 from worker.evidence.wording import number
 from worker.kinds.sequences import description, privacy
 from worker.kinds.sequences.baselines import contenders
 from worker.kinds.sequences.dataset import Cases, Sequences
 from worker.kinds.sequences.evaluate_params import KIND, EvaluateParams, evaluate_params
-from worker.kinds.sequences.held_out import FEW_CASES, Events, Text, held_out
+from worker.kinds.sequences.held_out import FEW_CASES, Events, Text, code, held_out
 from worker.kinds.sequences.rows import Rows
 from worker.kinds.sequences.summary import SequenceSummary
 from worker.kinds.sequences.teacher import teach
@@ -99,7 +95,7 @@ def plan_of(held: Events | Text, sets: Sequence[Contender], params: EvaluatePara
     known = learners_of(KIND)
     tested = [held.test, held.validation]
     return Plan(
-        learners=[_tuned(known[name], params) for name in dict.fromkeys(params.learners)],
+        learners=[params.tuned(known[name]) for name in dict.fromkeys(params.learners)],
         contenders=sets,
         metric=held.metrics()[0],
         params=params,
@@ -108,30 +104,14 @@ def plan_of(held: Events | Text, sets: Sequence[Contender], params: EvaluatePara
         digest=lambda rows: rows.digest(),
         basis=params.model_dump(exclude={"learners", "baselines", "draws", "bootstrap", "seeds"})
         | {"held out": [_digest(one) for one in tested], "seed": ctx.seed},
-        code=_code(),
+        code=code(),
     )
-
-
-def _tuned(learner: Learner, params: EvaluateParams) -> Learner:
-    """A learner with as many seeds and steps as were asked for."""
-    if learner.seeds == 1:
-        return learner
-    if not params.steps:
-        return replace(learner, seeds=params.seeds)
-    settings = [one for one in learner.settings if int(one["steps"]) <= params.steps]
-    settings = settings or [{**one, "steps": params.steps} for one in learner.settings[:1]]
-    return replace(learner, seeds=params.seeds, settings=tuple(settings), further=None)
 
 
 def _digest(held: Cases | Rows) -> str:
     rows = held.contexts if isinstance(held, Cases) else held
     parts = [rows.indptr, rows.items] + ([held.targets] if isinstance(held, Cases) else [])
     return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
-
-
-@cache
-def _code() -> str:
-    return code_hash(Path(__file__).parent, Path(worker.numerics.__path__[0]))
 
 
 def _protocol(data: Sequences, held: Events | Text, plan: Plan, params: EvaluateParams, ctx: Context) -> Protocol:
