@@ -7,6 +7,7 @@ cases, where there are none they are `UNTUNED`; test cases are never looked at.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,8 +90,8 @@ def _best(fitting: Fitting, ranking: Ranking, max_len: int, ctx: Context) -> Tea
     """The teacher of the dropout and the number of steps that rank validation cases best."""
     best: Teacher | None = None
     for number, dropout in enumerate(DROPOUT):
-        worse, steps, top = 0, STEPS[0], -1.0
-        while worse < PATIENCE and steps <= sasrec.LIMIT:
+        worse, top = 0, -1.0
+        for steps in _steps():
             ctx.progress(number, len(DROPOUT), phase="teacher")
             settings = {"dropout": dropout, "steps": float(steps)}
             model = fitting.fit(settings, ctx)
@@ -99,6 +100,16 @@ def _best(fitting: Fitting, ranking: Ranking, max_len: int, ctx: Context) -> Tea
                 best = Teacher(model.net, max_len, settings, value)
             worse = 0 if value > top else worse + 1
             top = max(top, value)
-            steps = steps + 40 if steps < STEPS[-1] else int(steps * 1.25)
+            if worse >= PATIENCE:
+                break
     assert best is not None  # noqa: S101 - there is one dropout at least
     return best
+
+
+def _steps() -> Iterator[int]:
+    """After how many training steps is validated: first those of `STEPS`, then a quarter more each time."""
+    yield from (steps for steps in STEPS if steps <= sasrec.LIMIT)
+    steps = STEPS[-1]
+    while steps < sasrec.LIMIT:
+        steps = min(sasrec.LIMIT, int(1.25 * steps))
+        yield steps
