@@ -100,6 +100,14 @@ def test_summary_when_a_form_is_unknown_or_over_other_items_then_is_refused():
         SequenceSummary(summary.rows, data.vocabulary[:-1], 20, ("soft",), summary.soft)
 
 
+def test_adopt_when_it_is_a_text_then_says_that_held_out_text_was_not_looked_for():
+    data = planted(40)
+    subset = data.training().take(np.arange(3))
+    assert not adopt(data, subset).warnings
+    found = adopt(replace(data, options={"content": "text"}), subset)
+    assert any("perplexities are too low" in said for said in found.warnings)
+
+
 def test_adopt_when_items_are_unknown_then_leaves_them_out_and_says_so():
     data = planted(40)
     rows = Rows.of([[0, 1, 2], [2, 0]])

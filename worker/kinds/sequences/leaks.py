@@ -12,7 +12,8 @@ from worker.kinds.sequences.splits import TRAIN
 def held_out_events(data: Sequences, rows: Rows, ids: np.ndarray) -> np.ndarray:
     """Which events of other rows over the items of `data` (-1: none of them) are validation or test events of it,
     bool (events,): those of a sequence that has the id of one of `data` and no item beyond it, or else equals one. An
-    item that the sequence has in training, too, counts as training."""
+    item that the sequence has in training, too, counts as training. Of a text nothing is looked for: windows have no
+    ids of their own, and are cut anew in every upload."""
     found = np.zeros(len(rows.items), bool)
     if data.is_text:
         return found

@@ -266,6 +266,12 @@ def adopt(data: Sequences, subset: Sequences) -> SequenceSummary:
         "events of the subset are on items that the dataset does not have; they were left out.": missing,
         "events of the subset are held out in the dataset, for validation or test; they were left out.": asked.sum(),
     }
+    warnings = [f"{count:,} {what}" for what, count in said.items() if count]
+    if data.is_text:
+        warnings.append(
+            "It was not checked whether the subset holds validation or test text; if it does, its perplexities are too "
+            "low."
+        )
     counts = np.bincount(subset.rows.owners()[known], minlength=len(subset))
     kept = np.flatnonzero(counts)
     return SequenceSummary(
@@ -273,7 +279,7 @@ def adopt(data: Sequences, subset: Sequences) -> SequenceSummary:
         data.vocabulary,
         data.max_len,
         origin=Origin("uploaded subset"),
-        warnings=tuple(f"{count:,} {what}" for what, count in said.items() if count),
+        warnings=tuple(warnings),
         weights=None if subset.weights is None else subset.weights[kept],
         real_rows=True,
         row_ids=subset.ids[kept],
