@@ -396,10 +396,12 @@ def test_a_temperature_leaves_the_labels_of_the_teacher_as_they_are(rank: int, t
 
 def test_a_teacher_that_nothing_is_held_out_for_is_trained_as_is_usual() -> None:
     ctx = Context(seed=3)
-    teacher = teach(replace(DATA, split=np.zeros(len(DATA.items), np.int8)), ctx)
-    assert teacher.settings == UNTUNED
-    assert teacher.validation is None
-    assert any("usual settings" in said for said in ctx.warnings)
+    for _ in range(2):  # a resumed attempt finds it trained, and says the same
+        ctx.warnings.clear()
+        teacher = teach(replace(DATA, split=np.zeros(len(DATA.items), np.int8)), ctx)
+        assert teacher.settings == UNTUNED
+        assert teacher.validation is None
+        assert any("usual settings" in said for said in ctx.warnings)
 
 
 def test_meta_steps_that_changed_nothing_for_the_better_are_told(

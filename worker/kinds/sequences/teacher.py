@@ -68,18 +68,19 @@ def teach(data: Sequences, ctx: Context) -> Teacher:
     """
     some = data.training()
     train = TrainingSet.of(some.rows, data.n_items, data.max_len, weight=some.weights)
+    cases = data.cases("validation")
+    if not len(cases):
+        ctx.warn("There are no validation events: the teacher was trained at usual settings, not at tuned ones.")
     point = ctx.restore()
     if point is not None and point.done:
         settings = dict(point.state["settings"])
         net = sasrec.network(train, settings).to(ctx.device)
         net.load_state_dict({name: torch.from_numpy(value) for name, value in point.arrays.items()})
         return Teacher(net.eval(), data.max_len, settings, point.state["validation"])
-    cases = data.cases("validation")
     fitting = Fitting(sasrec.RECIPE, train, ctx.seed, ctx.device)
     if len(cases):
         best = _best(fitting, Ranking(cases.some(5000, ctx.seed), (10,), data.n_items), data.max_len, ctx)
     else:
-        ctx.warn("There are no validation events: the teacher was trained at usual settings, not at tuned ones.")
         best = Teacher(fitting.fit(UNTUNED, ctx).net, data.max_len, dict(UNTUNED), None)
     state = {name: value.detach().cpu().numpy() for name, value in best.net.state_dict().items()}
     ctx.finish(state, {"settings": best.settings, "validation": best.validation})
