@@ -132,6 +132,14 @@ def separated(column: Arrow) -> str:
     return marked[0].as_py() if len(marked) else ""
 
 
+def advice(name: str, cell: str) -> str:
+    """What to do about a column of `separated` numbers."""
+    return (
+        f"The column {name!r} holds numbers with marks in them, such as {cell[:40]!r}: leave out those between "
+        "thousands, and say decimal=comma, or decimal=point, where that is what stands before a fraction."
+    )
+
+
 def _is_id(column: Arrow) -> bool:
     there = len(column) - column.null_count
     distinct = pc.count_distinct(column).as_py()

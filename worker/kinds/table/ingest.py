@@ -27,9 +27,10 @@ from worker.ingest.table import Table as Found
 from worker.ingest.upload import Upload, choose_tables, detection
 from worker.kinds.table import dataset, splits
 from worker.kinds.table.dataset import SPLIT, TEST, TRAIN, WEIGHT, Schema, Table, target_of
-from worker.kinds.table.infer import LARGEST, is_beyond, matches, separated, typed, verdict
+from worker.kinds.table.infer import advice, matches, separated, typed, verdict
+from worker.kinds.table.label import classes_of, task_of
 from worker.kinds.table.strata import quantile_bins
-from worker.kinds.table.values import codes, is_number, is_word, numbers
+from worker.kinds.table.values import codes
 
 ROLES = Roles(
     "a table with a column to predict",
@@ -38,9 +39,7 @@ ROLES = Roles(
         Role("weight", "number", (WEIGHT,)),
     ),
 )
-MIN_ROWS, LEAST_OF_A_CLASS = 40, 5
-REGRESSION_FROM = 20  # distinct numbers above which a label is a quantity
-MOST_CLASSES = 500
+MIN_ROWS = 40
 ENCODED_BYTES = 4_000_000_000
 
 
@@ -256,16 +255,18 @@ def _drop_useless(read: _Read, ctx: Context) -> None:
 
 def _schema(read: _Read, given: IngestOptions, ctx: Context) -> Schema:
     """What every column is; drops what nothing can be learned from, and classes too rare to be held out."""
-    task = _task(read, given)
+    task = task_of(read.label, read.columns[read.label], given.task)
     classes: tuple[str, ...] = ()
     if task == "classification":
-        classes = _classes(read, ctx)
+        classes, rows = classes_of(read.label, read.columns[read.label], ctx)
+        if len(rows) < len(read.columns[read.label]):
+            read.keep(rows)
     kinds: dict[str, str] = {}
     for name, column in read.columns.items():
         if name == read.label:
             continue
         if cell := separated(column):
-            ctx.warn(f"{_separated(name, cell)} They were read as words.")
+            ctx.warn(f"{advice(name, cell)} They were read as words.")
         found = verdict(name, column, given.categorical_columns, given.keep_columns)
         if found.kind == "dropped":
             ctx.warn(f"The column {name!r} was left out: {found.why}.")
@@ -282,82 +283,6 @@ def _schema(read: _Read, given: IngestOptions, ctx: Context) -> Schema:
     if given.split not in {"auto", "random"}:
         split = f"given ({given.split})"
     return Schema(read.label, task, kinds, classes, given.bins, split)
-
-
-def _separated(name: str, cell: str) -> str:
-    return (
-        f"The column {name!r} holds numbers with marks in them, such as {cell[:40]!r}: leave out those between "
-        "thousands, and say decimal=comma, or decimal=point, where that is what stands before a fraction."
-    )
-
-
-def _task(read: _Read, given: IngestOptions) -> Literal["classification", "regression"]:
-    label = read.columns[read.label]
-    if not (is_number(label.type) or is_word(label.type)):
-        raise JobError(
-            "invalid_input",
-            f"The label {read.label!r} holds {str(label.type)[:60]}, neither numbers nor words.",
-            hint="Write it as one of these, or map another column.",
-            pointer="/columns/label",
-        )
-    quantity = is_number(label.type) and not pa.types.is_boolean(label.type)
-    if given.task == "regression" and not quantity:
-        example = next(value for value in label.to_pylist() if value is not None)
-        raise JobError(
-            "non_numeric_label",
-            f"The label {read.label!r} holds {str(example)[:60]!r}, and regression predicts numbers.",
-            hint=_separated(read.label, cell)
-            if (cell := separated(label))
-            else "Leave the option task out, or map a column of numbers.",
-            pointer="/columns/label",
-        )
-    task = given.task
-    if task == "auto":
-        task = "regression" if quantity and _is_quantity(numbers(label)) else "classification"
-    if task == "regression" and (is_beyond(label) or np.ptp(numbers(label)) == 0):
-        raise JobError(
-            "invalid_input",
-            f"The label {read.label!r} holds numbers beyond {LARGEST:g}."
-            if is_beyond(label)
-            else f"The label {read.label!r} has one value only ({label[0].as_py()}).",
-            hint="Scale it down." if is_beyond(label) else "Map a column with several values to label.",
-            pointer="/columns/label",
-        )
-    return task
-
-
-def _is_quantity(values: np.ndarray) -> bool:
-    return len(np.unique(values)) > REGRESSION_FROM or bool((values != np.floor(values)).any())
-
-
-def _classes(read: _Read, ctx: Context) -> tuple[str, ...]:
-    found, words = codes(read.columns[read.label])
-    counts = np.bincount(found, minlength=len(words))
-    rare = [word for word, count in zip(words, counts, strict=True) if count < LEAST_OF_A_CLASS]
-    if len(words) > MOST_CLASSES or len(rare) > 0.5 * len(words) > 1:
-        raise JobError(
-            "invalid_input",
-            f"The label {read.label!r} has {len(words):,} values, {len(rare):,} of them on fewer than "
-            f"{LEAST_OF_A_CLASS} rows: these are no classes.",
-            hint='Map another column to label, or set task="regression" where the label is a number.',
-            pointer="/columns/label",
-        )
-    if rare:
-        listed = ", ".join(repr(word[:40]) for word in rare[:10])
-        ctx.warn(
-            f"Rows of classes with fewer than {LEAST_OF_A_CLASS} rows were left out, as no class can be held out and "
-            f"learned from less: {listed}."
-        )
-        read.keep(np.flatnonzero((counts >= LEAST_OF_A_CLASS)[found]))
-    kept = tuple(word for word, count in zip(words, counts, strict=True) if count >= LEAST_OF_A_CLASS)
-    if len(kept) < 2:
-        raise JobError(
-            "invalid_input",
-            f"The label {read.label!r} has one class only{f' ({kept[0][:60]!r})' if kept else ''}.",
-            hint="Map a column with at least two classes to label.",
-            pointer="/columns/label",
-        )
-    return kept
 
 
 def _split(read: _Read, target: np.ndarray, schema: Schema, given: IngestOptions, ctx: Context) -> np.ndarray:

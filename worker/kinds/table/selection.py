@@ -6,10 +6,12 @@ one for each stratum.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.exceptions import ConvergenceWarning
 
 from worker.contract.context import Context, seed_of
 
@@ -85,7 +87,9 @@ def centroids(x: np.ndarray, weights: np.ndarray, count: int, rng: np.random.Gen
         model = KMeans(count, n_init=1, max_iter=50, random_state=seed)
     else:
         model = MiniBatchKMeans(count, n_init=3, batch_size=4096, random_state=seed)
-    return np.asarray(model.fit(x, sample_weight=weights).cluster_centers_, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of equal rows several centres lie on one another
+        return np.asarray(model.fit(x, sample_weight=weights).cluster_centers_, np.float32)
 
 
 def medoids(x: np.ndarray, weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -184,8 +184,8 @@ def adopt(data: Table, other: Table) -> TableSummary:
         if name not in other.frame.column_names:
             raise _unfit(
                 f"lacks the column {name!r}",
-                f"Upload a subset with all columns of the dataset; where this one was left out of it as one of ids, with "
-                f'keep_columns=["{name}"].',
+                "Upload a subset with all columns of the dataset; where this one was left out of it as one of ids, "
+                f'with keep_columns=["{name}"].',
             )
         columns[name] = _as_type(other.frame[name], data.frame[name].type, name)
     frame = pa.table(columns)
