@@ -227,3 +227,97 @@ def test_few_rows_when_ingested_then_are_refused(tmp_path: Path):
     (tmp_path / "a.csv").write_text("x,label\n1,a\n2,b\n")
     with pytest.raises(JobError, match="at least 40"):
         ingested(tmp_path / "a.csv", tmp_path / "v")
+
+
+def test_numbers_with_marks_between_thousands_when_ingested_then_are_words_with_a_word(tmp_path: Path):
+    file = csv_file(tmp_path / "a.csv", columns(paid=[("1,234", "20", "3,000.5")[place % 3] for place in range(ROWS)]))
+    table, said = ingested(file, tmp_path / "v")
+    assert table.schema.kinds["paid"] == "category"
+    assert any("'paid' holds numbers with marks" in warning for warning in said["warnings"])
+
+
+def test_decimal_commas_when_a_column_has_points_then_they_are_no_fractions(tmp_path: Path):
+    lines = ["size;paid;label", *(f"{place % 7},5;1.234,{place % 9};{YES_NO[place]}" for place in range(ROWS))]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    table, said = ingested(tmp_path / "a.csv", tmp_path / "v", decimal="comma")
+    assert table.schema.kinds == {"size": "number", "paid": "category"}
+    assert any("'paid' holds numbers with marks" in warning for warning in said["warnings"])
+    lines = ["size;paid;label", *(f"{place % 7},5;{place % 9}.234;{YES_NO[place]}" for place in range(ROWS))]
+    (tmp_path / "b.csv").write_text("\n".join(lines))
+    table, _ = ingested(tmp_path / "b.csv", tmp_path / "w", decimal="comma")
+    assert table.schema.kinds["paid"] == "category"  # 1.234 is no 1.234 here
+
+
+def test_cells_of_several_lines_when_ingested_then_stay_whole(tmp_path: Path):
+    file = csv_file(
+        tmp_path / "a.csv", columns(note=[("one\ntwo, three", 'a "b"')[place % 2] for place in range(ROWS)])
+    )
+    table, _ = ingested(file, tmp_path / "v")
+    assert len(table) == ROWS
+    assert set(table.frame["note"].to_pylist()) == {"one\ntwo, three", 'a "b"'}
+
+
+def test_numbers_beyond_what_floats_square_when_ingested_then_are_left_out_with_a_word(tmp_path: Path):
+    file = csv_file(tmp_path / "a.csv", columns(far=[f"{place}e200" for place in range(ROWS)]))
+    table, said = ingested(file, tmp_path / "v")
+    assert "far" not in table.schema.kinds
+    assert any("'far' was left out: it holds numbers beyond 1e+100" in warning for warning in said["warnings"])
+
+
+def test_rows_of_weight_0_when_ingested_then_are_left_out_with_a_word(tmp_path: Path):
+    weights = [0.0] * 50 + [1e-30, 3e38] * 75
+    table, said = ingested(csv_file(tmp_path / "a.csv", columns(__weight__=weights)), tmp_path / "v")
+    assert len(table) == ROWS - 50
+    assert any("50 rows of weight 0" in warning for warning in said["warnings"])
+    assert table.train.weight.mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("weight", ["1e39", "nan", ""])
+def test_weights_when_one_is_no_number_of_32_bits_then_are_refused(tmp_path: Path, weight: str):
+    file = csv_file(tmp_path / "a.csv", columns(__weight__=["1"] * (ROWS - 1) + [weight]))
+    with pytest.raises(JobError) as refused:
+        ingested(file, tmp_path / "v")
+    assert refused.value.pointer == "/columns/weight"
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [(["2.5"] * ROWS, "one value only"), (["1e200", "2.5"] * (ROWS // 2), "beyond 1e"), ([""] * ROWS, "is missing")],
+)
+def test_label_that_no_model_can_be_measured_on_when_ingested_then_is_refused(
+    tmp_path: Path, label: list[str], message: str
+):
+    with pytest.raises(JobError, match=message) as refused:
+        ingested(csv_file(tmp_path / "a.csv", columns(label=label)), tmp_path / "v")
+    assert refused.value.pointer == "/columns/label"
+
+
+@pytest.mark.parametrize("label", [["a"] * 50 + ["a", "b"] * 75, ["1.5"] * 50 + ["1.5", "2.5"] * 75])
+def test_given_test_rows_when_all_alike_then_are_refused(tmp_path: Path, label: list[str]):
+    fold = ["test"] * 50 + ["train"] * 150
+    file = csv_file(tmp_path / "a.csv", columns(label=label, fold=fold))
+    with pytest.raises(JobError, match="All test rows are of one") as refused:
+        ingested(file, tmp_path / "v", split="column:fold")
+    assert refused.value.pointer == "/options/split"
+    ingested(file, tmp_path / "w", ignore_columns=["fold"])
+
+
+def test_names_in_options_when_no_column_has_them_then_is_said_and_brackets_are_no_pattern(tmp_path: Path):
+    given = {"x[1]": list(range(ROWS)), "y": [place % 9 for place in range(ROWS)], "label": YES_NO}
+    file = csv_file(tmp_path / "a.csv", given)
+    table, said = ingested(file, tmp_path / "v", keep_columns=["x[1]"], ignore_columns=["z*"])
+    assert "x[1]" in table.schema.kinds
+    assert any("'z*' in ignore_columns" in warning for warning in said["warnings"])
+
+
+def test_encoding_when_fitted_then_knows_training_rows_alone(tmp_path: Path):
+    fold = ["train"] * 100 + ["validation"] * 50 + ["test"] * 50
+    size = [place % 10 for place in range(100)] + [9_999] * 50 + [""] * 50
+    city = ["Oslo", "Rome"] * 50 + ["Bonn"] * 100
+    label = YES_NO
+    file = csv_file(tmp_path / "a.csv", {"size": size, "city": city, "fold": fold, "label": label})
+    table, _ = ingested(file, tmp_path / "v", split="column:fold")
+    number, category = table.encoding.to_json()
+    assert (number["median"], number["mean"], number["missing"]) == (4.5, 4.5, False)
+    assert (category["levels"], category["rare"]) == (("Oslo", "Rome"), False)
+    assert table.rows(np.arange(150, 200)).x == pytest.approx(0)

@@ -138,3 +138,22 @@ def test_table_without_test_rows_when_judged_then_says_what_to_do(tmp_path: Path
     version = dataset.load(tmp_path / "dataset")
     with pytest.raises(JobError, match="no test rows"):
         judge(version, [summary], evaluate_params()(), Context())
+
+
+@pytest.mark.parametrize("label", ["two classes", "three classes", "numbers"])
+def test_table_in_which_nothing_can_be_learned_when_judged_without_its_floor_then_is_undetermined(
+    tmp_path: Path, label: str
+):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 3))
+    noise = {
+        "two classes": rng.integers(0, 2, 400),
+        "three classes": rng.integers(0, 3, 400),
+        "numbers": rng.standard_normal(400),
+    }[label]
+    columns = {f"x{place}": x[:, place] for place in range(3)} | {"label": noise}
+    data, _ = ingested(csv_file(tmp_path / "a.csv", columns), tmp_path / "v")
+    found = judged(data, 30, learners=["linear"], draws=1)
+    assert {one.name for one in found.learners} == {"linear", "majority"}
+    report = json.loads(build(found, {"method": "joint-herding", "task": "select", "kind": "table"}).json_text())
+    assert report["verdict"]["sentence"].startswith("Undetermined")

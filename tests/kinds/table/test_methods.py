@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics import roc_auc_score
 
 from tests.kinds.table.planted import customers_csv
-from tests.kinds.table.uploaded import bundled, ingested
+from tests.kinds.table.uploaded import bundled, csv_file, ingested
 from worker.contract.context import Context
 from worker.contract.errors import JobError
-from worker.kinds.table.dataset import Table
+from worker.kinds.table import selection
+from worker.kinds.table.dataset import VALIDATION, Table
 from worker.kinds.table.evolution import proxies
 from worker.kinds.table.evolution.objective import soft_auc
 from worker.kinds.table.evolution.search import changed, crossed
-from worker.kinds.table.joint import boosted, leaves
+from worker.kinds.table.joint import boosted, joint, leaves
 from worker.kinds.table.methods.auto import AutoParams, auto
 from worker.kinds.table.methods.evolved_rows import EvolvedRowsParams, evolved_rows
-from worker.kinds.table.methods.kip_fc import predict
+from worker.kinds.table.methods.k_means import KMeansParams, k_means
+from worker.kinds.table.methods.kip_fc import KipParams, kip_fc, predict
+from worker.kinds.table.methods.random_rows import RandomParams, random_rows
 from worker.kinds.table.selection import herding, k_center, medoids
 from worker.kinds.table.strata import allocate, quantile_bins
 from worker.numerics.ntk import ntk
@@ -167,3 +172,42 @@ def test_regression_when_rows_are_searched_for_then_the_objective_is_r_squared(t
     summary = evolved_rows(data, EvolvedRowsParams(budget=20, evaluations=20, judged_on=80), Context())
     assert len(summary) == 20
     assert summary.origin.curve[-1]["objective"] < 1
+
+
+def test_numbers_to_predict_when_scaled_and_moved_then_the_same_rows_are_found(tmp_path: Path):
+    data = bundled(tmp_path, "diabetes")
+    label = data.frame.column_names.index("label")
+    moved = replace(data, frame=data.frame.set_column(label, "label", pa.array(1e8 + 4096 * data.target)))
+    assert joint(moved, Context()) == pytest.approx(joint(data, Context()), abs=1e-3)
+    params = EvolvedRowsParams(budget=20, evaluations=20, judged_on=80)
+    one, other = evolved_rows(data, params, Context()), evolved_rows(moved, params, Context())
+    worths = ([point["objective"] for point in found.origin.curve] for found in (one, other))
+    assert next(worths) == pytest.approx(next(worths), abs=0.05)
+    assert other.origin.curve[-1]["objective"] > 0.2
+
+
+def test_rows_when_more_are_asked_for_than_a_picker_looks_at_then_come_all_the_same(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(selection, "CANDIDATES", 30)
+    assert len(np.unique(random_rows(table, RandomParams(budget=100), Context()).rows)) == 100
+    assert len(k_means(table, KMeansParams(budget=100), Context())) == 100
+
+
+def test_columns_that_never_vary_when_rows_are_searched_for_then_are_no_obstacle(tmp_path: Path):
+    given = {"x": ["1"] * 200, "label": [("no", "yes")[place % 2] for place in range(200)]}
+    data, _ = ingested(csv_file(tmp_path / "a.csv", given), tmp_path / "v")
+    summary = evolved_rows(data, EvolvedRowsParams(budget=10, evaluations=12, judged_on=50), Context())
+    assert len(summary) == 10
+    assert summary.origin.curve[-1]["objective"] == pytest.approx(0.5)
+
+
+def test_learned_rows_when_the_table_is_sorted_by_class_then_are_chosen_on_rows_of_both(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("worker.kinds.table.methods.kip_fc.MOST_VALIDATION", 40)
+    order = np.argsort(table.target, kind="stable")
+    data = replace(table, frame=table.frame.take(pa.array(order)), split=table.split[order])
+    assert len(np.unique(data.part(VALIDATION).y[:40])) == 1
+    summary = kip_fc(data, KipParams(budget=10, steps=20), Context())
+    assert min(point["validation"] for point in summary.origin.curve) > 0.4

@@ -139,3 +139,44 @@ def test_adopted_version_of_held_out_rows_alone_then_is_refused(table: Table):
     other = Table(table.frame.take(pa.array(rows)), table.schema, np.full(len(rows), TRAIN, np.int8))
     with pytest.raises(JobError, match="nothing but validation and test rows"):
         adopt(table, other)
+
+
+def test_adopted_version_when_a_column_was_taken_for_ids_then_the_cure_works(table: Table, tmp_path: Path):
+    rows = [line.split(",") for line in customers_csv(tmp_path / "a.csv").read_text().splitlines()]
+    train = [rows[1 + at] for at in np.flatnonzero(table.split == TRAIN)]
+    kept = sorted({row[1]: row for row in train}.values(), key=lambda row: int(row[1]))  # ages count up
+    (tmp_path / "b.csv").write_text("\n".join(",".join(row) for row in [rows[0], *kept]))
+    options = {"columns": {"label": "churn"}}
+    with pytest.raises(JobError, match="lacks the column 'age'") as refused:
+        adopt(table, ingested(tmp_path / "b.csv", tmp_path / "v", **options)[0])
+    assert 'keep_columns=["age"]' in refused.value.hint
+    taken = adopt(table, ingested(tmp_path / "b.csv", tmp_path / "w", keep_columns=["age"], **options)[0])
+    assert len(taken) == len(kept)
+
+
+def test_adopted_version_when_its_words_or_weights_are_others_then_says_so_and_weighs_by_shares(table: Table):
+    rows = pa.array(np.flatnonzero(table.split == TRAIN)[:60])
+    city = table.frame.column_names.index("city")
+    frame = table.frame.take(rows)
+    frame = frame.set_column(city, "city", pa.array(["ROME", *frame["city"].to_pylist()[1:]]))
+    weights = np.full(60, 50, np.float32)
+    taken = adopt(table, Table(frame, table.schema, np.full(60, TRAIN, np.int8), weights))
+    assert "'city' of the subset has words that the dataset does not have, such as 'ROME'" in taken.warnings[0]
+    assert taken.weights.tolist() == [1.0] * 60
+
+
+def test_loader_when_a_duration_is_a_category_then_encodes_as_the_judge_does(tmp_path: Path):
+    frame = pa.table(
+        {
+            "took": pa.array([place % 3 for place in range(200)], pa.int64()).cast(pa.duration("s")),
+            "label": [("no", "yes")[place % 2] for place in range(200)],
+        }
+    )
+    parquet.write_table(frame, tmp_path / "a.parquet")
+    table, _ = ingested(tmp_path / "a.parquet", tmp_path / "v", categorical_columns=["took"])
+    summary = random_rows(table, RandomParams(budget=10), Context())
+    (tmp_path / "out").mkdir()
+    summary.write(tmp_path / "out", table)
+    code = "import load, numpy; numpy.save('x.npy', load.encode(load.table))"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "out", check=True)
+    assert np.array_equal(np.load(tmp_path / "out" / "x.npy"), summary.encoded.x)

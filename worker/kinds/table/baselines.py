@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -87,9 +86,8 @@ def _whole(data: Table, train: np.ndarray) -> TrainingSet:
 
 
 def _record(
-    name: str, label: str, role: Role, rows: int, content: bytes, method: str = "", of: str = "",
-    equal: Literal["rows", "bytes"] = "rows",
-) -> TrainingSet:  # fmt: skip
+    name: str, label: str, role: Role, rows: int, content: bytes, method: str = "", of: str = ""
+) -> TrainingSet:
     return TrainingSet(
-        name, label, role, rows, float(rows), len(content), "CSV", method, equal, len(zlib.compress(content, 6)), of
+        name, label, role, rows, float(rows), len(content), "CSV", method, "rows", len(zlib.compress(content, 6)), of
     )

@@ -129,7 +129,7 @@ class Table:
         """Rows by their numbers, encoded."""
         weights = None if self.weights is None else self.weights[numbered]
         x = self.encoding.transform(self.frame.take(pa.array(numbered)))
-        return Rows(x, self.target[numbered], _mean_one(weights, len(numbered)))
+        return Rows(x, self.target[numbered], mean_one(weights, len(numbered)))
 
     def part(self, code: int) -> Rows:
         """The rows of one part of the split, encoded."""
@@ -145,10 +145,11 @@ def target_of(column: Arrow, schema: Schema) -> np.ndarray:
     return np.array([place.get(word, -1) for word in words], np.int64)[found] if len(found) else found
 
 
-def _mean_one(weights: np.ndarray | None, count: int) -> np.ndarray:
+def mean_one(weights: np.ndarray | None, count: int) -> np.ndarray:
+    """Weights (n,), above 0, as float64 of mean 1; None stands for equal ones."""
     if weights is None or not count:
         return np.ones(count)
-    return np.asarray(weights, np.float64) / max(float(weights.mean()), 1e-30)
+    return np.asarray(weights, np.float64) / weights.mean(dtype=np.float64)
 
 
 def save(table: Table, folder: Path) -> None:

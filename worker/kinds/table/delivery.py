@@ -46,7 +46,8 @@ def counts_of(data: Table, params: RowsParams) -> np.ndarray:
 
 def row_bytes(data: Table) -> float:
     """Bytes of a row of the CSV that is delivered, on average."""
-    sample = data.frame.slice(0, _SAMPLE)
+    train = np.flatnonzero(data.split == TRAIN)
+    sample = data.frame.take(pa.array(train[:: max(1, len(train) // _SAMPLE)]))
     weights = np.full(len(sample), np.pi, np.float32)  # as many digits as weights have
     return len(csv_bytes(sample, weights)) / max(1, len(sample))
 

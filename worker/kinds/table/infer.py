@@ -16,15 +16,17 @@ import numpy as np
 import pyarrow as pa
 
 from worker.ingest.arrow import Arrow, pc
-from worker.ingest.cells import is_text
 from worker.kinds.table.values import is_number, is_word, numbers
 
 MISSING = pa.array(["", "?", "na", "n/a", "#n/a", "#na", "nan", "-nan", "null", "none", "<na>", "nat", "\\n"])
 """How text says that a cell is missing, in lower case."""
+LARGEST = 1e100
+"""Numbers beyond this have squares and cubes that no float holds."""
 ID_SHARE = 0.95
 """Share of distinct values from which a column of words or whole numbers is an id."""
 _WHOLE = r"^-?(0|[1-9]\d{0,17})$"
 _NUMBER = r"^-?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
+_SEPARATED = r"^[+-]?\d{1,3}([.,]?\d{3})*([.,]\d+)?$"  # numbers with marks between thousands, or other fractions
 _INEXACT = r"^-?[1-9]\d{15,}$"  # whole numbers of which floats do not hold every one
 _DAY = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$"
 _MOMENT = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[ T]\d\d:\d\d:\d\d$"
@@ -42,7 +44,7 @@ def typed(column: Arrow, decimal: str = ".") -> Arrow:
         column = column.cast(pa.float32())  # what Arrow computes with
     if pa.types.is_floating(column.type):
         return pc.if_else(pc.fill_null(pc.is_finite(column), False), column, pa.scalar(None, column.type))
-    if not is_text(column.type):
+    if not is_word(column.type):
         return column
     words = pc.utf8_trim_whitespace(column.cast(pa.string()))
     blank = pc.is_in(pc.utf8_lower(words), MISSING)
@@ -56,7 +58,8 @@ def _parsed(words: Arrow, decimal: str) -> Arrow:
     if not len(seen):
         return words
     whole = pc.replace_substring_regex(seen, r"^\+", "")  # Arrow reads no plus
-    plain = pc.replace_substring(whole, ",", ".") if decimal == "," else whole
+    # beside fractions after a comma, a point stands between thousands, or is a mistake
+    plain = pc.replace_substring(pc.replace_substring(whole, ".", " "), ",", ".") if decimal == "," else whole
     for pattern, kind, texts in (
         (_WHOLE, pa.int64(), whole),
         (_NUMBER, pa.float64(), plain),
@@ -95,15 +98,46 @@ def verdict(name: str, column: Arrow, categorical: Collection[str], kept: Collec
         return Verdict("dropped", f"it holds {str(kind)[:60]}, neither numbers nor words; write it as one of these")
     if column.null_count == len(column):
         return Verdict("dropped", "all of its cells are missing")
-    is_category = is_word(kind) or any(fnmatch(name, pattern) for pattern in categorical)
+    if is_beyond(column):
+        return Verdict("dropped", f"it holds numbers beyond {LARGEST:g}; scale them down")
+    is_category = is_word(kind) or matches(name, categorical)
     whole = is_word(kind) or pa.types.is_integer(kind)
-    if whole and not any(fnmatch(name, pattern) for pattern in kept) and _is_id(column):
+    if whole and not matches(name, kept) and _is_id(column):
         return Verdict(
             "dropped",
             "nearly all of its values differ, as in a column of ids, from which nothing can be learned; if it is a "
             f'quantity, keep it with keep_columns=["{name}"]',
         )
     return Verdict("category" if is_category else "number")
+
+
+def matches(name: str, patterns: Collection[str]) -> bool:
+    """Whether a name is one of these, or fits one as a pattern."""
+    return name in patterns or any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def is_beyond(column: Arrow) -> bool:
+    """Whether a column holds numbers that cannot be computed with."""
+    return pa.types.is_floating(column.type) and bool(np.nanmax(np.abs(numbers(column)), initial=0) > LARGEST)
+
+
+def separated(column: Arrow) -> str:
+    """A cell of a column of words that are all numbers but for the marks in them, such as 1,234.5; else ""."""
+    if not is_word(column.type):
+        return ""
+    seen = column.drop_null().unique()
+    if not len(seen) or not pc.all(pc.match_substring_regex(seen, _SEPARATED)).as_py():
+        return ""
+    marked = seen.filter(pc.match_substring_regex(seen, "[.,]"))
+    return marked[0].as_py() if len(marked) else ""
+
+
+def advice(name: str, cell: str) -> str:
+    """What to do about a column of `separated` numbers."""
+    return (
+        f"The column {name!r} holds numbers with marks in them, such as {cell[:40]!r}: leave out those between "
+        "thousands, and say decimal=comma, or decimal=point, where that is what stands before a fraction."
+    )
 
 
 def _is_id(column: Arrow) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,9 +27,10 @@ from worker.ingest.table import Table as Found
 from worker.ingest.upload import Upload, choose_tables, detection
 from worker.kinds.table import dataset, splits
 from worker.kinds.table.dataset import SPLIT, TEST, TRAIN, WEIGHT, Schema, Table, target_of
-from worker.kinds.table.infer import typed, verdict
+from worker.kinds.table.infer import advice, matches, separated, typed, verdict
+from worker.kinds.table.label import classes_of, task_of
 from worker.kinds.table.strata import quantile_bins
-from worker.kinds.table.values import codes, is_number, is_word, numbers
+from worker.kinds.table.values import codes
 
 ROLES = Roles(
     "a table with a column to predict",
@@ -39,9 +39,7 @@ ROLES = Roles(
         Role("weight", "number", (WEIGHT,)),
     ),
 )
-MIN_ROWS, LEAST_OF_A_CLASS = 40, 5
-REGRESSION_FROM = 20  # distinct numbers above which a label is a quantity
-MOST_CLASSES = 500
+MIN_ROWS = 40
 ENCODED_BYTES = 4_000_000_000
 
 
@@ -106,22 +104,22 @@ def ingest(
     upload.expect([table.detected.source for table in tables])
     read = _read(tables, upload, given)
     upload.tell(tables)
+    _tell_unmatched(tables[0].detected, given, ctx)
     ctx.progress(0, 3, phase="clean")
-    _drop_unlabelled(read, ctx)
+    _drop_useless(read, ctx)
     schema = _schema(read, given, ctx)
     ctx.progress(1, 3, phase="split")
     target = target_of(read.columns[read.label], schema)
     split = _split(read, target, schema, given, ctx)
     kept = [name for name in read.columns if name in schema.kinds or name == read.label]
-    weights = None if read.weight is None else read.weight.astype(np.float32)
-    table = Table(pa.table({name: read.columns[name] for name in kept}), schema, split, weights)
+    table = Table(pa.table({name: read.columns[name] for name in kept}), schema, split, read.weight)
     _check_width(table)
     ctx.progress(2, 3, phase="write")
     dataset.save(table, out)
     ctx.progress(3, 3, phase="write")
     types = {name: str(read.columns[name].type) for name in kept}
     return dataset.describe(out) | {
-        "schema": {dataset.TABLE_FILE: types | {SPLIT: "int8"} | ({} if weights is None else {WEIGHT: "float"})},
+        "schema": {dataset.TABLE_FILE: types | {SPLIT: "int8"} | ({} if read.weight is None else {WEIGHT: "float"})},
         "warnings": list(ctx.warnings),
         "detection": detection(tables, ignored) | {"task": schema.task, "features": dict(schema.kinds)},
     }
@@ -153,7 +151,7 @@ def _table(detected: Detected, given: IngestOptions) -> Found:
         wanted.append(_split_column(detected, given.split.removeprefix("column:"), taken))
         taken.add(wanted[-1].column.index)
     for column in detected.columns:
-        left_out = column.name == WEIGHT or _matches(column.name, given.ignore_columns)
+        left_out = column.name == WEIGHT or matches(column.name, given.ignore_columns)
         if column.index not in taken and not left_out:
             if column.type == "nested":
                 detected.warnings.append(f"The column {column.name!r} holds lists or objects and was left out.")
@@ -177,8 +175,11 @@ def _split_column(detected: Detected, name: str, taken: set[int]) -> Wanted:
     return Wanted("split", column, "text")
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch(name, pattern) for pattern in patterns)
+def _tell_unmatched(detected: Detected, given: IngestOptions, ctx: Context) -> None:
+    for option in ("categorical_columns", "ignore_columns", "keep_columns"):
+        for pattern in getattr(given, option):
+            if not any(matches(column.name, [pattern]) for column in detected.columns):
+                ctx.warn(f"{pattern!r} in {option} is no column of the upload.")
 
 
 def _read(tables: Sequence[Found], upload: Upload, given: IngestOptions) -> _Read:
@@ -207,11 +208,12 @@ def _read(tables: Sequence[Found], upload: Upload, given: IngestOptions) -> _Rea
         part = splits.of_files([table.name for table in tables], [len(file) for file in files])
     weight = None
     if "weight" in names:
-        weight = np.asarray(whole["weight"].to_numpy(), np.float64)
+        with np.errstate(over="ignore"):
+            weight = np.asarray(whole["weight"].to_numpy(), np.float32)
         if not (np.isfinite(weight) & (weight >= 0)).all() or not weight.any():
             raise JobError(
                 "invalid_input",
-                f"The weights {names['weight']!r} are not all finite and at least 0, with one above 0.",
+                f"The weights {names['weight']!r} are not all numbers of 32 bits, at least 0, with one above 0.",
                 hint='Correct them, or leave them out with columns={"weight": ""}.',
                 pointer="/columns/weight",
             )
@@ -227,7 +229,11 @@ def _decoded(batch: Arrow) -> Arrow:
     return pa.table(columns)
 
 
-def _drop_unlabelled(read: _Read, ctx: Context) -> None:
+def _drop_useless(read: _Read, ctx: Context) -> None:
+    """Leave out rows that count nothing, and rows without a label."""
+    if read.weight is not None and (nothing := int((read.weight == 0).sum())):
+        ctx.warn(f"{nothing:,} rows of weight 0 count nothing and were left out.")
+        read.keep(np.flatnonzero(read.weight))
     label = read.columns[read.label]
     if missing := label.null_count:
         if missing == len(label):
@@ -237,7 +243,7 @@ def _drop_unlabelled(read: _Read, ctx: Context) -> None:
                 hint='Name the column to predict, as in columns={"label": "income"}.',
                 pointer="/columns/label",
             )
-        ctx.warn(f"{missing:,} rows without a label ({read.label!r}) were left out.")
+        ctx.warn(f"{missing:,} rows without a label ({read.label!r} is empty, or says so, as ? or none) were left out.")
         read.keep(np.flatnonzero(pc.is_valid(label).to_numpy(zero_copy_only=False)))
     if len(read.columns[read.label]) < MIN_ROWS:
         raise JobError(
@@ -249,14 +255,18 @@ def _drop_unlabelled(read: _Read, ctx: Context) -> None:
 
 def _schema(read: _Read, given: IngestOptions, ctx: Context) -> Schema:
     """What every column is; drops what nothing can be learned from, and classes too rare to be held out."""
-    task = _task(read, given)
+    task = task_of(read.label, read.columns[read.label], given.task)
     classes: tuple[str, ...] = ()
     if task == "classification":
-        classes = _classes(read, ctx)
+        classes, rows = classes_of(read.label, read.columns[read.label], ctx)
+        if len(rows) < len(read.columns[read.label]):
+            read.keep(rows)
     kinds: dict[str, str] = {}
     for name, column in read.columns.items():
         if name == read.label:
             continue
+        if cell := separated(column):
+            ctx.warn(f"{advice(name, cell)} They were read as words.")
         found = verdict(name, column, given.categorical_columns, given.keep_columns)
         if found.kind == "dropped":
             ctx.warn(f"The column {name!r} was left out: {found.why}.")
@@ -269,72 +279,20 @@ def _schema(read: _Read, given: IngestOptions, ctx: Context) -> Schema:
             hint="Upload a table with more columns, or keep some that look like ids with keep_columns.",
             pointer="/options/keep_columns",
         )
-    named = {"random": "drawn at random within each class or bin, 60 % train, 20 % validation, 20 % test"}
-    split = named.get("random" if given.split in {"auto", "random"} else "", f"given ({given.split})")
+    split = "drawn at random within each class or bin, 60 % train, 20 % validation, 20 % test"
+    if given.split not in {"auto", "random"}:
+        split = f"given ({given.split})"
     return Schema(read.label, task, kinds, classes, given.bins, split)
-
-
-def _task(read: _Read, given: IngestOptions) -> Literal["classification", "regression"]:
-    label = read.columns[read.label]
-    if not (is_number(label.type) or is_word(label.type)):
-        raise JobError(
-            "invalid_input",
-            f"The label {read.label!r} holds {str(label.type)[:60]}, neither numbers nor words.",
-            hint="Write it as one of these, or map another column.",
-            pointer="/columns/label",
-        )
-    quantity = is_number(label.type) and not pa.types.is_boolean(label.type)
-    if given.task == "regression" and not quantity:
-        example = next(value for value in label.to_pylist() if value is not None)
-        raise JobError(
-            "non_numeric_label",
-            f"The label {read.label!r} holds {str(example)[:60]!r}, and regression predicts numbers.",
-            hint="Leave the option task out, or map a column of numbers.",
-            pointer="/columns/label",
-        )
-    if given.task != "auto":
-        return given.task
-    if not quantity:
-        return "classification"
-    values = numbers(label)
-    several = len(np.unique(values)) > REGRESSION_FROM
-    return "regression" if several or (values != np.floor(values)).any() else "classification"
-
-
-def _classes(read: _Read, ctx: Context) -> tuple[str, ...]:
-    found, words = codes(read.columns[read.label])
-    counts = np.bincount(found, minlength=len(words))
-    rare = [word for word, count in zip(words, counts, strict=True) if count < LEAST_OF_A_CLASS]
-    if len(words) > MOST_CLASSES or len(rare) > 0.5 * len(words) > 1:
-        raise JobError(
-            "invalid_input",
-            f"The label {read.label!r} has {len(words):,} values, {len(rare):,} of them on fewer than "
-            f"{LEAST_OF_A_CLASS} rows: these are no classes.",
-            hint='Map another column to label, or set task="regression" where the label is a number.',
-            pointer="/columns/label",
-        )
-    if rare:
-        listed = ", ".join(repr(word[:40]) for word in rare[:10])
-        ctx.warn(
-            f"Rows of classes with fewer than {LEAST_OF_A_CLASS} rows were left out, as no class can be held out and "
-            f"learned from less: {listed}."
-        )
-        read.keep(np.flatnonzero((counts >= LEAST_OF_A_CLASS)[found]))
-    kept = tuple(word for word, count in zip(words, counts, strict=True) if count >= LEAST_OF_A_CLASS)
-    if len(kept) < 2:
-        raise JobError(
-            "invalid_input",
-            f"The label {read.label!r} has one class only{f' ({kept[0][:60]!r})' if kept else ''}.",
-            hint="Map a column with at least two classes to label.",
-            pointer="/columns/label",
-        )
-    return kept
 
 
 def _split(read: _Read, target: np.ndarray, schema: Schema, given: IngestOptions, ctx: Context) -> np.ndarray:
     strata = target if schema.task == "classification" else quantile_bins(target, schema.bins)
     if read.part is None:
-        return splits.drawn(strata, given.seed)
+        split = splits.drawn(strata, given.seed)
+        _check_test(
+            target[split == TEST], schema, "/columns/label", "Upload more rows, or map another column to label."
+        )
+        return split
     split = splits.with_validation(read.part, strata, given.seed)
     if split is not read.part:
         ctx.warn("The given split has no validation rows: a fifth of its training rows became these.")
@@ -346,15 +304,24 @@ def _split(read: _Read, target: np.ndarray, schema: Schema, given: IngestOptions
                 hint="Give train and test rows, or leave the option split out: then the split is drawn.",
                 pointer="/options/split",
             )
+    hint = "Leave the option split out: then the split is drawn within each class."
+    _check_test(target[split == TEST], schema, "/options/split", hint)
     lacking = np.setdiff1d(strata, strata[split == TRAIN])
     if schema.task == "classification" and len(lacking):
         raise JobError(
             "invalid_input",
             f"The class {schema.classes[int(lacking[0])][:60]!r} has no training row in the given split.",
-            hint="Leave the option split out: then the split is drawn within each class.",
+            hint=hint,
             pointer="/options/split",
         )
     return split
+
+
+def _check_test(target: np.ndarray, schema: Schema, pointer: str, hint: str) -> None:
+    """Refuse test rows that are all alike: no metric can tell one model of them from another."""
+    if (target == target[:1]).all():
+        group = "of one class" if schema.task == "classification" else "of one value"
+        raise JobError("invalid_input", f"All test rows are {group} of the label.", hint=hint, pointer=pointer)
 
 
 def _check_width(table: Table) -> None:

@@ -7,10 +7,12 @@ rows are alike both in what they are and in what follows from it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from worker.contract.context import Context
+from worker.contract.context import Context, seed_of
 from worker.kinds.table.dataset import Rows, Table
 from worker.kinds.table.predictor import of_sklearn
 
@@ -20,7 +22,15 @@ _STEP = 10  # trees between two reports of progress
 
 def joint(data: Table, ctx: Context) -> np.ndarray:
     """The training rows in the joint space (t, D + leaves) float32."""
-    return space_of(data.train.x, boosted(data.train, data.classification, ctx))
+    rows = data.train if data.classification else standardised(data.train, np.arange(len(data.train)))
+    return space_of(rows.x, boosted(rows, data.classification, ctx))
+
+
+def standardised(rows: Rows, by: np.ndarray) -> Rows:
+    """Rows with numbers to predict at mean 0 and variance 1 over the rows `by`: what penalties and first
+    guesses of proxies are made for, and what 32 bits hold of every tree."""
+    mean, spread = float(rows.y[by].mean()), float(rows.y[by].std()) or 1.0
+    return replace(rows, y=(rows.y - mean) / spread)
 
 
 def space_of(x: np.ndarray, teacher: object) -> np.ndarray:
@@ -35,12 +45,18 @@ def opinion(teacher: object, x: np.ndarray, classes: int) -> np.ndarray:
     return said[:, None] if not classes else said[:, 1:] if classes == 2 else said
 
 
-def boosted(rows: Rows, classification: bool, ctx: Context, *, trees: int = TREES) -> object:
-    """Gradient boosting of so many trees a class, fitted in steps between which it can be stopped."""
+def boosted(rows: Rows, classification: bool, ctx: Context) -> object:
+    """Gradient boosting of `TREES` trees a class, fitted in steps between which it can be stopped."""
     kind = HistGradientBoostingClassifier if classification else HistGradientBoostingRegressor
-    model = kind(learning_rate=0.1, early_stopping=False, warm_start=True, random_state=0, max_bins=63)
-    for done in range(_STEP, trees + 1, _STEP):
-        ctx.progress(done - _STEP, trees, phase="teacher")
+    model = kind(
+        learning_rate=0.1,
+        early_stopping=False,
+        warm_start=True,
+        max_bins=63,
+        random_state=seed_of(ctx.seed, "teacher") % 2**32,
+    )
+    for done in range(_STEP, TREES + 1, _STEP):
+        ctx.progress(done - _STEP, TREES, phase="teacher")
         model.set_params(max_iter=done).fit(rows.x, rows.y, sample_weight=rows.weight)
     return model
 

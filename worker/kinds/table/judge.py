@@ -37,7 +37,9 @@ class EvaluateParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    learners: list[str] = Field([], min_length=1, description="Models trained on every set.")
+    learners: list[str] = Field(
+        [], min_length=1, description="Models trained on every set; the floor that they have to beat always is."
+    )
     baselines: list[str] = Field([], description="Cheap picks of the same number of rows of every class.")
     tune_rows: int = Field(5_000, ge=0, description="Validation rows that settings are chosen on; 0 takes all.")
     test_rows: int = Field(0, ge=0, description="Test rows to measure on; 0 takes all.")
@@ -121,6 +123,7 @@ def _plan(
     data: Table, sets: Sequence[Contender], validation: Rows, test: Rows, params: EvaluateParams, ctx: Context
 ) -> Plan:
     known, classes = learners_of(KIND), len(data.schema.classes)
+    floors = [name for name, one in known.items() if one.floor]
     metric = metrics_of(classes)[0]
 
     def validate(model: Predict) -> Scores:
@@ -130,7 +133,7 @@ def _plan(
         return {"test": measure(model(test.x), test.y, classes)}
 
     return Plan(
-        learners=[known[name] for name in dict.fromkeys(params.learners)],
+        learners=[known[name] for name in dict.fromkeys([*params.learners, *floors])],
         contenders=sets,
         metric=metric,
         params=params,

@@ -21,8 +21,8 @@ def privacy(data: Table, summary: TableSummary, *, seed: int) -> tuple[PrivacyRo
     own = summary.encoded.x
     made_of = own[np.sort(rng.permutation(len(own))[:_LOOKED_AT])]
     others = np.sort(rng.permutation(len(train))[:_LOOKED_AT])
-    nearest, _ = _nearest(made_of, train)
-    usual, _ = _nearest(train[others], train, leave=others)
+    nearest = _nearest(made_of, train)
+    usual = _nearest(train[others], train, leave=others)
     note = "the summary consists of real rows" if summary.rows is not None else ""
     return (
         PrivacyRow("Nearest real row, median", float(np.median(nearest)), "distance", len(made_of), note),
@@ -48,8 +48,8 @@ def _attack(
     members = rng.permutation(members)[:_LOOKED_AT]
     if not len(members) or not len(test):
         return ()
-    inside, _ = _nearest(train[members], own)
-    outside, _ = _nearest(test[rng.permutation(len(test))[:_LOOKED_AT]], own)
+    inside = _nearest(train[members], own)
+    outside = _nearest(test[rng.permutation(len(test))[:_LOOKED_AT]], own)
     order = np.sort(outside)
     won = len(order) - 0.5 * (np.searchsorted(order, inside, "left") + np.searchsorted(order, inside, "right"))
     won = won / len(order)
@@ -63,10 +63,10 @@ def _attack(
     return (PrivacyRow(label, auc, "AUC", n + m, "an attack, no guarantee", float(low), float(high)),)
 
 
-def _nearest(rows: np.ndarray, real: np.ndarray, leave: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Distance (n,) of each row to the nearest real one, and which that is; `leave` (n,): real rows to pass over."""
+def _nearest(rows: np.ndarray, real: np.ndarray, leave: np.ndarray | None = None) -> np.ndarray:
+    """Distance (n,) of each row to the nearest real one; `leave` (n,): real rows to pass over."""
     square = np.einsum("nd,nd->n", real, real)
-    distance, which = np.empty(len(rows)), np.empty(len(rows), np.int64)
+    distance = np.empty(len(rows))
     block = max(1, _CELLS // max(1, len(real)))
     for start in range(0, len(rows), block):
         part = rows[start : start + block]
@@ -74,6 +74,5 @@ def _nearest(rows: np.ndarray, real: np.ndarray, leave: np.ndarray | None = None
         if leave is not None:
             apart[np.arange(len(part)), leave[start : start + block]] = np.inf
         best = apart.argmin(axis=1)
-        which[start : start + block] = best
         distance[start : start + block] = np.linalg.norm(part - real[best], axis=1)  # exact where rows are equal
-    return distance, which
+    return distance

@@ -6,16 +6,18 @@ one for each stratum.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.exceptions import ConvergenceWarning
 
 from worker.contract.context import Context, seed_of
 
 Picker = Callable[[np.ndarray, np.ndarray, int, np.random.Generator], np.ndarray]
 CANDIDATES = 50_000
-"""Rows of a stratum that a picker looks at; of more, as many at random."""
+"""Rows of a stratum that a picker looks at, or as many as are asked for; of more, as many at random."""
 _EXACT = 10_000  # rows up to which k-means takes all of them at every step
 
 
@@ -27,11 +29,16 @@ def spread(
     for stratum in np.flatnonzero(counts):
         ctx.progress(int(stratum), len(counts), phase="select")
         rng = np.random.default_rng(seed_of(ctx.seed, f"stratum {stratum}"))
-        rows = np.flatnonzero(strata == stratum)
-        if len(rows) > CANDIDATES:
-            rows = np.sort(rng.choice(rows, CANDIDATES, replace=False))
+        rows = candidates(strata, int(stratum), int(counts[stratum]), rng)
         found.append(rows[pick(points[rows], weights[rows], int(counts[stratum]), rng)])
     return np.sort(np.concatenate(found))
+
+
+def candidates(strata: np.ndarray, stratum: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """The rows of a stratum, sorted, of which `count` are to be picked: see `CANDIDATES`."""
+    rows = np.flatnonzero(strata == stratum)
+    most = max(CANDIDATES, count)
+    return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
 
 
 def at_random(x: np.ndarray, weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -80,7 +87,9 @@ def centroids(x: np.ndarray, weights: np.ndarray, count: int, rng: np.random.Gen
         model = KMeans(count, n_init=1, max_iter=50, random_state=seed)
     else:
         model = MiniBatchKMeans(count, n_init=3, batch_size=4096, random_state=seed)
-    return np.asarray(model.fit(x, sample_weight=weights).cluster_centers_, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of equal rows several centres lie on one another
+        return np.asarray(model.fit(x, sample_weight=weights).cluster_centers_, np.float32)
 
 
 def medoids(x: np.ndarray, weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

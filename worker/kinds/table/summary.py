@@ -30,7 +30,7 @@ from worker.contract.errors import JobError
 from worker.contract.product import Origin, Product
 from worker.ingest.arrow import Arrow, pc
 from worker.kinds.table import dataset
-from worker.kinds.table.dataset import TRAIN, WEIGHT, Rows, Schema, Table, target_of
+from worker.kinds.table.dataset import TRAIN, WEIGHT, Rows, Schema, Table, mean_one, target_of
 from worker.kinds.table.encode import Encoding
 from worker.kinds.table.leaks import held_out_rows
 from worker.kinds.table.values import is_number, is_word, texts
@@ -59,8 +59,12 @@ def _number(column, code):
     return np.column_stack([x, gaps] if code["missing"] else [x])
 
 
+def _words(column):
+    return (column.cast(pa.int64()) if pa.types.is_duration(column.type) else column).cast(pa.string())
+
+
 def _category(column, code):
-    words, buckets, known = pc.fill_null(column.cast(pa.string()), "").to_pylist(), code["buckets"], code["levels"]
+    words, buckets, known = pc.fill_null(_words(column), "").to_pylist(), code["buckets"], code["levels"]
     x, place = np.zeros((len(words), buckets or len(known) + code["rare"])), {w: k for k, w in enumerate(known)}
     for row, word in enumerate(words):
         k = zlib.crc32(word.encode()) % buckets if buckets else place.get(word, len(known) if code["rare"] else -1)
@@ -178,7 +182,11 @@ def adopt(data: Table, other: Table) -> TableSummary:
     columns: dict[str, Arrow] = {}
     for name in data.frame.column_names:
         if name not in other.frame.column_names:
-            raise _unfit(f"lacks the column {name!r}", "Upload a subset with all columns of the dataset.")
+            raise _unfit(
+                f"lacks the column {name!r}",
+                "Upload a subset with all columns of the dataset; where this one was left out of it as one of ids, "
+                f'with keep_columns=["{name}"].',
+            )
         columns[name] = _as_type(other.frame[name], data.frame[name].type, name)
     frame = pa.table(columns)
     target = target_of(frame[data.schema.label], data.schema)
@@ -197,7 +205,22 @@ def adopt(data: Table, other: Table) -> TableSummary:
             f"{int(held_out.sum())} rows of the subset are validation or test rows of the dataset; they were left out, "
             "since nothing may be trained on what it is asked.",
         )
+    said += tuple(
+        f"The column {name!r} of the subset has words that the dataset does not have, such as {word[:40]!r}."
+        for name in data.frame.column_names
+        if (word := _unknown_word(frame[name], data.frame[name]))
+    )
+    if abs(weights.mean(dtype=np.float64) - 1) > 1e-6:
+        weights = mean_one(weights, len(weights)).astype(np.float32)
     return TableSummary(frame, data.schema, data.encoding, weights, origin=Origin("uploaded subset"), warnings=said)
+
+
+def _unknown_word(column: Arrow, known: Arrow) -> str:
+    if not is_word(known.type):
+        return ""
+    seen = column.unique().drop_null()
+    others = seen.filter(pc.invert(pc.is_in(seen, known.unique())))
+    return others[0].as_py() if len(others) else ""
 
 
 def _as_type(column: Arrow, kind: Arrow, name: str) -> Arrow:

@@ -20,8 +20,8 @@ from worker.kinds.table.evolution.proxies import Cuts
 @dataclass(frozen=True)
 class Objective:
     """`pool`: the candidates; `asked`: the rows that are predicted; `wanted` (q, C): what should be said of them, half
-    label and half teacher, in [0, 1] for classes. `classes`: 0 in regression. `seed`: of the forests, the same for all
-    sets."""
+    label and half teacher, in [0, 1] for classes, standard scores of numbers. `classes`: 0 in regression. `seed`: of
+    the forests, the same for all sets."""
 
     pool: Rows
     asked: Rows

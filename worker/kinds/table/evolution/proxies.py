@@ -30,7 +30,8 @@ class Cuts:
 
     @classmethod
     def of(cls, x: np.ndarray) -> Cuts:
-        """Quantiles of every column of some rows (n, D), each once, none that separates nothing."""
+        """Quantiles of every column of some rows (n, D), each once, none that separates nothing; one beyond all
+        where no column varies."""
         columns: list[int] = []
         cuts: list[float] = []
         for place in range(x.shape[1]):
@@ -40,6 +41,8 @@ class Cuts:
             for low, high in pairwise(values):
                 columns.append(place)
                 cuts.append((float(low) + float(high)) / 2)
+        if not columns:
+            return cls(np.zeros(1, np.int64), np.full(1, np.inf, np.float32))
         return cls(np.array(columns, np.int64), np.array(cuts, np.float32))
 
     def table(self, x: np.ndarray) -> np.ndarray:

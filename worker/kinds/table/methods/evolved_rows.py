@@ -20,8 +20,8 @@ from worker.contract.method import Cost, Term, method
 from worker.kinds.table.dataset import Rows, Table
 from worker.kinds.table.delivery import RowsParams, counts_of, picked
 from worker.kinds.table.evolution.objective import Objective, one_column_a_class
-from worker.kinds.table.evolution.search import search
-from worker.kinds.table.joint import boosted, opinion, random_features, space_of
+from worker.kinds.table.evolution.search import KEPT, search
+from worker.kinds.table.joint import boosted, opinion, random_features, space_of, standardised
 from worker.kinds.table.selection import Picker, herding, medoids, spread
 from worker.kinds.table.strata import allocate
 from worker.kinds.table.summary import TableSummary
@@ -49,6 +49,8 @@ def evolved_rows(data: Table, params: EvolvedRowsParams, ctx: Context) -> TableS
     """Real rows found by a search for those that learners of all sorts learn best from."""
     counts, train = counts_of(data, params), data.train
     asked, pool = _judges(data, counts, params.judged_on, ctx)
+    if not data.classification:
+        train = standardised(train, pool)
     candidates, strata = train.take(pool), data.strata[pool]
     teacher = boosted(candidates, data.classification, ctx)
     classes = len(data.schema.classes)
@@ -59,7 +61,7 @@ def evolved_rows(data: Table, params: EvolvedRowsParams, ctx: Context) -> TableS
         starts = _starts(candidates, strata, counts, teacher, part)
     with ctx.part("search", 1, 2) as part:
         found = search(objective, strata, starts, params.evaluations, part)
-    if found.evaluations + 8 <= found.wanted:
+    if found.evaluations + KEPT <= found.wanted:
         ctx.warn(f"The search ended with its time limit after {found.evaluations} of {found.wanted} sets.")
     if len(train) < LEAST_ROWS or counts.max() > MOST_A_CLASS:
         ctx.warn(

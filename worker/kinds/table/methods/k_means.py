@@ -13,7 +13,7 @@ from worker.contract.method import Cost, Term, method
 from worker.contract.product import Origin
 from worker.kinds.table.dataset import Table
 from worker.kinds.table.delivery import RowsParams, counts_of, made
-from worker.kinds.table.selection import CANDIDATES, centroids, nearest_rows
+from worker.kinds.table.selection import candidates, centroids, nearest_rows
 from worker.kinds.table.summary import TableSummary
 
 
@@ -37,9 +37,7 @@ def k_means(data: Table, params: KMeansParams, ctx: Context) -> TableSummary:
     for stratum in np.flatnonzero(counts):
         ctx.progress(int(stratum), len(counts), phase="cluster")
         rng = np.random.default_rng(seed_of(ctx.seed, f"stratum {stratum}"))
-        rows = np.flatnonzero(data.strata == stratum)
-        if len(rows) > CANDIDATES:
-            rows = np.sort(rng.choice(rows, CANDIDATES, replace=False))
+        rows = candidates(data.strata, int(stratum), int(counts[stratum]), rng)
         centres = centroids(train.x[rows], train.weight[rows], int(counts[stratum]), rng)
         points.append(centres)
         labels.append(rows[nearest_rows(train.x[rows], centres)])

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from worker.contract.context import Context
+from worker.contract.context import Context, seed_of
 from worker.contract.method import Cost, Term, method
 from worker.contract.product import Origin
 from worker.evidence.statistics import value_of
@@ -61,10 +61,11 @@ def targets(data: Table, y: np.ndarray) -> np.ndarray:
 class _Validation:
     """How well snapped rows predict validation rows: the metric that judging tunes for."""
 
-    def __init__(self, data: Table, params: KipParams, device: str) -> None:
+    def __init__(self, data: Table, params: KipParams, ctx: Context) -> None:
         held = data.part(VALIDATION)
-        self._data, self._params, self._device = data, params, device
-        self._held = held.take(np.arange(min(len(held), MOST_VALIDATION)))
+        self._data, self._params, self._device = data, params, ctx.device
+        drawn = np.random.default_rng(seed_of(ctx.seed, "validation")).permutation(len(held))
+        self._held = held.take(drawn[:MOST_VALIDATION])  # rows may lie sorted by class
 
     def __call__(self, points: np.ndarray, labels: Tensor) -> float:
         data, params = self._data, self._params
@@ -95,7 +96,7 @@ def kip_fc(data: Table, params: KipParams, ctx: Context) -> TableSummary:
     train, device = data.train, ctx.device
     start = spread(train.x, train.weight, data.strata, counts_of(data, params), medoids, ctx)
     labels = torch.from_numpy(targets(data, train.y[start])).to(device)
-    worth = _Validation(data, params, device)
+    worth = _Validation(data, params, ctx)
     point = ctx.restore()
     first = 0 if point is None else point.step
     stored = {"support": train.x[start], "best": train.x[start]} if point is None else point.arrays
