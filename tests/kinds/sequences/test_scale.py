@@ -12,13 +12,15 @@ import pytest
 
 from benchmarks.sequences_scale import make
 
-EVENTS, ROOT = 300_000, Path(__file__).resolve().parents[3]
+FEW, EVENTS, ROOT = 30_000, 300_000, Path(__file__).resolve().parents[3]
+BYTES_AN_EVENT, SLACK_MB = 300, 100
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("scale")
-    make(EVENTS, found / "log.parquet")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    found = tmp_path_factory.mktemp("few"), tmp_path_factory.mktemp("many")
+    for folder, events in zip(found, (FEW, EVENTS), strict=True):
+        make(events, folder / "log.parquet")
     return found
 
 
@@ -27,12 +29,16 @@ def step(name: str, folder: Path) -> dict[str, float]:
     return json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
 
 
-def test_large_log_when_ingested_and_selected_from_then_memory_is_a_few_hundred_bytes_an_event(folder: Path):
+def test_large_log_when_ingested_and_selected_from_then_memory_is_a_few_hundred_bytes_an_event(
+    folders: tuple[Path, Path],
+):
+    most = (EVENTS - FEW) * BYTES_AN_EVENT / 1e6 + SLACK_MB  # beyond what imports take, which differs by machine
     held = np.ones(60_000_000)  # half a GB: what is measured must not be that of the process that asks
-    ingested = step("ingest", folder)
-    assert ingested["events"] > 0.9 * EVENTS
-    assert ingested["peak_mb"] < 250 + 300 * EVENTS / 1e6
+    few, ingested = (step("ingest", folder) for folder in folders)
+    assert few["peak_mb"] < held.nbytes / 1e6
     del held
-    covered = step("coverage", folder)
+    assert ingested["events"] > 0.9 * EVENTS
+    assert ingested["peak_mb"] - few["peak_mb"] < most
+    few, covered = (step("coverage", folder) for folder in folders)
     assert covered["sequences"] == round(0.001 * ingested["sequences"])
-    assert covered["peak_mb"] < 500 + 300 * EVENTS / 1e6
+    assert covered["peak_mb"] - few["peak_mb"] < most
