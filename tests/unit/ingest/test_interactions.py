@@ -15,7 +15,8 @@ from tests.unit.ingest.tables import csv_text, rows, save_csr, write_all
 from worker.contract.context import Context
 from worker.contract.errors import Cancelled, JobError
 from worker.kinds.interactions.dataset import load
-from worker.kinds.interactions.ingest import IngestOptions, ingest
+from worker.kinds.interactions.ingest import ingest
+from worker.kinds.interactions.options import IngestOptions
 
 _folders = itertools.count()
 
@@ -148,7 +149,7 @@ def test_dedup_when_no_times_then_by_row_and_sum_counts(tmp_path: Path) -> None:
 
 
 def test_dedup_when_keys_do_not_fit_64_bits_then_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from worker.kinds.interactions import ingest as module
+    from worker.kinds.interactions import cleaning as module
 
     rng = np.random.default_rng(0)
     user, item = rng.integers(0, 9, 500).astype(np.int32), rng.integers(0, 9, 500).astype(np.int32)

@@ -163,3 +163,24 @@ def test_features_when_described_then_cancelling_leaves_nothing(tmp_path: Path) 
     problem = refused("invalid_input", "/options/item_features", alone, item_features="items.csv")
     assert "events" in problem.hint
     assert run([table(tmp_path, grid()), alone], Context(), item_features="items.csv")[0]["statistics"]["events"] == 72
+
+
+def test_features_when_all_numbers_of_an_item_are_0_then_they_are_known(tmp_path: Path) -> None:
+    lines = ["item_id,action,drama", "i0,0,0", "i1,1,0", "i2,1,1", "i3,0,1", "i4,0,0"]
+    (tmp_path / "items.csv").write_text("\n".join(lines))
+    result, out = run([table(tmp_path, grid()), tmp_path / "items.csv"], item_features="items.csv")
+    assert result["statistics"]["items_with_features"] == 5
+    assert any("1 of 6 items have no features" in warning for warning in result["warnings"])
+    score = np.sqrt(2 / 3)  # 2 of 5 have it: (0 - 0.4) / sqrt(0.24)
+    expected = [[-score, -score], [1 / score, -score], [1 / score, 1 / score], [-score, 1 / score], [-score, -score]]
+    np.testing.assert_allclose(features_of(out).inputs().toarray(), [*expected, [0, 0]], rtol=1e-6)
+
+
+def test_features_when_a_vector_is_0_then_it_is_known(tmp_path: Path) -> None:
+    lines = [f"u{u},{item},3,{u}" for u in range(12) for item in range(6)]
+    np.save(tmp_path / "vectors.npy", np.array([[0.0, 0], [1, 2], [2, 1], [3, 3], [4, 0]]))
+    result, out = run([table(tmp_path, lines), tmp_path / "vectors.npy"], item_features="vectors.npy")
+    assert result["statistics"]["items_with_features"] == 5
+    np.testing.assert_allclose(
+        features_of(out).inputs().toarray()[:, 0], [*(np.arange(5) - 2) / np.sqrt(2), 0], rtol=1e-6
+    )

@@ -20,7 +20,8 @@ from worker.contract.errors import JobError
 from worker.ingest.limits import Limits
 from worker.ingest.table import read_batches
 from worker.ingest.upload import Upload
-from worker.kinds.interactions.ingest import IngestOptions, choose
+from worker.kinds.interactions.ingest import choose
+from worker.kinds.interactions.options import IngestOptions
 from worker.kinds.interactions.roles import SCHEMA
 try:
     upload = Upload([Path(sys.argv[1])], SCHEMA, Context(), Limits())

@@ -183,8 +183,19 @@ def _numbers(values: np.ndarray, name: str, where: str, ctx: Context) -> Rows:
     missing = np.isnan(values)
     if missing.any():
         ctx.warn(f"{int(missing.sum()):,} items have no {name!r} in {where}; they get the mean of the others.")
-        values = np.where(missing, 0.0 if missing.all() else np.nanmean(values), values)
-    return Rows(values[:, None])
+    if missing.all():
+        return Rows((len(values), 1))
+    return _stored(np.where(missing, np.nanmean(values), values)[:, None])
+
+
+def _stored(values: np.ndarray, rows: np.ndarray | None = None) -> Rows:
+    """All of dense numbers (n, F), those of `rows` alone where given, zeros as well: 0 is known, too."""
+    given = np.arange(len(values)) if rows is None else rows
+    width = values.shape[1]
+    sizes = np.zeros(len(values), np.int64)
+    sizes[given] = width
+    ends = np.concatenate(([0], np.cumsum(sizes)))
+    return Rows((values[given].ravel(), np.tile(np.arange(width), len(given)), ends), shape=values.shape)
 
 
 def _tags(cells: np.ndarray, name: str, separator: str | None) -> tuple[Rows, list[str]]:
@@ -228,7 +239,7 @@ def _of_array(source: Source, items: Arrow, meter: Meter) -> ItemFeatures:
     if not np.isfinite(values).all():
         raise _refused(f"{source.name} holds numbers that are not finite.", "Replace NaN and infinite numbers.")
     names = np.array([f"vector_{column}" for column in range(width)], dtype=str)
-    return ItemFeatures(Rows(values), names, np.zeros(width, dtype=bool))
+    return ItemFeatures(_stored(values, np.flatnonzero(place >= 0)), names, np.zeros(width, dtype=bool))
 
 
 def _row_numbers(items: Arrow, rows: int) -> np.ndarray:
