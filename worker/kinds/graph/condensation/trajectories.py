@@ -56,6 +56,14 @@ def followed(
     span = max(1, params.expert_epochs // params.snapshot_every)
     snapshots = params.teacher_epochs // params.snapshot_every
     last = snapshots + 1 - span
+    if snapshots < 1:
+        raise JobError(
+            "invalid_input",
+            f"Experts of {params.teacher_epochs} steps end before their first state is kept, after "
+            f"{params.snapshot_every}.",
+            hint=f"Set snapshot_every to at most {params.teacher_epochs}.",
+            pointer="/params/snapshot_every",
+        )
     if last < 1:
         raise JobError(
             "invalid_input",
