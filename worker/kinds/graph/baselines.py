@@ -18,12 +18,12 @@ from scipy import sparse
 from worker.evidence.measurements import Role, TrainingSet
 from worker.evidence.training import Contender
 from worker.kinds.graph import bundle, large
-from worker.kinds.graph.condensation.start import Start, start_nodes
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.features import rows_of
 from worker.kinds.graph.propagation import propagated
 from worker.kinds.graph.selection import HOPS, chosen_nodes
 from worker.kinds.graph.sparsification.edges import Edges, random_edges
+from worker.kinds.graph.start import Start, start_nodes
 from worker.kinds.graph.summary import CondensedGraph
 from worker.kinds.graph.training_graph import TrainingGraph
 
