@@ -33,6 +33,8 @@ class TrainingSet:
     nothing. `rows`: units of the kind. `bytes`: what a user
     downloads, or would, under `encoding`; `compressed`: the same after lossless compression, None where unknown.
     `method`: the registered method that makes this baseline, if any. `equal`: what was made equal to the summary's.
+    `mark`: what was looked at in making it that not every set may look at, to go on after "it" ("was made with features
+    of held-out nodes"); sets of different marks are no like for like.
     """
 
     name: str
@@ -46,6 +48,7 @@ class TrainingSet:
     equal: Literal["rows", "bytes", "events"] = "rows"
     compressed: int | None = None
     of: str = ""
+    mark: str = ""
 
 
 @dataclass(frozen=True)

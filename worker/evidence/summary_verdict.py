@@ -15,6 +15,8 @@
     was measured) up to 1: it cannot tell a useless summary from a perfect one. So there is no width that decides, and a
     wide interval never undoes a clear lead.
 (5) A summary larger than its source carries that as a caveat into the headline.
+(6) So does one with a mark that the best cheap baseline has not: it was made with what the baseline may not look at, so
+    being ahead of it is no like for like, and the tone is never good. The sentence says the same beside the difference.
 """
 
 from __future__ import annotations
@@ -73,6 +75,18 @@ class Judged:
         return self.summary.bytes / full.bytes if full.bytes else math.nan
 
     @property
+    def apart(self) -> str:
+        """The mark of the summary where it stands beside sets without it, "" where all is like for like."""
+        mark = self.summary.mark
+        return "" if self.best is not None and self.best.set.mark == mark else mark
+
+    @property
+    def caveat(self) -> str:
+        """What the headline must carry, to go on after "it"; "" where there is nothing."""
+        larger = "is larger than its source" if self.bytes_share > 1 else ""
+        return " and ".join(part for part in (larger, self.apart) if part)
+
+    @property
     def status(self) -> Status:
         """The rule."""
         if self.reasons:
@@ -94,7 +108,7 @@ def judge(c: Comparison, summary: TrainingSet) -> tuple[Judged, Verdict]:
         unit="ratio",
         reasons=known.reasons,
         settled_by=known.settled_by,
-        caveat="is larger than its source" if known.bytes_share > 1 else "",
+        caveat=known.caveat,
         details=_details(known),
     )
     return known, verdict
@@ -212,6 +226,9 @@ def _sentence(j: Judged) -> str:
     elif not j.reasons:
         other = "other " if j.is_cheap_pick else ""
         parts.append(f"No {other}cheap baseline of at most its {j.measurements.units} or bytes was measured beside it.")
+    if j.apart:
+        beside = ", which the cheap one was not: their difference is no like for like" if j.best is not None else ""
+        parts.append(f"It {j.apart}{beside}.")
     parts.append(_at_best(j))
     if j.reasons and j.settled_by:
         parts.append(f"What would settle it: {'; '.join(j.settled_by)}.")

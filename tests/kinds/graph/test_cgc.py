@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -16,8 +18,11 @@ from worker.kinds.graph.clustering.surest_means import CGCParams, surest_means
 from worker.kinds.graph.condensation import cluster_graph as clustgdd
 from worker.kinds.graph.condensation.coupling import Coupling, DeepClusters, DeepSettings, transport
 from worker.kinds.graph.dataset import TEST, VALIDATION
+from worker.kinds.graph.description import warnings
 from worker.kinds.graph.methods.cgc import CGCParamsWithEdges
 from worker.kinds.graph.methods.cgc import cgc as run_cgc
+from worker.kinds.graph.methods.cgc_x import CGCXParams
+from worker.kinds.graph.methods.cgc_x import cgc_x as run_cgc_x
 from worker.kinds.graph.methods.clustgdd import ClustGDDParams
 from worker.kinds.graph.methods.clustgdd import clustgdd as run_clustgdd
 from worker.kinds.graph.methods.deepcgc import DeepCGCParams, deepcgc
@@ -42,6 +47,24 @@ def test_parts_when_made_then_all_are_filled_and_a_constant_changes_nothing(rows
 
 def test_parts_when_as_many_as_rows_then_each_row_is_its_own(rows: np.ndarray):
     assert cgc.parts_of(rows, 40, "spectral", np.random.default_rng(0)).tolist() == list(range(40))
+
+
+def test_leading_directions_when_there_are_more_rows_than_features_then_are_those_of_the_svd():
+    tall = np.random.default_rng(0).normal(size=(50, 6))
+    tall -= tall.mean(0)
+    left = np.linalg.svd(tall, full_matrices=False)[0][:, :4]
+    assert np.abs(cgc.leading_directions(tall, 4).T @ left) == pytest.approx(np.eye(4), abs=1e-8)
+    assert cgc.leading_directions(tall, 9).shape == (50, 6), "there are no more directions than features"
+
+
+def test_parts_when_a_class_is_large_then_no_matrix_of_all_its_pairs_is_made(rows: np.ndarray):
+    many = np.repeat(rows[:, :3], 500, axis=0)
+    tracemalloc.start()
+    parts = cgc.parts_of(many, 4, "spectral", np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(np.unique(parts)) == 4
+    assert peak < len(many) ** 2, "bytes: a matrix of all pairs takes eight times as many"
 
 
 def test_part_weights_when_softened_then_sum_to_one_and_become_equal(rows: np.ndarray):
@@ -118,6 +141,15 @@ def test_pseudo_labels_when_asked_for_then_no_validation_or_test_node_joins():
     assert not np.isin(graph.split[nodes], [VALIDATION, TEST]).any()
     assert (y == graph.y[nodes]).mean() > 0.8
     assert (y[: len(graph.train)] == graph.y[graph.train]).all()
+
+
+def test_pseudo_labels_when_used_then_the_summary_is_marked_as_what_it_is():
+    graph = planted(300, parts=(0.1, 0.2, 0.3))
+    made = run_cgc_x(graph, CGCXParams(n_nodes=9, pseudo_label=1.0), Context(seed=0))
+    assert made.sees == "unlabelled"
+    assert made.mark == "was made with guessed labels of nodes outside the parts"
+    assert any("labels were guessed" in text for text in warnings(graph, made))
+    assert run_cgc_x(graph, CGCXParams(n_nodes=9), Context(seed=0)).mark == ""
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,27 @@ def test_method_when_inductive_then_no_test_feature_changes_a_byte_and_every_cla
     assert one.origin.settings["size"]["nodes"] == len(one.y) == 10
 
 
+def test_validation_of_candidates_then_draws_from_the_job_and_alike_for_every_candidate(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(validation, "SEEDS", 2)
+    drawn: list[int] = []
+    seeded = validation.seeded
+    monkeypatch.setattr(validation, "seeded", lambda seed, device: drawn.append(seed) or seeded(seed, device))
+    graph = planted(100)
+    for seed in (0, 1):
+        ctx = Context(seed=seed)
+        score = validation.validator(graph, ctx)
+        assert score is not None
+        candidate = Candidate(torch.from_numpy(graph.x[graph.train]), torch.from_numpy(graph.y[graph.train]))
+        score(candidate, ctx)
+        with ctx.part("another") as part:
+            score(candidate, part)
+    first, again, second = drawn[:2], drawn[2:4], drawn[4:6]
+    assert first == again
+    assert len({*first, *second}) == 4
+
+
 @pytest.mark.parametrize("name", LEARNED)
 def test_learned_method_when_time_is_over_then_delivers_with_a_warning(name: str):
     ctx = Context(seed=3, deadline=time.monotonic() - 1)

@@ -115,6 +115,33 @@ def test_all_axes_then_each_has_its_table(graph: Graph):
     conclude(m, {})
 
 
+def verdict_of(graph: Graph, summary: Any, **evaluate: Any) -> Any:
+    return conclude(evaluated(graph, summary, ["performance"], learners=["gcn", "majority"], **evaluate), {})
+
+
+def test_verdict_on_a_transductive_summary_then_the_headline_carries_the_mark(graph: Graph):
+    summary = made(graph, "teacher-k-means", n_nodes=9, teacher_epochs=20, teachers=1)
+    found = verdict_of(graph, summary, baselines=["random"])
+    assert found.verdict.caveat == "was made with features of held-out nodes"
+    assert "was made with features of held-out nodes" in found.verdict.sentence
+    assert "was made with features of held-out nodes" in found.headline
+    assert found.verdict.tone != "good"
+
+
+def test_verdict_on_fewer_edges_of_the_same_nodes_then_is_like_for_like(graph: Graph):
+    found = verdict_of(graph, made(graph, "random-edge", keep_fraction=0.5))
+    assert found.verdict.caveat == ""
+
+
+def test_verdict_on_what_train_nodes_make_or_on_an_upload_then_says_what_is_known(graph: Graph):
+    from worker.kinds.graph.summary import adopt
+
+    assert verdict_of(graph, made(graph, n_nodes=9), baselines=["random"]).verdict.caveat == ""
+    subset = adopt(graph, graph.induced(graph.train[:20]))
+    caveat = verdict_of(graph, subset, baselines=["random"]).verdict.caveat
+    assert caveat == "may have been made with features of held-out nodes"
+
+
 def test_copied_rows_are_counted(graph: Graph):
     assert copied(graph, made(graph, "random", n_nodes=9)) == 9
     assert copied(graph, made(graph, "k-means-prop", n_nodes=6)) == 0

@@ -47,13 +47,22 @@ def test_class_gradients_when_beside_autograd_then_agree():
     ids=["equal", "orthogonal", "opposite"],
 )
 def test_distance_by_columns_when_known_then_is_that(other: torch.Tensor, ours: float):
-    assert float(DISTANCES["ours"](torch.eye(2)[None], other[None])) == pytest.approx(ours, abs=5e-6)
+    assert float(DISTANCES["ours"]([torch.eye(2)[None]], [other[None]])) == pytest.approx(ours, abs=5e-6)
 
 
 def test_other_distances_when_known_then_are_that():
     one, other = torch.eye(2)[None], torch.tensor([[[0.0, 1], [1, 0]]])
-    assert float(DISTANCES["mse"](one, other)) == 4.0
-    assert float(DISTANCES["cos"](one, other)) == pytest.approx(1.0)
+    assert float(DISTANCES["mse"]([one], [other])) == 4.0
+    assert float(DISTANCES["cos"]([one], [other])) == pytest.approx(1.0)
+
+
+def test_distances_of_several_matrices_then_there_is_one_cosine_and_sums_of_the_others():
+    one = [3 * torch.eye(2)[None], torch.tensor([[[4.0], [0.0]]])]
+    other = [torch.eye(2)[None], torch.tensor([[[0.0], [2.0]]])]
+    assert float(DISTANCES["ours"](one, other)) == pytest.approx(1.0, abs=1e-5)
+    assert float(DISTANCES["mse"](one, other)) == pytest.approx(2 * 4 + 16 + 4)
+    cosine = 6 / (np.sqrt(2 * 9 + 16) * np.sqrt(2 + 4))
+    assert float(DISTANCES["cos"](one, other)) == pytest.approx(1 - cosine, abs=1e-5)
 
 
 def rows_by_class(dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
@@ -92,7 +101,7 @@ def test_matching_a_gcn_when_the_nodes_are_the_real_ones_with_their_edges_then_t
     real = relay.gradients(theta, range(3), generator())
     for one, other in zip(real, relay.synthetic(theta, range(3), x, hat, members), strict=True):
         assert torch.allclose(one, other.detach(), atol=1e-5)
-    apart = [DISTANCES["ours"](one, other.detach()).sum() for one, other in zip(
+    apart = [DISTANCES["ours"]([one], [other.detach()]).sum() for one, other in zip(
         real, relay.synthetic(theta, range(3), x, None, members), strict=True)]  # fmt: skip
     assert min(apart) > 0.1, "without its edges it is another network"
 

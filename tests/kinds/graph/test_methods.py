@@ -134,6 +134,21 @@ def test_k_means_prop_when_started_from_an_earlier_summary_then_moves_on_from_it
         made(graph, "k-means-prop", inputs={"start": made(planted(90, features=5), "averaging")}, n_nodes=12)
 
 
+def test_k_means_prop_when_started_from_classes_of_other_numbers_then_each_class_goes_on_from_its_own(graph: Graph):
+    earlier = made(graph, "k-means-prop", n_nodes=12)
+    turned = replace(earlier, y=graph.n_classes - 1 - earlier.y, classes=graph.classes[::-1])
+    again = made(graph, "k-means-prop", 5, inputs={"start": turned}, n_nodes=12)
+    assert dense(again.x) == pytest.approx(dense(earlier.x), abs=1e-5)
+
+
+def test_k_means_prop_when_fuzzy_and_started_then_moves_on_from_it(graph: Graph):
+    earlier = made(graph, "k-means-prop", n_nodes=12, fuzziness=1.1, restarts=1)
+    again = made(graph, "k-means-prop", 5, inputs={"start": earlier}, n_nodes=12, fuzziness=1.1, restarts=1)
+    other = made(graph, "k-means-prop", 5, n_nodes=12, fuzziness=1.1, restarts=1)
+    assert dense(again.x) == pytest.approx(dense(earlier.x), abs=1e-3)
+    assert dense(other.x) != pytest.approx(dense(earlier.x), abs=1e-3)
+
+
 def test_k_means_prop_when_fuzzy_then_is_of_as_many_nodes(graph: Graph):
     found = made(graph, "k-means-prop", n_nodes=12, fuzziness=1.3, weights=[-0.1, 0.9, 0.9])
     assert len(found) == 12

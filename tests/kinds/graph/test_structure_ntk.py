@@ -10,6 +10,7 @@ import torch
 from scipy import sparse
 
 from tests.planted_graph import planted
+from worker.kinds.graph.condensation import structure_ntk
 from worker.kinds.graph.condensation.structure_ntk import RealSide, averaging, predict
 
 NO_EDGES = sparse.csr_array((2, 2), dtype=np.float32)
@@ -66,6 +67,16 @@ def test_kernel_when_beside_one_of_all_pairs_then_agrees(hops: int, layers: int)
     found = side(graph.x, graph.adjacency, graph.train, hops=hops, layers=layers).kernel(torch.from_numpy(other))
     wanted = reference(graph.x.astype(float), graph.adjacency, other.astype(float), hops, layers)
     assert found.numpy() == pytest.approx(wanted[graph.train], rel=1e-4)
+
+
+def test_kernel_when_a_node_has_many_neighbours_then_is_the_same_in_parts(monkeypatch: pytest.MonkeyPatch):
+    graph = planted(60, degree=12)
+    whole = side(graph.x, graph.adjacency, graph.train, hops=2)
+    monkeypatch.setattr(structure_ntk, "HUB", 3)
+    parts = side(graph.x, graph.adjacency, graph.train, hops=2)
+    assert whole.second_norms is not None
+    assert parts.second_norms is not None
+    assert parts.second_norms.numpy() == pytest.approx(whole.second_norms.numpy(), rel=1e-5)
 
 
 def test_kernel_when_differentiated_where_rows_are_parallel_then_is_finite():

@@ -115,3 +115,12 @@ def test_sfgc_when_the_target_lies_beyond_the_expert_then_the_field_is_named_and
     assert caught.value.pointer == "/params/expert_epochs"
     cured = SFGCParams(teacher_epochs=40, expert_epochs=40, n_nodes=6, experts=1, epochs=1)
     assert len(sfgc(planted(60), cured, Context()).y) == 6
+
+
+def test_sfgc_when_no_state_of_an_expert_is_kept_then_the_field_is_named_and_the_cure_works():
+    with pytest.raises(JobError, match="before their first state") as caught:
+        sfgc(planted(60), SFGCParams(teacher_epochs=20, snapshot_every=50, n_nodes=6), Context())
+    assert caught.value.pointer == "/params/snapshot_every"
+    assert caught.value.hint == "Set snapshot_every to at most 20."
+    cured = SFGCParams(teacher_epochs=20, snapshot_every=20, expert_epochs=20, n_nodes=6, experts=1, epochs=1)
+    assert len(sfgc(planted(60), cured, Context()).y) == 6

@@ -564,3 +564,28 @@ def test_another_form_larger_than_its_source_is_a_warning() -> None:
     form = TrainingSet("soft", "as soft rows", "form", 50, 2_000, 99_000, of="summary")
     warnings = told(measurements(sets=(*SETS, form)))["warnings"]
     assert any("One of its forms, as soft rows, is larger than the source: 99.0" in text for text in warnings)
+
+
+# Marks: what was looked at that not every set may look at
+
+
+def test_lead_of_a_marked_summary_over_a_baseline_without_the_mark_is_no_good_news_and_says_why() -> None:
+    m = measurements(sets=changed("summary", mark="was made with features of held-out nodes"))
+    found, report = judged(m), told(m)
+    assert found.status == "ahead"
+    assert found.tone == "even"
+    assert found.caveat == "was made with features of held-out nodes"
+    assert "was made with features of held-out nodes, which the cheap one was not" in found.sentence
+    assert report["headline"].endswith(", but was made with features of held-out nodes")
+
+
+def test_marked_summary_that_is_larger_than_its_source_says_both() -> None:
+    found = judged(measurements(sets=changed("summary", mark="was made with more", bytes=50_000)))
+    assert found.caveat == "is larger than its source and was made with more"
+
+
+def test_lead_over_a_baseline_of_the_same_mark_is_like_for_like() -> None:
+    sets = tuple(replace(one, mark="" if one.role == "full" else "was made with more") for one in SETS)
+    found = judged(measurements(sets=sets))
+    assert (found.status, found.tone, found.caveat) == ("ahead", "good", "")
+    assert "was made with more" not in found.sentence

@@ -18,23 +18,24 @@ from scipy import sparse
 from worker.evidence.measurements import Role, TrainingSet
 from worker.evidence.training import Contender
 from worker.kinds.graph import bundle, large
-from worker.kinds.graph.allocation import allocate
-from worker.kinds.graph.clustering.propagated_means import class_means
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.features import rows_of
-from worker.kinds.graph.herding import herd
 from worker.kinds.graph.propagation import propagated
 from worker.kinds.graph.selection import HOPS, chosen_nodes
 from worker.kinds.graph.sparsification.edges import Edges, random_edges
+from worker.kinds.graph.start import Start, start_nodes
 from worker.kinds.graph.summary import CondensedGraph
 from worker.kinds.graph.training_graph import TrainingGraph
 
-PICKS = {"random": "random train nodes", "herding": "herded train nodes", "k-means-prop": "k-means of propagated nodes"}
-MARK = "transductive: made with features of held-out nodes"
+PICKS: dict[Start, str] = {
+    "random": "random train nodes",
+    "herding": "herded train nodes",
+    "k-means-prop": "k-means of propagated nodes",
+}
 
 
 def contenders(
-    data: Graph, summaries: Sequence[CondensedGraph], picks: Sequence[str], *, draws: int, seed: int
+    data: Graph, summaries: Sequence[CondensedGraph], picks: Sequence[Start], *, draws: int, seed: int
 ) -> list[Contender]:
     """Everything a learner is trained on. A random pick is drawn `draws` times, k-means run as often."""
     reference, seen = large.trained_on(data, seed), data.visible()
@@ -45,8 +46,9 @@ def contenders(
         name = "summary" if not number else f"summary-{number + 1}"
         made = summary.origin.method or "given"
         label = "this summary" if len(summaries) == 1 else f"summary {number + 1}: {made}"
-        label = f"{label} ({MARK})" if summary.sees == "all" else label
-        found.append(_contender(name, label, "summary", [summary.training()], summary.origin.method))
+        mark = f"transductive: {summary.mark}" if summary.sees == "all" else summary.mark
+        label = f"{label} ({mark})" if mark else label
+        found.append(_contender(name, label, "summary", [summary.training()], summary.origin.method, mark=summary.mark))
         beside = "" if len(summaries) == 1 else f" (as summary {number + 1})"
         suffix = "" if not number else f"-{number + 1}"
         if summary.whole:
@@ -61,7 +63,7 @@ def contenders(
             drawn = [cheap.of(pick, n, seed, draw) for draw in range(several)]
             found.append(_contender(f"{pick}{suffix}", f"{PICKS[pick]}{beside}", "baseline", drawn, pick))
         if "random" in picks:
-            room = found_bytes(summary)
+            room = plain(summary.training())
             drawn = [cheap.within(room, seed, draw) for draw in range(draws)]
             if all(one is not None for one in drawn):
                 sets = [one for one in drawn if one is not None]
@@ -74,10 +76,12 @@ def contenders(
 def _beside_sparsified(
     seen: Graph, summary: CondensedGraph, draws: int, seed: int, beside: str, suffix: str
 ) -> list[Contender]:
-    """As many random edges, weighted as `random-edge` weights them, and no edges at all."""
-    edges, made = Edges.of(seen.adjacency), summary.training()
+    """As many random edges, weighted as `random-edge` weights them, and no edges at all; both of the nodes that the
+    summary has, so with its mark."""
+    edges, made, mark = Edges.of(seen.adjacency), summary.training(), summary.mark
     bare = replace(made, adjacency=None)
-    found = [_contender(f"no-edges{suffix}", f"the same nodes without edges{beside}", "baseline", [bare])]
+    label = f"the same nodes without edges{beside}"
+    found = [_contender(f"no-edges{suffix}", label, "baseline", [bare], mark=mark)]
     up = len(edges) / max(1, summary.edges) if summary.origin.settings.get("reweight", True) else 1.0
     drawn = []
     for draw in range(draws if summary.edges else 0):
@@ -86,13 +90,9 @@ def _beside_sparsified(
         drawn.append(replace(made, adjacency=kept.adjacency()))
     if drawn:
         label = f"as many random edges{beside}"
-        found.append(_contender(f"random-edge{suffix}", label, "baseline", drawn, "random-edge", equal="events"))
+        name = f"random-edge{suffix}"
+        found.append(_contender(name, label, "baseline", drawn, "random-edge", equal="events", mark=mark))
     return found
-
-
-def found_bytes(summary: CondensedGraph) -> int:
-    """Bytes of a summary's plain arrays."""
-    return plain(summary.training())
 
 
 class _Cheap:
@@ -100,22 +100,12 @@ class _Cheap:
 
     def __init__(self, seen: Graph, rows: np.ndarray) -> None:
         self.seen, self.rows = seen, rows
-        self.place = np.full(seen.n, -1, np.int64)
-        self.place[seen.train] = np.arange(len(seen.train))
 
-    def of(self, pick: str, n: int, seed: int, draw: int) -> TrainingGraph:
+    def of(self, pick: Start, n: int, seed: int, draw: int) -> TrainingGraph:
         """As many nodes, with propagated features and no edges."""
-        seen, rng = self.seen, np.random.default_rng([seed, draw, 11])
-        classes, y = seen.n_classes, seen.y[seen.train]
-        if pick == "k-means-prop":
-            clusters = class_means(self.rows, y, allocate(seen.train_counts, n), rng)
-            return TrainingGraph(clusters.x, None, np.arange(n), classes, y=clusters.y)
-
-        def choose(c: int, nodes: np.ndarray, k: int) -> np.ndarray:
-            return nodes[herd(self.rows[self.place[nodes]], k)] if pick == "herding" else rng.permutation(nodes)[:k]
-
-        nodes = chosen_nodes(seen, n, choose)
-        return TrainingGraph(self.rows[self.place[nodes]], None, np.arange(n), classes, y=seen.y[nodes])
+        rng = np.random.default_rng([seed, draw, 11])
+        x, y = start_nodes(self.seen, self.rows, n, pick, rng, lambda: None)
+        return TrainingGraph(x, None, np.arange(n), self.seen.n_classes, y=y)
 
     def within(self, room: int, seed: int, draw: int) -> TrainingGraph | None:
         """As many random train nodes with raw features and the edges between them as fit into bytes; None where not
@@ -165,6 +155,7 @@ def _contender(
     draws: Sequence[TrainingGraph],
     method: str = "",
     equal: Literal["rows", "bytes", "events"] = "rows",
+    mark: str = "",
 ) -> Contender:
     arrays = [arrays_of(one) for one in draws]
     record = TrainingSet(
@@ -178,5 +169,6 @@ def _contender(
         encoding="float32 features (dense or CSR, whichever is smaller), int32 edges in both directions, int32 labels",
         method=method,
         equal=equal,
+        mark=mark,
     )
     return Contender(record, tuple(draws))

@@ -125,12 +125,17 @@ def warnings(data: Graph, summary: CondensedGraph) -> list[str]:
             "features mix the classes, and everything that is made of them may keep little. Compare the MLP, which "
             "knows no edges."
         )
+    if summary.sees == "unlabelled":
+        said.append(
+            "This summary was made with nodes outside train, validation and test, whose labels were guessed. Figures "
+            "of methods that know the labels of train nodes alone are no like for like."
+        )
     if summary.sees == "all":
         said.append(
             "This summary is transductive: it was made with the features and edges of validation and test nodes (not "
             "their labels). Figures of methods that see only the train nodes are no like for like."
         )
-    if summary.origin.method == UPLOADED and data.setting == "transductive":
+    if summary.origin.method == UPLOADED:
         said.append(
             "This summary was uploaded: whether features of validation or test nodes went into it is not known here, "
             "and if they did, figures of methods that see only the train nodes are no like for like."
@@ -258,7 +263,11 @@ def tables(data: Graph, summaries: Sequence[CondensedGraph], test: Held) -> tupl
 def _sees(summary: CondensedGraph) -> str:
     if summary.origin.method == UPLOADED:
         return "not known"
-    return "all nodes (transductive)" if summary.sees == "all" else "train nodes"
+    return {
+        "train": "train nodes",
+        "unlabelled": "train nodes and nodes outside the parts, with guessed labels",
+        "all": "all nodes (transductive)",
+    }[summary.sees]
 
 
 def _teacher(data: Graph, summary: CondensedGraph, test: Held) -> dict[str, str | int | float | bool | None] | None:

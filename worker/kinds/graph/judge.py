@@ -27,6 +27,7 @@ from worker.kinds.graph.baselines import PICKS, contenders
 from worker.kinds.graph.dataset import TEST, VALIDATION, Graph
 from worker.kinds.graph.held import HOPS, Held, held_out
 from worker.kinds.graph.needs import TEST_NODES
+from worker.kinds.graph.start import Start
 from worker.kinds.graph.summary import CondensedGraph
 from worker.kinds.graph.trials import EPOCHS, GC4NC, Bench
 
@@ -42,7 +43,7 @@ class EvaluateParams(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     learners: list[str] = Field([], min_length=1, description="Networks trained on every set.")
-    baselines: list[str] = Field([], description="Cheap reductions of equal size to compare with.")
+    baselines: list[Start] = Field([], description="Cheap reductions of equal size to compare with.")
     protocol: Literal["gc4nc", "tuned"] = Field(
         "gc4nc",
         description="gc4nc: the fixed training of the benchmark GC4NC; tuned: dropout and weight decay chosen on "

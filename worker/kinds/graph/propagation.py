@@ -17,15 +17,11 @@ Operator = sparse.csr_array
 BLOCK_BYTES = 128_000_000
 
 
-def normalised(adjacency: sparse.csr_array, degrees: np.ndarray | None = None) -> Operator:
-    """Â (N, N) float32 of a symmetric adjacency (N, N) without self-loops; an isolated node has Â_ii = 1.
-
-    `degrees`: float64 (N,), row sums of A + I, where the adjacency is a part of a larger graph whose degrees count.
-    """
+def normalised(adjacency: sparse.csr_array) -> Operator:
+    """Â (N, N) float32 of a symmetric adjacency (N, N) without self-loops; an isolated node has Â_ii = 1."""
     n = adjacency.shape[0]
     looped = sparse.csr_array(adjacency + sparse.eye_array(n, dtype=np.float32, format="csr"))
-    if degrees is None:
-        degrees = np.asarray(looped.sum(axis=1, dtype=np.float64)).ravel()
+    degrees = np.asarray(looped.sum(axis=1, dtype=np.float64)).ravel()
     inverse = (1.0 / np.sqrt(degrees)).astype(np.float32)
     owner = np.repeat(np.arange(n), np.diff(looped.indptr))
     data = looped.data * inverse[owner]

@@ -35,7 +35,12 @@ from worker.numerics.npz import write_npz
 
 FORMAT, VERSION = "distillery-graph", 1
 UPLOADED = "uploaded subset"  # the method of what was made elsewhere
-Sees = Literal["train", "all"]
+Sees = Literal["train", "unlabelled", "all"]
+MARKS: dict[Sees, str] = {
+    "train": "",
+    "unlabelled": "was made with guessed labels of nodes outside the parts",
+    "all": "was made with features of held-out nodes",
+}
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,9 @@ class CondensedGraph(Product):
     float32 (n,) or None. `source`: int64 (n,) numbers of the original nodes where they are real, else None.
     `transform`: what the features of the original graph need before anything is predicted. `whole`: all nodes of the
     original are here, with other edges (a sparsifier). `sees`: whose features made it, those of the train nodes and
-    their neighbourhoods, or of `all` nodes, held-out ones included: then it is marked as transductive. `teacher`: the
-    parameters of the network that made the labels, by name.
+    their neighbourhoods, of `unlabelled` nodes outside the parts as well, with guessed labels, or of `all` nodes,
+    held-out ones included: the last two are marked, see `mark`. `teacher`: the parameters of the network that made the
+    labels, by name.
     """
 
     type: ClassVar[str] = "graph"
@@ -88,6 +94,13 @@ class CondensedGraph(Product):
     def edges(self) -> int:
         """Undirected edges."""
         return 0 if self.adjacency is None else int(self.adjacency.nnz) // 2
+
+    @property
+    def mark(self) -> str:
+        """What is said of it beside what train nodes make, to go on after "it"; "" where there is nothing."""
+        if self.origin.method == UPLOADED:
+            return "may have been made with features of held-out nodes"
+        return MARKS[self.sees]
 
     def training(self) -> TrainingGraph:
         """What learners are trained on."""

@@ -1,7 +1,7 @@
 """Does condensing undo corruption? The graph is corrupted, condensed anew by the same method, and networks are trained.
 
 Where the setting is inductive only the train part is corrupted and the test part is clean; in a transductive one there
-is one graph, so networks predict on the corrupted one. The whole corrupted graph and k-means of it stand beside.
+is one graph, so networks predict on the corrupted one. The whole corrupted graph stands beside.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def table(
     data: Graph, summary: CondensedGraph, kinds: Sequence[str], rates: Sequence[float], epochs: int, ctx: Context
 ) -> Table:
     """Accuracy of GCN on the test nodes by corruption and by what it was trained on, and the drop against clean."""
-    clean = _measured(data, data, summary, summary, epochs, ctx, "clean")
+    clean = _measured(data, data, summary, epochs, ctx, "clean")
     rows: list[dict[str, Cell]] = [{"corruption": "none", "rate": None, **clean}]
     for kind in kinds:
         for rate in rates:
@@ -50,7 +50,7 @@ def table(
                 tested = spoilt if data.setting == "transductive" else data
                 with part.part("condense", 0, 2) as inner:
                     made = again(spoilt, summary, inner)
-                found = _measured(spoilt, tested, summary, made, epochs, part, "train")
+                found = _measured(spoilt, tested, made, epochs, part, "train")
                 for key in ("whole", "summary"):
                     before, after = clean[key], found[key]
                     found[f"{key}_drop"] = (
@@ -99,7 +99,6 @@ def _spoilt(data: Graph, kind: str, rate: float, seed: int) -> Graph:
 def _measured(
     data: Graph,
     tested: Graph,
-    summary: CondensedGraph,
     made: CondensedGraph | None,
     epochs: int,
     ctx: Context,

@@ -1,4 +1,7 @@
-"""Properties of the original graph and of the condensed one, beside each other."""
+"""Properties of the original graph and of the condensed one, beside each other.
+
+Those of GC4NC but one: the trace of features along the top eigenvector of the Laplacian is not computed.
+"""
 
 from __future__ import annotations
 

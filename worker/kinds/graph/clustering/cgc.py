@@ -16,6 +16,7 @@ from worker.kinds.graph.clustering.kmeans import best_of
 
 SPECTRAL_UP_TO = 60  # parts of a class; the feature map has (k + 1)(k + 2) / 2 columns
 RESTARTS = 10
+SMALLEST = 1e-12  # eigenvalues below this share of the largest are rounding
 HOPS = 3  # the official loop starts from one propagation and adds two; the paper says 2
 
 
@@ -51,16 +52,29 @@ def augmentation(
     return rng.choice(len(y), size=count, p=missing / total if total > 0 else None)
 
 
+def leading_directions(centred: np.ndarray, k: int) -> np.ndarray:
+    """The k leading left singular vectors (m, k) of rows (m, d), or as many as the rows have directions.
+
+    By the smaller of both products of the rows with themselves, (m, m) or (d, d), so that no class of many nodes needs
+    a matrix of all its pairs.
+    """
+    wide = len(centred) <= centred.shape[1]
+    values, vectors = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)
+    values, vectors = values[::-1][:k], vectors[:, ::-1][:, :k]
+    if wide:
+        return vectors
+    real = values > SMALLEST * values[0]
+    real[0] = True
+    return centred @ vectors[:, real] / np.sqrt(np.maximum(values[real], 1e-300))
+
+
 def spectral_parts(rows: np.ndarray, k: int, rng: np.random.Generator, tick: Callable[[], None]) -> np.ndarray:
     """Part int64 (m,) of each row (m, d), k parts.
 
     The rows are centred; U are their k leading left singular vectors, phi(u) the features of the kernel (u.v + c)^2
     with c = 1/sqrt(2); k-means of singular vectors 2..k+1 of phi scaled by the square roots of the kernel's degrees.
     """
-    centred = (rows - rows.mean(axis=0)).astype(np.float64)
-    values, vectors = np.linalg.eigh(centred @ centred.T)
-    del values
-    leading = vectors[:, ::-1][:, :k]
+    leading = leading_directions((rows - rows.mean(axis=0)).astype(np.float64), k)
     tick()
     c = 1 / np.sqrt(2)
     a, b = np.triu_indices(leading.shape[1], 1)

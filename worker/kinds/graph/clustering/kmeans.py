@@ -6,7 +6,7 @@ k-means++ (Arthur, Vassilvitskii 2007). Everything is decided by the seed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,16 +109,21 @@ def best_of(
     start: np.ndarray | None = None,
     tick: Callable[[], None] = lambda: None,
 ) -> Partition:
-    """Of several runs the one with the least SSE + balance * imbalance, each over its value in the run of least SSE.
+    """Of several runs the `preferred` one."""
+    runs = [kmeans(rows, k, rng, start=start, tick=tick) for _ in range(1 if k >= len(rows) else restarts)]
+    return preferred(runs, balance)
+
+
+def preferred(runs: Sequence[Partition], balance: float) -> Partition:
+    """The run with the least SSE + balance * imbalance, each over its value in the run of least SSE.
 
     Imbalance: sum over clusters of (size - n/k)². The published rule adds the two as they are, but with rows scaled to
     sum 1 the first is far below 1 and the second moves in steps of 1, so that it chooses by balance alone.
     """
-    runs = [kmeans(rows, k, rng, start=start, tick=tick) for _ in range(1 if k >= len(rows) else restarts)]
     least = min(runs, key=lambda run: run.sse)
     if not balance:
         return least
-    mean = len(rows) / k
+    mean = len(least.assignment) / len(least.centres)
 
     def imbalance(run: Partition) -> float:
         return float(((run.sizes - mean) ** 2).sum())
@@ -214,14 +219,15 @@ def fuzzy(
     fuzziness: float,
     rng: np.random.Generator,
     *,
+    start: np.ndarray | None = None,
     rounds: int = ROUNDS,
     tick: Callable[[], None] = lambda: None,
 ) -> Partition:
-    """Fuzzy c-means (Bezdek 1981) with exponent `fuzziness` > 1, from k-means++ centres; rows belong where they belong
-    most. Memberships of a row sum to 1 over the clusters. `centres` are the fuzzy means."""
+    """Fuzzy c-means (Bezdek 1981) with exponent `fuzziness` > 1, from k-means++ centres and those of `start`; rows
+    belong where they belong most. Memberships of a row sum to 1 over the clusters. `centres` are the fuzzy means."""
     if k >= len(rows):
         return Partition(np.arange(len(rows)), rows.copy(), 0.0)
-    centres = seeds(rows, k, rng, tick=tick)
+    centres = seeds(rows, k, rng, start, tick)
     for _ in range(rounds):
         tick()
         total, weight = np.zeros_like(centres, dtype=np.float64), np.zeros(k)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worker.kinds.graph.clustering.kmeans import WORK, Partition, best_of, fuzzy
+from worker.kinds.graph.clustering.kmeans import WORK, Partition, best_of, fuzzy, preferred
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.propagation import combined
 
@@ -49,7 +49,8 @@ def class_means(
         work = max(1, len(part) * k * rows.shape[1])
         runs = max(1, min(restarts, int(RESTARTED * WORK) // work))
         if fuzziness > 1:
-            found.append(min((fuzzy(part, k, fuzziness, rng, tick=tick) for _ in range(runs)), key=lambda run: run.sse))
+            several = [fuzzy(part, k, fuzziness, rng, start=given, tick=tick) for _ in range(runs)]
+            found.append(preferred(several, balance))
         else:
             found.append(best_of(part, k, rng, restarts=runs, balance=balance, start=given, tick=tick))
     centres = np.concatenate([run.centres for run in found])

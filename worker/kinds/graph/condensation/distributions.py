@@ -12,7 +12,6 @@ from worker.kinds.graph.budget import SizeParams, nodes_asked
 from worker.kinds.graph.condensation.distribution_matching import DistributionMatching
 from worker.kinds.graph.condensation.loop import learn
 from worker.kinds.graph.condensation.matched import HIDDEN
-from worker.kinds.graph.condensation.start import Start, start_nodes, typical
 from worker.kinds.graph.condensation.structure import PairwiseEdges
 from worker.kinds.graph.condensation.validation import edges_of, validator
 from worker.kinds.graph.dataset import Graph
@@ -21,6 +20,7 @@ from worker.kinds.graph.making import condensed
 from worker.kinds.graph.networks.products import Factor, Sparse, factor
 from worker.kinds.graph.propagation import propagated
 from worker.kinds.graph.selection import bytes_per_node
+from worker.kinds.graph.start import Start, start_nodes, typical
 from worker.kinds.graph.summary import CondensedGraph
 from worker.numerics.seeds import mix
 

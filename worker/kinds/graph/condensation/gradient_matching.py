@@ -99,8 +99,7 @@ class GradientMatching:
         real = self.relay.gradients(theta, self.present, generator)
         hat = self.operator(generator, number)
         synthetic = self.relay.synthetic(theta, self.present, self.x, hat, self.members)
-        apart = DISTANCES[self.settings.distance]
-        loss = sum((self.share * apart(one, other)).sum() for one, other in zip(synthetic, real, strict=True))
+        loss = (self.share * DISTANCES[self.settings.distance](synthetic, real)).sum()
         if self.structure is not None and self.settings.sparsity:
             loss = loss + self.settings.sparsity * self.structure(self.x).mean()
         return loss

@@ -13,13 +13,13 @@ from worker.kinds.graph.condensation.experts import RealNodes, Shape
 from worker.kinds.graph.condensation.gradient_matching import GradientMatching, Matching
 from worker.kinds.graph.condensation.loop import learn
 from worker.kinds.graph.condensation.relay import GCNRelay, LinearRelay, Relay
-from worker.kinds.graph.condensation.start import Start, start_nodes, typical
 from worker.kinds.graph.condensation.structure import FreeEdges, PairwiseEdges
 from worker.kinds.graph.condensation.validation import edges_of, validator
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.making import condensed
 from worker.kinds.graph.propagation import propagated
 from worker.kinds.graph.selection import bytes_per_node
+from worker.kinds.graph.start import Start, start_nodes, typical
 from worker.kinds.graph.summary import CondensedGraph
 from worker.numerics.seeds import mix
 

@@ -6,7 +6,7 @@ The gradient of the mean negative log-likelihood of the nodes of class c has a c
     G_c = H_c^T (softmax(H_c W) - Y_c) / m_c        (d, C)
 
 so matching it takes one backward pass. `GCNRelay` is a GCN of two layers, by automatic differentiation and twice.
-Distances compare stacks of gradients (k, a, b), one of each of k classes.
+Distances compare gradients as a list of stacks (k, a, b), one stack for each weight matrix, of each of k classes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from worker.kinds.graph.condensation.experts import RealNodes, Shape, fresh_weig
 
 EPS = 1e-6
 CLASS_ROWS = 1024
-Distance = Callable[[Tensor, Tensor], Tensor]
+Stacks = Sequence[Tensor]
+Distance = Callable[[Stacks, Stacks], Tensor]
 
 
 def class_gradients(rows: Sequence[Tensor], classes: Sequence[int], weight: Tensor) -> Tensor:
@@ -40,22 +41,30 @@ def mean_gradient(h: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return h.T @ (torch.softmax(h @ weight, dim=1) - target) / len(h)
 
 
-def columns_apart(synthetic: Tensor, real: Tensor) -> Tensor:
-    """GCond's distance (arXiv:2110.07580, equation 9) for each class (k,) of gradients (k, d, C): the sum over output
+def columns_apart(synthetic: Stacks, real: Stacks) -> Tensor:
+    """GCond's distance (arXiv:2110.07580, equation 9) for each class (k,): the sum over matrices and their output
     columns of 1 - cosine, 1e-6 added to the denominator."""
-    dot = (synthetic * real).sum(1)
-    return (1 - dot / (synthetic.norm(dim=1) * real.norm(dim=1) + EPS)).sum(1)
+    found = []
+    for one, other in zip(synthetic, real, strict=True):
+        dot = (one * other).sum(1)
+        found.append((1 - dot / (one.norm(dim=1) * other.norm(dim=1) + EPS)).sum(1))
+    return torch.stack(found).sum(0)
 
 
-def squares_apart(synthetic: Tensor, real: Tensor) -> Tensor:
+def squares_apart(synthetic: Stacks, real: Stacks) -> Tensor:
     """Sum of squared differences for each class (k,)."""
-    return (synthetic - real).square().sum((1, 2))
+    return (_flat(synthetic) - _flat(real)).square().sum(1)
 
 
-def angle_apart(synthetic: Tensor, real: Tensor) -> Tensor:
-    """1 - cosine of the whole gradients for each class (k,)."""
-    dot = (synthetic * real).sum((1, 2))
-    return 1 - dot / (synthetic.flatten(1).norm(dim=1) * real.flatten(1).norm(dim=1) + EPS)
+def angle_apart(synthetic: Stacks, real: Stacks) -> Tensor:
+    """1 - the one cosine of all matrices together, for each class (k,)."""
+    one, other = _flat(synthetic), _flat(real)
+    return 1 - (one * other).sum(1) / (one.norm(dim=1) * other.norm(dim=1) + EPS)
+
+
+def _flat(stacks: Stacks) -> Tensor:
+    """(k, numbers in all matrices)."""
+    return torch.cat([one.flatten(1) for one in stacks], dim=1)
 
 
 DISTANCES: dict[str, Distance] = {"ours": columns_apart, "mse": squares_apart, "cos": angle_apart}

@@ -28,6 +28,7 @@ from worker.numerics.ntk import arc_cosines, full_precision
 from worker.numerics.ridge import ridge_solve
 
 CLIP = 0.9999
+HUB = 1024  # neighbours of one node whose kernel rows are held at once
 
 
 def averaging(adjacency: sparse.csr_array) -> sparse.csr_array:
@@ -79,7 +80,7 @@ class RealSide:
         tick: Callable[[], None] = lambda: None,
     ) -> RealSide:
         """Of some nodes of a graph, `hops` 1 or 2. Self-kernels after two hops need one block of a node's neighbours at
-        a time, never a kernel of all nodes."""
+        a time, and a part of them where they are many, never a kernel of all nodes."""
         around = averaging(adjacency)
         inner_nodes = nodes if hops == 1 else np.unique(around[nodes].indices)
         inner = torch.from_numpy(dense(around[inner_nodes] @ x))
@@ -93,9 +94,14 @@ class RealSide:
                 tick()
             part = slice(second.indptr[row], second.indptr[row + 1])
             at, share = second.indices[part], torch.from_numpy(second.data[part])
-            sigma = inner[at] @ inner[at].T
-            sigma, _ = turn(sigma, sigma, torch.outer(norms[at], norms[at]), layers, official)
-            squares[row] = float(share @ sigma @ share)
+            near, lengths = inner[at], norms[at]
+            total = 0.0
+            for start in range(0, len(at), HUB):
+                some = slice(start, start + HUB)
+                sigma = near[some] @ near.T
+                sigma, _ = turn(sigma, sigma, torch.outer(lengths[some], lengths), layers, official)
+                total += float(share[some] @ sigma @ share)
+            squares[row] = total
         lengths = torch.from_numpy(np.sqrt(np.maximum(squares, 1e-24)).astype(np.float32))
         return cls(inner.to(device), norms.to(device), Sparse.of(second, device), lengths.to(device), layers, official)
 

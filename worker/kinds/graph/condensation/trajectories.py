@@ -10,13 +10,13 @@ from worker.contract.errors import JobError
 from worker.kinds.graph.budget import SizeParams, nodes_asked
 from worker.kinds.graph.condensation.experts import RealNodes, Shape, Training, experts
 from worker.kinds.graph.condensation.loop import learn
-from worker.kinds.graph.condensation.start import Start, start_nodes
 from worker.kinds.graph.condensation.trajectory_matching import Trajectory, TrajectoryMatching
 from worker.kinds.graph.condensation.validation import validator
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.making import condensed
 from worker.kinds.graph.propagation import propagated
 from worker.kinds.graph.selection import bytes_per_node
+from worker.kinds.graph.start import Start, start_nodes
 from worker.kinds.graph.summary import CondensedGraph
 
 HOPS, ITERATIONS = 2, 5
@@ -56,6 +56,14 @@ def followed(
     span = max(1, params.expert_epochs // params.snapshot_every)
     snapshots = params.teacher_epochs // params.snapshot_every
     last = snapshots + 1 - span
+    if snapshots < 1:
+        raise JobError(
+            "invalid_input",
+            f"Experts of {params.teacher_epochs} steps end before their first state is kept, after "
+            f"{params.snapshot_every}.",
+            hint=f"Set snapshot_every to at most {params.teacher_epochs}.",
+            pointer="/params/snapshot_every",
+        )
     if last < 1:
         raise JobError(
             "invalid_input",

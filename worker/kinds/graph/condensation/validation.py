@@ -16,6 +16,7 @@ from worker.kinds.graph.held import held_out
 from worker.kinds.graph.networks.fitting import Schedule, fit, seeded
 from worker.kinds.graph.networks.gcn import GCN
 from worker.kinds.graph.training_graph import TrainingGraph
+from worker.numerics.seeds import mix
 
 EPOCHS, SEEDS = 90, 2
 MOST = 2000  # validation nodes
@@ -45,11 +46,13 @@ def validator(graph: Graph, ctx: Context) -> Validate | None:
     if not len(held):
         return None
 
+    starts = [mix(ctx.seed, 7, number) for number in range(SEEDS)]  # the same for every candidate
+
     def accuracy(candidate: Candidate, ctx: Context) -> float:
         given = training_graph(candidate, graph.n_classes)
         right = []
         for number in range(SEEDS):
-            with ctx.part(f"seed {number}", number, SEEDS) as part, seeded(number, ctx.device):
+            with ctx.part(f"seed {number}", number, SEEDS) as part, seeded(starts[number], ctx.device):
                 network = GCN(graph.d, graph.n_classes)
                 fitted = fit(network, given, Schedule(EPOCHS), held, part)
             right.append(float((fitted.predict(held) == held.y).mean()))

@@ -70,5 +70,5 @@ def cgc(data: Graph, params: CGCParamsWithEdges, ctx: Context) -> CondensedGraph
             "is that of cgc-x. A lower threshold would join some."
         )
     adjacency = sparse.csr_array(joined.adjacency) if joined.edges else None
-    sees = "all" if params.pseudo_label else "train"
+    sees = "unlabelled" if params.pseudo_label else "train"
     return condensed(data, joined.x, means.y, "cgc", params.model_dump(), ctx, adjacency=adjacency, sees=sees)

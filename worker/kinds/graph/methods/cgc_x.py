@@ -52,5 +52,5 @@ def cgc_x(data: Graph, params: CGCXParams, ctx: Context) -> CondensedGraph:
 
     tick()
     means = surest_means(seen, n, params, ctx.rng, tick)
-    sees = "all" if params.pseudo_label else "train"
+    sees = "unlabelled" if params.pseudo_label else "train"
     return condensed(data, means.x, means.y, "cgc-x", params.model_dump(), ctx, sees=sees)

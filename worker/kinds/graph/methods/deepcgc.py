@@ -116,5 +116,5 @@ def deepcgc(data: Graph, params: DeepCGCParams, ctx: Context) -> CondensedGraph:
     said: dict[str, Any] = params.model_dump() | {"epochs_done": learned.done}
     return condensed(
         data, x, owner, "deepcgc", said, ctx, adjacency=adjacency, curve=tuple(learned.history),
-        best_step=learned.epoch, sees="all" if params.pseudo_label else "train",
+        best_step=learned.epoch, sees="unlabelled" if params.pseudo_label else "train",
     )  # fmt: skip

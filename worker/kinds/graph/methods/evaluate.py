@@ -69,7 +69,7 @@ _TRANSFER, _DENOISE, _NAS = ({"params.axes": name} for name in ("transfer", "den
     ),
 )
 def evaluate(data: Graph, params: EvaluateParams, ctx: Context) -> Measurements:
-    """Measure what existing condensed graphs keep, on up to six axes: accuracy, transfer, cost, privacy, noise, search.
+    """Measure what existing condensed graphs keep, on any of seven axes.
 
     Raises `JobError` `invalid_input` when one is no condensed graph over these features.
     """

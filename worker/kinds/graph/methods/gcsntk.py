@@ -22,13 +22,13 @@ from worker.contract.method import Cost, Term, method
 from worker.kinds.graph.budget import SizeParams, nodes_asked
 from worker.kinds.graph.condensation.costs import LEARNING, MEMORY
 from worker.kinds.graph.condensation.loop import learn
-from worker.kinds.graph.condensation.start import Start, start_nodes, typical
 from worker.kinds.graph.condensation.structure_ntk import KernelCondensation, RealSide
 from worker.kinds.graph.condensation.validation import validator
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.making import condensed
 from worker.kinds.graph.propagation import propagated
 from worker.kinds.graph.selection import bytes_per_node
+from worker.kinds.graph.start import Start, start_nodes, typical
 from worker.kinds.graph.summary import CondensedGraph
 
 STEPS = 10  # of an epoch

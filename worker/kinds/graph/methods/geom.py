@@ -6,8 +6,9 @@ window that widens to later epochs, the loss is a ratio of distances, not of squ
 synthetic nodes is added (`beta`), whose labels are soft.
 
 Departures beside those of `sfgc`: a node's difficulty is told by the classes that a probe guesses for its neighbours;
-labels are learned by Adam; there is no temperature (the published one is never moved: its optimiser is reset twice and
-takes no step).
+targets lie `expert_epochs` after the start, where theirs is one late state; experts see all nodes from half way on,
+whatever the curriculum; labels are learned by Adam; there is no temperature (the published one is never moved: its
+optimiser is reset twice and takes no step).
 """
 
 from __future__ import annotations

@@ -76,14 +76,14 @@ def k_means_prop(data: Graph, params: KMeansPropParams, ctx: Context) -> Condens
     clusters = class_means(
         rows, seen.y[seen.train], counts, ctx.rng,
         restarts=params.restarts, balance=params.balance, fuzziness=params.fuzziness,
-        start=_start(data, counts, ctx.inputs.get("start")), tick=tick,
+        start=_start(data, ctx.inputs.get("start")), tick=tick,
     )  # fmt: skip
     settings: dict[str, Any] = params.model_dump()
     return condensed(data, clusters.x, clusters.y, "k-means-prop", settings, ctx)
 
 
-def _start(data: Graph, counts: np.ndarray, earlier: Any) -> list[np.ndarray] | None:
-    """Centres to begin with, by class; None without an earlier condensed graph."""
+def _start(data: Graph, earlier: Any) -> list[np.ndarray] | None:
+    """Centres to begin with, by class, whatever number it had then; None without an earlier condensed graph."""
     if earlier is None:
         return None
     if not isinstance(earlier, CondensedGraph) or earlier.x.shape[1] != data.d:
@@ -93,5 +93,5 @@ def _start(data: Graph, counts: np.ndarray, earlier: Any) -> list[np.ndarray] | 
             hint="Start from a condensed graph of this dataset, or of an earlier version of it.",
             pointer="/inputs/start",
         )
-    x = dense(earlier.x)
-    return [x[earlier.y == c] for c in range(len(counts))]
+    x, names = dense(earlier.x), np.array([*earlier.classes, ""])[earlier.y]
+    return [x[names == name] for name in data.classes]

@@ -1,14 +1,15 @@
 """vng: virtual nodes that a GCN trained on the whole graph cannot tell from the train nodes (Si et al., ICLR 2023).
 
-The hidden layer of a GCN at the train nodes is clustered, each node weighted by its degree; a virtual node has the mean
-features of its cluster, and edges with which the network's next layer comes out the same.
+The hidden layer of a GCN at the train nodes is clustered; a virtual node has the mean features of its cluster, each
+node weighted by its degree, and edges with which the network's next layer comes out the same.
 
 Departures from the code of GraphSlim. Clusters keep to a class, in the share of its train nodes (theirs cluster all
-train nodes together and take the most frequent label). The published edges serve a trained network: they are asymmetric
-and may be negative, so that no network can be trained with them as they are; with `output_structure=merged` they are
-made symmetric and what is negative is left out. By default propagated features are delivered without edges, which is
-better for few nodes. Singular values below 1e-6 of the largest are left out instead of being inverted. It trains on the
-whole graph, so it saves nothing to who trains one model.
+train nodes together and take the most frequent label), and k-means weighs all nodes alike (theirs by degree). The
+published edges serve a trained network: they are asymmetric and may be negative, so that no network can be trained with
+them as they are; with `output_structure=merged` they are made symmetric and what is negative is left out. By default
+propagated features are delivered without edges, which is better for few nodes. Singular values below 1e-6 of the
+largest are left out instead of being inverted. It trains on the whole graph, so it saves nothing to who trains one
+model.
 """
 
 from __future__ import annotations

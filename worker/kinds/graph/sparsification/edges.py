@@ -8,6 +8,8 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
+from worker.kinds.graph.laplacian import laplacian_of
+
 Adjacency = sparse.csr_array
 
 
@@ -51,8 +53,7 @@ class Edges:
 
     def laplacian(self) -> Adjacency:
         """D - W, float64 (N, N)."""
-        weights = self._symmetric(self.weight)
-        return Adjacency(sparse.diags_array(weights.sum(axis=1)) - weights)
+        return laplacian_of(self._symmetric(self.weight))
 
     @cached_property
     def incident(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

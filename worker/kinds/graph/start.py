@@ -1,4 +1,5 @@
-"""Where a learned condensation starts: synthetic nodes made of propagated rows of the train nodes."""
+"""Cheap nodes made of propagated rows of the train nodes: where a learned condensation starts, and what any summary is
+compared with."""
 
 from __future__ import annotations
 
