@@ -100,3 +100,12 @@ def learners_of(kind: str) -> dict[str, Learner]:
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
     return {name: one for (of, name), one in sorted(_LEARNERS.items()) if of == kind}
+
+
+def and_floors(names: Iterable[str], known: Mapping[str, Learner]) -> list[str]:
+    """Names of learners, each once, and after them the floors among `known` that were not named.
+
+    Judges train floors unasked: where a learner has learned nothing, a summary keeps all of it, and a report that has
+    no floor beside it would call that a success.
+    """
+    return list(dict.fromkeys([*names, *(name for name, one in known.items() if one.floor)]))

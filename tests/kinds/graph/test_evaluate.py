@@ -236,3 +236,9 @@ def test_denoising_of_an_inductive_graph_then_only_the_train_part_is_corrupted()
         assert (spoilt.adjacency != spoilt.adjacency.T).nnz == 0
         assert isinstance(spoilt.adjacency, sparse.csr_array)
         assert upper(spoilt.adjacency)[0].shape[1] == spoilt.edges
+
+
+def test_learners_when_no_floor_is_named_then_the_floors_are_trained_all_the_same():
+    from worker.kinds.graph.judge import evaluate_params, learners
+
+    assert {one.name for one in learners(evaluate_params()(learners=["gcn"]))} == {"gcn", "mlp", "majority"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -29,7 +30,7 @@ from worker.kinds.interactions.learners.ease import Ease
 from worker.kinds.interactions.methods.evaluate import evaluate
 from worker.kinds.interactions.metrics import Ranking
 from worker.kinds.interactions.rows import UserRows
-from worker.kinds.interactions.splits import clean
+from worker.kinds.interactions.splits import TEST, TEST_INPUT, TRAIN, VALIDATION, VALIDATION_INPUT, clean
 from worker.kinds.interactions.summary import InteractionsSummary
 
 JOB = {"method": "distill-cf", "dataset": "ds_1@1", "seed": 0, "params": {}}
@@ -198,6 +199,19 @@ def test_judge_without_test_events_is_refused() -> None:
     with pytest.raises(JobError) as refused:
         judge(data, [full_as_summary(data)], evaluate_params()(), Context())
     assert refused.value.code == "too_few_rows"
+
+
+def test_noise_when_no_floor_was_asked_for_is_undetermined_all_the_same() -> None:
+    rng = np.random.default_rng(0)
+    user, place = np.divmod(np.arange(240 * 8), 8)
+    item = np.concatenate([rng.choice(40, 8, replace=False) for _ in range(240)])
+    parts = {0: (TRAIN, TRAIN), 1: (VALIDATION_INPUT, VALIDATION), 2: (TEST_INPUT, TEST)}
+    codes = np.array([parts[number] for number in range(3)])[(user >= 140).astype(int) + (user >= 190)]
+    data = Interactions.from_columns(user, item, np.where(place < 6, codes[:, 0], codes[:, 1]))
+    found = judged(data, of_users(data, np.arange(40)), learners=["ease"])
+    assert {one.name for one in found.learners} == {"ease", "popularity"}
+    report = json.loads(build(found, {"method": "random-users", "task": "select", "kind": "interactions"}).json_text())
+    assert report["verdict"]["sentence"].startswith("Undetermined")
 
 
 def test_params_refuse_a_metric_whose_length_is_not_measured() -> None:

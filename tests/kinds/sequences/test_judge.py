@@ -188,3 +188,13 @@ def test_weights_when_sequences_have_them_then_teacher_and_proxy_are_trained_as_
     for weight in seen:
         assert weight.tolist() == np.repeat(data.weights, rows.lengths - 1).tolist()
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("named", "text", "floors"),
+    [("gru4rec", False, {"popularity", "last-item", "markov"}), ("lstm", True, {"unigram", "bigram"})],
+)
+def test_learners_when_no_floor_is_named_then_the_floors_are_trained_all_the_same(
+    named: str, text: bool, floors: set[str]
+):
+    assert set(evaluate_params()(learners=[named]).of(text=text).learners) == {named, *floors}

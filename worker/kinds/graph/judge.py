@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from worker.contract.context import Context
 from worker.contract.errors import JobError
-from worker.contract.learner import Learner, learners_of
+from worker.contract.learner import Learner, and_floors, learners_of
 from worker.evidence.measurements import Measurements, Metric, Pooled, Protocol, Scores, TestSet
 from worker.evidence.training import Contender, Plan, code_hash, train_all
 from worker.evidence.wording import number
@@ -42,7 +42,9 @@ class EvaluateParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    learners: list[str] = Field([], min_length=1, description="Networks trained on every set.")
+    learners: list[str] = Field(
+        [], min_length=1, description="Networks trained on every set; the floors that they have to beat always are."
+    )
     baselines: list[Start] = Field([], description="Cheap reductions of equal size to compare with.")
     protocol: Literal["gc4nc", "tuned"] = Field(
         "gc4nc",
@@ -175,10 +177,10 @@ def plan_of(sets: Sequence[Contender], validation: Held, test: Held, params: Eva
 
 
 def learners(params: EvaluateParams) -> list[Learner]:
-    """The learners asked for, with the settings and the seeds of the protocol."""
+    """The learners asked for, and the floors, with the settings and the seeds of the protocol."""
     known = learners_of(KIND)
     found: list[Learner] = []
-    for name in dict.fromkeys(params.learners):
+    for name in and_floors(params.learners, known):
         one = known[name]
         fixed = params.protocol == "gc4nc" and GC4NC in one.settings
         settings = (GC4NC,) if fixed else one.settings

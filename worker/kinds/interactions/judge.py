@@ -22,7 +22,7 @@ from scipy import sparse
 import worker.numerics
 from worker.contract.context import Context
 from worker.contract.errors import JobError
-from worker.contract.learner import Learner, Trainable, learners_of
+from worker.contract.learner import Learner, Trainable, and_floors, learners_of
 from worker.evidence.measurements import Measurements, Metric, Protocol, Scores, TestSet, TrainedResult
 from worker.evidence.statistics import value_of
 from worker.evidence.training import Contender, Plan, Validate, code_hash, train_all
@@ -48,7 +48,9 @@ class EvaluateParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    learners: list[str] = Field([], min_length=1, description="Models trained on every set.")
+    learners: list[str] = Field(
+        [], min_length=1, description="Models trained on every set; the floor that they have to beat always is."
+    )
     baselines: list[str] = Field([], description="Cheap picks of equal rows and of equal bytes to compare with.")
     k: list[int] = Field([10, 100], min_length=1, max_length=5, description="Lengths of the ranked list.")
     metric: str = Field(
@@ -116,6 +118,7 @@ def judge(
     when the time is over before anything was measured.
     """
     params = readable(data, params, ctx)
+    params = params.model_copy(update={"learners": and_floors(params.learners, learners_of(KIND))})
     held = hold_out(data, params, ctx)
     in_order = held.in_order is not None
     sets = contenders(data, summaries, params.baselines, draws=params.draws, seed=ctx.seed, in_order=in_order)

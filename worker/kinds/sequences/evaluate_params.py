@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from worker.contract.errors import JobError
-from worker.contract.learner import Learner, learners_of
+from worker.contract.learner import Learner, and_floors, learners_of
 
 KIND = "sequences"
 TEXT = {"unigram", "bigram", "causal-lm", "lstm"}
@@ -65,7 +65,7 @@ class EvaluateParams(BaseModel):
         return self
 
     def of(self, *, text: bool) -> EvaluateParams:
-        """The same with learners and metric as they are for text, or for events.
+        """The same with learners and metric as they are for text, or for events, and with their floors.
 
         Raises `JobError` where the other sort was asked for.
         """
@@ -81,16 +81,16 @@ class EvaluateParams(BaseModel):
                 pointer="/evaluate/metric",
             )
         names = self.learners or [name for name, one in known.items() if one.usual and (name in TEXT) == text]
-        wrong = [name for name in names if (name in TEXT) != text]
+        able = {name: one for name, one in known.items() if (name in TEXT) == text}
+        wrong = [name for name in names if name not in able]
         if wrong:
-            able = ", ".join(name for name in known if (name in TEXT) == text)
             raise JobError(
                 "invalid_input",
                 f"{known[wrong[0]].label} does not learn from {'text' if text else 'events'}.",
-                hint=f"Learners for it: {able}.",
+                hint=f"Learners for it: {', '.join(able)}.",
                 pointer="/evaluate/learners",
             )
-        return self.model_copy(update={"learners": names, "metric": metric})
+        return self.model_copy(update={"learners": and_floors(names, able), "metric": metric})
 
     def tuned(self, learner: Learner) -> Learner:
         """A learner with as many seeds and steps as were asked for."""

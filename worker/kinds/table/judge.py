@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from worker.contract.context import Context
-from worker.contract.learner import learners_of
+from worker.contract.learner import and_floors, learners_of
 from worker.evidence.measurements import Measurements, Protocol, Scores, TestSet
 from worker.evidence.training import Contender, Plan, code_hash, train_all
 from worker.evidence.wording import number
@@ -123,7 +123,6 @@ def _plan(
     data: Table, sets: Sequence[Contender], validation: Rows, test: Rows, params: EvaluateParams, ctx: Context
 ) -> Plan:
     known, classes = learners_of(KIND), len(data.schema.classes)
-    floors = [name for name, one in known.items() if one.floor]
     metric = metrics_of(classes)[0]
 
     def validate(model: Predict) -> Scores:
@@ -133,7 +132,7 @@ def _plan(
         return {"test": measure(model(test.x), test.y, classes)}
 
     return Plan(
-        learners=[known[name] for name in dict.fromkeys([*params.learners, *floors])],
+        learners=[known[name] for name in and_floors(params.learners, known)],
         contenders=sets,
         metric=metric,
         params=params,

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from worker.contract.context import Context
-from worker.contract.learner import learners_of
+from worker.contract.learner import and_floors, learners_of
 from worker.evidence.measurements import Measurements, Metric, Protocol, Scores, TestSet, TrainingSet
 from worker.evidence.training import Contender, Plan, code_hash, train_all
 from worker.kinds.points.dataset import TEST, TRAIN, VALIDATION, Points
@@ -50,7 +50,7 @@ def judge(data: Points, summaries: Sequence[PointsSummary], params: EvaluatePara
         return (model.predict(points.at) == points.label).astype(float)
 
     plan = Plan(
-        learners=[known[name] for name in params.learners],
+        learners=[known[name] for name in and_floors(params.learners, known)],
         contenders=sets,
         metric=ACCURACY,
         params=params,
