@@ -175,7 +175,7 @@ def main() -> None:
         fit(corpus.of(free), zoo=zoo).write(FILE)
         return
     real = groups(corpus, lambda name: not name.startswith("made-up"))
-    predicted = {f"data-genie {mode}": left_out(corpus, real, mode=mode) for mode in ("regression", "bpr")}  # type: ignore[arg-type]
+    predicted = {f"data-genie {mode}": left_out(corpus, real, mode=mode) for mode in ("regression", "bpr")}
     figures: dict[str, Any] = {
         "datasets": corpus.names,
         "zoo": zoo,

@@ -83,7 +83,7 @@ def on_all(data: Sequences, learners: Sequence[str] = LEARNERS) -> dict[str, Any
     test = Ranking(data.cases("test"), KS, data.n_items)
     floors = {}
     for name, make in (("popularity", popularity_of), ("markov", markov_of)):
-        model: Markov = make(full, None, Context()).fit({}, Context())  # type: ignore[attr-defined]
+        model: Markov = make(full, None, Context()).fit({}, Context())
         floors[name] = means([test(model)])
     return {
         "sequences": len(train),

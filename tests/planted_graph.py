@@ -44,7 +44,7 @@ def planted(
     split[order[: bounds[0]]], split[order[bounds[0] : bounds[1]]] = TRAIN, VALIDATION
     split[order[bounds[1] : bounds[2]]] = TEST
     names = tuple(map(str, range(classes)))
-    return Graph(x, symmetric(pairs, n), y.astype(np.int64), split, names, setting)  # type: ignore[arg-type]
+    return Graph(x, symmetric(pairs, n), y.astype(np.int64), split, names, setting)
 
 
 def as_npz(graph: Graph, file: Path) -> Path:

@@ -52,7 +52,7 @@ def shares(table: Any) -> np.ndarray:
 
 def values(given: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """What obp makes of the log: by estimator, a list of hyper-parameter (None, a number or "inf") and value."""
-    from obp import ope  # type: ignore[import-not-found]
+    from obp import ope
 
     rounds, action = np.arange(ROUNDS), np.asarray(given["action"])
     logging, target = shares(given["logging"]), shares(given["target"])

@@ -54,7 +54,7 @@ def shares(table: Any) -> np.ndarray:
 
 def slate_values(given: dict[str, Any]) -> dict[str, float]:
     """Every slate estimator; rows in order of slate and position."""
-    from obp import ope  # type: ignore[import-not-found]
+    from obp import ope
 
     action = np.asarray(given["action"])
     logging, target = shares(given["logging"]), shares(given["target"])
@@ -98,7 +98,7 @@ def slate_values(given: dict[str, Any]) -> dict[str, float]:
 
 def dose_values(given: dict[str, Any]) -> list[dict[str, Any]]:
     """Every kernelised estimator by kernel and bandwidth; obp divides its arguments in place, so each gets copies."""
-    from obp import ope  # type: ignore[import-not-found]
+    from obp import ope
 
     def plain() -> dict[str, np.ndarray]:
         return {

@@ -75,7 +75,7 @@ def shares(table: Any) -> np.ndarray:
 def of_scope_rl(given: dict[str, Any], discount: float) -> dict[str, float]:
     """The importance sampling and doubly robust estimators; its SNDR is WDR."""
     sys.meta_path.append(Unused())
-    from scope_rl.ope.discrete import basic_estimators as ope  # type: ignore[import-not-found]
+    from scope_rl.ope.discrete import basic_estimators as ope
 
     action = np.asarray(given["action"])
     logging, target = shares(given["logging"]), shares(given["target"])

@@ -114,7 +114,7 @@ def test_guide_when_its_lines_for_teams_are_run_then_python_and_shell_work(
     python = "".join(code for language, code in parts if language == "python")
     python += "print('named', log.reference, policy.reference)\n"
     run = {"cwd": tmp_path, "env": installation.environment, "capture_output": True, "text": True, "timeout": 250}
-    done = subprocess.run([sys.executable, "-c", python], **run)  # type: ignore[call-overload]
+    done = subprocess.run([sys.executable, "-c", python], **run)
     assert done.returncode == 0, done.stderr
     assert "would have earned" in done.stdout
     _, log, policy = done.stdout.splitlines()[-1].split()
@@ -122,7 +122,7 @@ def test_guide_when_its_lines_for_teams_are_run_then_python_and_shell_work(
     given = (
         f'set -eu\ndistillery() {{ {shlex.quote(sys.executable)} -m distillery "$@"; }}\nlog={log}\npolicy={policy}\n'
     )
-    shown = subprocess.run(["bash", "-c", given + shell], **run)  # type: ignore[call-overload]
+    shown = subprocess.run(["bash", "-c", given + shell], **run)
     assert shown.returncode == 0, shown.stderr
     assert re.search("next_week would have earned .*: better by", shown.stdout)
 

@@ -139,7 +139,7 @@ def test_cancel_when_it_races_another_move_then_only_legal_histories(engine: Eng
         for number in range(rounds):
             row = job_in(engine, state, number)
             answers = [pool.submit(move, what, row) for what in [cancel, cancel, *rivals]]
-            heard = [answer.result(30)["state"] for answer in answers[:2]]  # type: ignore[index]
+            heard = [answer.result(30)["state"] for answer in answers[:2]]
             for answer in answers[2:]:
                 answer.result(30)
             with engine.begin() as conn:

@@ -39,7 +39,7 @@ def active(page: str) -> list[str]:
 
 
 def policy(headers: object) -> dict[str, str]:
-    text = headers["content-security-policy"]  # type: ignore[index]
+    text = headers["content-security-policy"]
     return {name: value for name, _, value in (part.strip().partition(" ") for part in text.split(";"))}
 
 

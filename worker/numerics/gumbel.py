@@ -75,7 +75,7 @@ def relaxed_mean(logits: torch.Tensor, *, tau: float, draws: int, seed: int, ste
     """
     if draws == 0:
         return torch.softmax(logits / tau, dim=1)
-    result: torch.Tensor = _RelaxedMean.apply(logits, tau, draws, seed, step)  # type: ignore[assignment]
+    result: torch.Tensor = _RelaxedMean.apply(logits, tau, draws, seed, step)
     return result
 
 

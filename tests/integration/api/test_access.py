@@ -250,7 +250,7 @@ def test_api_key_when_the_last_that_manages_keys_then_not_revoked_by_mistake(api
 
 
 def test_api_keys_when_too_many_then_refused_until_dead_ones_are_forgotten(api: Api) -> None:
-    settings = api.client.app.state.services.settings  # type: ignore[attr-defined]
+    settings = api.client.app.state.services.settings
     before, settings.key_limit = settings.key_limit, 3
     try:
         _, first = made_with(api)

@@ -95,7 +95,7 @@ def test_acts_when_refused_or_taken_back_then_not_in_the_log(api: Api) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("at the commit")
 
-    services: Any = api.client.app.state.services  # type: ignore[attr-defined]
+    services: Any = api.client.app.state.services
     event.listen(services.engine, "commit", fail)
     try:
         assert api.post("/v1/datasets", json={"name": "x", "kind": "interactions"}).status_code == 500

@@ -37,14 +37,14 @@ def some_range(first: int, length: int) -> str:
 @given(data=st.data())
 def test_range_when_random_then_equals_the_slice(api: Api, data: st.DataObject) -> None:
     if not hasattr(api, "made"):
-        api.made = api.summary(FILES)["summary"]  # type: ignore[attr-defined]
-    whole_zip = api.get(f"/v1/summaries/{api.made}/download").content  # type: ignore[attr-defined]
+        api.made = api.summary(FILES)["summary"]
+    whole_zip = api.get(f"/v1/summaries/{api.made}/download").content
     path, content = data.draw(
         st.sampled_from([("files/data/rows.npz", FILES["data/rows.npz"]), ("download", whole_zip)])
     )
     first = data.draw(st.integers(0, len(content) + 5))
     last = data.draw(st.integers(first, len(content) + 50))
-    answer = api.get(f"/v1/summaries/{api.made}/{path}", headers={"Range": f"bytes={first}-{last}"})  # type: ignore[attr-defined]
+    answer = api.get(f"/v1/summaries/{api.made}/{path}", headers={"Range": f"bytes={first}-{last}"})
     if first >= len(content):
         assert answer.status_code == 416
         assert answer.headers["content-range"] == f"bytes */{len(content)}"

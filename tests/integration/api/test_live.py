@@ -108,7 +108,7 @@ def impatient(home: tuple[Settings, Engine]) -> Iterator[Live]:
 @pytest.fixture
 def live_api(live: Live, home: tuple[Settings, Engine]) -> Iterator[Api]:
     with httpx2.Client(base_url=live.url, timeout=30) as http:
-        yield new_tenant(http, home[1], home[0])  # type: ignore[arg-type]
+        yield new_tenant(http, home[1], home[0])
 
 
 class Stream:
@@ -319,7 +319,7 @@ def test_sigterm_when_streams_are_open_then_they_say_goodbye_and_the_process_end
     mortal: Live, home: tuple[Settings, Engine]
 ) -> None:
     with httpx2.Client(base_url=mortal.url, timeout=30) as http:
-        api = new_tenant(http, home[1], home[0])  # type: ignore[arg-type]
+        api = new_tenant(http, home[1], home[0])
         job_id = api.job()["id"]
         streams = [Stream(api, job_id) for _ in range(3)]
         for stream in streams:

@@ -36,7 +36,7 @@ def live(home: Home) -> Iterator[Live]:  # noqa: F811
 @pytest.fixture
 def tenants(live: Live, home: Home) -> Iterator[list[Api]]:  # noqa: F811
     with httpx2.Client(base_url=live.url, timeout=30) as http:
-        yield [new_tenant(http, home[1], home[0]) for _ in range(4)]  # type: ignore[arg-type]
+        yield [new_tenant(http, home[1], home[0]) for _ in range(4)]
 
 
 def bytes_of(api: Api, path: str, accept: str = "*/*") -> bytes:

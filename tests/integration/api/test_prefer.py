@@ -71,7 +71,7 @@ def test_wait_when_the_client_is_behind_or_the_job_has_ended_then_not_held(api: 
 
 def test_wait_when_many_wait_then_no_connection_is_held(api: Api, client: TestClient) -> None:
     job_id = api.job()["id"]
-    services: Any = client.app.state.services  # type: ignore[attr-defined]
+    services: Any = client.app.state.services
     pool, followers = services.engine.pool, services.events._followers
     answers: list[int] = []
     threads = [

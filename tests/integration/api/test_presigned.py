@@ -60,7 +60,7 @@ def engine(settings: Settings) -> Iterator[Engine]:
 @pytest.fixture
 def api(client: TestClient, engine: Engine, settings: Settings) -> Api:
     api = new_tenant(client, engine, settings)
-    api.blobs = open_blobs(settings)  # type: ignore[assignment]
+    api.blobs = open_blobs(settings)
     return api
 
 

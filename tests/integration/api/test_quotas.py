@@ -32,7 +32,7 @@ MB = bytes(1_000_000)
 @contextmanager
 def changed(client: TestClient, **values: Any) -> Iterator[None]:
     """The running process with other settings."""
-    settings: Settings = client.app.state.services.settings  # type: ignore[attr-defined]
+    settings: Settings = client.app.state.services.settings
     before = {name: getattr(settings, name) for name in values}
     for name, value in values.items():
         setattr(settings, name, value)
@@ -361,7 +361,7 @@ def test_worker_when_short_of_disk_then_claims_nothing(
 ) -> None:
     job_id = api.job()["id"]
     usage = shutil.disk_usage("/")
-    worker = Supervisor(engine, settings, None, "w_short")  # type: ignore[arg-type] - no child is started
+    worker = Supervisor(engine, settings, None, "w_short")  # no child is started
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**9))
         worker.work()

@@ -64,7 +64,7 @@ def test_body_when_sent_in_pieces_beyond_the_limit_then_413(api: Api) -> None:
 
 
 def test_upload_when_beyond_the_limit_then_413_and_staging_is_empty(api: Api, client: TestClient) -> None:
-    settings = client.app.state.services.settings  # type: ignore[attr-defined]
+    settings = client.app.state.services.settings
     path = f"/v1/datasets/{api.dataset()['id']}/files/big"
     before, settings.upload_limit_bytes = settings.upload_limit_bytes, 3_000_000
     try:
@@ -172,7 +172,7 @@ def test_request_when_the_disk_of_postgres_is_full_then_507(api: Api, monkeypatc
 
 
 def test_ready_when_the_broker_is_there_then_ready(engines: Any, broker_url: str, client: TestClient) -> None:
-    settings = client.app.state.services.settings  # type: ignore[attr-defined]
+    settings = client.app.state.services.settings
     before, settings.broker_url = settings.broker_url, broker_url
     try:
         assert client.get("/readyz").json()["status"] == "ready"
@@ -197,7 +197,7 @@ def test_metrics_when_jobs_exist_then_counted_and_ids_are_no_labels(api: Api, cl
 
 
 def test_metrics_when_closed_then_only_for_admins(api: Api, client: TestClient) -> None:
-    settings = client.app.state.services.settings  # type: ignore[attr-defined]
+    settings = client.app.state.services.settings
     settings.metrics_open = False
     try:
         check(client.get("/metrics"), 401, "unauthenticated")

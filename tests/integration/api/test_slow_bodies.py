@@ -34,7 +34,7 @@ def status_of(settings: Any, receive: Callable[[], Awaitable[dict[str, Any]]]) -
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    asyncio.run(Gate(reading, settings)(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(Gate(reading, settings)(scope, receive, send))
     body = sent[-1]["body"]
     return sent[0]["status"], json.loads(body)["code"] if body else ""
 

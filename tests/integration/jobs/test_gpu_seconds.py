@@ -44,7 +44,7 @@ def ended(engine: Engine, tmp_path: Path, lines: str) -> tuple[float, float | No
         row = claim_job(conn, queue_job(conn)["id"], "worker", 30.0)
         assert row is not None
     blobs = LocalBlobs(settings.blob_dir, settings.staging_dir)
-    Attempt(engine, blobs, settings, Says(lines), row).run()  # type: ignore[arg-type]
+    Attempt(engine, blobs, settings, Says(lines), row).run()
     with engine.connect() as conn:
         gpu_s = conn.scalar(select(job_attempt.c.gpu_s).where(job_attempt.c.job_id == row["id"]))
         cost = conn.scalar(select(job.c.cost).where(job.c.id == row["id"]))

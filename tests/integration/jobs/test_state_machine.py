@@ -207,7 +207,7 @@ class Lives(RuleBasedStateMachine):
     def sweep(self):
         self.done["sweep"] += 1
         with self.engine.begin() as conn:
-            Sweeper(self.shelf, grace_s=0).sweep(conn)  # type: ignore[arg-type]
+            Sweeper(self.shelf, grace_s=0).sweep(conn)
 
     # What time does
 
@@ -526,6 +526,6 @@ def test_retry_when_the_job_succeeded_and_its_checkpoint_was_swept_then_starts_a
         row = claim_job(conn, queue_job(conn, force=True)["id"], "worker", LONG_S)
         assert save_checkpoint(conn, row, point, 1)
         assert commit_result(conn, row, Outcome(), END) is not None
-        assert Sweeper(shelf, grace_s=0).sweep(conn) == 1  # type: ignore[arg-type]
+        assert Sweeper(shelf, grace_s=0).sweep(conn) == 1
         again = retry_job(conn, "ten_a", row["id"])
         assert (again["state"], again["checkpoint"]) == ("queued", None)

@@ -88,7 +88,7 @@ def test_slot_when_the_worker_stops_then_takes_nothing_more(engine: Engine, work
         run(row)
         worker.stop()
 
-    worker._run = stop_meanwhile  # type: ignore[method-assign]
+    worker._run = stop_meanwhile
     worker.work()
     assert worker.done == [first]
     with engine.connect() as conn:
@@ -122,11 +122,11 @@ def test_slot_when_a_hint_found_none_then_looks_again_before_it_is_left(engine: 
         if row is None and "cpu" in slots.queues and len(worker.done) == 2:
             with engine.begin() as conn:
                 queue_job(conn, seed=9)
-            worker._claim = claim  # type: ignore[method-assign]
+            worker._claim = claim
             worker.work()  # another thread's hint: it finds no slot
         return row
 
-    worker._claim = hint_after_the_last_look  # type: ignore[method-assign]
+    worker._claim = hint_after_the_last_look
     worker.go.release(9)
     worker.work()
     assert worker.done[:2] == [first, second]

@@ -86,7 +86,7 @@ def test_policy_when_uploaded_after_the_log_then_is_the_one_uploaded_with_it(tmp
 
 def test_policy_when_a_long_table_of_words_then_finds_the_logs_actions(tmp_path: Path):
     log, pi = a_log(tmp_path, words=True), numbers()
-    ids = [*log.action_ids]  # type: ignore[misc]
+    ids = [*log.action_ids]
     folder = upload(tmp_path)
     lines = [f"{i},{ids[a]},{pi[i, a]!r}" for i in range(ROUNDS) for a in (3, 0, 7)]
     (folder / "next.csv").write_text(

@@ -371,9 +371,9 @@ def test_bisection_when_the_mass_grows_with_k_then_finds_the_boundary():
             self.missing = float(np.clip(k - 0.2, 0, 1))
             self.scores = {"minsup": k}
 
-    tried: list[Any] = list(bisect_k(Step, 0.3, (0.0, 1.0)))  # type: ignore[arg-type]
+    tried: list[Any] = list(bisect_k(Step, 0.3, (0.0, 1.0)))
     assert 0.48 <= within(tried, 0.3, "minsup").k <= 0.5
-    below: list[Any] = list(bisect_k(Step, 0.0, (0.5, 1.0)))  # type: ignore[arg-type]
+    below: list[Any] = list(bisect_k(Step, 0.0, (0.5, 1.0)))
     assert within(below, 0.0, "minsup").k <= 0.2
     assert within(below, -1.0, "minsup").k == min(step.k for step in below)
 

@@ -50,7 +50,7 @@ def golden_log(form: str) -> tuple[SlateLog, np.ndarray, np.ndarray, np.ndarray]
         context_index=np.zeros(m * positions, np.int32),
         position=np.tile(np.arange(positions), m).astype(np.int32),
     )
-    data = SlateLog(log, slate.astype(np.int32), form)  # type: ignore[arg-type]
+    data = SlateLog(log, slate.astype(np.int32), form)
     return data, at(target), at(predicted), (target * predicted).sum(axis=2)
 
 
@@ -197,7 +197,7 @@ def claims(
         at = world(rng, below=below)
         logging, target = policies(rng, at, null=null)
         data = draw(rng, at, logging, target, slates, whole=whole)
-        params = SlateEstimateParams(behaviour=behaviour, q_model="none", gamma=1)  # type: ignore[arg-type]
+        params = SlateEstimateParams(behaviour=behaviour, q_model="none", gamma=1)
         said = slate_estimate(data, params, Context()).verdict.details["targets"][0]
         truth = at.value(target)
         counts[said["status"]] += 1

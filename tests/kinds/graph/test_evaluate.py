@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,15 @@ def test_verdict_on_what_train_nodes_make_or_on_an_upload_then_says_what_is_know
     subset = adopt(graph, graph.induced(graph.train[:20]))
     caveat = verdict_of(graph, subset, baselines=["random"]).verdict.caveat
     assert caveat == "may have been made with features of held-out nodes"
+
+
+@pytest.mark.parametrize(("method", "params"), [("random", {"n_nodes": 9}), ("random-edge", {"keep_fraction": 0.5})])
+def test_summary_whose_labels_another_split_asks_for_then_is_refused(graph: Graph, method: str, params: dict[str, Any]):
+    summary = made(graph, method, **params)
+    turned = replace(graph, split=np.where(graph.split == TRAIN, TEST, TRAIN).astype(np.int8))
+    with pytest.raises(JobError, match="held out in this version") as refused:
+        evaluated(turned, summary, ["performance"])
+    assert refused.value.pointer == "/inputs/summary"
 
 
 def test_copied_rows_are_counted(graph: Graph):

@@ -69,7 +69,7 @@ def test_degree_and_pagerank_then_are_the_largest(graph: Graph):
         found = made(graph, method, n_nodes=12)
         for c in range(3):
             nodes = graph.train[graph.y[graph.train] == c]
-            chosen = found.source[found.y == c]  # type: ignore[index]
+            chosen = found.source[found.y == c]
             assert score[chosen].min() >= max((score[n] for n in nodes if n not in chosen), default=0)
 
 
@@ -329,7 +329,7 @@ def test_k_means_prop_of_long_rows_then_runs_are_as_many_as_the_work_allows(monk
 
     def counted(*given: object, restarts: int, **more: object) -> object:
         asked.append(restarts)
-        return real(*given, restarts=restarts, **more)  # type: ignore[arg-type]
+        return real(*given, restarts=restarts, **more)
 
     monkeypatch.setattr(propagated_means, "best_of", counted)
     for work in (1e9, 400 * 5 * 10 * 3, 1):

@@ -95,7 +95,7 @@ def test_allocation_when_there_are_fewer_nodes_than_classes_then_is_refused_with
 def test_budget_in_every_customary_form(size: dict[str, object], nodes: int):
     graph = planted(240, parts=(0.3, 0.3, 0.4))
     assert len(graph.train) == 72
-    params = SizeParams(**size)  # type: ignore[arg-type]
+    params = SizeParams(**size)
     assert nodes_asked(graph, params, bytes_per_node=100) == (36 if not size else nodes)
 
 
@@ -103,7 +103,7 @@ def test_budget_in_every_customary_form(size: dict[str, object], nodes: int):
 def test_budget_when_it_cannot_be_then_the_hint_works(size: dict[str, object]):
     graph = planted(240)
     with pytest.raises(JobError) as refused:
-        nodes_asked(graph, SizeParams(**size), bytes_per_node=1)  # type: ignore[arg-type]
+        nodes_asked(graph, SizeParams(**size), bytes_per_node=1)
     assert refused.value.pointer == f"/params/{next(iter(size))}"
     cure = int(refused.value.hint.rpartition("=")[2].rstrip("."))
     assert nodes_asked(graph, SizeParams(n_nodes=cure), bytes_per_node=1) == cure

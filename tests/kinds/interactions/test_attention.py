@@ -91,7 +91,7 @@ def test_attention_is_uniform_before_training_and_ignores_padding() -> None:
     trained = branch.weights(states, there).detach()
     assert float((trained[0] - 0.2).abs().max()) > 0.01
     torch.testing.assert_close(trained.sum(dim=1), torch.ones(2))
-    scores = torch.tanh(states @ branch.hidden.weight.T) @ branch.score.weight[0]  # type: ignore[union-attr]
+    scores = torch.tanh(states @ branch.hidden.weight.T) @ branch.score.weight[0]
     torch.testing.assert_close(trained[0], torch.softmax(scores[0], dim=0))
     vectors = torch.randn(1, 3, module.VECTOR)
     longer = torch.cat([vectors, torch.randn(1, 4, module.VECTOR)], dim=1)

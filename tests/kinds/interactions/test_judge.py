@@ -253,9 +253,9 @@ def test_warning_when_a_subset_holds_test_events(data: Interactions) -> None:
     leaking = InteractionsSummary.of_users(
         UserRows(everything), data.item_ids, origin=Origin("uploaded subset"), row_ids=data.user_ids[users]
     )
-    assert description.leaks(data, leaking) == data.queries("test").targets.nnz
+    assert description.test_events(data, leaking) == data.queries("test").targets.nnz
     assert any("seen the answers" in warning for warning in description.warnings(data, leaking))
-    assert description.leaks(data, full_as_summary(data)) == 0
+    assert description.test_events(data, full_as_summary(data)) == 0
 
 
 def test_nearest_rows_are_those_of_brute_force() -> None:
@@ -339,6 +339,16 @@ def test_evaluate_refuses_a_summary_over_other_items_or_of_another_kind(data: In
         with pytest.raises(JobError, match="60 items") as refused:
             evaluate(data, NoParams(), ctx)
         assert refused.value.pointer == "/inputs/summary"
+
+
+def test_evaluate_refuses_a_summary_that_holds_what_this_version_asks(data: Interactions) -> None:
+    leaking = InteractionsSummary.of_users(
+        UserRows(data.part(0, 1, 2)), data.item_ids, origin=Origin("random-users"), row_ids=data.user_ids
+    )
+    ctx = Context(evaluate=evaluate_params()(), inputs={"summary": [leaking]})
+    with pytest.raises(JobError, match="test events in this version") as refused:
+        evaluate(data, NoParams(), ctx)
+    assert refused.value.pointer == "/inputs/summary"
 
 
 def attack(data: Interactions, summary: InteractionsSummary) -> Any:

@@ -14,7 +14,7 @@ def counts(chain: list[list[int]]) -> Counter[Pair]:
     found: Counter[Pair] = Counter()
 
     def add(one: int, other: int, weight: Fraction) -> None:
-        found[min(one, other), max(one, other)] += weight  # type: ignore[assignment]
+        found[min(one, other), max(one, other)] += weight
 
     def across(left: list[int], right: list[int]) -> None:
         for one in left:
@@ -40,8 +40,8 @@ def chain_of(core: object, sequence: int) -> list[list[int]]:
     """The chain of a sequence, read from the arrays of the compiled loops."""
     from worker.kinds.sequences.pieces import vocabulary_core as loops
 
-    nodes, found = core.nodes, []  # type: ignore[attr-defined]
-    node = core.heads[sequence]  # type: ignore[attr-defined]
+    nodes, found = core.nodes, []
+    node = core.heads[sequence]
     while node >= 0:
         size, slot = nodes[node, loops.SIZE], nodes[node, loops.SLOT]
         found.append(nodes[node, loops.FIRST_TOKEN : loops.FIRST_TOKEN + size].tolist())

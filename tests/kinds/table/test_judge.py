@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,14 @@ import pytest
 from tests.kinds.table.uploaded import bundled, csv_file, ingested
 from worker.contract.context import Context
 from worker.contract.errors import JobError
+from worker.contract.kind import NoParams
 from worker.contract.learner import learners_of
 from worker.evidence.measurements import Measurements
 from worker.evidence.report import build
 from worker.evidence.statistics import value_of
+from worker.kinds.table.dataset import TEST, TRAIN
 from worker.kinds.table.judge import evaluate_params, judge
+from worker.kinds.table.methods.evaluate import evaluate
 from worker.kinds.table.methods.joint_herding import JointHerdingParams, joint_herding
 from worker.kinds.table.methods.random_rows import RandomParams, random_rows
 from worker.kinds.table.metrics import measure
@@ -25,8 +29,8 @@ from worker.kinds.table.privacy import privacy
 
 def judged(data: object, budget: int, **params: object) -> Measurements:
     """Joint herding of a table, judged."""
-    summary = joint_herding(data, JointHerdingParams(budget=budget), Context(seed=1))  # type: ignore[arg-type]
-    return judge(data, [summary], evaluate_params()(bootstrap=100, **params), Context(seed=1))  # type: ignore[arg-type]
+    summary = joint_herding(data, JointHerdingParams(budget=budget), Context(seed=1))
+    return judge(data, [summary], evaluate_params()(bootstrap=100, **params), Context(seed=1))
 
 
 def figure(found: Measurements, learner: str, name: str) -> float:
@@ -157,3 +161,12 @@ def test_table_in_which_nothing_can_be_learned_when_judged_without_its_floor_the
     assert {one.name for one in found.learners} == {"linear", "majority"}
     report = json.loads(build(found, {"method": "joint-herding", "task": "select", "kind": "table"}).json_text())
     assert report["verdict"]["sentence"].startswith("Undetermined")
+
+
+def test_evaluate_when_a_summary_keeps_rows_that_this_version_holds_out_then_is_refused(tmp_path: Path):
+    data = bundled(tmp_path, "wine")
+    turned = replace(data, split=np.where(data.split == TRAIN, TEST, TRAIN).astype(np.int8))
+    ctx = Context(inputs={"summary": [random_rows(data, RandomParams(budget=20), Context())]})
+    with pytest.raises(JobError, match="20 rows of a summary are held out") as refused:
+        evaluate(turned, NoParams(), ctx)
+    assert refused.value.pointer == "/inputs/summary"

@@ -138,7 +138,7 @@ def test_sets_when_crossed_or_changed_then_keep_their_rows_of_every_class_and_no
 def test_leaves_when_added_up_then_are_what_the_teacher_says(table: Table):
     teacher = boosted(table.train, True, Context())
     found = leaves(teacher, table.train.x)
-    base = teacher.decision_function(table.train.x) - found.sum(axis=1)  # type: ignore[attr-defined]
+    base = teacher.decision_function(table.train.x) - found.sum(axis=1)
     assert found.shape == (len(table.train), 60)
     assert np.ptp(base) < 1e-4
 

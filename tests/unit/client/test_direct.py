@@ -56,7 +56,7 @@ def in_both(url: str, work: Callable[[Client | AsyncClient], object]) -> None:
 
     async def asynchronous() -> None:
         async with AsyncClient(url, "dsk_key") as other:
-            await work(other)  # type: ignore[misc]
+            await work(other)
 
     asyncio.run(asynchronous())
 

@@ -118,7 +118,7 @@ def test_events_when_consumer_stops_early_then_closes_the_stream() -> None:
             yield b": still here\n\n"
             time.sleep(0.01)
 
-    with serving(Service(endless())) as server, Client(server.url, "k") as client:  # type: ignore[arg-type]
+    with serving(Service(endless())) as server, Client(server.url, "k") as client:
         for event in client.job("job_1").events():
             assert event["seq"] == 1
             break

@@ -77,7 +77,7 @@ def missing_reward(
     where the target is not sparse.
     """
     if not callable(getattr(reward, "at", None)):
-        return float(reward) * unsupported_mass(target, support)  # type: ignore[arg-type]
+        return float(reward) * unsupported_mass(target, support)
     model: Any = reward
     thin = isinstance(target.table, SparseTable) and target.table.floor is None
     if sampled if sampled is not None else (target.n_actions > SAMPLED_FROM and not thin):

@@ -17,6 +17,7 @@ from worker.kinds.graph import copies, structure
 from worker.kinds.graph.dataset import PARTS, TEST, TRAIN, Graph, load, upper
 from worker.kinds.graph.held import Held
 from worker.kinds.graph.summary import UPLOADED, CondensedGraph
+from worker.numerics.quantiles import spread
 
 LOW_HOMOPHILY = 0.5
 _SHOWN_NEIGHBOURS = 12
@@ -50,9 +51,7 @@ def statistics(graph: Graph) -> dict[str, Any]:
         "unlabelled_nodes": int((graph.y < 0).sum()),
         "isolated_nodes": int((degrees == 0).sum()),
         "weighted": bool(graph.adjacency.nnz) and not bool((graph.adjacency.data == 1).all()),
-        "degree": {name: float(v) for name, v in zip(("min", "p10", "median", "p90", "max"),
-                   np.quantile(degrees, (0, 0.1, 0.5, 0.9, 1)) if len(degrees) else np.zeros(5), strict=True)}
-        | {"mean": float(degrees.mean()) if len(degrees) else 0.0},
+        "degree": spread(degrees),
         "homophily": edge_homophily(graph),
         "setting": graph.setting,
         "transform": graph.transform.name,

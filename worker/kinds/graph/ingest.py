@@ -28,7 +28,7 @@ class IngestOptions(ReadOptions):
     """How an attributed graph becomes a dataset version."""
 
     columns: ColumnMap = column_map(NODES, EDGES, example='{"label": "field", "source": "from"}')
-    layout: Literal[("auto", *layouts.NAMES)] = Field(  # type: ignore[valid-type]
+    layout: Literal[("auto", *layouts.NAMES)] = Field(
         "auto", description="Layout of the upload; `auto` looks at its files."
     )
     setting: Literal["transductive", "inductive"] = Field(
@@ -43,7 +43,7 @@ class IngestOptions(ReadOptions):
         "and deviation 1 over the train nodes), none; auto: row for sparse features none of which is below 0, else "
         "standard.",
     )
-    features: Literal[("given", *FORMS)] = Field(  # type: ignore[valid-type]
+    features: Literal[("given", *FORMS)] = Field(
         "given",
         description="The features of the upload, or, for a graph without any, features made of its structure: "
         "degree_onehot, or spectral64 (64 eigenvectors of the normalised adjacency).",

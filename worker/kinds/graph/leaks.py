@@ -19,6 +19,14 @@ def held_out_nodes(data: Graph, x: Features) -> np.ndarray:
     return np.array([row in asked and row not in trained for row in _each(x)], dtype=bool)
 
 
+def held_out_sources(data: Graph, source: np.ndarray, y: np.ndarray) -> int:
+    """How many labelled nodes, by the numbers of the nodes of `data` that they are, are validation or test nodes of it,
+    or no nodes of it. `source`, `y`: int64 (n,), -1 where there is no label."""
+    labelled = source[y >= 0]
+    known = labelled[labelled < data.n]
+    return len(labelled) - len(known) + int(np.isin(data.split[known], (VALIDATION, TEST)).sum())
+
+
 def _rows(x: Features) -> set[bytes]:
     return set(_each(x)) - {b""}
 

@@ -29,6 +29,7 @@ from worker.kinds.interactions.item_features import ItemFeatures
 from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.sequence import places
 from worker.kinds.interactions.splits import SPLIT_NAMES, TEST, TEST_INPUT, TRAIN, VALIDATION, VALIDATION_INPUT
+from worker.numerics.quantiles import spread
 
 EVENTS_FILE, USERS_FILE, ITEMS_FILE = "interactions.parquet", "users.parquet", "items.parquet"
 TEXTS_FILE = "texts.parquet"
@@ -268,8 +269,8 @@ def statistics(folder: Path) -> dict[str, Any]:
         "events_per_split": {name: int((events.split == code).sum()) for code, name in SPLIT_NAMES.items()},
         "users_with_validation": int(np.count_nonzero(np.diff(data.part(VALIDATION).indptr))),
         "users_with_test": int(np.count_nonzero(np.diff(data.part(TEST).indptr))),
-        "events_per_user": _quantiles(per_user),
-        "events_per_item": _quantiles(per_item),
+        "events_per_user": spread(per_user),
+        "events_per_item": spread(per_item),
         "top_1_percent_item_share": float(per_item[:head].sum() / max(1, len(events))),
         "options": data.options,
     }
@@ -283,14 +284,6 @@ def statistics(folder: Path) -> dict[str, Any]:
         found["ratings"] = {"min": float(events.rating.min()), "mean": float(events.rating.mean(dtype=np.float64)),
                             "max": float(events.rating.max())}  # fmt: skip
     return found
-
-
-def _quantiles(counts: np.ndarray) -> dict[str, float]:
-    if not len(counts):
-        return {}
-    names = ("min", "p10", "median", "p90", "max")
-    values = np.quantile(counts, (0, 0.1, 0.5, 0.9, 1))
-    return {"mean": float(counts.mean())} | {name: float(value) for name, value in zip(names, values, strict=True)}
 
 
 def preview(folder: Path, rows: int = 20) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from worker.evidence.plot import Plot, Series
+from worker.evidence.set_plots import line_of, popularity
 from worker.evidence.table import Cell, Column, Table
 from worker.evidence.training import Contender
 from worker.evidence.wording import number
@@ -26,34 +27,7 @@ def plots(data: Interactions, sets: Sequence[Contender], summary: InteractionsSu
     """Popularity before and after, row sizes, and the training curve of a distilled summary."""
     pair = [one for one in sets if one.record.role in ("full", "summary")]
     cheap = [one for one in sets if one.record.role == "baseline" and one.record.equal != "bytes"]
-    return (popularity([*pair, *cheap]), row_sizes(pair), *training_curves(summary))
-
-
-def popularity(sets: Sequence[Contender]) -> Plot:
-    """Share of events by item, items in the order of their popularity in the full data (log-spaced ranks)."""
-    order = np.argsort(-_per_item(sets[0].draws[0]), kind="stable")
-    edges = np.unique(np.geomspace(1, len(order) + 1, 25).round().astype(int))
-    ranks = (edges[:-1] + edges[1:] - 1) / 2
-    series: list[Series] = []
-    for one in sets:
-        counts = _per_item(one.draws[0])[order]
-        total = counts.sum()
-        shares = 100 * np.add.reduceat(counts, edges[:-1] - 1) / np.diff(edges) / total if total else ranks * 0
-        there = shares > 0
-        series.append(_series(one, ranks[there], shares[there]))
-    return Plot(
-        "popularity",
-        "How popular items are, before and after",
-        "Mean share of all events per item, by the item's rank in the full data. Lines that lie apart on the right "
-        "show that a set leaves out or overstates rare items.",
-        "line",
-        "rank of the item in the full data (log scale)",
-        "share of events (%, log scale)",
-        tuple(one for one in series if one.x),
-        log_x=True,
-        log_y=True,
-        n=len(order),
-    )
+    return (popularity([*pair, *cheap], _per_item), row_sizes(pair), *training_curves(summary))
 
 
 def row_sizes(sets: Sequence[Contender]) -> Plot:
@@ -64,7 +38,7 @@ def row_sizes(sets: Sequence[Contender]) -> Plot:
     series = []
     for one, values in zip(sets, sums, strict=True):
         counts = np.histogram(values.clip(edges[0], edges[-1]), edges)[0]
-        series.append(_series(one, edges, 100 * counts / max(1, len(values))))
+        series.append(line_of(one, edges, 100 * counts / max(1, len(values))))
     typical = ", ".join(f"{one.record.label} {np.median(v):.0f}" for one, v in zip(sets, sums, strict=True) if len(v))
     return Plot(
         "row-sizes",
@@ -159,7 +133,7 @@ def warnings(data: Interactions, summary: InteractionsSummary) -> list[str]:
     overlap = int(test.inputs.multiply(test.targets).nnz)
     if overlap:
         said.append(f"{overlap} test events are training events of the same user too: no learner can be right there.")
-    leaked = leaks(data, summary)
+    leaked = test_events(data, summary)
     if leaked:
         said.append(
             f"The summary holds {leaked} of the very events that it is tested on: it has seen the answers, and what "
@@ -173,17 +147,12 @@ def distinct_rows(rows: Rows) -> int:
     return len(distinct(rows)[0])
 
 
-def leaks(data: Interactions, summary: InteractionsSummary) -> int:
+def test_events(data: Interactions, summary: InteractionsSummary) -> int:
     """How many events of a summary of real rows are test events of the same user."""
     if summary.row_ids is None:
         return 0
     users = np.repeat(np.asarray(summary.row_ids, dtype=str), np.diff(summary.hard.indptr))
     return int(held_out_events(data, users, summary.hard.indices, (TEST,)).sum())
-
-
-def _series(one: Contender, x: np.ndarray, y: np.ndarray) -> Series:
-    stress = (one.record.label,) if one.record.role == "summary" else ()
-    return Series(one.record.label, tuple(x.tolist()), tuple(y.tolist()), stress=stress)
 
 
 def _per_item(rows: UserRows) -> np.ndarray:

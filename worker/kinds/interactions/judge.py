@@ -9,17 +9,18 @@ items.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import sparse
 
 import worker.numerics
+from worker.contract.choices import with_choices
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.learner import Learner, Trainable, and_floors, learners_of
@@ -83,19 +84,7 @@ def evaluate_params() -> type[EvaluateParams]:
     """`EvaluateParams` with the learners and the cheap picks there are."""
     known = learners_of(KIND)
     usual = [name for name, one in known.items() if one.usual]
-    fields = EvaluateParams.model_fields
-    return create_model(
-        "EvaluateParams",
-        __base__=EvaluateParams,
-        __doc__=EvaluateParams.__doc__,
-        learners=(_list_of(known), Field(usual, min_length=1, description=fields["learners"].description)),
-        baselines=(_list_of(PICKS), Field(list(PICKS), description=fields["baselines"].description)),
-    )
-
-
-def _list_of(names: Iterable[str]) -> Any:
-    """The type of a list of these names, made at run time because plug-ins add to them."""
-    return list[Literal[tuple(names)]]
+    return with_choices(EvaluateParams, learners=(known, usual), baselines=(PICKS, PICKS))
 
 
 @dataclass(frozen=True)

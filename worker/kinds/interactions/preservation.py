@@ -198,7 +198,7 @@ def _forgiving(learner: Learner) -> Learner:
 
     def prepare(rows: UserRows, params: EvaluateParams, ctx: Context) -> Trainable:
         try:
-            return train(rows, params, ctx)  # type: ignore[misc]
+            return train(rows, params, ctx)
         except np.linalg.LinAlgError as failure:
             raise JobError("diverged", str(failure)) from failure
 

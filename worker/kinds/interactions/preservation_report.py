@@ -123,9 +123,9 @@ def _verdict(compared: Compared) -> Verdict:
     details = {"sampler": best, "taus": {name: compared.of(compared.positions(name)).value for name in names}}
     rest: dict[str, object] = {"value": mean.value, "low": low, "high": high, "unit": "tau", "details": details}
     if cheap is None:
-        return Verdict("measured", f"{said}; no random sampler was measured beside it.", **rest)  # type: ignore[arg-type]
+        return Verdict("measured", f"{said}; no random sampler was measured beside it.", **rest)
     if cheap == best:
-        return Verdict("cheap_pick", f"{said}: no sampler beats a random one here.", **rest)  # type: ignore[arg-type]
+        return Verdict("cheap_pick", f"{said}: no sampler beats a random one here.", **rest)
     other = compared.of(compared.positions(cheap))
     # The best of many flatters itself: all differences together hold at 95 % (Bonferroni).
     level = 1 - (1 - LEVEL) / max(1, len(names) - 1)
@@ -139,7 +139,7 @@ def _verdict(compared: Compared) -> Verdict:
     }
     if status not in words:
         status = "cheap_would_do"
-    return Verdict(status, f"{said}{words[status]}.", **rest)  # type: ignore[arg-type]
+    return Verdict(status, f"{said}{words[status]}.", **rest)
 
 
 def _headline(compared: Compared, verdict: Verdict) -> str:

@@ -24,6 +24,7 @@ from worker.kinds.sequences import item_features
 from worker.kinds.sequences.item_features import ItemFeatures
 from worker.kinds.sequences.rows import Rows, bounds, places
 from worker.kinds.sequences.splits import SPLIT_NAMES, TEST, TRAIN, VALIDATION
+from worker.numerics.quantiles import spread
 
 EVENTS_FILE, SEQUENCES_FILE, ITEMS_FILE = "events.parquet", "sequences.parquet", "items.parquet"
 _OPTIONS = b"distillery.options"
@@ -227,8 +228,8 @@ def statistics(folder: Path) -> dict[str, Any]:
         "events_per_split": {name: int((data.split == code).sum()) for code, name in SPLIT_NAMES.items()},
         "sequences_with_validation": len(data.cases("validation")),
         "sequences_with_test": len(data.cases("test")),
-        "events_per_sequence": _quantiles(lengths),
-        "events_per_item": _quantiles(per_item),
+        "events_per_sequence": spread(lengths),
+        "events_per_item": spread(per_item),
         "top_1_percent_item_share": float(per_item[:head].sum() / max(1, events)),
         "options": dict(data.options),
     }
@@ -247,14 +248,6 @@ def share_of_tied_times(data: Sequences) -> float:
     same = data.times[1:] == data.times[:-1]
     same[data.indptr[1:-1][(data.indptr[1:-1] > 0) & (data.indptr[1:-1] < len(data.items))] - 1] = False
     return float(same.sum() / len(data.items))
-
-
-def _quantiles(counts: np.ndarray) -> dict[str, float]:
-    if not len(counts):
-        return {}
-    names = ("min", "p10", "median", "p90", "max")
-    values = np.quantile(counts, (0, 0.1, 0.5, 0.9, 1))
-    return {"mean": float(counts.mean())} | {name: float(value) for name, value in zip(names, values, strict=True)}
 
 
 def preview(folder: Path, rows: int = 20) -> list[dict[str, Any]]:

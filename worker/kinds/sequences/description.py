@@ -9,6 +9,7 @@ import numpy as np
 from worker.contract.learner import Learner
 from worker.evidence.measurements import Metric, TrainedResult
 from worker.evidence.plot import Plot, Series
+from worker.evidence.set_plots import line_of, popularity
 from worker.evidence.statistics import value_of
 from worker.evidence.table import Cell, Column, Table
 from worker.evidence.training import Contender
@@ -26,34 +27,8 @@ def plots(data: Sequences, sets: Sequence[Contender], summary: SequenceSummary) 
     """Popularity before and after, lengths of rows, entropy of soft labels, and what a method kept of its making."""
     pair = [one for one in sets if one.record.role in ("full", "summary", "form")]
     cheap = [one for one in sets if one.record.role == "baseline" and one.record.equal != "bytes"]
-    found = [popularity([*pair, *cheap]), row_lengths(pair), *entropies(sets), *training_curves(summary)]
+    found = [popularity([*pair, *cheap], counts), row_lengths(pair), *entropies(sets), *training_curves(summary)]
     return tuple(found)
-
-
-def popularity(sets: Sequence[Contender]) -> Plot:
-    """Share of events by item, items in the order of their popularity in the full data (log-spaced ranks)."""
-    order = np.argsort(-counts(sets[0].draws[0]), kind="stable")
-    edges = np.unique(np.geomspace(1, len(order) + 1, 25).round().astype(int))
-    ranks = (edges[:-1] + edges[1:] - 1) / 2
-    series: list[Series] = []
-    for one in sets:
-        found = counts(one.draws[0])[order]
-        shares = 100 * np.add.reduceat(found, edges[:-1] - 1) / np.diff(edges) / max(found.sum(), 1e-12)
-        there = shares > 0
-        series.append(_series(one, ranks[there], shares[there]))
-    return Plot(
-        "popularity",
-        "How popular items are, before and after",
-        "Mean share of all events per item, by the item's rank in the full data. Lines that lie apart on the right "
-        "show that a set leaves out or overstates rare items.",
-        "line",
-        "rank of the item in the full data (log scale)",
-        "share of events (%, log scale)",
-        tuple(one for one in series if one.x),
-        log_x=True,
-        log_y=True,
-        n=len(order),
-    )
 
 
 def row_lengths(sets: Sequence[Contender]) -> Plot:
@@ -62,7 +37,7 @@ def row_lengths(sets: Sequence[Contender]) -> Plot:
     largest = max((int(values.max(initial=1)) for values in lengths), default=1)
     edges = np.unique(np.concatenate(([0.5], np.floor(np.geomspace(1, largest, 25)) + 0.5)))
     series = [
-        _series(one, edges, 100 * np.histogram(values, edges)[0] / max(1, len(values)))
+        line_of(one, edges, 100 * np.histogram(values, edges)[0] / max(1, len(values)))
         for one, values in zip(sets, lengths, strict=True)
     ]
     typical = ", ".join(
@@ -98,7 +73,7 @@ def entropies(sets: Sequence[Contender]) -> list[Plot]:
             "entropy (nats)",
             "% of places",
             tuple(
-                _series(one, edges, 100 * np.histogram(v.clip(0, top), edges)[0] / max(1, len(v)))
+                line_of(one, edges, 100 * np.histogram(v.clip(0, top), edges)[0] / max(1, len(v)))
                 for one, v in zip(soft, values, strict=True)
             ),
         )
@@ -157,7 +132,7 @@ def step_curves(
             ]
             if len(points) > 1:
                 x, y = zip(*sorted(points), strict=True)
-                series.append(_series(one, np.array(x), np.array(y)))
+                series.append(line_of(one, np.array(x), np.array(y)))
         if series:
             best = "; ".join(
                 f"{one.label} {max(one.y) if metric.higher_is_better else min(one.y):.2f}" for one in series
@@ -292,8 +267,3 @@ def top_rows(data: Sequences, summary: SequenceSummary) -> list[Table]:
             folded=True,
         )
     ]
-
-
-def _series(one: Contender, x: np.ndarray, y: np.ndarray) -> Series:
-    stress = (one.record.label,) if one.record.role == "summary" else ()
-    return Series(one.record.label, tuple(x.tolist()), tuple(y.tolist()), stress=stress)

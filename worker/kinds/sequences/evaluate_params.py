@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
-from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from worker.contract.choices import with_choices
 from worker.contract.errors import JobError
 from worker.contract.learner import Learner, and_floors, learners_of
 
@@ -106,16 +105,4 @@ class EvaluateParams(BaseModel):
 @cache
 def evaluate_params() -> type[EvaluateParams]:
     """`EvaluateParams` with the learners and the cheap sets there are."""
-    fields = EvaluateParams.model_fields
-    return create_model(
-        "EvaluateParams",
-        __base__=EvaluateParams,
-        __doc__=EvaluateParams.__doc__,
-        learners=(_list_of(learners_of(KIND)), Field([], description=fields["learners"].description)),
-        baselines=(_list_of(BASELINES), Field(list(BASELINES), description=fields["baselines"].description)),
-    )
-
-
-def _list_of(names: Iterable[str]) -> Any:
-    """The type of a list of these names, made at run time because plug-ins add to them."""
-    return list[Literal[tuple(names)]]
+    return with_choices(EvaluateParams, learners=(learners_of(KIND), ()), baselines=(BASELINES, BASELINES))

@@ -63,7 +63,7 @@ def boosted(rows: Rows, classification: bool, ctx: Context) -> object:
 
 def leaves(model: object, x: np.ndarray) -> np.ndarray:
     """What every tree adds for every row (n, trees) float32; for several classes (n, trees x classes)."""
-    staged = getattr(model, "staged_decision_function", None) or model.staged_predict  # type: ignore[attr-defined]
+    staged = getattr(model, "staged_decision_function", None) or model.staged_predict
     stages = np.stack([np.asarray(stage, np.float32).reshape(len(x), -1) for stage in staged(x)], axis=1)
     return np.diff(stages, axis=1, prepend=stages[:, :1] * 0).reshape(len(x), -1)
 

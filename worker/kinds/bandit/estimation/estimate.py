@@ -271,7 +271,7 @@ def _level(
         weights = path_weights(prepared.path, prepared.log, target, levels=only, seed=ctx.seed)
         level = least_smoothing(weights.pess, LEAST_ESS["pc_snips"])
     elif params.selection in ("policy_ess", "k5"):
-        enough = 5.0 if params.selection == "k5" else LEAST_ESS[_BASE.get(estimator.name, estimator.name)]  # type: ignore[index]
+        enough = 5.0 if params.selection == "k5" else LEAST_ESS[_BASE.get(estimator.name, estimator.name)]
         level = least_smoothing(weights.pess, enough)
     else:
         level = selected.levels["chosen"] if selected is not None else 0

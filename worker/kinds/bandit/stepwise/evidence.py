@@ -134,7 +134,7 @@ def estimates(found: list[TargetResult], logged: Row, words: Words) -> Table:
         stressed.append(len(rows))
         rows += [{"target": one.name, **_cells(row)} for row in one.rows]
     rows.append({"target": "Logging policy", **_cells(logged)})
-    widths = [(row["high"] - row["low"]) / 2 for row in rows]  # type: ignore[operator]
+    widths = [(row["high"] - row["low"]) / 2 for row in rows]
     decimals = decimals_of_column(widths)
     unit = f"reward a {words.unit}"
     return Table(

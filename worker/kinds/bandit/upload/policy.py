@@ -235,7 +235,7 @@ def _scorer(raw: RawPolicy, known: ActionsAndContexts) -> tuple[Table, NDArray[n
             hint="weights is (context columns, embedding columns); upload contexts and embeddings with it.",
             pointer="/files",
         )
-    return ScorerTable(contexts, weights, embeddings, bias, raw.arrays.get("beta", 1.0)), index  # type: ignore[arg-type]
+    return ScorerTable(contexts, weights, embeddings, bias, raw.arrays.get("beta", 1.0)), index
 
 
 def as_policy(raw: RawPolicy, known: ActionsAndContexts, *, renormalise: bool = False) -> tuple[Policy, bool]:
@@ -246,7 +246,7 @@ def as_policy(raw: RawPolicy, known: ActionsAndContexts, *, renormalise: bool = 
     table, index = table_of(raw, known)
     if isinstance(table, ScorerTable):
         return Policy(table, index), False
-    values = table.values if isinstance(table, DenseTable) else table.entries.data  # type: ignore[union-attr]
+    values = table.values if isinstance(table, DenseTable) else table.entries.data
     sums = _sums(table)
     if not np.isfinite(sums).all() or (values.size and values.min() < 0):
         raise JobError(

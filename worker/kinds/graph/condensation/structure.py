@@ -62,7 +62,7 @@ class PairwiseEdges(nn.Module):
     def _scores(self, left: Tensor, right: Tensor) -> Tensor:
         """e (b, n) of some left nodes; a block's activations are made again in the backward pass."""
         if torch.is_grad_enabled() and len(left) < len(right):
-            return checkpoint(self._pairs, left, right, use_reentrant=False)  # type: ignore[return-value]
+            return checkpoint(self._pairs, left, right, use_reentrant=False)
         return self._pairs(left, right)
 
     def _pairs(self, left: Tensor, right: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.contract.context import Context
@@ -19,6 +20,7 @@ from worker.contract.method import Cost, Input, Term, method
 from worker.evidence.measurements import Measurements
 from worker.kinds.graph import large
 from worker.kinds.graph.dataset import TEST, VALIDATION, Graph
+from worker.kinds.graph.leaks import held_out_sources
 from worker.kinds.graph.summary import CondensedGraph
 
 Axis = Literal["performance", "transfer", "efficiency", "privacy", "denoise", "nas", "properties"]
@@ -82,6 +84,16 @@ def evaluate(data: Graph, params: EvaluateParams, ctx: Context) -> Measurements:
                 "invalid_input",
                 f"A summary is not over the {data.d} features of the dataset.",
                 hint="Judge a condensed graph against the dataset it was made of.",
+                pointer="/inputs/summary",
+            )
+        source = np.arange(len(summary)) if summary.whole else summary.source
+        foreign = 0 if source is None else held_out_sources(data, source, summary.y)
+        if foreign:
+            raise JobError(
+                "invalid_input",
+                f"{foreign:,} labelled nodes of a summary are held out in this version of the dataset: it was made of "
+                "another.",
+                hint="Judge a summary against the version it was made of.",
                 pointer="/inputs/summary",
             )
     asked = ctx.evaluate

@@ -26,7 +26,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, _Product.apply(ctx.transposed, ctx.matrix, gradients[0])  # type: ignore[no-any-return]
+        return None, None, _Product.apply(ctx.transposed, ctx.matrix, gradients[0])
 
 
 class Sparse:
@@ -60,7 +60,7 @@ class Sparse:
 
     def __matmul__(self, dense: Tensor) -> Tensor:
         """The product (n, k) with a dense matrix (m, k)."""
-        return _Product.apply(self.matrix, self.transposed, dense)  # type: ignore[no-any-return]
+        return _Product.apply(self.matrix, self.transposed, dense)
 
 
 def _csr(matrix: sparse.csr_array, device: str) -> Tensor:

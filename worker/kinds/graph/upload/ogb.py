@@ -69,7 +69,7 @@ def read(sources: Sequence[Source], options: Any, meter: Meter) -> RawGraph:
         )
     x = numbers(files["node-feat.csv"], meter) if "node-feat.csv" in files else None
     labels = numbers(files["node-label.csv"], meter) if "node-label.csv" in files else None
-    n = int(numbers(files["num-node-list.csv"], meter).sum()) if "num-node-list.csv" in files else len(x)  # type: ignore[arg-type]
+    n = int(numbers(files["num-node-list.csv"], meter).sum()) if "num-node-list.csv" in files else len(x)
     weights = numbers(files["edge-weight.csv"], meter) if "edge-weight.csv" in files else None
     parts = {part: _nodes(files[f"{name}.csv"], meter) for name, part in PARTS.items() if f"{name}.csv" in files}
     return RawGraph(

@@ -164,7 +164,7 @@ class Genie:
             return cls(
                 texts["samplers"], scale, weights, stored["homes"], float(stored["reach"]), stored["percents"],
                 stored["spread"], texts["zoo"], texts["names"],
-            )  # type: ignore[arg-type]  # fmt: skip
+            )  # fmt: skip
 
 
 @cache

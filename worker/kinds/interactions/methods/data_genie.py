@@ -28,8 +28,8 @@ from worker.kinds.interactions.splits import TEST, VALIDATION
 SIZES = [80.0, 60.0, 40.0, 20.0, 10.0, 1.0]
 LEAST_EVENTS = 50
 Percent = Annotated[float, Field(ge=0.1, le=99.9)]
-SamplerName = Literal[tuple(SAMPLERS)]  # type: ignore[valid-type]
-MetricName = Literal[METRICS]  # type: ignore[valid-type]
+SamplerName = Literal[tuple(SAMPLERS)]
+MetricName = Literal[METRICS]
 
 
 class DataGenieParams(BaseModel):

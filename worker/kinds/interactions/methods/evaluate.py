@@ -12,6 +12,7 @@ from worker.contract.kind import NoParams
 from worker.contract.method import Input, method
 from worker.evidence.measurements import Measurements
 from worker.kinds.interactions.dataset import Interactions
+from worker.kinds.interactions.description import test_events
 from worker.kinds.interactions.summary import InteractionsSummary
 
 
@@ -26,7 +27,8 @@ from worker.kinds.interactions.summary import InteractionsSummary
 def evaluate(data: Interactions, params: NoParams, ctx: Context) -> Measurements:
     """Measure what existing summaries keep of the full data.
 
-    Raises `JobError` `invalid_input` when one is no summary of interactions, or not over these items.
+    Raises `JobError` `invalid_input` when one is no summary of interactions, not over these items, or holds events that
+    this version holds out.
     """
     from worker.kinds.interactions.judge import judge  # learners need torch, which reading summaries does not
 
@@ -37,6 +39,14 @@ def evaluate(data: Interactions, params: NoParams, ctx: Context) -> Measurements
                 "invalid_input",
                 f"A summary is not over the {data.n_items} items of the dataset.",
                 hint="Judge a summary against the dataset it was made of.",
+                pointer="/inputs/summary",
+            )
+        asked = test_events(data, summary)
+        if asked:
+            raise JobError(
+                "invalid_input",
+                f"{asked:,} events of a summary are test events in this version of the dataset: it is of another.",
+                hint="Judge a summary against the version it was made of.",
                 pointer="/inputs/summary",
             )
     return judge(data, summaries, ctx.evaluate, ctx)

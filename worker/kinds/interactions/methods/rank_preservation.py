@@ -20,7 +20,7 @@ from worker.kinds.interactions.sampling.samplers import SAMPLERS, available
 
 SIZES = [80.0, 60.0, 40.0, 20.0, 10.0, 1.0]
 Percent = Annotated[float, Field(ge=0.1, le=99.9)]
-SamplerName = Literal[tuple(SAMPLERS)]  # type: ignore[valid-type]
+SamplerName = Literal[tuple(SAMPLERS)]
 
 
 class RankPreservationParams(BaseModel):

@@ -52,8 +52,8 @@ SAMPLERS: dict[str, Sampler] = {
         _plain("random-items", "random items", nodes.random_items),
         _plain("head-items", "head items", nodes.head_items),
         _plain("pagerank", "PageRank", nodes.pagerank),
-        _plain("random-walk", "random walk", walks.random_walk, walk=True),  # type: ignore[arg-type]
-        _plain("forest-fire", "forest fire", walks.forest_fire, walk=True),  # type: ignore[arg-type]
+        _plain("random-walk", "random walk", walks.random_walk, walk=True),
+        _plain("forest-fire", "forest fire", walks.forest_fire, walk=True),
         *_svp(),
     )
 }

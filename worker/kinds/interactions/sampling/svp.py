@@ -184,7 +184,7 @@ class _State:
 
 def _rate(state: _State, events: TrainEvents, chosen: np.ndarray, proxy: Proxy, noise: torch.Generator) -> np.ndarray:
     """Squared errors (B,) of events, then a step that lowers their mean."""
-    rating = torch.from_numpy(events.rating[chosen])  # type: ignore[index]
+    rating = torch.from_numpy(events.rating[chosen])
     user, item = _nodes(events, events.user[chosen], events.item[chosen])
     p, keep_p = _dropped(state.values[user], proxy, noise)
     q, keep_q = _dropped(state.values[item], proxy, noise)

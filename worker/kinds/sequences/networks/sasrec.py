@@ -1,19 +1,16 @@
-"""SASRec: causal self-attention over a user's events (arXiv:1808.09781), scored with the table that it reads by.
+"""SASRec: causal self-attention over a user's events (arXiv:1808.09781).
 
-Places count from the first event of a row, so that short real contexts and short synthetic rows meet the same ones.
-Item vectors are small at first and scaled by sqrt(h) where they are read, as in the paper's code: without it the same
-network ends lower. The loss is the learner's, a softmax over all items instead of the paper's one sampled negative.
+The loss is the learner's, a softmax over all items instead of the paper's one sampled negative.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from worker.kinds.sequences.networks.next_event import Block, NextEvent
+from worker.kinds.sequences.networks.transformer import Transformer
 
 
-class SASRec(NextEvent):
+class SASRec(Transformer):
     """`layers` blocks of width h over at most `max_len` places."""
 
     def __init__(
@@ -27,17 +24,6 @@ class SASRec(NextEvent):
         inner: int = 64,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(items, width)
-        self.places = nn.Embedding(max_len, width)
-        nn.init.normal_(self.places.weight, std=0.02)
-        self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(width, heads, inner, dropout, nn.ReLU()) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
-
-    def states(self, x: Tensor) -> Tensor:
-        """States (b, L, h) of event vectors (b, L, h)."""
-        x = x * self.items.embedding_dim**0.5 + self.places(torch.arange(x.shape[1], device=x.device))
-        x = self.dropout(x)
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
+        super().__init__(
+            items, max_len, width=width, layers=layers, heads=heads, inner=inner, dropout=dropout, activation=nn.ReLU()
+        )

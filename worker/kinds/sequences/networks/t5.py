@@ -143,7 +143,7 @@ class T5(nn.Module):
 
     def crossed(self, states: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Keys and values of the encoder's states for every layer that writes."""
-        return [layer.other.read(states) for layer in self.writer]  # type: ignore[operator, union-attr]
+        return [layer.other.read(states) for layer in self.writer]
 
     def decode(
         self, tokens: Tensor, crossed: list[tuple[Tensor, Tensor]], hidden: Tensor, past: Cache | None = None

@@ -270,7 +270,7 @@ def _compile() -> None:
     vocabulary = Vocabulary(2, vocabulary.features, np.array([[1, 3]]), np.ones(1))
     encoder = Encoder.of(vocabulary, features)
     for shuffle in ("feature", "none"):
-        encoder.encode(Rows.of([[0, 1]]), shuffle, np.random.default_rng(0))  # type: ignore[arg-type]
+        encoder.encode(Rows.of([[0, 1]]), shuffle, np.random.default_rng(0))
 
 
 WARM_UPS.append(_compile)

@@ -120,10 +120,6 @@ class GenerativeModel:
             found.append(fused(self.lists(part), len(self.encoder.item_tokens)))
         return np.concatenate(found) if found else np.zeros((0, len(self.encoder.item_tokens)), np.float32)
 
-    def surprise(self, rows: Rows) -> np.ndarray:
-        """Not known: many token sequences write the same item."""
-        raise NotImplementedError("a generative model ranks; it gives no probability of an item")
-
 
 Validate = Callable[[GenerativeModel], float]
 

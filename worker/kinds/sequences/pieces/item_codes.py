@@ -55,7 +55,7 @@ def build(data: Sequences, rows: Rows, params: Wanted, ctx: Context) -> ItemCode
             pointer="/params/features",
         )
     if wanted == "columns":
-        codes, source = features.from_columns(data.features.codes), "columns of the upload"  # type: ignore[union-attr]
+        codes, source = features.from_columns(data.features.codes), "columns of the upload"
     elif wanted == "attributes":
         codes = features.from_attributes(_attributes(data), params.pq_codebooks)
         source = "attributes dealt to columns"
@@ -93,7 +93,7 @@ def _codes_of_vectors(data: Sequences, rows: Rows, params: Wanted, ctx: Context)
         ctx.progress(0, 2, phase="features")
 
     if form == "vectors":
-        vectors, source = known.vectors, "codes of the given vectors"  # type: ignore[union-attr]
+        vectors, source = known.vectors, "codes of the given vectors"
     elif form == "attributes":
         table = _attributes(data)
         of_attributes = while_waiting(lambda: features.attribute_vectors(table, width, ctx.seed), heartbeat)

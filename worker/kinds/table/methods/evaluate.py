@@ -12,6 +12,7 @@ from worker.contract.kind import NoParams
 from worker.contract.method import Input, method
 from worker.evidence.measurements import Measurements
 from worker.kinds.table.dataset import Table
+from worker.kinds.table.leaks import held_out_rows
 from worker.kinds.table.summary import TableSummary
 
 
@@ -25,7 +26,8 @@ from worker.kinds.table.summary import TableSummary
 def evaluate(data: Table, params: NoParams, ctx: Context) -> Measurements:
     """Measure what existing summaries keep of the full data.
 
-    Raises `JobError` `invalid_input` when one is no summary of a table with these columns.
+    Raises `JobError` `invalid_input` when one is no summary of a table with these columns, or keeps rows that this
+    version holds out.
     """
     from worker.kinds.table.judge import judge  # learners are slow to import, and reading summaries needs none
 
@@ -35,6 +37,14 @@ def evaluate(data: Table, params: NoParams, ctx: Context) -> Measurements:
                 "invalid_input",
                 "A summary does not have the columns of the dataset.",
                 hint="Judge a summary against the dataset it was made of.",
+                pointer="/inputs/summary",
+            )
+        asked = 0 if summary.rows is None else int(held_out_rows(data, summary.frame).sum())
+        if asked:
+            raise JobError(
+                "invalid_input",
+                f"{asked:,} rows of a summary are held out in this version of the dataset: it was made of another.",
+                hint="Judge a summary against the version it was made of.",
                 pointer="/inputs/summary",
             )
     return judge(data, ctx.inputs["summary"], ctx.evaluate, ctx)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field
 
+from worker.contract.choices import with_choices
 from worker.contract.context import Context
 from worker.contract.learner import and_floors, learners_of
 from worker.evidence.measurements import Measurements, Metric, Protocol, Scores, TestSet, TrainingSet
@@ -35,9 +36,8 @@ class EvaluateParams(BaseModel):
 @cache
 def evaluate_params() -> type[EvaluateParams]:
     """`EvaluateParams` with the learners there are."""
-    known = list(learners_of("points"))
-    learners = (list[Literal[tuple(known)]], Field(known, min_length=1, description="Models trained on every set."))
-    return create_model("EvaluateParams", __base__=EvaluateParams, __doc__=EvaluateParams.__doc__, learners=learners)
+    known = learners_of("points")
+    return with_choices(EvaluateParams, learners=(known, known))
 
 
 def judge(data: Points, summaries: Sequence[PointsSummary], params: EvaluateParams, ctx: Context) -> Measurements:
