@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,85 +9,25 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import Tensor
 
 from tests.kinds.sequences.planted import planted
+from tests.kinds.sequences.small_farzi import DATA, SMALL, made, real
 from worker.contract.context import Checkpoint, Context
 from worker.contract.errors import Cancelled, JobError
 from worker.kinds.sequences import sizes
 from worker.kinds.sequences.dataset import Sequences
-from worker.kinds.sequences.farzi import delivery, initial, loop
-from worker.kinds.sequences.farzi.loop import Progress, Schedule
-from worker.kinds.sequences.farzi.meta import Inner, MetaGradient, Real, Unrolling, meta_gradient
+from worker.kinds.sequences.farzi import delivery, initial
+from worker.kinds.sequences.farzi.meta import Inner
 from worker.kinds.sequences.farzi.students import STUDENTS
 from worker.kinds.sequences.farzi.synthetic import Synthetic, of_rank, tucker
 from worker.kinds.sequences.farzi.validation import Validate, Validation
 from worker.kinds.sequences.forms import Ids, LowRank, TrainingSet
 from worker.kinds.sequences.methods.farzi import FarziParams, Shape, bytes_of, farzi, meta_steps, shape_of, start_of
 from worker.kinds.sequences.networks import targets
-from worker.kinds.sequences.networks.causal_lm import CausalLM
-from worker.kinds.sequences.networks.gru import GRU4Rec
-from worker.kinds.sequences.networks.lstm import LSTM
-from worker.kinds.sequences.networks.next_event import NextEvent
-from worker.kinds.sequences.networks.sasrec import SASRec
 from worker.kinds.sequences.rows import Rows
 from worker.kinds.sequences.summary import SequenceSummary
 from worker.kinds.sequences.teacher import UNTUNED, teach
-from worker.numerics.adam import Adam, Layout
-
-SMALL: dict[str, Any] = {
-    "n_sequences": 5, "sequence_length": 4, "latent_dim": 6, "inner_steps": 6, "window": 3, "outer_steps": 3,
-    "validate_every": 2, "validate_seeds": 1, "outer_places": 40,
-}  # fmt: skip
-DATA = planted(60, items=20)
-
-
-def made(tied: bool, rank: int = 6, seed: int = 0) -> Synthetic:
-    rows = initial.inputs_of(DATA.training().rows, DATA.n_items, (5, 4), "bigrams", np.random.default_rng(seed))
-    generator = torch.Generator().manual_seed(seed)
-    return initial.at_random(rows, DATA.n_items, DATA.max_len, rank, 0.7, tied, generator)
-
-
-def real(places: int = 60) -> Real:
-    return Real(TrainingSet.of(DATA.training().rows, DATA.n_items, DATA.max_len), None, places)
-
-
-def unrolling(**given: Any) -> Unrolling:
-    return replace(Unrolling(Adam(0.02, eps=1e-3), 4, 3, 4, "store", "exact", torch.float64), **given)
-
-
-NETWORKS: dict[str, Callable[[], NextEvent]] = {
-    "sasrec": lambda: SASRec(20, DATA.max_len, width=8, inner=8),
-    "gru4rec": lambda: GRU4Rec(20, width=8, hidden=8),
-    "causal-lm": lambda: CausalLM(20, DATA.max_len, width=8, heads=2, layers=1),
-    "lstm": lambda: LSTM(20, width=8),
-}
-
-
-def test_every_student_is_tried() -> None:
-    assert set(NETWORKS) == set(STUDENTS)
-
-
-@pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("learner", list(NETWORKS))
-def test_the_meta_gradient_equals_finite_differences(learner: str, tied: bool) -> None:
-    start, asked = made(tied), real()
-    start = start.with_phi({name: one.double() for name, one in start.phi.items()})
-    torch.manual_seed(0)
-    network = NETWORKS[learner]().eval()
-    theta = Layout.of(network).vector(network).double()
-
-    def at(phi: Mapping[str, Tensor]) -> MetaGradient:
-        return meta_gradient(start.with_phi(phi), network, theta, asked, unrolling(), seed=1, step=1, tick=lambda: None)
-
-    found, h = at(start.phi).gradients, 1e-5
-    for name, values in start.phi.items():
-        for place in torch.randperm(values.numel(), generator=torch.Generator().manual_seed(2))[:3].tolist():
-            nudge = torch.zeros(values.numel(), dtype=torch.float64)
-            nudge[place] = h
-            losses = [at({**start.phi, name: values + s * nudge.view_as(values)}).loss for s in (1, -1)]
-            slope = (losses[0] - losses[1]) / (2 * h)
-            assert abs(slope - float(found[name].reshape(-1)[place])) < 1e-4 * max(abs(slope), 1e-3), name
+from worker.numerics.adam import Layout
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -237,94 +175,6 @@ def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bytes(tmp_path: P
         assert content(tmp_path / str(number)) == content(tmp_path / "whole")
 
 
-def test_outer_steps_lower_the_loss_on_real_data() -> None:
-    start, asked = made(False, rank=8), real(10_000)
-    how = unrolling(steps=20, window=8, batch=64, dtype=torch.float32)
-    builds = [lambda: STUDENTS["sasrec"].build(asked.data, {"dropout": 0.0})]
-    starts = loop.starts_of(builds, [None], 0, "cpu")
-    schedule = Schedule(40, 0.05, 1.0, 20, 100)
-    losses: list[float] = []
-
-    def watched(made: TrainingSet, tick: Any) -> Validation:
-        network, theta = starts(999)
-        now = Synthetic(start.rows, state_of(made), start.tau, False, start.items, start.max_len)
-        losses.append(
-            meta_gradient(now, network, theta, asked, replace(how, window=20), seed=9, step=1, tick=lambda: None).loss
-        )
-        return Validation(-losses[-1], 20, {})
-
-    loop.distil(start, starts, asked, how, watched, schedule, Context(seed=0))
-    assert losses[-1] < losses[0] - 0.1
-
-
-def state_of(made: TrainingSet) -> dict[str, Tensor]:
-    assert isinstance(made.targets, LowRank)
-    assert made.weight is not None
-    return {
-        "latent": torch.from_numpy(made.targets.latent).float(),
-        "decoder": torch.from_numpy(made.targets.decoder).float(),
-        "weight": torch.from_numpy(made.weight).log(),
-    }
-
-
-def fed(monkeypatch: pytest.MonkeyPatch, norms: list[float]) -> Progress:
-    """The loop's state after meta-gradients of these norms."""
-    start = made(False)
-    given = iter(norms)
-
-    def one(made: Synthetic, *_: Any, **__: Any) -> MetaGradient:
-        size = next(given)
-        gradients = {name: torch.zeros_like(x) for name, x in made.phi.items()}
-        gradients["decoder"] = gradients["decoder"] + size / math.sqrt(made.phi["decoder"].numel())
-        return MetaGradient(1.0, gradients)
-
-    monkeypatch.setattr(loop, "meta_gradient", one)
-    network = STUDENTS["sasrec"].build(real().data, {})
-    schedule = Schedule(len(norms), 0.01, 1.0, 1000, 1000)
-    return loop.distil(
-        start, lambda _: (network, torch.zeros(1)), real(), unrolling(),
-        lambda *_: Validation(0.0, 1, {}), schedule, Context(seed=0),
-    )[1]  # fmt: skip
-
-
-def test_a_gradient_that_explodes_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    state = fed(monkeypatch, [1.0] * 6 + [51.0, 1.0, math.nan, 49.0])
-    assert state.skipped == 2
-    assert state.updates == 8
-    assert all(bool(torch.isfinite(one).all()) for one in state.phi.values())
-
-
-def test_after_many_explosions_the_best_is_taken_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    state = fed(monkeypatch, [1.0] * 6 + [1e4] * loop.LOST)
-    assert all(torch.equal(one, state.best[name]) for name, one in state.phi.items())
-    assert state.updates == 0
-
-
-def test_three_gradients_in_a_row_that_are_no_numbers_end_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    fed(monkeypatch, [1.0, math.nan, math.inf, 1.0, math.nan, math.nan, 1.0])
-    with pytest.raises(JobError, match="3 times") as failure:
-        fed(monkeypatch, [1.0, math.nan, math.inf, math.nan])
-    assert failure.value.code == "diverged"
-    assert failure.value.hint
-
-
-def test_scores_that_are_no_numbers_validate_as_the_worst_there_is() -> None:
-    validate = Validate.of(DATA, STUDENTS["sasrec"], (2,), 1, 0, "cpu")
-    assert validate is not None
-    good = made(False).delivered()
-    assert isinstance(good.targets, LowRank)
-    broken = good.with_targets(replace(good.targets, decoder=np.full_like(good.targets.decoder, np.nan)))
-    assert validate(good, lambda: None).best > -np.inf
-    assert validate(broken, lambda: None).best == -np.inf
-
-
-def test_time_that_is_over_leaves_the_best_until_then() -> None:
-    ctx = Context(seed=3)
-    summary = farzi(DATA, FarziParams(**{**SMALL, "outer_steps": 500, "time_budget_s": 0.01, "init": "random"}), ctx)
-    assert summary.origin.settings["outer_steps_done"] == 1
-    assert any("Time ended" in said for said in ctx.warnings)
-
-
 def test_hard_rows_walk_through_the_labels() -> None:
     ring = np.full((6, 6), -1e4, np.float16)
     ring[np.arange(6), (np.arange(6) + 1) % 6] = 10
@@ -453,24 +303,3 @@ def test_lone_events_are_refused() -> None:
     lone = Sequences.of(Rows.of([[1], [2], [0, 1]]), 3, np.zeros(4, np.int8))
     with pytest.raises(JobError, match="two events"):
         farzi(lone, FarziParams(), Context())
-
-
-def test_where_nothing_is_held_out_the_last_outer_step_is_delivered() -> None:
-    whole = replace(DATA, split=np.zeros(len(DATA.items), np.int8))
-    ctx = Context(seed=3)
-    summary = farzi(whole, FarziParams(**{**SMALL, "outer_steps": 5, "patience": 1, "init": "random"}), ctx)
-    assert any("the last outer step is delivered" in said for said in ctx.warnings)
-    assert summary.origin.settings["outer_steps_done"] == summary.origin.best_step == 5
-    assert summary.recipe["training_steps"] is None
-    at_first = farzi(whole, FarziParams(**{**SMALL, "outer_steps": 0, "init": "random"}), Context(seed=3))
-    assert summary.soft["soft"].digest() != at_first.soft["soft"].digest()
-
-
-def test_where_no_validation_is_finite_the_job_fails() -> None:
-    start, network = made(False), STUDENTS["sasrec"].build(real().data, {})
-    with pytest.raises(JobError, match="finite scores") as failure:
-        loop.distil(
-            start, lambda _: (network, torch.zeros(1)), real(), unrolling(),
-            lambda *_: Validation(-math.inf, 1, {}), Schedule(0, 0.01, 1.0, 1, 1), Context(seed=0),
-        )  # fmt: skip
-    assert failure.value.hint

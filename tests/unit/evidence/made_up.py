@@ -9,6 +9,8 @@ import numpy as np
 
 from worker.contract.learner import Learner
 from worker.contract.product import Origin
+from worker.evidence.comparison import Comparison
+from worker.evidence.conclude import conclude
 from worker.evidence.measurements import (
     Measurements,
     Metric,
@@ -20,6 +22,9 @@ from worker.evidence.measurements import (
     Tried,
 )
 from worker.evidence.plot import Plot, Series
+from worker.evidence.report import document
+from worker.evidence.summary_verdict import judge
+from worker.evidence.verdict import Verdict
 
 JOB = {
     "id": "job_01",
@@ -132,3 +137,19 @@ def changed(name: str, **changes: Any) -> tuple[TrainingSet, ...]:
 def with_level(learner: str, name: str, level: float) -> dict[str, dict[str, float]]:
     """The levels with one of them changed."""
     return LEVELS | {learner: LEVELS[learner] | {name: level}}
+
+
+def judged(m: Measurements) -> Verdict:
+    return judge(Comparison(m), m.summary)[1]
+
+
+def told(m: Measurements) -> dict[str, Any]:
+    """The JSON of the report."""
+    return document(conclude(m, JOB), JOB)
+
+
+def with_results(m: Measurements, *results: TrainedResult) -> Measurements:
+    """The measurements with some results in place of those of the same learner and set."""
+    replaced = {(r.learner, r.set) for r in results}
+    kept = [r for r in m.results if (r.learner, r.set) not in replaced]
+    return replace(m, results=(*kept, *results))
