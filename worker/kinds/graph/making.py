@@ -1,8 +1,9 @@
-"""What all methods of the kind share at their end: a condensed graph with its size in every form and its warnings."""
+"""What all methods of the kind share: progress while nobody can count steps, and at the end a condensed graph with its
+size in every form and its warnings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,12 @@ from worker.kinds.graph.budget import size_of
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.features import Features
 from worker.kinds.graph.summary import CondensedGraph, Sees
+
+
+def ticks(ctx: Context, phase: str) -> Callable[[], None]:
+    """What work whose steps nobody can count calls now and then: progress, and where a stop is obeyed."""
+    steps = iter(range(10**12))
+    return lambda: ctx.progress(min(next(steps), 99), 100, phase=phase)
 
 
 def condensed(

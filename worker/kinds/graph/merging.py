@@ -23,7 +23,7 @@ from worker.kinds.graph.coarsening.levels import Scheme, coarsen
 from worker.kinds.graph.coarsening.partition import Partition
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.features import Features
-from worker.kinds.graph.making import condensed
+from worker.kinds.graph.making import condensed, ticks
 from worker.kinds.graph.propagation import propagated
 from worker.kinds.graph.selection import HOPS, bytes_per_node
 from worker.kinds.graph.summary import CondensedGraph
@@ -77,7 +77,7 @@ def coarsened(
 ) -> CondensedGraph:
     """The graph of the clusters that a scheme makes."""
     labelled = params.nodes == "labelled"
-    seen, tick = data.visible(), ticks(ctx)
+    seen, tick = data.visible(), ticks(ctx, "merge")
     n = nodes_asked(
         data, params, bytes_per_node=bytes_per_node(data, filled=True), most=None if labelled else seen.n - 1
     )
@@ -117,7 +117,7 @@ def delivered(
     order = order[np.argsort(np.where(label[order] < 0, data.n_classes, label[order]), kind="stable")]
     x: Features = seen.x
     if params.output_features == "propagated":
-        x = propagated(seen.operator, seen.x, params.hops, tick=ticks(ctx))
+        x = propagated(seen.operator, seen.x, params.hops, tick=ticks(ctx, "merge"))
     means = clusters.averages(x)[order].astype(np.float32)
     adjacency = None
     if params.merged:
@@ -125,9 +125,3 @@ def delivered(
     sees = "all" if data.setting == "transductive" else "train"
     known: dict[str, Any] = params.model_dump() | settings
     return condensed(data, means, label[order], method, known, ctx, adjacency=adjacency, sees=sees)
-
-
-def ticks(ctx: Context) -> Callable[[], None]:
-    """Progress of work whose steps are not counted beforehand."""
-    steps = iter(range(10**12))
-    return lambda: ctx.progress(min(next(steps), 99), 100, phase="merge")

@@ -19,7 +19,7 @@ from worker.kinds.graph.allocation import allocate
 from worker.kinds.graph.budget import SizeParams, nodes_asked
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.features import dense, rows_of
-from worker.kinds.graph.making import condensed
+from worker.kinds.graph.making import condensed, ticks
 from worker.kinds.graph.propagation import propagated
 from worker.kinds.graph.summary import CondensedGraph
 
@@ -115,12 +115,7 @@ def selected(
 ) -> CondensedGraph:
     """The selection of a method. `order(visible graph, tick)` says how nodes of a class are chosen."""
     n = nodes_asked(graph, params, bytes_per_node=bytes_per_node(graph, filled=params.output_features == "propagated"))
-    seen = graph.visible()
-    steps = iter(range(10**9))
-
-    def tick() -> None:
-        ctx.progress(min(next(steps), 99), 100, phase="select")
-
+    seen, tick = graph.visible(), ticks(ctx, "select")
     tick()
     nodes = chosen_nodes(seen, n, order(seen, tick))
     tick()

@@ -20,7 +20,7 @@ from worker.contract.errors import JobError
 from worker.contract.method import Cost, Term
 from worker.kinds.graph import bundle
 from worker.kinds.graph.dataset import Graph
-from worker.kinds.graph.making import condensed
+from worker.kinds.graph.making import condensed, ticks
 from worker.kinds.graph.sparsification.edges import Edges
 from worker.kinds.graph.summary import CondensedGraph
 
@@ -138,11 +138,7 @@ def weighted_up(edges: Edges, kept: Edges) -> Edges:
 
 def thinned(data: Graph, params: ThinningParams, method: str, ctx: Context, thin: Thin) -> CondensedGraph:
     """The graph of all nodes that may be looked at with the edges that a sparsifier keeps."""
-    seen, steps = data.visible(), iter(range(10**9))
-
-    def tick() -> None:
-        ctx.progress(min(next(steps), 99), 100, phase="sparsify")
-
+    seen, tick = data.visible(), ticks(ctx, "sparsify")
     tick()
     asked = edges_asked(seen, params)
     edges = Edges.of(seen.adjacency)

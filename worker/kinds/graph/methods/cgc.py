@@ -23,7 +23,7 @@ from worker.kinds.graph.budget import nodes_asked
 from worker.kinds.graph.clustering.cgc import join
 from worker.kinds.graph.clustering.surest_means import CGCParams, surest_means
 from worker.kinds.graph.dataset import Graph
-from worker.kinds.graph.making import condensed
+from worker.kinds.graph.making import condensed, ticks
 from worker.kinds.graph.selection import bytes_per_node
 from worker.kinds.graph.summary import CondensedGraph
 
@@ -56,11 +56,7 @@ COST = Cost(
 def cgc(data: Graph, params: CGCParamsWithEdges, ctx: Context) -> CondensedGraph:
     """Confidence-weighted means of parts of each class, joined by cosine, in seconds."""
     n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, filled=True))
-    seen, steps = data.visible(), iter(range(10**9))
-
-    def tick() -> None:
-        ctx.progress(min(next(steps), 99), 100, phase="cluster")
-
+    seen, tick = data.visible(), ticks(ctx, "cluster")
     tick()
     means = surest_means(seen, n, params, ctx.rng, tick)
     joined = join(means.x, params.threshold, params.alpha, official=params.compat == "official")

@@ -19,7 +19,7 @@ from worker.contract.method import Cost, Term, method
 from worker.kinds.graph.budget import nodes_asked
 from worker.kinds.graph.clustering.surest_means import CGCParams, surest_means
 from worker.kinds.graph.dataset import Graph
-from worker.kinds.graph.making import condensed
+from worker.kinds.graph.making import condensed, ticks
 from worker.kinds.graph.selection import bytes_per_node
 from worker.kinds.graph.summary import CondensedGraph
 
@@ -45,11 +45,7 @@ COST = Cost(
 def cgc_x(data: Graph, params: CGCXParams, ctx: Context) -> CondensedGraph:
     """Confidence-weighted means of parts of each class, without edges, in seconds."""
     n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, filled=True))
-    seen, steps = data.visible(), iter(range(10**9))
-
-    def tick() -> None:
-        ctx.progress(min(next(steps), 99), 100, phase="cluster")
-
+    seen, tick = data.visible(), ticks(ctx, "cluster")
     tick()
     means = surest_means(seen, n, params, ctx.rng, tick)
     sees = "unlabelled" if params.pseudo_label else "train"

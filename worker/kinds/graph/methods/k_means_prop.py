@@ -24,7 +24,7 @@ from worker.kinds.graph.budget import SizeParams, nodes_asked
 from worker.kinds.graph.clustering.propagated_means import BALANCE, class_means, mixed
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.features import dense
-from worker.kinds.graph.making import condensed
+from worker.kinds.graph.making import condensed, ticks
 from worker.kinds.graph.selection import bytes_per_node
 from worker.kinds.graph.summary import CondensedGraph
 
@@ -65,11 +65,7 @@ COST = Cost(
 def k_means_prop(data: Graph, params: KMeansPropParams, ctx: Context) -> CondensedGraph:
     """Centroids of the propagated features of each class, in seconds."""
     n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, filled=True))
-    seen, steps = data.visible(), iter(range(10**9))
-
-    def tick() -> None:
-        ctx.progress(min(next(steps), 99), 100, phase="cluster")
-
+    seen, tick = data.visible(), ticks(ctx, "cluster")
     tick()
     rows = mixed(seen, params.weights, seen.train, tick)
     counts = allocate(seen.train_counts, n)

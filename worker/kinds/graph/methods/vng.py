@@ -29,8 +29,8 @@ from worker.kinds.graph.clustering.kmeans import best_of
 from worker.kinds.graph.coarsening.virtual_nodes import as_adjacency, virtual_edges, weighted_means
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.features import rows_of
-from worker.kinds.graph.making import condensed
-from worker.kinds.graph.merging import MergedParams, ticks
+from worker.kinds.graph.making import condensed, ticks
+from worker.kinds.graph.merging import MergedParams
 from worker.kinds.graph.propagation import propagated
 from worker.kinds.graph.selection import bytes_per_node
 from worker.kinds.graph.summary import CondensedGraph
@@ -55,7 +55,7 @@ def vng(data: Graph, params: VngParams, ctx: Context) -> CondensedGraph:
     from worker.kinds.graph.networks.hidden import hidden_layer  # torch, which nothing else here needs
 
     n = nodes_asked(data, params, bytes_per_node=bytes_per_node(data, filled=True))
-    seen, tick = data.visible(), ticks(ctx)
+    seen, tick = data.visible(), ticks(ctx, "merge")
     hidden = hidden_layer(seen, ctx, params.epochs)
     adjacency = sparse.csr_array(seen.adjacency[seen.train][:, seen.train])
     weight = np.maximum(np.asarray(adjacency.sum(axis=1)).ravel(), 1.0)
