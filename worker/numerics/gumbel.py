@@ -13,7 +13,7 @@ accumulates
 so that time is O(draws n I) forward and again backward, and memory O(n I). The noise of draw k is a function of (seed,
 step, k) alone: forward and backward agree on any device, and a resumed run repeats the undisturbed one. On the CPU
 most of the time was drawing numbers and two logarithms of each: there 16 random bits choose one of 65,536 quantiles of
-the Gumbel distribution, whose mean and variance are off by less than 0.001.
+the Gumbel distribution, whose mean and variance are off by less than 0.001 (`worker.numerics.gumbel_loops`).
 The published code returns the sum of the draws and so ties the row mass to the number of draws; the mean
 leaves the two free of each other.
 """
@@ -21,6 +21,7 @@ leaves the two free of each other.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -28,6 +29,7 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
+from worker.numerics import gumbel_loops
 from worker.numerics.seeds import mix
 
 _LOOKED_UP_FROM = 1.0  # tau
@@ -38,8 +40,7 @@ def gumbel_noise(like: torch.Tensor, seed: int, step: int, draw: int, out: torch
     """Gumbel(0, 1) noise of `like`'s shape, dtype and device; a function of (seed, step, draw) on that device."""
     noise = torch.empty(like.shape, dtype=like.dtype, device=like.device) if out is None else out
     if like.device.type == "cpu":
-        bits = _bits(noise.shape, seed, step, draw)
-        np.take(_quantiles(noise.numpy().dtype.str), bits, out=noise.numpy(), mode="clip")
+        gumbel_loops.noise(_quantiles(noise.numpy().dtype.str), mix(seed, step), draw, noise.numpy())
         return noise
     generator = torch.Generator(device=like.device).manual_seed(mix(seed, step, draw))
     torch.rand(like.shape, generator=generator, out=noise)
@@ -60,13 +61,6 @@ def _powers(dtype: str, tau: float) -> np.ndarray:
     return np.exp((noise - noise[-1]) / tau).astype(dtype)
 
 
-def _bits(shape: torch.Size, seed: int, step: int, draw: int) -> np.ndarray:
-    """16 random bits for every number."""
-    count = shape.numel()
-    raw = np.random.SFC64(mix(seed, step, draw)).random_raw(-(-count // 4))
-    return raw.astype("<u8", copy=False).view("<u2")[:count].reshape(shape)
-
-
 def relaxed_mean(logits: torch.Tensor, *, tau: float, draws: int, seed: int, step: int) -> torch.Tensor:
     """Mean of `draws` Gumbel-softmax samples of each row of `logits` (n, I); every row of the result sums to 1.
 
@@ -79,37 +73,11 @@ def relaxed_mean(logits: torch.Tensor, *, tau: float, draws: int, seed: int, ste
     return result
 
 
-def _samples(
-    logits: torch.Tensor, tau: float, draws: int, seed: int, step: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Every draw's unnormalised probabilities (n, I) and their row sums (n, 1) in turn, in the same tensors.
-
-    exp((P + g) / tau) is exp(P / tau) exp(g / tau): with quantiles the second is looked up and no exponential is left.
-    At a small tau it would vanish, and the softmax is taken as it stands.
-    """
-    noise, sample = torch.empty_like(logits), torch.empty_like(logits)
-    if logits.device.type != "cpu" or tau < _LOOKED_UP_FROM:
-        one = torch.ones_like(logits[:, :1])
-        for draw in range(draws):
-            gumbel_noise(logits, seed, step, draw, out=noise)
-            yield torch.softmax(noise.add_(logits).div_(tau), dim=1, out=sample), one
-        return
-    own = ((logits - logits.amax(dim=1, keepdim=True)) / tau).exp_()
-    powers = _powers(sample.numpy().dtype.str, tau)
-    for draw in range(draws):
-        np.take(powers, _bits(sample.shape, seed, step, draw), out=sample.numpy(), mode="clip")
-        sample.mul_(own)
-        yield sample, sample.sum(dim=1, keepdim=True)
-
-
 class _RelaxedMean(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, tau: float, draws: int, seed: int, step: int) -> torch.Tensor:
         ctx.settings = tau, draws, seed, step
-        total = torch.zeros_like(logits)
-        for sample, sums in _samples(logits, tau, draws, seed, step):
-            total.addcdiv_(sample, sums)
-        mean = total.div_(draws)
+        mean = (_LookedUp if _can_be_looked_up(logits, tau) else _Drawn)(logits, *ctx.settings).mean()
         ctx.save_for_backward(logits, mean)
         return mean
 
@@ -117,8 +85,73 @@ class _RelaxedMean(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         logits, mean = ctx.saved_tensors
-        tau, draws, seed, step = ctx.settings
-        total = torch.zeros_like(logits)  # of s_k <s_k, G>; the sum of s_k G is known from the mean
-        for sample, sums in _samples(logits, tau, draws, seed, step):
-            total.addcmul_(sample, torch.linalg.vecdot(sample, gradient)[:, None] / (sums * sums))
-        return (gradient * mean).sub_(total.div_(draws)).div_(tau), None, None, None, None
+        tau = ctx.settings[0]
+        samples = (_LookedUp if _can_be_looked_up(logits, tau) else _Drawn)(logits, *ctx.settings)
+        # the mean of s_k G is known from that of s_k
+        return (gradient * mean).sub_(samples.projected(gradient)).div_(tau), None, None, None, None
+
+
+def _can_be_looked_up(logits: torch.Tensor, tau: float) -> bool:
+    """Whether exp(g / tau) may be: at a small tau it would vanish, and the softmax is taken as it stands."""
+    return logits.device.type == "cpu" and tau >= _LOOKED_UP_FROM
+
+
+@dataclass(frozen=True)
+class _LookedUp:
+    """The samples on a CPU: exp((P + g) / tau) is exp(P / tau) exp(g / tau), of which the second is looked up."""
+
+    logits: torch.Tensor
+    tau: float
+    draws: int
+    seed: int
+    step: int
+
+    def mean(self) -> torch.Tensor:
+        """The mean of s_k (n, I)."""
+        out = torch.empty_like(self.logits, memory_format=torch.contiguous_format)
+        gumbel_loops.samples_mean(*self._tables(), mix(self.seed, self.step), self.draws, out.numpy())
+        return out
+
+    def projected(self, gradient: torch.Tensor) -> torch.Tensor:
+        """The mean of s_k <s_k, G> (n, I)."""
+        out = torch.empty_like(self.logits, memory_format=torch.contiguous_format)
+        key, given = mix(self.seed, self.step), gradient.contiguous().numpy()
+        gumbel_loops.samples_projected(*self._tables(), key, self.draws, given, out.numpy())
+        return out
+
+    def _tables(self) -> tuple[np.ndarray, np.ndarray]:
+        highest = self.logits.amax(dim=1, keepdim=True)
+        own = ((self.logits - highest) / self.tau).exp_().contiguous().numpy()
+        return _powers(own.dtype.str, self.tau), own
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """The samples anywhere, one draw in memory at a time."""
+
+    logits: torch.Tensor
+    tau: float
+    draws: int
+    seed: int
+    step: int
+
+    def mean(self) -> torch.Tensor:
+        """The mean of s_k (n, I)."""
+        total = torch.zeros_like(self.logits)
+        for sample in self._samples():
+            total.add_(sample)
+        return total.div_(self.draws)
+
+    def projected(self, gradient: torch.Tensor) -> torch.Tensor:
+        """The mean of s_k <s_k, G> (n, I)."""
+        total = torch.zeros_like(self.logits)
+        for sample in self._samples():
+            total.addcmul_(sample, torch.linalg.vecdot(sample, gradient)[:, None])
+        return total.div_(self.draws)
+
+    def _samples(self) -> Iterator[torch.Tensor]:
+        """s_k of every draw, in the same tensor."""
+        noise, sample = torch.empty_like(self.logits), torch.empty_like(self.logits)
+        for draw in range(self.draws):
+            gumbel_noise(self.logits, self.seed, self.step, draw, out=noise)
+            yield torch.softmax(noise.add_(self.logits).div_(self.tau), dim=1, out=sample)

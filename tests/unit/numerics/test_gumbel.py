@@ -65,6 +65,32 @@ def test_noise_is_a_function_of_seed_step_and_draw() -> None:
     assert torch.isfinite(first).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_how_many_threads_share_the_rows_changes_no_bit(dtype: torch.dtype) -> None:
+    logits, before = logits_of(7, 13, dtype=dtype), torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 5, 16):
+            torch.set_num_threads(threads)
+            again = logits.clone().requires_grad_()
+            mean = relaxed_mean(again, tau=2.0, draws=9, seed=4, step=1)
+            mean.square().sum().backward()
+            found.append((mean, again.grad))
+    finally:
+        torch.set_num_threads(before)
+    for mean, grad in found[1:]:
+        assert torch.equal(mean, found[0][0])
+        assert torch.equal(grad, found[0][1])
+
+
+def test_rows_draws_and_places_have_noise_of_their_own() -> None:
+    noise = torch.stack([gumbel_noise(torch.zeros(30, 101, dtype=torch.float64), 1, 2, draw) for draw in range(30)])
+    for axis in range(3):
+        flat = noise.movedim(axis, 0).reshape(noise.shape[axis], -1).numpy()
+        correlations = np.corrcoef(flat)[np.triu_indices(len(flat), 1)]
+        assert np.abs(correlations).max() < 5.5 / np.sqrt(flat.shape[1])
+
+
 def test_noise_of_many_numbers_has_the_gumbel_mean_and_variance() -> None:
     noise = gumbel_noise(torch.zeros(1000, 200, dtype=torch.float64), 0, 0, 0)
     assert abs(float(noise.mean()) - np.euler_gamma) < 0.01

@@ -156,6 +156,20 @@ def test_sparse_gram_equals_the_dense_product(share: float, dtype: torch.dtype) 
     assert torch.equal(squared_norms(x, dtype=dtype), dense_x.square().sum(1))
 
 
+@pytest.mark.parametrize("rows", [1, 255, 256, 257, 600])
+@pytest.mark.parametrize("columns", [1, 64, 65, 200])
+def test_gram_counted_in_bits_equals_the_dense_product_at_every_edge(rows: int, columns: int) -> None:
+    x, y = binary(rows, columns, 0.4), binary(70, columns, 0.3)
+    dense_x, dense_y = torch.tensor(x.toarray()), torch.tensor(y.toarray())
+    assert torch.equal(gram(x), dense_x @ dense_x.T)
+    assert torch.equal(gram(x, y), dense_x @ dense_y.T)
+
+
+def test_gram_of_rows_that_hold_an_item_twice_sums_it() -> None:
+    twice = sparse.csr_array((np.ones(3, np.float32), [1, 1, 0], [0, 2, 3]), shape=(2, 2))
+    assert gram(twice).tolist() == [[4.0, 0.0], [0.0, 1.0]]
+
+
 def test_sparse_gram_takes_fractional_rows() -> None:
     x = binary(50, 30, 0.3)
     x.data[:] = np.random.default_rng(0).random(x.nnz)

@@ -43,7 +43,7 @@ def mean_row(data: Interactions) -> float:
     return float(rows.counts.sum() / max(1.0, rows.mass.sum())) if rows.matrix.nnz else 0.0
 
 
-@method(kind="interactions", task="distil", name="auto", version=3, device="any", memory_mb=3072)
+@method(kind="interactions", task="distil", name="auto", version=4, device="any", memory_mb=3072)
 def auto(data: Interactions, params: AutoParams, ctx: Context) -> InteractionsSummary:
     """Weighted real histories where rows are short, learned rows otherwise; the report says why."""
     mean, total = mean_row(data), bytes_of_rows(data.training())

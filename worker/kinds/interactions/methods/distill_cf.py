@@ -29,6 +29,7 @@ from worker.kinds.interactions.distil_loop import RANKED_STEPS, Progress, Recipe
 from worker.kinds.interactions.forms import bytes_of_rows, index_bytes
 from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.summary import InteractionsSummary
+from worker.numerics import gram_loops, gumbel_loops
 from worker.numerics.seeds import mix
 
 DENSE_LIMIT = 60_000_000  # n * I numbers; about ten such float32 matrices are alive at once
@@ -219,7 +220,7 @@ COST = Cost(
     kind="interactions",
     task="distil",
     name="distill-cf",
-    version=3,
+    version=4,
     paper="arXiv:2206.02626",
     device="any",
     memory_mb=3072,
@@ -227,6 +228,8 @@ COST = Cost(
 )
 def distill_cf(data: Interactions, params: DistillCFParams, ctx: Context) -> InteractionsSummary:
     """Synthetic users, learned so that a recommender trained on them serves the real ones."""
+    for loops in (gram_loops, gumbel_loops):
+        loops.ready(lambda: ctx.progress(0, 1, phase="compile"))
     real, columns = training_rows(data, params.max_items, ctx)
     ranked_events, longer = None, 0
     if params.export == "ranked":
