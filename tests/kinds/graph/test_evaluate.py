@@ -188,6 +188,17 @@ def test_homophily_when_low_then_is_warned_of():
     assert not any("mix the classes" in text for text in warnings(high, made(high, n_nodes=9)))
 
 
+@pytest.mark.parametrize("noise", [0.5, 2.0])
+def test_verdict_where_edges_lead_astray_then_warns_and_claims_no_more_than_was_measured(noise: float):
+    low = planted(500, homophily=0.2, classes=3, noise=noise, seed=3)
+    found = verdict_of(low, made(low, "k-means-prop", n_nodes=12), baselines=["random"])
+    assert any("mix the classes" in text for text in found.warnings)
+    assert found.verdict.tone == "open"
+    assert "does not beat its floor, MLP" in found.verdict.sentence
+    rows = {(row["learner"], row["role"]): row["metric"] for row in found.tables[0].rows}
+    assert rows["GCN", "full"] < rows["MLP", "full"], "which is what was planted"
+
+
 def test_features_of_another_scale_are_warned_of(graph: Graph):
     from dataclasses import replace
 
