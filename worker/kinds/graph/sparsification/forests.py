@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy import sparse
 
 from worker.kinds.graph.sparsification.edges import Edges
+from worker.numerics.compiled import WARM_UPS, compiled, while_waiting
 
 
 def spanning_forests(
@@ -24,18 +24,35 @@ def spanning_forests(
     order = rng.permutation(len(edges))
     if len(edges) and edges.weight.min() < edges.weight.max():
         order = order[np.argsort(-edges.weight[order], kind="stable")]
-    left, taken = np.arange(len(edges)), np.zeros(0, np.int64)
+    left, taken = order, np.zeros(0, np.int64)
     while len(taken) < count and len(left):
-        tick()
-        forest = _first_forest(edges, order[left])
-        taken = np.concatenate([taken, order[left[forest]]])
-        left = np.delete(left, forest)
+        joins = while_waiting(lambda left=left: _forest(edges.u, edges.v, left, edges.nodes), tick)
+        taken, left = np.concatenate([taken, left[joins]]), left[~joins]
     return taken[:count]
 
 
-def _first_forest(edges: Edges, among: np.ndarray) -> np.ndarray:
-    """Places in `among`, rising, of the edges that join what the edges before them do not."""
-    place = np.arange(1.0, len(among) + 1)
-    shape = edges.nodes, edges.nodes
-    graph = sparse.coo_array((place, (edges.u[among], edges.v[among])), shape=shape).tocsr()
-    return np.sort(sparse.csgraph.minimum_spanning_tree(graph).data).astype(np.int64) - 1
+@compiled
+def _forest(u: np.ndarray, v: np.ndarray, order: np.ndarray, nodes: int) -> np.ndarray:
+    """Whether each edge (m,), in this order, joins what those before it do not: Kruskal's forest by union-find."""
+    parent = np.arange(nodes)
+    joins = np.zeros(len(order), np.bool_)
+    for at in range(len(order)):
+        a, b = u[order[at]], v[order[at]]
+        while parent[a] != a:
+            parent[a] = parent[parent[a]]  # paths are halved as they are walked
+            a = parent[a]
+        while parent[b] != b:
+            parent[b] = parent[parent[b]]
+            b = parent[b]
+        if a != b:
+            parent[a] = b
+            joins[at] = True
+    return joins
+
+
+def _compile() -> None:
+    ends = np.zeros(1, np.int64)
+    _forest(ends, ends, ends, 1)
+
+
+WARM_UPS.append(_compile)
