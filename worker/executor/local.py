@@ -9,6 +9,7 @@ Processes outlive a pass: the next one finds its libraries imported. `close` end
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -41,16 +42,14 @@ class _Hand:
 
 
 class Local:
-    """`processes` of them, which share `threads` (0: those of this machine); one process means this one, no other.
+    """`processes` of them (0: as many as there are processors), which share `threads` (0: those of this machine).
 
-    A pass with a single shard runs in this process, too.
+    One process means this one, no other; so does a pass with a single shard.
     """
 
     def __init__(self, processes: int = 1, *, threads: int = 0) -> None:
-        if processes < 1:
-            raise ValueError(f"a pool has a process, not {processes}")
-        self.processes = processes
-        self._threads = max(1, (threads or os.cpu_count() or 1) // processes)
+        self.processes = processes or len(os.sched_getaffinity(0))
+        self._threads = max(1, (threads or os.cpu_count() or 1) // self.processes)
         self._spare: list[_Hand] = []
 
     def map(
@@ -126,10 +125,8 @@ class _Crew:
             hand.end()
 
     def _send(self, hand: _Hand, what: str, content: bytes) -> None:
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is dead, which `result` sees
             hand.link.send((what, content))
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it is dead, which `result` sees
 
 
 def _how_it_ended(code: int) -> str:

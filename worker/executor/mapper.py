@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.contract.executor import set_up
+from worker.contract.plugins import import_plugins
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,15 @@ class Mapper:
 
     def take_up(self, function: bytes) -> bytes:
         """Unpickle the function of a pass and set it up; answers with an empty outcome."""
-        return _outcome(lambda: self._take_up(function))
+        return answer(lambda: self._take_up(function))
 
     def map(self, shard: bytes) -> bytes:
         """The outcome of a pickled shard."""
-        return _outcome(lambda: self._map(shard))
+        return answer(lambda: self._map(shard))
 
     def _take_up(self, function: bytes) -> None:
         self._function = None  # what the last one held is free before the next one loads
+        import_plugins()  # the function may be of one of them
         unpickled = pickle.loads(function)  # noqa: S301 - from the process that started this one
         set_up(unpickled)
         self._function = unpickled
@@ -61,12 +63,13 @@ def to_bytes(value: Any) -> bytes:
     return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
 
 
-def outcome_of(answer: bytes) -> Outcome:
+def outcome_of(answered: bytes) -> Outcome:
     """The outcome back; its arrays are in memory of their own."""
-    return pickle.loads(answer)  # noqa: S301 - from a process of ours
+    return pickle.loads(answered)  # noqa: S301 - from a process of ours
 
 
-def _outcome(work: Callable[[], Any]) -> bytes:
+def answer(work: Callable[[], Any]) -> bytes:
+    """The outcome of work, as `outcome_of` takes it."""
     try:
         return to_bytes(Outcome(work()))
     except Exception as error:
@@ -76,8 +79,8 @@ def _outcome(work: Callable[[], Any]) -> bytes:
 def _answer_of(error: Exception) -> bytes:
     error.add_note(traceback.format_exc())
     try:
-        answer = to_bytes(Outcome(error=error))
-        pickle.loads(answer)  # noqa: S301 - some exceptions come out of a pickle only by failing again
-        return answer
+        answered = to_bytes(Outcome(error=error))
+        pickle.loads(answered)  # noqa: S301 - some exceptions come out of a pickle only by failing again
+        return answered
     except Exception:
         return to_bytes(Outcome(error=RuntimeError(f"{type(error).__name__}: {error}")))

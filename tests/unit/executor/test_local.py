@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.unit.executor.maps import Deadly, Marked, Slow, Waves, add, devour, fail_oddly, refuse
+from tests.unit.executor.waiting import until
 from worker.contract.context import Context
 from worker.contract.errors import Cancelled, JobError
 from worker.executor.local import Local
@@ -86,11 +87,11 @@ def test_no_more_than_twice_the_processes_are_ahead(pool: Local, tmp_path: Path)
 def test_a_cancel_is_obeyed_while_a_shard_is_mapped(pool: Local, tmp_path: Path) -> None:
     ctx = Context(executor=pool)
     slow = Slow(tmp_path)
-    threading.Thread(target=lambda: (_until(lambda: slow.tries(0) > 0), ctx.stop())).start()
+    threading.Thread(target=lambda: (until(lambda: slow.tries(0) > 0), ctx.stop())).start()
     with pytest.raises(Cancelled):
         list(map_shards(slow, range(4), ctx, name="slow"))
     cancelled = time.monotonic()
-    _until(lambda: not any(psutil.pid_exists(pid) for pid in slow.processes() - _waiting(pool)))
+    until(lambda: not any(psutil.pid_exists(pid) for pid in slow.processes() - _waiting(pool)))
     assert time.monotonic() - cancelled < 2.0
 
 
@@ -135,7 +136,7 @@ def test_processes_end_with_their_parent_and_not_by_a_signal_to_all(tmp_path: Pa
     parent = subprocess.Popen([sys.executable, "-c", program])
     slow = Slow(tmp_path)
     try:
-        _until(lambda: slow.tries(3) > 0)
+        until(lambda: slow.tries(3) > 0)
         processes = slow.processes()
         for pid in processes:
             os.kill(pid, signal.SIGTERM)
@@ -144,7 +145,7 @@ def test_processes_end_with_their_parent_and_not_by_a_signal_to_all(tmp_path: Pa
     finally:
         parent.kill()
         parent.wait()
-    _until(lambda: not any(psutil.pid_exists(pid) for pid in processes))
+    until(lambda: not any(psutil.pid_exists(pid) for pid in processes))
 
 
 def test_the_memory_of_a_pass_is_its_arrays_alone(pool: Local) -> None:
@@ -159,10 +160,3 @@ def ramp(shard: int) -> np.ndarray:
 
 def _waiting(pool: Local) -> set[int]:
     return {hand.process.pid for hand in pool._spare}  # pyright: ignore[reportPrivateUsage]
-
-
-def _until(holds: Callable[[], bool], within_s: float = 20.0) -> None:
-    give_up = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < give_up, "it never came true"
-        time.sleep(0.02)
