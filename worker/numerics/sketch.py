@@ -50,7 +50,7 @@ class Sketch:
         if self.hashes != other.hashes:
             raise ValueError("sketches of different hash functions have nothing in common")
         count = self.count + other.count
-        return Sketch(self.hashes, np.add(self.counts, other.counts, dtype=_kind(count)), count)
+        return Sketch(self.hashes, merged(self.counts.copy(), other.counts, count), count)
 
     def densities(self, x: np.ndarray, alive: Callable[[], object] = lambda: None) -> np.ndarray:
         """Estimated sums of kernels of vectors (n, d) with all that were added, float64 (n,), at least 1."""
@@ -62,6 +62,13 @@ class Sketch:
                 _look_up(self.counts[rows], buckets, totals[start : start + _BATCH])
         mean, buckets = totals / self.hashes.rows, self.hashes.buckets
         return np.maximum((mean * buckets - self.count) / (buckets - 1), 1.0)
+
+
+def merged(counts: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
+    """Counters of `count` vectors from those of two parts, in the memory of the first where they fit."""
+    counts = counts.astype(_kind(count), copy=False)
+    counts += others
+    return counts
 
 
 def _kind(count: int) -> type[np.int32] | type[np.int64]:
@@ -82,11 +89,12 @@ def _look_up(counts: np.ndarray, buckets: np.ndarray, totals: np.ndarray) -> Non
             totals[i] += counts[row, buckets[row, i]]
 
 
-def _warm_up() -> None:
+def warm_up() -> None:
+    """Have the loops compiled."""
     x = np.ones((1, 2), np.float32)
     sketch = Sketch(Hashes("l2", 2, 1.0, 1, 1, 2, 0))
     sketch.add(x)
     sketch.densities(x)
 
 
-WARM_UPS.append(_warm_up)
+WARM_UPS.append(warm_up)
