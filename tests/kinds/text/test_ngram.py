@@ -35,7 +35,7 @@ TEXTS = [b"abracadabra", b"abba", b"", "gr\u00fc\u00df dich".encode(), b"a", b"\
 
 
 def key(context: bytes, byte: int) -> int:
-    return int.from_bytes((bytes(ORDER - 1) + context)[: -ORDER : -1] + bytes([byte]), "big")
+    return int.from_bytes((bytes(ORDER - 1) + context)[:-ORDER:-1] + bytes([byte]), "big")
 
 
 @pytest.mark.parametrize("block", [1 << 21, 7])
