@@ -99,6 +99,16 @@ class Vectors:
         mapped = np.memmap(self.path, np.float32, "r", shape=(self.count, self.dimension))
         return np.array(mapped[places])
 
+    @contextmanager
+    def kept(self, places: np.ndarray) -> Generator[Vectors]:
+        """Those at some places (sorted int64) as a file of their own, while the block lasts."""
+        path = self.path.with_suffix(".kept")
+        with path.open("wb") as file:
+            for start in range(0, len(places), BLOCK):
+                self.take(places[start : start + BLOCK]).tofile(file)
+        yield Vectors(path, len(places), self.dimension)
+        path.unlink()
+
 
 @dataclass(frozen=True)
 class Embed:
@@ -168,3 +178,10 @@ def _embedder(data: Corpus, rows: np.ndarray, params: EmbedParams, ctx: Context)
             pointer="/params/embedder",
         )
     return Uploaded(data.dimension)
+
+
+def aligned(rows: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values of the documents `known` at their places among `rows` (both sorted), NaN elsewhere; float32."""
+    found = np.full(len(rows), np.nan, np.float32)
+    found[np.searchsorted(rows, known)] = values
+    return found

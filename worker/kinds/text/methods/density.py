@@ -29,7 +29,7 @@ from worker.contract.method import Cost, Term, method
 from worker.contract.product import Origin
 from worker.executor.passes import map_shards, run_pass
 from worker.kinds.text.dataset import Corpus
-from worker.kinds.text.embedding.vectors import Block, EmbedParams, Vectors, embedded
+from worker.kinds.text.embedding.vectors import Block, EmbedParams, Vectors, aligned, embedded
 from worker.kinds.text.noise import gumbel, uniform
 from worker.kinds.text.selection import candidates, deliver, top
 from worker.kinds.text.sizes import size_asked
@@ -107,7 +107,7 @@ def density(data: Corpus, params: DensityParams, ctx: Context) -> TextSummary:
     facts |= {"median_distance": median, "width": hashes.width, "hashes": hashes.hashes, "range": hashes.buckets}
     settings = params.model_dump() | {"documents": len(picked)}
     return deliver(
-        data, params, picked, {name: _spread_out(rows, known, one) for name, one in scores.items()}, rows,
+        data, params, picked, {name: aligned(rows, known, one) for name, one in scores.items()}, rows,
         Origin("density", settings=settings), weights, tuple(ctx.warnings), facts,
     )  # fmt: skip
 
@@ -250,10 +250,3 @@ def draw(
         )
     facts["inclusion"] = "exact"
     return rows[places], scores | {"inclusion_prob": probabilities}, 1 / probabilities[places], facts
-
-
-def _spread_out(rows: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Values of the documents `known` at their places among `rows`, NaN elsewhere; float32."""
-    found = np.full(len(rows), np.nan, np.float32)
-    found[np.searchsorted(rows, known)] = values
-    return found
