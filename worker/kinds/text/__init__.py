@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from worker.contract.kind import Ingest, Kind
+from pydantic import BaseModel
+
+from worker.contract.kind import Ingest, Judging, Kind
+from worker.contract.method import Cost, Input, Term
 from worker.kinds.text import dataset, ingest
 from worker.kinds.text.dataset import Corpus
 from worker.kinds.text.description import describe
+from worker.kinds.text.needs import TEST_DOCUMENTS
 from worker.kinds.text.summary import TextSummary, adopt
+
+HIGH_QUALITY = Input(
+    "hq",
+    "dataset",
+    required=False,
+    description="A high-quality set: the verdict then speaks of bits per byte on the documents that it holds out.",
+)
+
+
+def _evaluate_params() -> type[BaseModel]:
+    from worker.kinds.text.evaluate_params import evaluate_params  # learners need torch, which loading does not
+
+    return evaluate_params()
+
+
+JUDGING_COST = Cost()
 
 KIND: Kind[Corpus] = Kind(
     name="text",
@@ -17,4 +37,5 @@ KIND: Kind[Corpus] = Kind(
     describe=describe,
     products=(TextSummary,),
     adopt=adopt,
+    judging=Judging(_evaluate_params, inputs=(HIGH_QUALITY,), needs=(TEST_DOCUMENTS,), cost=JUDGING_COST),
 )
