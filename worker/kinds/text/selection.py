@@ -12,6 +12,7 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.product import Origin
 from worker.kinds.text.dataset import TRAIN, Corpus
+from worker.kinds.text.deduplication import first_of_each, without_near_copies
 from worker.kinds.text.sizes import SizeParams, filled, size_asked
 from worker.kinds.text.summary import TextSummary
 
@@ -41,9 +42,7 @@ def candidates(data: Corpus, params: SelectParams, ctx: Context) -> np.ndarray:
     if params.dedup != "none":
         rows = first_of_each(data, rows)
     if params.dedup == "minhash":
-        from worker.kinds.text.deduplication import without_near_duplicates
-
-        rows = without_near_duplicates(data, rows, ctx)
+        rows = without_near_copies(data, rows, ctx)
     if not len(rows):
         raise JobError(
             "invalid_input",
@@ -52,15 +51,6 @@ def candidates(data: Corpus, params: SelectParams, ctx: Context) -> np.ndarray:
             pointer="/params/min_chars",
         )
     return rows
-
-
-def first_of_each(data: Corpus, rows: np.ndarray) -> np.ndarray:
-    """Of documents (sorted) with equal texts the one with the smallest key, sorted."""
-    order = np.lexsort((data.key[rows], data.hash[rows]))
-    hashes = data.hash[rows][order]
-    new = np.ones(len(order), bool)
-    new[1:] = hashes[1:] != hashes[:-1]
-    return np.sort(rows[order[new]])
 
 
 def top(data: Corpus, rows: np.ndarray, scores: np.ndarray, params: SelectParams) -> np.ndarray:
