@@ -17,7 +17,6 @@ import secrets
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,7 +117,7 @@ class Ray:
 
     def _start(self, ray: Any) -> None:
         _remove_leftovers()
-        self._folder = Path(tempfile.gettempdir()) / f"{_FOLDER}{os.getpid()}"
+        self._folder = _home() / f"{_FOLDER}{os.getpid()}"
         processes = self.processes or os.cpu_count() or 1
         ray.init(
             address="local",
@@ -128,6 +127,7 @@ class Ray:
             log_to_driver=False,
             logging_level="ERROR",
             _temp_dir=str(self._folder),
+            _system_config={"worker_niceness": 0},  # else they would yield to all other processes, and never run
         )
 
 
@@ -224,9 +224,14 @@ def _check(files: Mapping[str, int], expected: Mapping[str, str]) -> None:
     check(files)
 
 
+def _home() -> Path:
+    """Where clusters have their folders: names of sockets are short, so not wherever a job has its files."""
+    return Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108
+
+
 def _remove_leftovers() -> None:
     """What clusters left whose process was killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+    for folder in _home().glob(f"{_FOLDER}*"):
         if not Path(f"/proc/{folder.name.removeprefix(_FOLDER)}").exists():
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worker.runtime import limits
@@ -123,8 +124,14 @@ def _serve(line: bytes, speaker: Speaker) -> None:
 
 def _prepare(assignment: Assignment) -> str:
     """Import the job's kind; set threads, device and limits for this assignment; returns the torch device."""
+    import tempfile
+
     from worker.runtime.registry import discover, load_kind
 
+    # What a method lays aside goes when the attempt goes, and lies where processes on other machines see it.
+    aside = Path(assignment.folder) / "aside"
+    aside.mkdir(exist_ok=True)
+    tempfile.tempdir = str(aside)
     method = discover().get((assignment.job["kind"], assignment.job["method"]))
     load_kind(assignment.job["kind"])
     device = "cpu"

@@ -112,23 +112,56 @@ def test_a_cancel_is_obeyed_while_a_shard_is_mapped(cluster: Ray, tmp_path: Path
     until(lambda: not any(psutil.pid_exists(pid) for pid in slow.processes()), 60)
 
 
-def test_nothing_of_a_cluster_outlives_the_process_that_started_it(tmp_path: Path) -> None:
-    program = (
-        "from tests.unit.executor.maps import Slow; from pathlib import Path; from worker.executor.ray import Ray\n"
-        "from worker.executor.passes import map_shards; from worker.contract.context import Context\n"
-        f"list(map_shards(Slow(Path({str(tmp_path)!r})), range(4), Context(executor=Ray(1)), name='slow'))"
-    )
+def test_a_cluster_is_reached_by_its_address(cluster: Ray, tmp_path: Path) -> None:
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    done = subprocess.run([sys.executable, "-c", program(tmp_path, f"Ray(1, address={address!r})", seconds=0.0)])
+    assert done.returncode == 0
+    assert [Marked(tmp_path).tries(shard) for shard in range(4)] == [1, 1, 1, 1]
+    assert ray.is_initialized()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_of_a_cluster_outlives_the_process_that_started_it(tmp_path: Path, number: int) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    parent = subprocess.Popen([sys.executable, "-c", program], start_new_session=True, env=environment)
+    command = [sys.executable, "-c", program(tmp_path, "Ray(1)", seconds=600.0)]
+    parent = subprocess.Popen(command, start_new_session=True, env=environment)
     try:
         until(lambda: Marked(tmp_path).tries(0) > 0 or parent.poll() is not None, 600)
         assert parent.poll() is None
         others = [one for one in psutil.process_iter() if one.pid != parent.pid and _session(one.pid) == parent.pid]
         assert len(others) > 3
+        if number == signal.SIGTERM:  # as a worker asks a job to end: it goes to the whole group
+            os.killpg(parent.pid, signal.SIGTERM)
+            assert parent.wait(60) == 3
     finally:
         parent.kill()
         parent.wait()
     until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in others), 60)
+    assert number == signal.SIGKILL or not Path(f"/tmp/distillery-ray-{parent.pid}").exists()
+
+
+def program(folder: Path, executor: str, *, seconds: float) -> str:
+    """A pass over four shards, the first of them slow; it ends with 3 when it is stopped."""
+    return f"""
+import signal, sys
+from pathlib import Path
+from tests.unit.executor.maps import Slow
+from worker.contract.context import Context
+from worker.contract.errors import Cancelled
+from worker.executor.passes import map_shards
+from worker.executor.ray import Ray
+
+ctx = Context(executor={executor})
+signal.signal(signal.SIGTERM, lambda *_: ctx.stop())
+try:
+    list(map_shards(Slow(Path({str(folder)!r}), seconds={seconds}), range(4), ctx, name="slow"))
+except Cancelled:
+    ctx.executor.close()
+    sys.exit(3)
+ctx.executor.close()
+"""
 
 
 def _session(pid: int) -> int:
