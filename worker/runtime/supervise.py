@@ -64,6 +64,7 @@ class Attempt:
         self._why = ""  # why it was reported to go: cancel, release, lost, memory, time
         self._keep_broken = False
         self._peak_memory = 0
+        self._has_processes = (settings.executor, settings.executor_processes) != ("local", 1)
         self._cpu_s = 0.0
         self._device_since: float | None = None  # when the child took a CUDA device
         self._kills_before = limits.out_of_memory_kills()
@@ -142,7 +143,8 @@ class Attempt:
         kind = message.pop("t")
         if kind == "progress":
             self._stages.enter(message["phase"])
-            self._note_memory()
+            if not self._has_processes:  # looking at many takes milliseconds
+                self._note_memory()
             with self._lock:
                 self._progress = message
         elif kind == "device":
@@ -242,10 +244,8 @@ class Attempt:
         return private
 
     def _private_bytes(self, child: int) -> int:
-        settings = self._settings
-        if settings.executor == "local" and settings.executor_processes == 1:
-            return limits.private_bytes(child)
-        return limits.private_bytes_of_session(child)  # a child leads a session of its own
+        # A child leads a session of its own.
+        return limits.private_bytes_of_session(child) if self._has_processes else limits.private_bytes(child)
 
     def _tell_to_go(self, why: str, grace_s: float) -> None:
         if self._why and not (why == "lost" or grace_s < (self._end_by or 0) - time.monotonic()):
