@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, model_validator
@@ -163,6 +163,17 @@ class Settings(DatabaseSettings):
     )
     threads: int = Field(0, description="CPU threads of a child; 0 leaves it to the machine.")
     memory_limit_mb: int = Field(8_192, description="Memory a job may use when its limits name none.")
+    executor: Literal["local", "ray"] = Field(
+        "local", description="Where passes over a large dataset run: local (this machine's processes) or ray."
+    )
+    executor_processes: int = Field(
+        1,
+        ge=0,
+        description="Processes of such a pass; local with 1: the job's own. 0: one a processor.",
+    )
+    ray_address: str = Field(
+        "", description="Ray cluster for executor ray, host:6379; empty: the job starts one on its own machine."
+    )
     warm_spare: bool = Field(True, description="Keep a process with everything imported, of which children are forks.")
     spare_idle_s: float = Field(600.0, description="That process is given up after this without a job; 0: never.")
 

@@ -184,6 +184,9 @@ CODES: dict[str, Code] = {
     "store_unavailable": Code(503, "Store unavailable", "The file store cannot be reached now; try again shortly."),
     "busy": Code(503, "Busy", "This process has as many requests open as it can; try again shortly."),
     "stopping": Code(503, "Stopping", "This process is being stopped; connect again."),
+    "executor_unavailable": Code(
+        503, "Executor unavailable", "The processes for passes over large data cannot be had, or do not see the files."
+    ),
     "disk_full": Code(507, "Disk full", "The disk of the worker is full."),
     "insufficient_storage": Code(507, "Insufficient storage", "The service has too little disk left for uploads."),
 }  # fmt: skip

@@ -22,6 +22,7 @@ TRIES = {
     "disk_full": 5,
     "store_unavailable": 5,
     "database_unavailable": 5,
+    "executor_unavailable": 5,
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import resource
 import shutil
@@ -112,10 +113,7 @@ def _make(method: Method, data: Any, assignment: Assignment, ctx: ChildContext) 
     ctx.stage("run")
     started = time.monotonic()
     result = method.run(data, params, ctx)
-    cost = {
-        "seconds": time.monotonic() - started + ctx.spent_s,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
-    }
+    cost = {"seconds": time.monotonic() - started + ctx.spent_s, "peak_mb": _peak_mb(assignment, ctx)}
     if not isinstance(result, Product):
         return Made(result, cost)
     folder = assignment.out / "summary"
@@ -127,6 +125,13 @@ def _make(method: Method, data: Any, assignment: Assignment, ctx: ChildContext) 
     if cost["seconds"] >= assignment.checkpoint_every_s:  # what is made faster is made again
         _keep_product(result, files, folder, cost, ctx)
     return Made(type(result).read(folder), cost)
+
+
+def _peak_mb(assignment: Assignment, ctx: ChildContext) -> float:
+    """Of this process and, as if all had been as large as the largest, of those its executor had on this machine."""
+    ctx.executor.close()  # the system tells the size of processes that have ended
+    own, others = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return (own + others * (assignment.executor_processes or os.cpu_count() or 1)) / 1000
 
 
 def _keep_product(product: Product, files: list[Path], folder: Path, cost: dict[str, float], ctx: ChildContext) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worker.runtime import limits
@@ -84,9 +85,9 @@ def _serve(line: bytes, speaker: Speaker) -> None:
     from worker.runtime.protocol import Assignment
 
     def cost() -> dict[str, float]:
-        used = resource.getrusage(resource.RUSAGE_SELF)
+        used, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
         return {
-            "cpu_s": round(used.ru_utime + used.ru_stime, 3),
+            "cpu_s": round(used.ru_utime + used.ru_stime + others.ru_utime + others.ru_stime, 3),
             "peak_rss_mb": round(used.ru_maxrss / 1000, 1),
             **(_cuda_cost(time.monotonic() - held_since) if held_since else {"gpu_s": 0.0}),
         }
@@ -100,7 +101,11 @@ def _serve(line: bytes, speaker: Speaker) -> None:
         speaker.say("device", device=device)
         ctx = ChildContext(assignment, speaker, device)
         signal.signal(signal.SIGTERM, lambda *_: ctx.stop())
-        speaker.say("done", **run_attempt(assignment, ctx), cost=cost())
+        try:
+            answer = run_attempt(assignment, ctx)
+        finally:
+            ctx.executor.close()
+        speaker.say("done", **answer, cost=cost())
     except Cancelled:
         speaker.say("stopped", cost=cost())
     except BaseException as error:
@@ -119,8 +124,14 @@ def _serve(line: bytes, speaker: Speaker) -> None:
 
 def _prepare(assignment: Assignment) -> str:
     """Import the job's kind; set threads, device and limits for this assignment; returns the torch device."""
+    import tempfile
+
     from worker.runtime.registry import discover, load_kind
 
+    # What a method lays aside goes when the attempt goes, and lies where processes on other machines see it.
+    aside = Path(assignment.folder) / "aside"
+    aside.mkdir(exist_ok=True)
+    tempfile.tempdir = str(aside)
     method = discover().get((assignment.job["kind"], assignment.job["method"]))
     load_kind(assignment.job["kind"])
     device = "cpu"

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from worker.contract.context import Checkpoint, Context, Figures
 from worker.contract.errors import JobError, TimeOver
+from worker.contract.executor import Executor
 from worker.contract.keep import Keep
+from worker.executor.choice import open_executor
 from worker.runtime.protocol import Assignment, Speaker
 from worker.runtime.stored_points import read_figures, read_points, write_figures, write_points
 
@@ -30,7 +32,7 @@ class ChildContext(Context):
         job = assignment.job
         super().__init__(
             seed=job["seed"], device=device, degrade=job["degrade"], credentials=dict(assignment.credentials),
-            content=job.get("dataset_content") or "",
+            content=job.get("dataset_content") or "", executor=_executor(assignment),
         )  # fmt: skip
         self._assignment = assignment
         self._speaker = speaker
@@ -51,7 +53,11 @@ class ChildContext(Context):
         return self._spent.get("run", 0.0)
 
     def stage(self, name: str) -> None:
-        """Enter a stage of the attempt (see `STAGES`). Making and judging have time limits of their own."""
+        """Enter a stage of the attempt (see `STAGES`). Making and judging have time limits of their own.
+
+        The processes of the executor go with the stage that wanted them: their memory is that of the job.
+        """
+        self.executor.close()
         now = time.monotonic()
         self._spent[self._stage] = self._spent.get(self._stage, 0.0) + now - self._entered
         self._stage, self._span, self._entered = name, STAGES[name], now
@@ -172,3 +178,12 @@ class ChildContext(Context):
     def log(self, text: str) -> None:
         """Write a line to the job's log."""
         self._speaker.say("log", text=text)
+
+
+def _executor(assignment: Assignment) -> Executor:
+    return open_executor(
+        assignment.executor,
+        assignment.executor_processes,
+        address=assignment.ray_address,
+        threads=assignment.threads,
+    )

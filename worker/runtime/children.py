@@ -18,10 +18,12 @@ from worker.runtime.template import Fork, Offer, Template
 
 Child = subprocess.Popen[bytes] | Fork
 
-# What a child may see of this process's environment: nothing that holds a secret.
+# What a child may see of this process's environment: nothing that holds a secret. Ray's name the files of its TLS and
+# of its token.
 _PASSED_ON = (
     "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONSAFEPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES",
+    "CUDA_VISIBLE_DEVICES", "RAY_USE_TLS", "RAY_TLS_SERVER_CERT", "RAY_TLS_SERVER_KEY", "RAY_TLS_CA_CERT",
+    "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH",
 )  # fmt: skip
 
 

@@ -46,6 +46,19 @@ def private_bytes(pid: int) -> int:
         return 0
 
 
+def private_bytes_of_session(session: int) -> int:
+    """The same of all processes of a session: of a child and of those it started."""
+    total = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session:
+            total += private_bytes(int(path.parent.name))
+    return total
+
+
 def cpu_seconds(pid: int) -> float:
     """CPU time a process has used in seconds; 0 when it is gone."""
     try:

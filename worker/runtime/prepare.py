@@ -65,6 +65,9 @@ def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> 
         evaluate_s=seconds(limits, "evaluate_s"),
         ingest_limits=_ingest_limits(settings),
         credentials=credentials_for(conn, settings, job),
+        executor=settings.executor,
+        executor_processes=settings.executor_processes,
+        ray_address=settings.ray_address,
     )
 
 

@@ -35,7 +35,8 @@ class Assignment:
     name, one or several. `checkpoint`: the last resume point, "" without one. `keep`: folder of the durable files of
     earlier attempts, and of this one. `figures`: folder with what earlier jobs on the same content remembered, a file a
     job. `time_s`: for making, `evaluate_s`: for judging; 0 is no limit. `credentials`: of a method that needs them,
-    else empty; they are told to no other process and written nowhere.
+    else empty; they are told to no other process and written nowhere. `executor`, `executor_processes`, `ray_address`:
+    as in `app.settings`.
     """
 
     job: dict[str, Any]
@@ -52,6 +53,9 @@ class Assignment:
     evaluate_s: float = 0.0
     ingest_limits: dict[str, int] = field(default_factory=dict[str, int])
     credentials: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    executor: str = "local"
+    executor_processes: int = 1
+    ray_address: str = ""
 
     @property
     def out(self) -> Path:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from worker.contract.kind import Kind
 from worker.contract.method import METHODS, Method
+from worker.contract.plugins import import_plugins
 
 
 class MissingDependency(Exception):
@@ -25,13 +25,13 @@ class _Registered(Mapping[tuple[str, str], Method]):
     """Methods by kind and name. Asking for one imports the plug-ins and its kind; only looking at all imports all."""
 
     def __getitem__(self, key: tuple[str, str]) -> Method:
-        _import_plugins()
+        import_plugins()
         if key[0] in kind_names():
             _import_methods(key[0])
         return METHODS[key]
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        _import_plugins()
+        import_plugins()
         missing = unavailable()
         for name in kind_names():
             if name not in missing:
@@ -56,7 +56,7 @@ def kind_names() -> list[str]:
 
 def load_kind(name: str) -> Kind[Any]:
     """The kind of that name; KeyError when this worker has none, `MissingDependency` when it cannot be imported."""
-    _import_plugins()
+    import_plugins()
     if name not in kind_names():
         raise KeyError(name)
     return _imported(name, f"worker.kinds.{name}").KIND
@@ -88,8 +88,3 @@ def _imported(kind: str, module: str) -> Any:
         if package == "worker":  # a fault of ours, not an absent package
             raise
         raise MissingDependency(kind, package) from missing
-
-
-def _import_plugins() -> None:
-    for plugin in entry_points(group="distillery.methods"):
-        plugin.load()

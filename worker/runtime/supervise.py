@@ -64,6 +64,7 @@ class Attempt:
         self._why = ""  # why it was reported to go: cancel, release, lost, memory, time
         self._keep_broken = False
         self._peak_memory = 0
+        self._has_processes = (settings.executor, settings.executor_processes) != ("local", 1)
         self._cpu_s = 0.0
         self._device_since: float | None = None  # when the child took a CUDA device
         self._kills_before = limits.out_of_memory_kills()
@@ -142,7 +143,8 @@ class Attempt:
         kind = message.pop("t")
         if kind == "progress":
             self._stages.enter(message["phase"])
-            self._note_memory()
+            if not self._has_processes:  # looking at many takes milliseconds
+                self._note_memory()
             with self._lock:
                 self._progress = message
         elif kind == "device":
@@ -237,9 +239,13 @@ class Attempt:
             self._tell_to_go("memory", 0.0)
 
     def _note_memory(self) -> int:
-        private = limits.private_bytes(child.pid) if (child := self._child) is not None else 0
+        private = self._private_bytes(child.pid) if (child := self._child) is not None else 0
         self._peak_memory = max(self._peak_memory, private)
         return private
+
+    def _private_bytes(self, child: int) -> int:
+        # A child leads a session of its own.
+        return limits.private_bytes_of_session(child) if self._has_processes else limits.private_bytes(child)
 
     def _tell_to_go(self, why: str, grace_s: float) -> None:
         if self._why and not (why == "lost" or grace_s < (self._end_by or 0) - time.monotonic()):
@@ -324,11 +330,12 @@ class Attempt:
 
     def _attempt_end(self, exit_code: int, answer: dict[str, Any]) -> AttemptEnd:
         reported: dict[str, Any] = answer.get("cost", {})
-        peak_mb = float(reported.get("peak_rss_mb", self._peak_memory / 1e6))
+        # The child knows its own peak best, but nothing of the processes that it had.
+        peak_mb = max(float(reported.get("peak_rss_mb", 0.0)), round(self._peak_memory / 1e6, 1))
         cpu_s = float(reported.get("cpu_s", self._cpu_s))
         held_s = time.monotonic() - self._device_since if self._device_since else 0.0
         gpu_s = float(reported.get("gpu_s", round(held_s, 3)))
-        cost = {"cpu_s": cpu_s, "gpu_s": gpu_s, "peak_rss_mb": peak_mb, **reported}
+        cost = {"cpu_s": cpu_s, "gpu_s": gpu_s, **reported, "peak_rss_mb": peak_mb}
         return AttemptEnd(exit_code, str(self.row["progress"].get("phase", "")), peak_mb, cpu_s, gpu_s, cost)
 
     def _error(self, exit_code: int, answer: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,10 @@ from typing import Any
 TERMINAL = {"succeeded", "failed", "cancelled"}
 OWNED = {"running", "cancelling"}
 # What service.md promises, written down again: reading the table of the code would check it against itself.
-TRIES = {"worker_lost": 3, "out_of_memory": 2, "disk_full": 5, "store_unavailable": 5, "database_unavailable": 5}
+TRIES = {
+    "worker_lost": 3, "out_of_memory": 2, "disk_full": 5, "store_unavailable": 5, "database_unavailable": 5,
+    "executor_unavailable": 5,
+}  # fmt: skip
 CODES = [*TRIES, "invalid_input", "internal", "timeout"]
 MOST_JOBS = 20
 LONG_S = 3600.0

@@ -99,3 +99,14 @@ def test_tether_when_the_parent_is_gone_already_then_ends_at_once():
     code = "from worker.runtime.limits import tether\ntether(1 << 22)\nprint('alive')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_private_bytes_of_a_session_when_a_child_of_it_takes_memory_then_it_counts():
+    code = (
+        "import os, subprocess, sys\nos.setsid()\n"
+        "child = subprocess.Popen([sys.executable, '-c', "
+        "'import sys; held = bytearray(b\"x\") * 150_000_000; print(1, flush=True); sys.stdin.read()'], "
+        "stdin=subprocess.PIPE, stdout=subprocess.PIPE)\nchild.stdout.read(1)\n"
+        "print(limits.private_bytes_of_session(os.getpid()) - limits.private_bytes(os.getpid()) > 150_000_000)\n"
+    )
+    assert limited(0, code) == "True"

@@ -5,8 +5,11 @@ They are of the kind that the plug-in `notes` brings, so both their folders must
 
 from __future__ import annotations
 
+import operator
 import os
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from worker.contract.context import Context
 from worker.contract.method import method
 from worker.evidence.findings import Findings
+from worker.executor.passes import run_pass
 
 MB = 1_000_000
 
@@ -37,6 +41,15 @@ class Patience(BaseModel):
 
     steps: int = 20
     pause_s: float = 0.05
+
+
+class Shards(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    folder: str
+    shards: int = 8
+    pause_s: float = 0.5
+    hungry: bool = False
 
 
 class Cure(BaseModel):
@@ -81,6 +94,35 @@ def dawdle(data: Any, params: Patience, ctx: Context) -> Findings:
     for step in range(params.steps):
         time.sleep(params.pause_s)
         ctx.progress(step, params.steps, phase="dawdle")
+    return _nothing()
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The sum of a shard, which says in which process it is made and takes its time, or all memory."""
+
+    folder: Path
+    pause_s: float
+    hungry: bool
+
+    def __call__(self, shard: int) -> int:
+        with (self.folder / str(shard)).open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(self.pause_s)
+        held = []
+        while self.hungry:
+            held.append(np.ones(10 * MB, dtype=np.uint8))
+            time.sleep(0.01)
+        return shard
+
+
+@method(kind="notes", task="advise", name="pass-over", version=1)
+def pass_over(data: Any, params: Shards, ctx: Context) -> Findings:
+    """Sum shards in a pass, and say the sum."""
+    total = run_pass(
+        Sum(Path(params.folder), params.pause_s, params.hungry), range(params.shards), operator.add, ctx, name="sum"
+    )
+    ctx.log(f"sum {total}")
     return _nothing()
 
 

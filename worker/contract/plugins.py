@@ -1,0 +1,11 @@
+"""Installed plug-ins: packages with an entry point in the group `distillery.methods`."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+
+def import_plugins() -> None:
+    """Import every one: it registers its methods, and adds its kinds to `worker.kinds`."""
+    for plugin in entry_points(group="distillery.methods"):
+        plugin.load()
