@@ -45,8 +45,9 @@ _NOBODY_HAS = 1e9
 class Judged:
     """What is known of one summary: everything its verdict, sentence and key figures are made of.
 
-    `reached`: the metric of the learner on the summary, and on the full data.     `is_cheap_pick`: a method made it that also makes baselines. `same`: the best of that method's baselines, None where
-    none was measured; `best`: the best cheap alternative of another method.
+    `reached`: the metric of the learner on the summary, and on the full data. `is_cheap_pick`: a method made it that
+    also makes baselines. `same`: the best of that method's baselines, None where none was measured; `best`: the best
+    cheap alternative of another method.
     """
 
     measurements: Measurements
@@ -163,11 +164,10 @@ def _reasons(c: Comparison, learner: Learner, share: Estimate, best: Rival | Non
     for floor in (one for one in m.learners if one.floor):
         lead = c.lead(learner.name, floor.name)
         if lead is not None and not _above_zero(lead.estimate):
+            by = wording.points(lead.estimate, m.metric.scale, m.metric.decimals)
             reasons.append(
                 f"{learner.label} trained on the full data does not beat its floor, {floor.label} "
-                f"({wording.points(lead.estimate, m.metric.scale, m.metric.decimals)} {m.metric.unit} of {m.metric.label})".replace(
-                    "  ", " "
-                )
+                f"({by} {m.metric.unit} of {m.metric.label})".replace("  ", " ")
             )
             cures.append("a stronger learner, or data in which there is more to learn than the floor knows")
     useless = _useless(c, learner)

@@ -10,7 +10,7 @@ from worker.contract.context import Checkpoint, Context
 from worker.contract.errors import Cancelled
 from worker.kinds.text import byte_decoder
 from worker.kinds.text.byte_decoder import CONTEXT, START, ByteDecoder, Reading, train
-from worker.kinds.text.training_text import Documents, TrainingText, training_text
+from worker.kinds.text.training_text import Documents, TrainingText
 
 LINE = "the cat sat on the mat. "
 
@@ -65,7 +65,7 @@ def test_features_when_documents_are_read_together_then_are_as_alone(untrained: 
 
 def test_training_when_a_line_repeats_then_learns_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(byte_decoder, "WINDOWS", 1)
-    net = train(training_text([LINE * 20], 25 * CONTEXT), Context(seed=3))
+    net = train(TrainingText(Documents.of([LINE * 20]), 25 * CONTEXT), Context(seed=3))
     asked = Documents.of([LINE * 4])
     assert reading(net).bits(asked)[0] / len(asked.buffer) < 4
 

@@ -90,9 +90,9 @@ def test_training_when_there_is_no_text_then_says_so():
 
 
 def test_training_text_when_cut_then_has_exactly_its_bytes_and_says_how_often_they_are_read():
-    found = training_text(["abcd", "", "efgh", "ijkl"], 6)
+    found = training_text([b"abcd", b"", b"efgh", b"ijkl"], 6, 6)
     assert found.documents.buffer.tobytes() == b"abcdef"
     assert [len(found.documents), found.distinct, found.epochs] == [2, 6, 1]
-    again = training_text(["abcd"], 10)
+    again = training_text([b"abcd"], 9, 10)
     assert (again.distinct, again.bytes, again.epochs) == (4, 10, 2.5)
-    assert again.digest != training_text(["abcd"], 4).digest
+    assert again.digest != training_text([b"abcd"], 4, 4).digest

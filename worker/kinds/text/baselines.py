@@ -20,7 +20,7 @@ from worker.kinds.text.dataset import TRAIN, Corpus
 from worker.kinds.text.evaluate_params import USUAL_BYTES, EvaluateParams
 from worker.kinds.text.picks import PICKS, shuffled
 from worker.kinds.text.summary import TextSummary
-from worker.kinds.text.training_text import Documents, TrainingText
+from worker.kinds.text.training_text import TrainingText, training_text
 
 ENCODING = "text in UTF-8"
 _COMPRESSED_UP_TO = 64_000_000
@@ -53,59 +53,75 @@ def seen_bytes(summaries: Sequence[TextSummary], params: EvaluateParams) -> int:
     return params.train_tokens or max(1, min(USUAL_BYTES, *(one.bytes for one in summaries)))
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """A set before its text is read. `rows`: the documents that it holds, in the order they are read; the text is the
+    first `most` bytes of them."""
+
+    rows: np.ndarray
+    most: int
+
+
 def document_sets(
     data: Corpus, summaries: Sequence[TextSummary], params: EvaluateParams, ctx: Context
 ) -> list[DocumentSet]:
     """The full data, the summaries, and the cheap selections of each."""
     seen, train = seen_bytes(summaries, params), data.rows(TRAIN)
-    size = _size(data, train)
     seeds = [seed_of(ctx.seed, f"draw {draw}") for draw in range(params.draws)]
-    orders = [shuffled(data, train, seed) for seed in (seeds if size > seen else seeds[:1])]
-    drawn = tuple(Drawn(data, train, _text(data, order, seen, seen, ctx)) for order in orders)
+    size = _size(data, train)
+    whole = [_Wanted(shuffled(data, train, seed), seen) for seed in (seeds if size > seen else seeds[:1])]
+    cheap = [
+        [_cheap(data, pick, summary, seen, seed, ctx) for seed in (seeds if PICKS[pick].drawn else seeds[:1])]
+        for summary in summaries
+        for pick in params.baselines
+    ]
+    read = iter(_read(data, [*whole, *(one for draws in cheap for one in draws)], seen, ctx))
+    drawn = tuple(next(read) for _ in whole)
     compressed = _compressed(data.texts(train)) if size <= _COMPRESSED_UP_TO else None
-    whole = _record("full", "full data", "full", drawn, size, compressed)
-    found = [DocumentSet(whole, drawn)]
+    found = [DocumentSet(_record("full", "full data", "full", drawn, size, compressed), drawn)]
+    left = iter(cheap)
     for number, summary in enumerate(summaries):
         name = "summary" if not number else f"summary-{number + 1}"
         label = "this summary" if len(summaries) == 1 else f"summary {number + 1}: {summary.origin.method or 'given'}"
         order = shuffled(summary.corpus, np.sort(summary.taken), ctx.seed)
-        kept = (Drawn(summary.corpus, summary.taken, _text(summary.corpus, order, seen, seen, ctx)),)
+        drawn = tuple(_read(summary.corpus, [_Wanted(order, seen)], seen, ctx))
         compressed = _compressed(summary.texts()) if summary.bytes <= _COMPRESSED_UP_TO else None
-        record = _record(name, label, "summary", kept, summary.bytes, compressed, summary.origin.method)
-        found.append(DocumentSet(record, kept))
-        found += [_cheap(data, pick, summary, name, seen, seeds, ctx) for pick in params.baselines]
+        record = _record(name, label, "summary", drawn, summary.bytes, compressed, summary.origin.method)
+        found.append(DocumentSet(record, drawn))
+        suffix, said = ("", "") if not number else (f"-{name}", f" (as {name.replace('-', ' ')})")
+        for pick in params.baselines:
+            drawn = tuple(next(read) for _ in next(left))
+            size = min(summary.bytes, max(_size(data, one.rows) for one in drawn))
+            one = PICKS[pick]
+            record = _record(f"{pick}{suffix}", f"{one.label}{said}", "baseline", drawn, size, None, one.method)
+            found.append(DocumentSet(record, drawn))
     return found
 
 
-def _cheap(
-    data: Corpus, pick: str, summary: TextSummary, beside: str, seen: int, seeds: Sequence[int], ctx: Context
-) -> DocumentSet:
+def _cheap(data: Corpus, pick: str, summary: TextSummary, seen: int, seed: int, ctx: Context) -> _Wanted:
     """A cheap selection of as many bytes as a summary."""
-    one, drawn = PICKS[pick], list[Drawn]()
-    for seed in seeds if one.drawn else seeds[:1]:
-        order = one.order(data, seed_of(seed, pick), ctx)
-        ends = np.cumsum(data.bytes[order], dtype=np.int64)
-        rows = order[: int(np.searchsorted(ends, summary.bytes)) + 1]
-        drawn.append(Drawn(data, np.sort(rows), _text(data, rows, min(seen, summary.bytes), seen, ctx)))
-    size = min(summary.bytes, max(_size(data, draw.rows) for draw in drawn))
-    suffix, said = ("", "") if beside == "summary" else (f"-{beside}", f" (as {beside.replace('-', ' ')})")
-    record = _record(f"{pick}{suffix}", f"{one.label}{said}", "baseline", tuple(drawn), size, None, one.method)
-    return DocumentSet(record, tuple(drawn))
+    order = PICKS[pick].order(data, seed_of(seed, pick), ctx)
+    return _Wanted(_within(data, order, summary.bytes), min(seen, summary.bytes))
 
 
-def _text(data: Corpus, order: np.ndarray, most: int, seen: int, ctx: Context) -> TrainingText:
-    """The training text of documents in an order: the first `most` bytes of them, of which a learner sees `seen`."""
-    ends = np.cumsum(data.bytes[order], dtype=np.int64)
-    order = order[: int(np.searchsorted(ends, most)) + 1]
-    rank = np.argsort(order, kind="stable")
-    texts: list[bytes] = [b""] * len(order)
-    for number, text in enumerate(data.texts(order[rank])):
-        if not number % 4096:
-            ctx.progress(number, len(order), phase="reading")
-        texts[rank[number]] = text.encode("utf-8")
-    if (over := sum(map(len, texts)) - most) > 0:
-        texts[-1] = texts[-1][: len(texts[-1]) - over]
-    return TrainingText(Documents.of(text for text in texts if text), seen)
+def _within(data: Corpus, order: np.ndarray, most: int) -> np.ndarray:
+    """The first documents of an order that it takes to hold so many bytes."""
+    return order[: int(np.searchsorted(np.cumsum(data.bytes[order], dtype=np.int64), most)) + 1]
+
+
+def _read(data: Corpus, wanted: Sequence[_Wanted], seen: int, ctx: Context) -> list[Drawn]:
+    """The sets with the text that a learner sees, `seen` bytes of each, in one pass over the corpus."""
+    orders = [_within(data, one.rows, one.most) for one in wanted]
+    rows = np.unique(np.concatenate(orders))
+    texts: dict[int, bytes] = {}
+    for number, (row, text) in enumerate(zip(rows.tolist(), data.texts(rows), strict=True)):
+        if not number % 1024:
+            ctx.progress(number, len(rows), phase="reading")
+        texts[row] = text.encode("utf-8")
+    return [
+        Drawn(data, np.sort(one.rows), training_text((texts[row] for row in order.tolist()), one.most, seen))
+        for one, order in zip(wanted, orders, strict=True)
+    ]
 
 
 def _record(

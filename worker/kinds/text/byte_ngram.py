@@ -1,14 +1,14 @@
 """A byte n-gram with Witten-Bell interpolation, held in sorted arrays.
 
-With c(h, b) how often byte b followed the context h, c(h) how often anything did, and t(h) how many different bytes did,
+With c(h, b) how often byte b followed the context h, c(h) how often any did, and t(h) how many different bytes did,
 
     p(b | h) = (c(h, b) + t(h) p(b | h')) / (c(h) + t(h)),
 
 h' being h without its earliest byte, and p = 1/256 below the empty context; contexts never seen pass on to h'. Witten
-and Bell, "The zero-frequency problem" (IEEE Transactions on Information Theory, 1991), method C, interpolated as by Chen
-and Goodman, "An empirical study of smoothing techniques" (1999), section 2.5. Over the 256 bytes the probabilities sum
-to 1 exactly. Before the start of a document stand bytes 0, so that every byte is predicted and no document depends on
-the one before; its end is not predicted.
+and Bell, "The zero-frequency problem" (IEEE Transactions on Information Theory, 1991), method C, interpolated as by
+Chen and Goodman, "An empirical study of smoothing techniques" (1999), section 2.5. Over the 256 bytes the probabilities
+sum to 1 exactly. Before the start of a document stand bytes 0, so that every byte is predicted and no document depends
+on the one before; its end is not predicted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a report shows of the sets themselves: what learners saw of each, what it is made of, and how each source fares."""
+"""What a report shows of the sets: what learners saw of each, what it is made of, and how each source fares."""
 
 from __future__ import annotations
 

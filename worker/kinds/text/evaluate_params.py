@@ -27,7 +27,7 @@ class EvaluateParams(BaseModel):
     train_tokens: int = Field(
         0,
         ge=0,
-        le=200_000_000,
+        le=50_000_000,
         description="Tokens, which to these learners are bytes, that a learner sees of every set alike; sets that hold "
         "fewer are read again. 0: 2,000,000, or all of the selection where that is less, read once.",
     )

@@ -10,12 +10,13 @@ from worker.kinds.text.training_text import Documents
 
 
 class Model(Protocol):
-    """A model of bytes.
+    """A model of bytes."""
 
-    `bits`: bits that it spends on every document, float64 (n,), each document on its own. `features`: what it makes of
-    every document, float (n, d), for a classifier that learns nothing else of the text; None where it makes nothing.
-    """
+    def bits(self, documents: Documents) -> np.ndarray:
+        """Bits that it spends on every document, float64 (n,), each document on its own."""
+        ...
 
-    def bits(self, documents: Documents) -> np.ndarray: ...
-
-    def features(self, documents: Documents) -> np.ndarray | None: ...
+    def features(self, documents: Documents) -> np.ndarray | None:
+        """What it makes of every document, float (n, d), for a classifier that learns nothing else of the text; None
+        where it makes nothing."""
+        ...

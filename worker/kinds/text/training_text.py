@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Documents:
     """Documents one after another: `buffer` uint8 (m,), document i being `buffer[offsets[i]:offsets[i + 1]]`."""
 
@@ -81,14 +81,12 @@ class TrainingText:
         return found.hexdigest()
 
 
-def training_text(texts: Iterable[str], budget: int) -> TrainingText:
-    """The first `budget` bytes of texts, the last of them cut where it is full; empty ones are left out."""
-    taken: list[bytes] = []
-    room = budget
+def training_text(texts: Iterable[bytes], most: int, seen: int) -> TrainingText:
+    """The first `most` bytes of texts, the last of them cut where it is full, of which a learner sees `seen`; empty
+    ones are left out."""
+    found: list[bytes] = []
     for text in texts:
-        if one := text.encode("utf-8")[:room]:
-            taken.append(one)
-            room -= len(one)
-        if not room:
-            break
-    return TrainingText(Documents.of(taken), budget)
+        if piece := text[:most]:
+            found.append(piece)
+            most -= len(piece)
+    return TrainingText(Documents.of(found), seen)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from sklearn.feature_extraction.text import HashingVectorizer
@@ -41,10 +42,16 @@ def learn(documents: Documents, seed: int) -> WordSpace:
     return WordSpace(idf, directions.T)
 
 
+_COUNTED: WeakKeyDictionary[Documents, Any] = WeakKeyDictionary()
+
+
 def counts(documents: Documents) -> Any:
-    """How often each hashed word stands in each document, csr float64 (n, COLUMNS)."""
-    hashing = HashingVectorizer(ngram_range=(1, 2), n_features=COLUMNS, alternate_sign=False, norm=None)
-    return hashing.transform(documents.text(number) for number in range(len(documents)))
+    """How often each hashed word stands in each document, csr float64 (n, COLUMNS): counted once, since every model is
+    asked about the same documents."""
+    if documents not in _COUNTED:
+        hashing = HashingVectorizer(ngram_range=(1, 2), n_features=COLUMNS, alternate_sign=False, norm=None)
+        _COUNTED[documents] = hashing.transform(documents.text(number) for number in range(len(documents)))
+    return _COUNTED[documents]
 
 
 def _weighted(counted: Any, idf: np.ndarray) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.contract.learner import Settings, learner
 from worker.kinds.text import byte_decoder
 from worker.kinds.text.training_text import TrainingText
@@ -16,6 +17,9 @@ class _Training:
     text: TrainingText
 
     def fit(self, settings: Settings, ctx: Context) -> byte_decoder.Reading:
+        """The network. Raises `JobError` `diverged` where there is no text at all, or its loss is not a number."""
+        if not self.text.distinct:
+            raise JobError("diverged", "there is no text to read.")
         net = byte_decoder.train(self.text, ctx)
         return byte_decoder.Reading(net, ctx.device, lambda: ctx.progress(1, 1))
 

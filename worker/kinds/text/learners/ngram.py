@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.contract.learner import Settings, learner
 from worker.kinds.text import byte_ngram, word_space
 from worker.kinds.text.training_text import Documents, TrainingText
@@ -37,6 +38,10 @@ class _Counting:
     text: TrainingText
 
     def fit(self, settings: Settings, ctx: Context) -> NGramModel:
+        """The counts. Raises `JobError` `diverged` where there is no text at all."""
+        if not self.text.distinct:
+            raise JobError("diverged", "there is no text to count.")
+
         def heartbeat() -> None:
             ctx.progress(0, 1)
 

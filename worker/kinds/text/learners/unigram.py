@@ -31,6 +31,7 @@ class _Counting:
     text: TrainingText
 
     def fit(self, settings: Settings, ctx: Context) -> Shares:
+        """The shares."""
         counts = np.bincount(self.text.documents.buffer, minlength=256) + 1.0
         return Shares(-np.log2(counts / counts.sum()))
 
