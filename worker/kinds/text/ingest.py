@@ -137,7 +137,10 @@ def _scores(detected: Detected, found: Table, patterns: Sequence[str]) -> Iterat
     names: dict[str, str] = {}
     for column in sorted(detected.columns, key=lambda column: column.name):
         asked = any(fnmatchcase(column.name, pattern) for pattern in patterns)
-        if not asked or column.index in taken or column.type not in COUNTED:
+        if not asked or column.index in taken:
+            continue
+        if column.type not in COUNTED:
+            detected.warnings.append(f"The column {column.name!r} holds no numbers, and is no score.")
             continue
         plain = re.sub(r"\W", "_", column.name, flags=re.ASCII)
         name = plain if plain.startswith(SCORE) else SCORE + plain
@@ -174,7 +177,7 @@ def _split(
         raise JobError(
             "invalid_input",
             "No document is for training.",
-            hint="Hold out less, or leave the option split out: then the split is drawn.",
+            hint="Hold out less, or let the split be drawn with split=random.",
             pointer="/options/split",
         )
     if not (kept == TEST).any():
