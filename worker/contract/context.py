@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from worker.contract.errors import Cancelled
+from worker.contract.executor import Executor, InProcess
 from worker.contract.keep import Keep, to_numpy
 from worker.contract.text import storable
 
@@ -60,7 +61,8 @@ class Context:
     the time limit of the present stage ends, or None. `degrade`: 1 after an attempt ran out of memory; halve batches
     then. `inputs`: what the method declared as such, by name; a list where it declared many. `evaluate`: for a method
     that judges, the kind's `evaluate` model. `credentials`: by name, only for methods that declare `needs=("llm",)`.
-    `content`: hash of the dataset's content, "" where unknown.
+    `content`: hash of the dataset's content, "" where unknown. `executor`: where passes over shards run (see
+    `worker.executor.passes`).
     """
 
     seed: int = 0
@@ -71,6 +73,7 @@ class Context:
     evaluate: Any = None
     credentials: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     content: str = ""
+    executor: Executor = field(default_factory=InProcess)
     warnings: list[str] = field(default_factory=list[str])
     _points: dict[str, Checkpoint] = field(default_factory=dict[str, Checkpoint], repr=False)
     _figures: dict[str, Figures] = field(default_factory=dict[str, Figures], repr=False)
@@ -206,8 +209,8 @@ class _Part(Context):
     def __init__(self, root: Context, path: str, label: str, span: tuple[float, float], seed: int) -> None:
         super().__init__(
             seed=seed, device=root.device, deadline=root.deadline, degrade=root.degrade, inputs=root.inputs,
-            evaluate=root.evaluate, credentials=root.credentials, content=root.content, warnings=root.warnings,
-            _span=span, _path=path,
+            evaluate=root.evaluate, credentials=root.credentials, content=root.content, executor=root.executor,
+            warnings=root.warnings, _span=span, _path=path,
         )  # fmt: skip
         self._whole = root
         self._label = label

@@ -185,11 +185,11 @@ def read_batches(tables: Sequence[Table], meter: Meter) -> Iterator[Arrow]:
 
     What a column holds is decided by the first table. Progress goes to `meter.tick`. Raises `JobError` while iterating.
     """
-    for _, batch in _numbered_batches(tables, meter):
+    for _, batch in numbered_batches(tables, meter):
         yield batch
 
 
-def _numbered_batches(tables: Sequence[Table], meter: Meter) -> Iterator[tuple[int, Arrow]]:
+def numbered_batches(tables: Sequence[Table], meter: Meter) -> Iterator[tuple[int, Arrow]]:
     """Batches with the number of their table."""
     contents = {one.name: one.content for one in tables[0].wanted}
     empty: list[str] = []
@@ -271,7 +271,7 @@ def read_columns(tables: Sequence[Table], meter: Meter) -> Columns:
     maps = {role: IdMap() for role, content in contents.items() if content in {"id", "category", "split"}}
     parts: dict[str, list[Any]] = {role: [] for role in contents if role not in maps}
     found = Columns(sizes=[0] * len(tables))
-    for place, batch in _numbered_batches(tables, meter):
+    for place, batch in numbered_batches(tables, meter):
         for role, column in zip(batch.schema.names, batch.columns, strict=True):
             if role in maps:
                 maps[role].add(_with_blank(column) if contents[role] == "split" else column)
