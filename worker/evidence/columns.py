@@ -9,13 +9,13 @@ from worker.evidence.statistics import Resampled
 from worker.evidence.table import Cell, Column
 
 
-def with_interval(key: str, label: str, unit: str) -> tuple[Column, ...]:
+def with_interval(key: str, label: str, unit: str, decimals: int = 1) -> tuple[Column, ...]:
     """A column for a value, and two for the ends of its interval."""
     ends = (f"{key}_low", f"{key}_high")
     return (
-        Column(key, label, unit=unit, interval=ends),
-        Column(ends[0], f"{label}, low", unit=unit),
-        Column(ends[1], f"{label}, high", unit=unit),
+        Column(key, label, unit=unit, decimals=decimals, interval=ends),
+        Column(ends[0], f"{label}, low", unit=unit, decimals=decimals),
+        Column(ends[1], f"{label}, high", unit=unit, decimals=decimals),
     )
 
 

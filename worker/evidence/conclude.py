@@ -111,7 +111,7 @@ def _saves_nothing(m: Measurements) -> list[str]:
 def _headline(known: Judged, verdict: Verdict) -> str:
     text = "Undetermined, and it" if verdict.caveat else "Undetermined"
     if verdict.status != "undetermined" and known.share is not None:
-        text = f"{_percent(known.share.value)} of full\u2011data {known.measurements.metric.label}"
+        text = f"{_percent(known.share.value)} of full\u2011data {known.measurements.metric.kept}"
         text = f"A cheap pick that keeps {text}" if known.is_cheap_pick else f"Keeps {text}"
         if known.same is not None and not known.same.repeats:
             text += f"; other draws of {known.same.set.label}: {_percent(known.same.share.value)}"
@@ -133,7 +133,7 @@ def _key_figures(known: Judged, made: MakingCost) -> list[KeyFigure]:
     if share is not None and known.learner is not None and math.isfinite(share.value):
         learner = known.learner.label.replace("-", "\u2011")
         ends = wording.ends(share.low, share.high, 100)
-        found.append(KeyFigure(f"of full-data {m.metric.label}, {learner}", _percent(share.value), ends))
+        found.append(KeyFigure(f"of full-data {m.metric.kept}, {learner}", _percent(share.value), ends))
     if (at_best := known.best_against_best) is not None and math.isfinite(at_best.share.value):
         label = f"best against best: {at_best.on_summary.label} over {at_best.on_full.label}"
         ends = wording.ends(at_best.share.low, at_best.share.high, 100)

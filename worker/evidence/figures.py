@@ -95,7 +95,7 @@ def against_size(c: Comparison, learner: Learner) -> Plot:
             ends = ((low,), (high,)) if math.isfinite(low) else ((), ())
             series.append(Series(one.label, (float(one.bytes),), (value,), *ends, stress=stress))
     name = learner.label
-    said = ", ".join(f"{s.label} {s.y[0]:.1f} at {s.x[0]:,.0f} bytes" for s in series)
+    said = ", ".join(f"{s.label} {s.y[0]:.{m.metric.decimals}f} at {s.x[0]:,.0f} bytes" for s in series)
     return Plot(
         "metric-against-size",
         f"{m.metric.label} of {name} against the size of its training set",

@@ -66,13 +66,20 @@ class TestSet:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric. `scale`: factor between the measured value and the one shown (100 for shares shown as points)."""
+    """A metric. `scale`: factor between the measured value and the one shown (100 for shares shown as points), with so
+    many `decimals`."""
 
     name: str
     label: str
     unit: str = "points"
     scale: float = 100.0
     higher_is_better: bool = True
+    decimals: int = 1
+
+    @property
+    def kept(self) -> str:
+        """What a share of it is called: shares are turned round where less is better, so that more always is."""
+        return self.label if self.higher_is_better else f"{self.label} (less is better)"
 
 
 @dataclass(frozen=True)

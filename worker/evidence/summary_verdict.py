@@ -45,8 +45,9 @@ _NOBODY_HAS = 1e9
 class Judged:
     """What is known of one summary: everything its verdict, sentence and key figures are made of.
 
-    `is_cheap_pick`: a method made it that also makes baselines. `same`: the best of that method's baselines, None where
-    none was measured; `best`: the best cheap alternative of another method.
+    `reached`: the metric of the learner on the summary, and on the full data. `is_cheap_pick`: a method made it that
+    also makes baselines. `same`: the best of that method's baselines, None where none was measured; `best`: the best
+    cheap alternative of another method.
     """
 
     measurements: Measurements
@@ -54,6 +55,7 @@ class Judged:
     learner: Learner | None
     because: str
     share: Estimate | None
+    reached: tuple[float, float] | None
     is_cheap_pick: bool
     same: Rival | None
     best: Rival | None
@@ -134,6 +136,7 @@ def _known(c: Comparison, summary: TrainingSet) -> Judged:
         learner=learner,
         because=because,
         share=kept,
+        reached=_reached(c, learner, summary),
         is_cheap_pick=any(one.role == "baseline" and method and one.method == method for one in m.sets),
         same=same[0] if same else None,
         best=best,
@@ -142,6 +145,13 @@ def _known(c: Comparison, summary: TrainingSet) -> Judged:
         reasons=reasons,
         settled_by=cures,
     )
+
+
+def _reached(c: Comparison, learner: Learner | None, summary: TrainingSet) -> tuple[float, float] | None:
+    if learner is None:
+        return None
+    on_summary, on_full = c.mean(learner.name, summary.name), c.mean(learner.name, c.measurements.full.name)
+    return None if on_summary is None or on_full is None else (on_summary.value, on_full.value)
 
 
 def _reasons(c: Comparison, learner: Learner, share: Estimate, best: Rival | None) -> tuple[tuple[str, ...], ...]:
@@ -154,11 +164,10 @@ def _reasons(c: Comparison, learner: Learner, share: Estimate, best: Rival | Non
     for floor in (one for one in m.learners if one.floor):
         lead = c.lead(learner.name, floor.name)
         if lead is not None and not _above_zero(lead.estimate):
+            by = wording.points(lead.estimate, m.metric.scale, m.metric.decimals)
             reasons.append(
                 f"{learner.label} trained on the full data does not beat its floor, {floor.label} "
-                f"({wording.points(lead.estimate, m.metric.scale)} {m.metric.unit} of {m.metric.label})".replace(
-                    "  ", " "
-                )
+                f"({by} {m.metric.unit} of {m.metric.label})".replace("  ", " ")
             )
             cures.append("a stronger learner, or data in which there is more to learn than the floor knows")
     useless = _useless(c, learner)
@@ -252,8 +261,13 @@ def _doubt(j: Judged) -> str:
 
 
 def _kept(j: Judged) -> str:
-    share = wording.percent(j.share) if j.share is not None else wording.NOTHING
-    return f"{share} of full-data {j.measurements.metric.label} ({j.learner.label if j.learner else ''})"
+    """The share; where less is better, its two sides beside it, since more than 100 % then means fewer."""
+    share, metric = wording.percent(j.share) if j.share is not None else wording.NOTHING, j.measurements.metric
+    learner = j.learner.label if j.learner else ""
+    if j.reached is not None and not metric.higher_is_better:
+        mine, full = (wording.number(metric.scale * value, metric.decimals) for value in j.reached)
+        learner = f"{learner}: {mine} against {full}, less is better"
+    return f"{share} of full-data {metric.label} ({learner})"
 
 
 def _same(same: Rival | None) -> str:

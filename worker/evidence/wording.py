@@ -74,11 +74,11 @@ def percent(estimate: Estimate) -> str:
     return f"{number(100 * estimate.value, 1)}{_SPACE}% [{low}, {high}]"
 
 
-def points(estimate: Estimate, scale: float = 100.0) -> str:
+def points(estimate: Estimate, scale: float = 100.0, decimals: int = 1) -> str:
     """A difference with its sign and interval: +1.2 [0.3, 2.1]."""
     sign = "+" if estimate.value > 0 else ""
-    low, high = number(scale * estimate.low, 1), number(scale * estimate.high, 1)
-    return f"{sign}{number(scale * estimate.value, 1)} [{low}, {high}]"
+    low, high = number(scale * estimate.low, decimals), number(scale * estimate.high, decimals)
+    return f"{sign}{number(scale * estimate.value, decimals)} [{low}, {high}]"
 
 
 def ends(low: float | None, high: float | None, scale: float = 1.0, decimals: int = 1) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from worker.contract.errors import JobError
 from worker.contract.text import storable
 
-Content = Literal["id", "split", "category", "number", "feature", "label", "time", "text"]
+Content = Literal["id", "split", "category", "number", "feature", "label", "time", "text", "vector"]
 """What a column holds, and so how its cells are converted (`worker.ingest.values`)."""
 DESCRIBING = frozenset({"integer", "number", "boolean", "text"})
 """Types of columns that can describe something."""

@@ -33,7 +33,7 @@ _NAMED_DELIMITERS = {
     "ctrl-a": "\x01",
     "whitespace": " ",
 }
-_NAMED_FORMATS = {
+NAMED_FORMATS = {
     "csv": "delimited",
     "tsv": "delimited",
     "json": "jsonl",
@@ -81,7 +81,7 @@ class Also:
         return {"anyOf": [*schema.pop("anyOf", [schema]), *more]}
 
 
-def _named(values: Mapping[str, str]) -> tuple[BeforeValidator, Also]:
+def named(values: Mapping[str, str]) -> tuple[BeforeValidator, Also]:
     """Names that stand for values."""
     return BeforeValidator(lambda value: values.get(value, value) if isinstance(value, str) else value), Also(
         tuple(values)
@@ -101,8 +101,8 @@ Value = TypeVar("Value")
 Maybe = Annotated[Value | None, BeforeValidator(none_if_blank), Also(("auto", "none", "null", ""))]
 Listed = Annotated[list[Value], BeforeValidator(_listed), Also(types=("string", "integer"))]
 ColumnMap = Annotated[dict[str, str | int], BeforeValidator(_column_map)]
-Delimiter = Annotated[str, *_named(_NAMED_DELIMITERS)]
-Quote = Annotated[Literal["", "double", "single", "none"], *_named(_NAMED_QUOTES)]
+Delimiter = Annotated[str, *named(_NAMED_DELIMITERS)]
+Quote = Annotated[Literal["", "double", "single", "none"], *named(_NAMED_QUOTES)]
 
 
 def column_map(*schemas: Schema, example: str) -> Any:
@@ -125,7 +125,7 @@ class ReadOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     columns: ColumnMap = Field(default_factory=dict, description="Role to column name or position.")
-    format: Annotated[FormatName, *_named(_NAMED_FORMATS)] = Field(
+    format: Annotated[FormatName, *named(NAMED_FORMATS)] = Field(
         "auto", description="Format of the files; `auto` looks at their content."
     )
     delimiter: Delimiter = Field(
@@ -133,7 +133,7 @@ class ReadOptions(BaseModel):
         max_length=2,
         description="Delimiter of text tables (`,` `tab` `::` `|` ...; `whitespace`: runs of blanks); blank: guessed.",
     )
-    encoding: Annotated[Encoding, *_named(_NAMED_ENCODINGS)] = Field(
+    encoding: Annotated[Encoding, *named(_NAMED_ENCODINGS)] = Field(
         "", description="Encoding of text tables; blank: guessed among Unicode's and the western European ones."
     )
     quote: Quote = Field(
@@ -141,7 +141,7 @@ class ReadOptions(BaseModel):
         description="What quotation marks around cells of text tables are: `double`, `single`, or `none` where marks "
         "are characters; blank: guessed.",
     )
-    decimal: Annotated[Literal["", "point", "comma"], *_named(_NAMED_DECIMALS)] = Field(
+    decimal: Annotated[Literal["", "point", "comma"], *named(_NAMED_DECIMALS)] = Field(
         "", description="What stands before the fraction of a number in text tables; blank: guessed."
     )
     header: Maybe[bool] = Field(None, description="Whether the first line names the columns; null or auto: guessed.")

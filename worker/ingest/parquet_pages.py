@@ -6,6 +6,7 @@ the headers (Parquet format, section "Data pages"; Thrift compact protocol) boun
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
@@ -16,15 +17,18 @@ from worker.ingest.limits import Meter, too_large
 PAGE_BYTES = 32_000_000  # writers aim at 1 MB; the decoder holds a page whole
 _HEADER_BYTES = 65_536
 _MOST_PAGES = 1_000_000
+_LIST_OF = re.compile(r"\.(list\.(element|item)|bag\.array_element|array)$")
 _STRUCT, _LIST, _SET, _BINARY, _DOUBLE, _BYTE = 12, 9, 10, 8, 7, 3
 
 
 @dataclass
 class Extent:
-    """Of the chosen columns: `total` decompressed bytes, and the `widest` value of any page on average, in bytes."""
+    """Of the chosen columns: `total` decompressed bytes, the `widest` value of any page on average, in bytes, and how
+    many values are `listed` in columns of lists."""
 
     total: int = 0
     widest: float = 1.0
+    listed: int = 0
 
 
 def extent(raw: IO[bytes], metadata: Any, names: set[str], meter: Meter, where: str) -> Extent:
@@ -33,7 +37,8 @@ def extent(raw: IO[bytes], metadata: Any, names: set[str], meter: Meter, where: 
     for group in range(metadata.num_row_groups):
         for place in range(metadata.num_columns):
             chunk = metadata.row_group(group).column(place)
-            if chunk.path_in_schema not in names or chunk.num_values == 0:  # of none, no page is read
+            path, inside = _LIST_OF.subn("", chunk.path_in_schema)
+            if path not in names or chunk.num_values == 0:  # of none, no page is read
                 continue
             for size, values in _pages(raw, chunk, where):
                 pages += 1
@@ -46,6 +51,9 @@ def extent(raw: IO[bytes], metadata: Any, names: set[str], meter: Meter, where: 
                     )
                 found.total += size
                 found.widest = max(found.widest, size / max(values, 1))
+                if inside:  # a page of a few bytes may stand for any number of equal values
+                    found.listed += values
+                    meter.promised(8 * found.listed, where)
                 if found.total > meter.limits.decoded_bytes:
                     limit = meter.limits.decoded_bytes
                     raise too_large(f"{where} decodes to too many bytes", found.total, limit, "decoded_bytes")

@@ -1,5 +1,5 @@
-"""Uploaded files as streams of decoded bytes: plain, gzip, or one level of zip whose members may be gzip, with names
-checked, never believed."""
+"""Uploaded files as streams of decoded bytes: plain, gzip, Zstandard, or one level of zip or tar whose members may be
+gzip, with names checked, never believed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import gzip
 import io
 import stat
 import struct
+import tarfile
 import tempfile
 import unicodedata
 import zipfile
@@ -16,16 +17,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
+import pyarrow as pa
+
 from worker.contract.errors import JobError
 from worker.ingest.limits import Meter, too_large
+from worker.ingest.tar import MARK, USTAR, Span, members
 from worker.ingest.unsafe import refuse_unsafe_members
 
-GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
-_ARCHIVES = (GZIP, ZIP, b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
+GZIP, ZIP, ZSTD = b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd"
+_ARCHIVES = (GZIP, ZIP, b"BZh", b"\xfd7zXZ\x00", ZSTD, b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
 # what Python's decoders raise on damaged input: more than they document
 DAMAGE = (
     OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, KeyError,
-    struct.error,
+    struct.error, tarfile.TarError,
 )  # fmt: skip
 HEAD_BYTES = 262_144
 _COPY = 1 << 20
@@ -35,8 +39,9 @@ _COPY = 1 << 20
 class Source:
     """One file as the user named it: `path` its bytes, `member` its name inside a zip at `path`.
 
-    `compression`: "", "gzip" or "zip"; `packed_bytes`: the bytes it takes as uploaded; `archive`: the open zip,
-    shared by its members, since reading its directory once for each of them takes time quadratic in their number;
+    `compression`: "", "gzip", "zstd", "zip" or "tar"; `packed_bytes`: the bytes it takes as uploaded; `archive`: the
+    open zip, shared by its members, since reading its directory once for each of them takes time quadratic in their
+    number; `offset`: where the member of a tar begins; `unpacked`: the file at `path`, where that is a temporary one;
     `gzipped`: the member is gzip, as in the raw files of OGB, and is decoded twice.
     """
 
@@ -47,6 +52,8 @@ class Source:
     member: str = ""
     archive: zipfile.ZipFile | None = field(default=None, compare=False, repr=False)
     gzipped: bool = False
+    offset: int = 0
+    unpacked: Any = field(default=None, compare=False, repr=False)
 
     def open(self, meter: Meter) -> Decoded:
         """A stream of the decoded bytes, counted against the limits."""
@@ -55,13 +62,22 @@ class Source:
         if self.compression == "gzip":
             packed = self.path.open("rb")
             return Decoded(gzip.GzipFile(fileobj=packed, mode="rb"), self, meter, packed)
-        assert self.archive is not None  # noqa: S101 - a member is made with its zip
+        if self.compression == "zstd":
+            file = pa.OSFile(str(self.path))
+            return Decoded(pa.CompressedInputStream(file, "zstd"), self, meter, file)
         try:
-            member = Decoded(self.archive.open(self.member), self, meter)
+            member = Decoded(self._member(), self, meter)
         except DAMAGE as broken:
             raise damaged(self.name, broken) from broken
         # both layers count: a member may unpack to any number of gzip files that hold nothing
         return Decoded(gzip.GzipFile(fileobj=member, mode="rb"), self, meter, member) if self.gzipped else member
+
+    def _member(self) -> Any:
+        """The bytes of a member of an archive."""
+        if self.compression == "tar":
+            return Span(self.path, self.offset, self.packed_bytes)
+        assert self.archive is not None  # noqa: S101 - a member is made with its zip
+        return self.archive.open(self.member)
 
     def head(self, meter: Meter) -> tuple[bytes, bool]:
         """The first 256 kB of decoded bytes, and whether that is all."""
@@ -118,7 +134,8 @@ class Decoded(io.RawIOBase):
                 "text_ratio" if self._ceiling < self._meter.limits.decoded_bytes else "decoded_bytes",
             )
         self._meter.decoded(len(data), self._source.name)
-        done = self._packed.tell() if self._source.compression == "gzip" and self._packed else self.decoded
+        stream = self._source.compression in {"gzip", "zstd"} and self._packed
+        done = self._packed.tell() if stream else self.decoded
         self._meter.packed_done = self._before + min(done, self._source.packed_bytes)
         return data
 
@@ -142,7 +159,8 @@ def damaged(name: str, broken: BaseException) -> JobError:
 def expand(sources: Sequence[tuple[str, Path] | Path], meter: Meter) -> list[Source]:
     """The files of an upload, archives opened one level deep (an npz stays one file).
 
-    `sources`: (logical name, path) pairs, or paths. A gzip file in a zip is one file, not an archive, and is decoded.
+    `sources`: (logical name, path) pairs, or paths. A gzip file in an archive is one file, not an archive, and is
+    decoded; a tar may be compressed as a whole.
     Raises `JobError` for links, unsafe names and nested archives.
     """
     found: list[Source] = []
@@ -153,17 +171,46 @@ def expand(sources: Sequence[tuple[str, Path] | Path], meter: Meter) -> list[Sou
         if path.is_symlink() or not path.is_file():
             raise JobError("invalid_input", f"{name} is not a regular file.")
         with path.open("rb") as raw:
-            magic = raw.read(4)
+            magic = raw.read(MARK.stop)
         size = path.stat().st_size
-        if magic[:2] == GZIP:
-            found.append(_not_nested(Source(name.removesuffix(".gz"), path, "gzip", size), meter))
-        elif magic == ZIP or magic == b"PK\x05\x06":
+        if magic[:2] == GZIP or magic[:4] == ZSTD:
+            found.extend(_decompressed(name, path, "gzip" if magic[:2] == GZIP else "zstd", meter))
+        elif magic[MARK] == USTAR:
+            found.extend(_untar(name, path, meter))
+        elif magic[:4] in {ZIP, b"PK\x05\x06"}:
             found.extend(_unzip(name, path, meter))
         else:
             found.append(Source(name, path, "", size))
     if not found:
         raise JobError("invalid_input", "The upload holds no file.", hint="Upload at least one table.")
     return found
+
+
+def _decompressed(name: str, path: Path, compression: str, meter: Meter) -> list[Source]:
+    """A compressed file, or the files of a compressed tar, which is unpacked into a temporary file."""
+    plain = name.removesuffix(".gz" if compression == "gzip" else ".zst")
+    source = Source(plain, path, compression, path.stat().st_size)
+    with source.open(Meter(meter.limits)) as stream:
+        head = stream.read(MARK.stop)
+    if head[MARK] != USTAR:
+        return [_not_nested(source, meter)]
+    unpacked = tempfile.NamedTemporaryFile(prefix="ingest-")  # noqa: SIM115 - closed when its members are forgotten
+    with source.open(Meter(meter.limits)) as stream:
+        while chunk := stream.read(_COPY):
+            unpacked.write(chunk)
+            meter.tick()
+    unpacked.flush()
+    return _untar(name, Path(unpacked.name), meter, unpacked)
+
+
+def _untar(name: str, path: Path, meter: Meter, unpacked: Any = None) -> list[Source]:
+    try:
+        found = [one for one in members(name, path, meter) if not _litter(one.name)]
+    except DAMAGE as broken:
+        raise damaged(name, broken) from broken
+    refuse_unsafe_members(name, (one.name for one in found))
+    sources = [Source(one.name, path, "tar", one.size, one.name, offset=one.offset, unpacked=unpacked) for one in found]
+    return [_maybe_gzipped(name, source, meter) for source in sources]
 
 
 def _unzip(name: str, path: Path, meter: Meter) -> list[Source]:
@@ -187,11 +234,16 @@ def _unzip(name: str, path: Path, meter: Meter) -> list[Source]:
 
 
 def _member(name: str, path: Path, member: zipfile.ZipInfo, archive: zipfile.ZipFile, meter: Meter) -> Source:
-    found = Source(member.filename, path, "zip", max(member.compress_size, 1), member.filename, archive)
+    source = Source(member.filename, path, "zip", max(member.compress_size, 1), member.filename, archive)
+    return _maybe_gzipped(name, source, meter)
+
+
+def _maybe_gzipped(name: str, found: Source, meter: Meter) -> Source:
+    """A member of an archive, marked where it is gzip."""
     with found.open(Meter(meter.limits)) as stream:
         gzipped = stream.read(len(GZIP)) == GZIP
     if gzipped:
-        found = replace(found, name=member.filename.removesuffix(".gz"), gzipped=True)
+        found = replace(found, name=found.member.removesuffix(".gz"), gzipped=True)
         refuse_unsafe_members(name, (found.name,))
     return _not_nested(found, meter)
 

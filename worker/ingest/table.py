@@ -158,9 +158,11 @@ def _guess(detected: Detected, schema: Schema) -> dict[str, Column]:
     if not detected.header:
         stored = [column for column in detected.columns if column.constant is None]
         return schema.by_position(stored) if schema.by_position is not None else {}
-    by_name = {plain_name(column.name): column for column in reversed(detected.columns) if column.type != "nested"}
+    single = {plain_name(one.name): one for one in reversed(detected.columns) if one.type != "nested"}
+    lists = {plain_name(one.name): one for one in reversed(detected.columns) if one.type == "nested"}
     found: dict[str, Column] = {}
     for role in schema.roles:
+        by_name = lists if role.content == "vector" else single
         match = next((by_name[name] for name in role.names if name in by_name), None)
         if match is not None:
             found[role.name] = match

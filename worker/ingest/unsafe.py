@@ -19,7 +19,6 @@ _WORDS = (b"<!doctype html", b"<html", b"<?xml", b"version https://git-lfs")
 _UNSUPPORTED = (
     (b"BZh", "bzip2", "Compress with gzip, or upload it unpacked."),
     (b"\xfd7zXZ\x00", "xz", "Compress with gzip, or upload it unpacked."),
-    (b"\x28\xb5\x2f\xfd", "Zstandard", "Compress with gzip, or upload it unpacked."),
     (b"7z\xbc\xaf\x27\x1c", "7-Zip", "Upload a zip, or the file unpacked."),
     (b"Rar!\x1a\x07", "RAR", "Upload a zip, or the file unpacked."),
     (
@@ -61,8 +60,8 @@ def refuse_unsafe(name: str, head: bytes, whole: bool) -> None:
         raise _refusal(name, "a Python pickle (also .pt, .joblib)")
     if head[:1] == b"\x78" and head[1:2] in b"\x01\x5e\x9c\xda" and _zlib_pickle(head):
         raise _refusal(name, "a compressed Python pickle (joblib)")
-    if head[257:262] == b"ustar":
-        raise JobError("unsupported", f"{name} is a tar archive.", hint="Upload a zip, or the files one by one.")
+    if head[257:262] == b"ustar":  # one that is the upload itself, compressed or not, was opened
+        raise JobError("unsupported", f"{name} is a tar in another archive.", hint="Upload the tar itself, or a zip.")
     beginning = head[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
     for magic, what, hint in _UNSUPPORTED:
         if head.startswith(magic) or (magic in _WORDS and beginning.lower().startswith(magic)):

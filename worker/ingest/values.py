@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from worker.contract.errors import JobError
@@ -25,7 +27,8 @@ def convert(batch: Arrow, wanted: Sequence[Wanted], meter: Meter, first_row: int
     """A batch in canonical types, every cell checked by what its column holds.
 
     id: dictionary<int32, string>, trimmed, never missing; split: the same, null where missing; category: the same of
-    any type, "" where missing; number, feature: float64, NaN where missing; label: float64, finite; time: int64, null
+    any type, "" where missing; number, feature: float64, NaN where missing; vector: lists
+    of finite float32, all of one length; label: float64, finite; time: int64, null
     where missing; text: as it is. `first_row`: rows of this table that came before. Raises `JobError` with the row
     number, counted from 1 without the header.
     """
@@ -96,11 +99,47 @@ def _converted(column: Arrow, wanted: Wanted, meter: Meter, first_row: int, wher
             return labels(column, wanted.name, first_row, where)
         case "time":
             return times(column, wanted.name, meter, first_row, where)
+        case "vector":
+            return vectors(column, wanted.name, first_row, where)
         case "text":
             texts = column.dictionary if pa.types.is_dictionary(column.type) else column
             if is_text(texts.type):
                 meter.cell_length(pc.max(pc.binary_length(texts)).as_py() or 0, where)
             return column
+
+
+def vectors(column: Arrow, role: str, first_row: int, where: str) -> Arrow:
+    """Lists of numbers as fixed_size_list<float32>; refuses missing ones, other lengths, and what is not finite."""
+    kind = column.type
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if not lists or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
+        raise JobError(
+            "invalid_input",
+            f"The {role} column of {where} holds {kind}, not lists of numbers.",
+            hint=f"Write Parquet or JSON lines with a list of numbers in each row{or_leave_out(role)}.",
+            pointer=f"/columns/{role}",
+        )
+    lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy(zero_copy_only=False)
+    size = max(1, int(lengths[0])) if len(lengths) else 1
+    wrong = np.flatnonzero(lengths != size)
+    if not len(wrong):
+        flat = pc.list_flatten(column).cast(pa.float32(), safe=False)
+        values = pc.fill_null(flat, math.nan).to_numpy(zero_copy_only=False).reshape(-1, size)
+        wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if not len(wrong):
+            return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), size)
+    at = int(wrong[0])
+    length = int(lengths[at])
+    said = (
+        "is missing" if length < 0 else f"has {length} numbers, not {size} like the first"
+        if length != size else "holds a number that is missing, not finite or beyond 32 bits"
+    )  # fmt: skip
+    raise JobError(
+        "invalid_input",
+        f"The {role} in row {first_row + at + 1:,} of {where} {said}.",
+        hint=f"Correct the row{or_leave_out(role)}.",
+        pointer=f"/columns/{role}",
+    )
 
 
 def ids(column: Arrow, role: str, meter: Meter, first_row: int, where: str) -> Arrow:

@@ -76,6 +76,8 @@ def _longest(column: Arrow) -> int:
         return max(1, int(lengths[pc.is_valid(column).to_numpy(zero_copy_only=False)].max(initial=1)))
     if is_text(column.type) or pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         return max(1, pc.max(pc.binary_length(column)).as_py() or 1)
+    if pa.types.is_nested(column.type) and not pa.types.is_struct(column.type):
+        return 8 * max(1, pc.max(pc.list_value_length(column)).as_py() or 1)
     return 8
 
 

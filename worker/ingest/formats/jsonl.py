@@ -99,9 +99,7 @@ def _column(key: str, place: int, seen: list[Any]) -> Column:
 
 def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
     """Numbers as float64 or int64, all else as text; a key that is absent from an object is null there."""
-    paths: list[Path] = [detected.layout["paths"][one.column.index] for one in wanted]
-    types = [_type(one, detected.source.name) for one in wanted]
-    schema = _schema(dict(zip(paths, types, strict=True)))
+    paths, types, schema = wanted_schema(detected, wanted)
     before = meter.packed_done
     try:
         with native.native(detected.source, meter, as_lines=ObjectLines if detected.layout["list"] else None) as file:
@@ -121,6 +119,13 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
         raise _explained(detected, dict(zip(paths, types, strict=True)), meter, str(invalid)) from invalid
 
 
+def wanted_schema(detected: Detected, wanted: Sequence[Wanted]) -> tuple[list[Path], list[Arrow], Arrow]:
+    """The keys that lead to each wanted column, its type, and the schema of objects that have all of them."""
+    paths: list[Path] = [detected.layout["paths"][one.column.index] for one in wanted]
+    types = [_type(one, detected.source.name) for one in wanted]
+    return paths, types, _schema(dict(zip(paths, types, strict=True)))
+
+
 def _schema(types: Mapping[Path, Arrow]) -> Arrow:
     """The schema of objects in which these paths lead to these types."""
     tops: dict[str, dict[Path, Arrow]] = {}
@@ -133,6 +138,8 @@ def _schema(types: Mapping[Path, Arrow]) -> Arrow:
 
 def _type(wanted: Wanted, where: str) -> Arrow:
     column = wanted.column
+    if wanted.content == "vector":
+        return pa.list_(pa.float32())
     if column.type == "nested":
         raise holds_lists(column, wanted.name, where)
     if column.type == "boolean" and wanted.content != "text":
@@ -209,6 +216,9 @@ def _mismatch(kind: Arrow, value: object) -> str:
         return ""
     if pa.types.is_string(kind):
         return "" if isinstance(value, str) else "is not text as in the first lines"
+    if pa.types.is_list(kind):
+        fine = isinstance(value, list) and all(type(one) in {int, float, type(None)} for one in value)
+        return "" if fine else "is not a list of numbers as in the first lines"
     if pa.types.is_boolean(kind):
         return "" if isinstance(value, bool) else "is not true or false as in the first lines"
     if pa.types.is_int64(kind) and isinstance(value, int) and not -_INT64 <= value < _INT64:

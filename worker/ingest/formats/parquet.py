@@ -50,9 +50,10 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
     text = [one.column.name for one in wanted if one.content == "text" or one.column.type == "text"]
     with _opened(source, meter, text) as (file, raw):
         _promise(file, paths, meter, source)
-        widest = extent(raw, file.metadata, set(names), meter, source.name).widest
-        rows_at_once = max(1, min(_ROWS, int(_BATCH_BYTES / widest)))
+        found = extent(raw, file.metadata, set(names), meter, source.name)
         rows = max(file.metadata.num_rows, 1)
+        widest = max(found.widest, 8 * found.listed / rows)
+        rows_at_once = max(1, min(_ROWS, int(_BATCH_BYTES / widest)))
         done = 0
         for batch in file.iter_batches(rows_at_once, columns=list(dict.fromkeys(names))):
             for place, column in enumerate(batch.columns):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -17,13 +17,16 @@ from worker.contract.errors import JobError
 from worker.contract.kind import Sources
 from worker.ingest.columns import COUNTED, Wanted
 from worker.ingest.format import Detected
+from worker.ingest.formats import FORMATS
 from worker.ingest.limits import Limits
-from worker.ingest.options import ColumnMap, Listed, ReadOptions, column_map, parse_options
+from worker.ingest.options import NAMED_FORMATS, ColumnMap, Listed, ReadOptions, column_map, named, parse_options
 from worker.ingest.table import Role, Schema, Table, as_table
 from worker.ingest.upload import Upload, choose_tables, detection
 from worker.kinds.text import splits
 from worker.kinds.text.dataset import LEFT_OUT, TEST, TRAIN, VALIDATION
 from worker.kinds.text.description import describe
+from worker.kinds.text.json_documents import JSON_DOCUMENTS
+from worker.kinds.text.plain_text import Ends, plain_text
 from worker.kinds.text.reading import SCORE, Reading
 from worker.kinds.text.shards import CorpusWriter
 
@@ -34,14 +37,25 @@ ROLES = Schema(
         Role("id", "id", ("id", "doc_id", "document_id", "uid", "uuid")),
         Role("source", "category", ("group", "source", "url", "domain", "subset")),
         Role("split", "split", ("split",)),
+        Role("embedding", "vector", ("embedding", "embeddings", "vector")),
     ),
 )
+if TYPE_CHECKING:
+    FormatName = str
+else:
+    FormatName = Literal[("auto", "text", *(format.name for format in FORMATS))]
 
 
 class IngestOptions(ReadOptions):
     """How documents become a dataset version."""
 
     columns: ColumnMap = column_map(ROLES, example='{"text": "content", "source": "url"}')
+    format: Annotated[FormatName, *named({**NAMED_FORMATS, "txt": "text"})] = Field(
+        "auto", description="Format of the files; `auto` looks at their content, and takes .txt for text."
+    )
+    documents: Ends = Field(
+        "line", description="Where a document of a text file ends: with the line, or with the paragraph (a blank line)."
+    )
     scores: Listed[str] = Field(
         default_factory=lambda: [f"{SCORE}*"],
         description="Columns of numbers that are scores of documents; names or patterns.",
@@ -67,7 +81,8 @@ def ingest(
     Raises `JobError` whose pointer names the column or option at fault.
     """
     given = parse_options(IngestOptions, options)
-    upload = Upload(sources, ROLES, ctx, Limits(**limits))
+    schema = replace(ROLES, formats=(JSON_DOCUMENTS, plain_text(given.documents)))
+    upload = Upload(sources, schema, ctx, Limits(**limits))
     tables, ignored = choose_tables(
         upload.named(given.file), lambda source: _table(upload.detect(source, given.hints()), given)
     )
@@ -91,7 +106,20 @@ def _table(detected: Detected, given: IngestOptions) -> Table:
     """A file as a table of documents: columns by their roles, and those of scores."""
     schema = ROLES if given.split == "auto" else ROLES.without("split")
     found = as_table(detected, given.columns, schema)
+    _refuse_numbers(found)
     return replace(found, wanted=(*found.wanted, *_scores(detected, found, given.scores)))
+
+
+def _refuse_numbers(found: Table) -> None:
+    """Refuse a text column that its file says to hold numbers."""
+    column = found.columns["text"]
+    if found.detected.format.name != "delimited" and column.type in COUNTED:
+        raise JobError(
+            "invalid_input",
+            f"The column {column.name!r} of {found.name} holds values of type {column.type}, not text.",
+            hint='Name the column of the documents, as in columns={"text": "content"}.',
+            pointer="/columns/text",
+        )
 
 
 def _scores(detected: Detected, found: Table, patterns: Sequence[str]) -> Iterator[Wanted]:

@@ -2,8 +2,8 @@
 
 For a hash function h, the smallest h(x) over the 5-grams x of a document is the same for two documents with the
 probability of their Jaccard index (Broder, "On the resemblance and containment of documents", 1997). Ours are
-multiply-shift functions h(x) = (a x + b mod 2^64) >> 32 with odd a (Dietzfelbinger et al., 1997). Of each number the low
-8 bits are kept, which agree by chance once in 256 (b-bit minwise hashing, Li and König, WWW 2010).
+multiply-shift functions h(x) = (a x + b mod 2^64) >> 32 with odd a (Dietzfelbinger et al., 1997). Of each number the
+low 8 bits are kept, which agree by chance once in 256 (b-bit minwise hashing, Li and König, WWW 2010).
 
 Candidates are found by bands (locality-sensitive hashing, Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets",
 3.4): documents that agree in all six numbers of one of 20 bands. At a Jaccard index of 0.8 that is 99.8 % of the pairs.

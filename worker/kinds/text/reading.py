@@ -95,9 +95,8 @@ class Reading:
         blank = pc.fill_null(pc.less(pc.utf8_length(pc.utf8_trim_whitespace(text)), self._min_chars), True)
         kept = pc.indices_nonzero(pc.invert(blank))
         self.left_out += len(raw) - len(kept)
+        self._check_dimension(raw, first)
         if self._writer is None:
-            if "embedding" in self.roles:
-                self._dimension = raw.column("embedding").type.list_size
             self._writer = CorpusWriter(self._out, self.scores, self._dimension)
         if not len(kept):
             return
@@ -113,6 +112,20 @@ class Reading:
             used = pc.dictionary_encode(column.dictionary_decode())
             words = splits.of_words([*used.dictionary.to_pylist(), *([None] if used.null_count else [])])
             self._parts.append(words[pc.fill_null(used.indices, len(used.dictionary)).to_numpy()])
+
+    def _check_dimension(self, raw: Arrow, first: int) -> None:
+        """Refuse embeddings of another length than the first ones."""
+        if "embedding" not in self.roles:
+            return
+        size = raw.column("embedding").type.list_size
+        if self._dimension and size != self._dimension:
+            raise JobError(
+                "invalid_input",
+                f"The embeddings from row {first + 1:,} on have {size} numbers, not {self._dimension} like the first.",
+                hint='Make all embeddings with one model, or leave them out with columns={"embedding": ""}.',
+                pointer="/columns/embedding",
+            )
+        self._dimension = size
 
     def _ids(self, raw: Arrow, first: int) -> Arrow:
         """Ids as text: those of the upload, or the numbers of its rows from 0."""

@@ -47,6 +47,11 @@ class SizeParams(BaseModel):
         return self
 
     @property
+    def is_sized(self) -> bool:
+        """Whether a size was given."""
+        return any(getattr(self, name) is not None for name in FORMS)
+
+    @property
     def form(self) -> str:
         """The form in which a size was given."""
         return next((name for name in FORMS if getattr(self, name) is not None), "rate")

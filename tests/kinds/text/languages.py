@@ -1,0 +1,65 @@
+"""Two made-up languages: sentences of a Markov chain over words, and noise of independent letters; corpora of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from worker.kinds.text import dataset
+from worker.kinds.text.dataset import HQ, TEST, TRAIN, VALIDATION, Corpus
+from worker.kinds.text.shards import CorpusWriter
+
+_LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz ", np.uint8)
+
+
+def clean(count: int, seed: int) -> list[str]:
+    """Documents of a language with 60 words, each of which is followed by one of three."""
+    rng = np.random.default_rng(7)
+    words = ["".join(map(chr, rng.choice(_LETTERS[:26], rng.integers(3, 9)))) for _ in range(60)]
+    after = rng.integers(0, 60, (60, 3))
+    rng = np.random.default_rng([7, seed])
+    found: list[str] = []
+    for _ in range(count):
+        word, said = int(rng.integers(60)), list[str]()
+        for step in rng.integers(0, 3, 50):
+            said.append(words[word])
+            word = int(after[word, step])
+        found.append(" ".join(said))
+    return found
+
+
+def noise(count: int, seed: int) -> list[str]:
+    """Documents of letters that say nothing of each other."""
+    rng = np.random.default_rng([8, seed])
+    return [rng.choice(_LETTERS, 300).tobytes().decode() for _ in range(count)]
+
+
+def corpus(
+    folder: Path, texts: Sequence[str], split: Sequence[int], sources: Sequence[str | None] | None = None
+) -> Corpus:
+    """A corpus of these documents."""
+    writer = CorpusWriter(folder)
+    batch = {
+        "id": pa.array([f"d{number}" for number in range(len(texts))]),
+        "text": pa.array(list(texts)),
+        "source": pa.array([None] * len(texts) if sources is None else list(sources), pa.string()),
+    }
+    writer.add(pa.RecordBatch.from_pydict(batch))
+    writer.finish(np.array(split, np.int8), "made up")
+    return dataset.load(folder)
+
+
+def mixed(folder: Path, each: int = 240) -> Corpus:
+    """As many documents of either language, in turn: of ten, eight for training, one for validation, one to test on."""
+    texts = [text for pair in zip(clean(each, 0), noise(each, 0), strict=True) for text in pair]
+    parts = [(TRAIN,) * 8 + (VALIDATION, TEST)] * (each // 10)
+    split = [part for turn in parts for part in turn for _ in range(2)]
+    return corpus(folder, texts, split, ["clean", "noise"] * each)
+
+
+def high_quality(folder: Path) -> Corpus:
+    """Other documents of the clean language."""
+    return corpus(folder, clean(60, 1), [HQ] * 60)

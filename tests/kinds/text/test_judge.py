@@ -1,0 +1,178 @@
+"""Judging selections at equal bytes: the clean language wins where it is asked, noise loses, and nobody reads more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.kinds.text.languages import clean, corpus, high_quality, mixed, noise
+from worker.contract.context import Context
+from worker.contract.errors import JobError
+from worker.contract.product import Origin
+from worker.evidence.conclude import conclude
+from worker.evidence.measurements import Measurements
+from worker.evidence.statistics import value_of
+from worker.kinds.text.dataset import HQ, TEST, TRAIN, VALIDATION, Corpus
+from worker.kinds.text.evaluate_params import evaluate_params
+from worker.kinds.text.judge import judge
+from worker.kinds.text.methods.random import RandomParams, random_documents
+from worker.kinds.text.summary import TextSummary
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return mixed(tmp_path_factory.mktemp("mixed") / "v")
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return high_quality(tmp_path_factory.mktemp("good") / "v")
+
+
+def of_source(data: Corpus, name: str, count: int = 60) -> TextSummary:
+    """The first training documents of a source, scored by whether they are of it."""
+    train = data.rows(TRAIN)
+    own = data.source[train] == data.sources.index(name)
+    rows = train[own][:count]
+    scores = {"score": own.astype(np.float32) - np.linspace(0, 0.5, len(train), dtype=np.float32)}
+    return TextSummary(data, rows, rows, np.ones(len(rows), np.float32), train, scores, {"calls": 3}, Origin("oracle"))
+
+
+def judged(data: Corpus, summary: TextSummary, good: Corpus | None = None, **params: Any) -> Measurements:
+    ctx = Context(seed=1, inputs={} if good is None else {"hq": good})
+    return judge(data, [summary], evaluate_params()(bootstrap=200, **params), ctx)
+
+
+def table(found: Measurements, name: str) -> list[Mapping[str, Any]]:
+    return [dict(row) for row in next(one for one in found.tables if one.name == name).rows]
+
+
+def bits(found: Measurements, name: str, test: str = "hq", learner: str = "ngram") -> float:
+    results = found.of(learner, name)
+    return float(np.mean([value_of(one.scores[test]["bits_per_byte"]) for one in results]))
+
+
+def test_clean_selection_when_a_high_quality_set_is_there_then_is_ahead_and_the_other_set_is_not_kept_quiet(
+    data: Corpus, good: Corpus
+):
+    found = judged(data, of_source(data, "clean"), good)
+    assert found.test.name == "hq"
+    assert bits(found, "summary") < bits(found, "random") - 0.1
+    assert bits(found, "summary", "test") > bits(found, "random", "test")
+    verdict = conclude(found, {}).verdict
+    assert verdict.status == "ahead"
+    assert verdict.value is not None
+    assert verdict.value > 1
+    assert verdict.value == pytest.approx(bits(found, "full") / bits(found, "summary"), rel=1e-6)
+    assert "less is better" in verdict.sentence
+    assert any("held-out documents of the dataset" in one and "behind" in one for one in found.warnings)
+    assert "high-quality set" in found.protocol.text
+    assert {row["test_name"] for row in table(found, "leads")} == {"hq", "test", "source"}
+    ahead = {(row["test_name"], row["set"]): row["ahead"] for row in table(found, "leads")}
+    assert ahead["hq", "random documents"] == pytest.approx(bits(found, "random") - bits(found, "summary"), rel=1e-6)
+
+
+def test_noise_when_selected_then_the_cheap_one_is_better(data: Corpus, good: Corpus):
+    found = judged(data, of_source(data, "noise"), good, draws=2)
+    assert conclude(found, {}).verdict.status == "cheap_is_better"
+    assert bits(found, "summary") > bits(found, "random") + 0.5
+
+
+def test_clean_selection_when_only_the_mixture_is_asked_then_is_not_ahead(data: Corpus):
+    found = judged(data, of_source(data, "clean"), draws=2)
+    assert [one.name for one in found.tests] == ["test", "source"]
+    assert conclude(found, {}).verdict.status == "cheap_is_better"
+    assert "no high-quality set" in found.protocol.text
+
+
+def test_random_selection_when_judged_then_is_called_a_cheap_pick(data: Corpus, good: Corpus):
+    summary = random_documents(data, RandomParams(k=60), Context(seed=5))
+    said = conclude(judged(data, summary, good), {}).verdict
+    assert said.status == "cheap_pick"
+    assert "itself a cheap pick" in said.sentence
+
+
+def test_every_set_when_read_then_gives_equal_bytes_and_the_report_says_how_often(data: Corpus, good: Corpus):
+    summary = of_source(data, "clean", 30)
+    found = judged(data, summary, good, draws=2)
+    rows = {row["set"]: row for row in table(found, "training")}
+    assert {row["seen"] for row in rows.values()} == {summary.bytes}
+    assert {round(row["epochs"], 6) for row in rows.values()} == {1}
+    assert {row["distinct"] for row in rows.values()} == {summary.bytes}
+    again = judged(data, summary, good, draws=2, train_tokens=10 * summary.bytes)
+    rows = {row["set"]: row for row in table(again, "training")}
+    assert {row["seen"] for row in rows.values()} == {10 * summary.bytes}
+    assert rows["this summary"]["epochs"] == rows["random documents"]["epochs"] == 10
+    assert rows["full data"]["epochs"] < 2
+    assert any("10 times over" in one for one in again.warnings)
+    assert bits(again, "summary") == pytest.approx(bits(found, "summary"))  # a counter learns nothing anew
+    assert bits(again, "full") < bits(found, "full")
+
+
+def test_pool_of_noise_when_judged_then_nothing_is_determined(tmp_path: Path):
+    split = ([TRAIN] * 8 + [VALIDATION, TEST]) * 20
+    data = corpus(tmp_path / "v", noise(200, 3), split)
+    rows = data.rows(TRAIN)[:40]
+    summary = TextSummary(data, rows, rows, np.ones(40, np.float32), origin=Origin("guess"))
+    said = conclude(judged(data, summary, draws=2), {}).verdict
+    assert said.status == "undetermined"
+    assert "does not beat its floor, single bytes" in said.sentence
+
+
+def test_sources_when_told_apart_then_macro_accuracy_is_measured_over_their_documents(data: Corpus, good: Corpus):
+    found = judged(data, of_source(data, "clean"), good, draws=2)
+    scores = [one.scores["source"]["macro_accuracy"] for one in found.of("ngram", "full")]
+    assert min(value_of(one) for one in scores) > 0.95
+    assert all("source" not in one.scores for one in found.of("unigram", "full"))
+    assert "50 is chance" in found.protocol.text
+
+
+def test_high_quality_documents_when_trained_on_then_are_left_out_with_a_warning(tmp_path: Path, data: Corpus):
+    train = data.rows(TRAIN)[:3]
+    good = corpus(tmp_path / "hq", [*data.texts(train), *clean(20, 2)], [HQ] * 23)
+    found = judged(data, of_source(data, "clean"), good, draws=1)
+    assert found.test.n == 20
+    assert any("3 documents of the high-quality set" in one for one in found.warnings)
+
+
+def test_high_quality_set_when_all_for_training_then_is_refused_by_name(tmp_path: Path, data: Corpus):
+    good = corpus(tmp_path / "hq", clean(20, 2), [TRAIN] * 20)
+    with pytest.raises(JobError) as refused:
+        judged(data, of_source(data, "clean"), good)
+    assert refused.value.pointer == "/inputs/hq"
+
+
+def test_high_quality_documents_when_in_the_dataset_itself_then_lead(tmp_path: Path):
+    texts = [*clean(100, 0), *noise(100, 0), *clean(20, 9)]
+    split = ([TRAIN] * 8 + [VALIDATION, TEST]) * 20 + [HQ] * 20
+    data = corpus(tmp_path / "v", texts, split)
+    rows = data.rows(TRAIN)[:40]
+    summary = TextSummary(data, rows, rows, np.ones(40, np.float32), origin=Origin("first"))
+    found = judged(data, summary, draws=1)
+    assert (found.test.name, found.test.n) == ("hq", 20)
+
+
+def test_dataset_when_nothing_is_held_out_then_says_so(tmp_path: Path):
+    data = corpus(tmp_path / "v", clean(20, 0), [TRAIN] * 20)
+    rows = data.rows(TRAIN)[:5]
+    with pytest.raises(JobError) as refused:
+        judged(data, TextSummary(data, rows, rows, np.ones(5, np.float32)))
+    assert refused.value.code == "too_few_rows"
+
+
+def test_several_summaries_when_judged_then_each_has_baselines_of_its_own_bytes(data: Corpus, good: Corpus):
+    first, second = of_source(data, "clean", 40), replace(of_source(data, "noise", 20), facts={})
+    ctx = Context(seed=1, inputs={"hq": good})
+    found = judge(data, [first, second], evaluate_params()(bootstrap=100, draws=1), ctx)
+    sets = {one.name: one for one in found.sets}
+    assert sets["random"].bytes == first.bytes
+    assert sets["random-summary-2"].bytes == second.bytes
+    assert {row["seen"] for row in table(found, "training")} == {second.bytes}
+    assert {one["summary"] for one in conclude(found, {}).more["summaries"] for one in [one["verdict"]]} == {
+        "summary", "summary-2",
+    }  # fmt: skip
