@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
 
 from worker.contract.errors import JobError
 from worker.llm.backend import NO, YES, Answer, Capability, Entry, Generated, Sampling, Told, unheard
@@ -84,9 +84,11 @@ class Remote:
         self, prompts: Sequence[str], yes: Sequence[str], no: Sequence[str], told: Told = unheard
     ) -> list[Answer]:
         """See `Backend`."""
+        requests = [self.wire.score_request(prompt) for prompt in prompts]
+        replies = zip(requests, self.send(requests, told), strict=True)
         return [
-            _no_answer(reply) if isinstance(reply, Failed) else self.wire.read_score(reply, yes, no)[0]
-            for reply in self.send([self.wire.score_request(prompt) for prompt in prompts], told)
+            _no_answer(reply) if isinstance(reply, Failed) else _counted(self.wire.read_score(reply, yes, no)[0], sent)
+            for sent, reply in replies
         ]
 
     def generate(
@@ -99,11 +101,12 @@ class Remote:
     ) -> list[Generated]:
         """See `Backend`."""
         requests = [self.wire.text_request(prompt, schema, max_tokens, sampling) for prompt in prompts]
+        replies = zip(requests, self.send(requests, told), strict=True)
         return [
             Generated(reason=reply.reason, passing=reply.passing)
             if isinstance(reply, Failed)
-            else self.wire.read_text(reply, schema)
-            for reply in self.send(requests, told)
+            else _counted(self.wire.read_text(reply, schema), sent)
+            for sent, reply in replies
         ]
 
     def close(self) -> None:
@@ -120,6 +123,14 @@ class Remote:
 
 
 _CHANGES_ANSWERS = ("backend", "base_url", "model", "style", "template", "top_logprobs", "extra", "thinking_budget")
+
+
+Counted = TypeVar("Counted", Answer, Generated)
+
+
+def _counted(given: Counted, sent: Request) -> Counted:
+    """With an estimate, where the server does not say how many tokens it took: a limit must not be passed unseen."""
+    return given if given.n_in_tokens else replace(given, n_in_tokens=sent.tokens, n_out_tokens=1)
 
 
 def _no_answer(failed: Failed) -> Answer:
