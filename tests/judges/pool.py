@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import random
 
-_THINGS = "river castle comet engine treaty species island bridge cathedral opera enzyme mountain railway lake".split()
+_THINGS = [
+    "river",
+    "castle",
+    "comet",
+    "engine",
+    "treaty",
+    "species",
+    "island",
+    "bridge",
+    "cathedral",
+    "opera",
+    "enzyme",
+    "mountain",
+    "railway",
+    "lake",
+]
 _FACTS = (
     "The {a} was first described in {year} by scholars who studied the nearby {b}.",
     "In {year}, the {a} became part of a larger {b}, which remains in use today.",
@@ -38,7 +53,9 @@ def documents(count: int, seed: int = 0, sentences: tuple[int, int] = (2, 6)) ->
         ]
         rng.shuffle(parts)
         filled = [
-            part.format(a=rng.choice(_THINGS), b=rng.choice(_THINGS), n=rng.randint(2, 9_999), year=rng.randint(900, 1999))
+            part.format(
+                a=rng.choice(_THINGS), b=rng.choice(_THINGS), n=rng.randint(2, 9_999), year=rng.randint(900, 1999)
+            )
             for part in parts
         ]
         texts[" ".join(filled)] = good

@@ -40,7 +40,9 @@ class Model:
             ids = torch.tensor([self.tokenizer.encode(text, add_special_tokens=False)])
             logp = torch.log_softmax(self.network(ids).logits[0, -1].double(), -1)
             values, tokens = logp.topk(count)
-        return [(self.tokenizer.decode([t]), float(v)) for t, v in zip(tokens.tolist(), values, strict=True)], ids.shape[1]
+        return [
+            (self.tokenizer.decode([t]), float(v)) for t, v in zip(tokens.tolist(), values, strict=True)
+        ], ids.shape[1]
 
 
 class State:
@@ -144,7 +146,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def openai(self, body: dict[str, Any], chat: bool, logprobs: bool, legacy: bool = False) -> dict[str, Any]:
         text = self.model.templated(body["messages"][0]["content"]) if chat else body["prompt"]
-        listed, tokens = self.model.likeliest(text, body.get("top_logprobs", 20) if chat else body.get("logprobs") or 20)
+        listed, tokens = self.model.likeliest(
+            text, body.get("top_logprobs", 20) if chat else body.get("logprobs") or 20
+        )
         said = self.written(body, listed, body.get("temperature", 0), body.get("seed", 0), body.get("response_format"))
         found: Any = None
         if logprobs and body.get("logprobs"):
@@ -161,8 +165,13 @@ class Handler(BaseHTTPRequestHandler):
         listed, tokens = self.model.likeliest(
             self.model.templated(body["contents"][0]["parts"][0]["text"]), config.get("logprobs", 20)
         )
-        said = self.written(body, listed, config.get("temperature", 0), config.get("seed", 0), config.get("responseJsonSchema"))
-        candidate: dict[str, Any] = {"content": {"parts": [{"text": said}], "role": "model"}, "finishReason": "MAX_TOKENS"}
+        said = self.written(
+            body, listed, config.get("temperature", 0), config.get("seed", 0), config.get("responseJsonSchema")
+        )
+        candidate: dict[str, Any] = {
+            "content": {"parts": [{"text": said}], "role": "model"},
+            "finishReason": "MAX_TOKENS",
+        }
         if logprobs and config.get("responseLogprobs"):
             tops = [{"token": t, "logProbability": v} for t, v in listed]
             candidate["logprobsResult"] = {"topCandidates": [{"candidates": tops}], "chosenCandidates": tops[:1]}
@@ -179,7 +188,10 @@ class Handler(BaseHTTPRequestHandler):
     def openai_batch(self, asked: dict[str, Any]) -> dict[str, Any]:
         lines = [json.loads(line) for line in self.state.files[asked["input_file_id"]].splitlines()]
         done = [
-            {"custom_id": one["custom_id"], "response": {"status_code": 200, "body": self.openai(one["body"], "messages" in one["body"], True)}}
+            {
+                "custom_id": one["custom_id"],
+                "response": {"status_code": 200, "body": self.openai(one["body"], "messages" in one["body"], True)},
+            }
             for one in reversed(lines)
         ]
         output = f"file-{len(self.state.files)}"
@@ -191,7 +203,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def gemini_batch(self, asked: dict[str, Any]) -> dict[str, Any]:
         requests = asked["inputConfig"]["requests"]["requests"]
-        replies = [{"metadata": one["metadata"], "response": self.gemini(one["request"], True)} for one in reversed(requests)]
+        replies = [
+            {"metadata": one["metadata"], "response": self.gemini(one["request"], True)} for one in reversed(requests)
+        ]
         number = f"batches/{len(self.state.batches)}"
         whole = {"name": number, "done": True, "response": {"inlinedResponses": {"inlinedResponses": replies}}}
         self.state.batches[number.split("/")[1]] = {"looks": 0, "whole": whole}

@@ -182,7 +182,9 @@ def test_a_written_answer_is_read_by_its_first_word():
     ]  # fmt: skip
 
 
-def test_generated_text_when_drawn_with_a_seed_then_is_the_same_again(checkpoint: Path, pool: tuple[list[str], list[bool]]):
+def test_generated_text_when_drawn_with_a_seed_then_is_the_same_again(
+    checkpoint: Path, pool: tuple[list[str], list[bool]]
+):
     from worker.llm.backend import Sampling
 
     model = opened(checkpoint)

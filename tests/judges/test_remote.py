@@ -119,7 +119,9 @@ def test_a_server_that_refuses_everything_ends_the_job(served: Served, prompts: 
     assert KEY not in str(vars(ended.value))
 
 
-@pytest.mark.parametrize("fields", [{"api_key": "sk-wrong-key-0001"}, {"model": "tiny", "base_url": "http://127.0.0.1:9/v1"}])
+@pytest.mark.parametrize(
+    "fields", [{"api_key": "sk-wrong-key-0001"}, {"model": "tiny", "base_url": "http://127.0.0.1:9/v1"}]
+)
 def test_a_wrong_key_or_address_ends_the_job_and_neither_is_said(
     fields: dict[str, Any], served: Served, monkeypatch: pytest.MonkeyPatch
 ):
@@ -134,7 +136,9 @@ def test_a_wrong_key_or_address_ends_the_job_and_neither_is_said(
 
 @pytest.mark.parametrize("shape", ["chat", "gemini"])
 @pytest.mark.parametrize("fault", ["ignored", "refused"])
-def test_a_server_without_probabilities_is_found_by_one_question(fault: str, shape: str, served: Served, prompts: list[str]):
+def test_a_server_without_probabilities_is_found_by_one_question(
+    fault: str, shape: str, served: Served, prompts: list[str]
+):
     served.fault(fault)
     backend = opened(entry_of(served, shape))
     assert not backend.probe().logprobs
@@ -155,7 +159,10 @@ def test_grades_and_votes_are_asked_of_a_server_without_probabilities_and_follow
     assert [one.logp_yes for one in answers] == [one.logp_yes for one in again]
     assert served.seen()["questions"] == 2 * 12 * (3 if way == "grade" else 5)
     good = np.array(pool[1][200:212])
-    means = [np.mean([one.logp_yes for one, is_good in zip(answers, good, strict=True) if is_good == side]) for side in (True, False)]
+    means = [
+        np.mean([one.logp_yes for one, is_good in zip(answers, good, strict=True) if is_good == side])
+        for side in (True, False)
+    ]
     assert means[0] > means[1]
 
 

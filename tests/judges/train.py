@@ -23,7 +23,8 @@ def train_judge(
     folder: Path, texts: Sequence[str], good: Sequence[bool], *, seed: int = 0, context: int = 512, epochs: int = 3,
     characters: int = 300, rate: float = 2e-3,
 ) -> Path:  # fmt: skip
-    """Save a causal judge of about 1.5 million parameters that says yes to the good texts."""
+    """Save a causal judge of about 1.5 million parameters that says yes to the good texts;
+    untrained for no epochs."""
     prompt = Prompt("signal-1", "probability")
     prompts = [prompt.about(text[:characters]) for text in texts]
     tokenizer = _tokenizer(prompts, 8_192, context)
@@ -36,10 +37,11 @@ def train_judge(
         config = LlamaConfig(
             vocab_size=8_192, hidden_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=4,
             intermediate_size=256, max_position_embeddings=context, tie_word_embeddings=True,
-            pad_token_id=tokenizer.pad_token_id, bos_token_id=None, eos_token_id=tokenizer.convert_tokens_to_ids("<|end|>"),
+            pad_token_id=tokenizer.pad_token_id, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
         )  # fmt: skip
         model = LlamaForCausalLM(config)
-        _fit(model, encoded, [answers[int(one)] for one in good], tokenizer.pad_token_id, epochs, rate)
+        if epochs:
+            _fit(model, encoded, [answers[int(one)] for one in good], tokenizer.pad_token_id, epochs, rate)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -80,7 +82,12 @@ def _tokenizer(texts: Sequence[str], size: int, context: int) -> PreTrainedToken
 
 
 def _fit(
-    model: LlamaForCausalLM, encoded: Sequence[Sequence[int]], answers: Sequence[int], pad: int, epochs: int, rate: float
+    model: LlamaForCausalLM,
+    encoded: Sequence[Sequence[int]],
+    answers: Sequence[int],
+    pad: int,
+    epochs: int,
+    rate: float,
 ) -> None:
     batch, order = 8, torch.randperm(len(encoded)).tolist()
     steps = epochs * -(-len(order) // batch)

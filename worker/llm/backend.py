@@ -136,7 +136,7 @@ class Backend(Protocol):
         prompts: Sequence[str],
         schema: Mapping[str, Any] | None = None,
         max_tokens: int = 256,
-        sampling: Sampling = Sampling(),  # noqa: B008
+        sampling: Sampling = Sampling(),
         told: Told = ...,
     ) -> list[Generated]:
         """What it writes. With a JSON Schema, text that does not fit it is no answer."""
@@ -188,7 +188,7 @@ class Entry:
         )
 
 
-def open_backend(credentials: Mapping[str, Any], name: str, ctx: Context, limits: Limits = Limits()) -> Backend:  # noqa: B008
+def open_backend(credentials: Mapping[str, Any], name: str, ctx: Context, limits: Limits = Limits()) -> Backend:
     """The model that the operator calls `name`.
 
     `credentials`: {name: entry}. Raises `JobError` `model_unavailable` where there is no such entry, where it is not

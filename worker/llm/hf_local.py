@@ -26,6 +26,7 @@ from worker.llm.answers import single_tokens
 from worker.llm.backend import Answer, Capability, Entry, Generated, Limits, Sampling, Told, unheard
 from worker.llm.fingerprint import fingerprint
 from worker.llm.written import generated
+from worker.numerics.compiled import while_waiting
 
 _CONTENT = "\ue000document\ue000"  # stands in a chat template where the prompt goes
 _CPU_BATCH = 2_048  # tokens that fill the cores already; larger batches would only make a job slow to stop
@@ -44,7 +45,9 @@ def open_local(entry: Entry, ctx: Context, limits: Limits) -> LocalModel:
     dtype = entry.text("dtype", "bfloat16" if on_gpu else "float32")
     if dtype not in ("float32", "bfloat16", "float16"):
         raise entry.wrong("has a 'dtype' that is none of float32, bfloat16, float16")
-    tokenizer, model = _loaded(folder, getattr(torch, dtype), entry)
+    tokenizer, model = while_waiting(
+        lambda: _loaded(folder, getattr(torch, dtype), entry), lambda: ctx.progress(0, 1, phase="open the model")
+    )
     return LocalModel(
         name=entry.name, model=entry.text("model", folder.name), dtype=dtype,
         identity=hashlib.sha256(f"{fingerprint(folder)} {dtype}".encode()).hexdigest()[:32],

@@ -105,8 +105,10 @@ class Server:
 
     def upload(self, path: str, fields: Mapping[str, str], name: str, content: bytes) -> Reply:
         """Send a file beside form fields."""
-        boundary = "distillery-" + "%032x" % self._rng.getrandbits(128)
-        parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()]
+        boundary = f"distillery-{self._rng.getrandbits(128):032x}"
+        parts = [
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()
+        ]
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
         kind = "Content-Type: application/jsonl\r\n\r\n"
         body = ("".join(parts) + head + kind).encode() + content + f"\r\n--{boundary}--\r\n".encode()

@@ -20,9 +20,7 @@ from worker.llm.asking import Way
 PromptId = Literal["signal-1", "signal-1-cue"]
 FENCE = "###"
 
-_QUESTION = (
-    "Does the paragraph between the fences above hold a useful signal for pre-training a large language model? "
-)
+_QUESTION = "Does the paragraph between the fences above hold a useful signal for pre-training a large language model? "
 _CRITERIA = (
     "Useful text is well formatted, teaches something about the world that is worth knowing, and is free of harmful, "
     "racist and sexist content."

@@ -44,8 +44,8 @@ class OpinionParams(SelectParams):
     )
     score_kind: Literal["auto", "full_vocab", "yes_vs_no", "graded", "vote"] = Field(
         "auto",
-        description="full_vocab: log-probability of yes; yes_vs_no: of yes among yes and no; graded: numbers it writes; "
-        "vote: how often it writes yes; auto: full_vocab where the model gives probabilities, else graded.",
+        description="full_vocab: log-probability of yes; yes_vs_no: of yes among yes and no; graded: numbers it "
+        "writes; vote: how often it writes yes; auto: full_vocab where the model gives probabilities, else graded.",
     )
     max_input_tokens: int = Field(
         512, ge=64, le=32_768, description="Tokens of prompt and document together; longer documents are cut."
@@ -125,6 +125,11 @@ class Asker:
         way = self.prompt.way
         self.guard.check_estimate(tokens * times_asked(way), documents * tokens_out(way))
 
+    @property
+    def longest(self) -> int:
+        """Tokens that a question takes at most."""
+        return self.backend.size(self.prompt.about("")) + self.room
+
     def facts(self, found: Opinions) -> dict[str, Any]:
         """For the report: what was asked, what came of it, what it took."""
         cost = self.guard.cost_usd
@@ -173,7 +178,9 @@ class Asker:
             short = len(escaped.encode()) <= self.room  # a token has a byte at least
             head = escaped if short else self.backend.head(escaped, self.room)
             tokens = frame + -(-len(head.encode()) // 4)
-            yield _Asked(hashlib.sha256(head.encode()).digest(), head, tokens, len(head) < len(escaped), gives_orders(text))
+            yield _Asked(
+                hashlib.sha256(head.encode()).digest(), head, tokens, len(head) < len(escaped), gives_orders(text)
+            )
 
     def _ask(self, asked: Sequence[_Asked], before: int, total: int, ctx: Context) -> None:
         new = {one.key: one.text for one in asked if one.key not in self.answers}

@@ -11,7 +11,6 @@ method alone. `queries` asks about a few documents of every cluster (`worker.kin
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Literal
 
@@ -23,11 +22,14 @@ from worker.contract.errors import JobError
 from worker.contract.method import METHODS, Cost, Term, method
 from worker.contract.product import Origin
 from worker.kinds.text.dataset import Corpus
-from worker.kinds.text.opinion import OpinionParams, Opinions, open_asker
+from worker.kinds.text.embedding.vectors import EmbedParams, aligned, embedded
+from worker.kinds.text.judge_tree import spend
+from worker.kinds.text.opinion import Asker, OpinionParams, Opinions, open_asker
 from worker.kinds.text.selection import candidates, deliver, top
 from worker.kinds.text.sizes import size_asked
 from worker.kinds.text.summary import TextSummary
 
+_LITTLE_AGREEMENT = 0.5
 COST = Cost(
     seconds=(Term(8.0), Term(0.02, {"documents": 1})),
     memory_mb=(Term(900.0), Term(1e-3, {"documents": 1})),
@@ -46,10 +48,16 @@ class Prefilter(BaseModel):
     params: dict[str, Any] = Field(default_factory=dict, description="Its own parameters, but for the size.")
 
 
-class AskLLMParams(OpinionParams):
+class AskLLMParams(OpinionParams, EmbedParams):
     """Parameters of `ask-llm`."""
 
     prefilter: Prefilter | None = Field(None, description="A cheap method whose survivors alone are asked about.")
+    queries: int | None = Field(
+        None,
+        ge=40,
+        le=10**9,
+        description="Most documents that are asked about; the others get the score of their cluster. Unset: all.",
+    )
 
 
 @method(
@@ -70,19 +78,53 @@ def ask_llm(data: Corpus, params: AskLLMParams, ctx: Context) -> TextSummary:
     survivors = rows if params.prefilter is None else survived(data, rows, params, params.prefilter, ctx)
     asker = open_asker(data, params, ctx)
     try:
-        asker.expect(survivors, ctx)
-        with ctx.part("ask", 1, 2) as part:
-            found = asker.opinions(survivors, part)
+        if params.queries is None or params.queries >= len(survivors):
+            asker.expect(survivors, ctx)
+            with ctx.part("ask", 1, 2) as part:
+                asked, found = survivors, asker.opinions(survivors, part)
+            scores, facts = aligned(rows, survivors, found.score), {}
+        else:
+            asked, found, scores, facts = _asked_by_tree(data, rows, survivors, params.queries, params, asker, ctx)
     finally:
         asker.close()
     asker.warn(found, ctx)
-    spread = _spread_over(rows, survivors)
-    scores = spread(found.score)
     picked = top(data, rows, scores, params)
-    facts = asker.facts(found) | {"candidates": len(rows), "asked_about": len(survivors)}
+    facts = asker.facts(found) | {"candidates": len(rows), "asked_about": len(asked)} | facts
     origin = Origin("ask-llm", settings=params.model_dump() | {"documents": len(picked)})
-    columns = {"ask-llm": scores} | {name: spread(values) for name, values in found.columns().items()}
+    columns = {"ask-llm": scores} | {name: aligned(rows, asked, values) for name, values in found.columns().items()}
     return deliver(data, params, picked, columns, rows, origin, warnings=tuple(ctx.warnings), facts=facts)
+
+
+def _asked_by_tree(
+    data: Corpus,
+    rows: np.ndarray,
+    survivors: np.ndarray,
+    queries: int,
+    params: AskLLMParams,
+    asker: Asker,
+    ctx: Context,
+) -> tuple[np.ndarray, Opinions, np.ndarray, dict[str, Any]]:
+    """The documents asked about, what is thought of them, scores of all candidates, and what the tree is worth."""
+    asker.expect_documents(queries, queries * asker.longest)
+    with ctx.part("ask", 1, 2) as part, embedded(data, survivors, params, part) as (known, vectors):
+        with part.part("tree", 1, 2) as growing:
+            tree = spend(
+                vectors, data.key[known], queries, lambda at: asker.opinions(known[at], growing).score, growing
+            )
+        asked = known[tree.asked]
+        found = asker.opinions(asked, part)  # all known by now
+    agreement = tree.agreement()
+    facts: dict[str, Any] = {
+        "calls_saved": 1 - len(asked) / len(survivors), "leaves": tree.leaves, "probe": len(tree.probe),
+        "rank_correlation_on_probe": agreement,
+    }  # fmt: skip
+    if agreement is None or agreement < _LITTLE_AGREEMENT:
+        ctx.warn(
+            f"Of {len(survivors):,} documents {len(asked):,} were asked about. On a random probe of {len(tree.probe)} "
+            f"the clusters' scores agree with the judge's only by a rank correlation of "
+            f"{'none' if agreement is None else format(agreement, '.2f')}: raise `queries`, or leave it out."
+        )
+    return asked, found, aligned(rows, known, tree.score), facts
 
 
 def survived(data: Corpus, rows: np.ndarray, params: OpinionParams, first: Prefilter, ctx: Context) -> np.ndarray:
@@ -105,15 +147,3 @@ def survived(data: Corpus, rows: np.ndarray, params: OpinionParams, first: Prefi
     with ctx.part("prefilter", 0, 2) as part:
         kept: TextSummary = chosen.run(data, given, part)
     return np.intersect1d(kept.rows, rows)
-
-
-def _spread_over(rows: np.ndarray, asked: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Values of the documents asked about at their places among all, NaN elsewhere; float32."""
-    places = np.searchsorted(rows, asked)
-
-    def spread(values: np.ndarray) -> np.ndarray:
-        found = np.full(len(rows), np.nan, np.float32)
-        found[places] = values
-        return found
-
-    return spread
