@@ -1,12 +1,15 @@
 """Ask-LLM: speed beside nano-askllm on one checkpoint, and what a judge's selection is worth.
 
 Run: `python -m benchmarks.ask_llm --nano FOLDER`, with the unpacked wheel of nano-askllm 0.2.3 in FOLDER; without it
-the speed is left out. Judges are trained here on 500 labelled documents of `web_quality_pool`: yes for wiki paragraphs, no
-for spam; messages (ham) are in neither. `speed`: 400 of the other documents in the order of the file, nano-askllm's
-loop with batches of 2 (as its page has it) and of 16, ours with batches by length; CPU seconds on one thread, in
-turn. `selection`: 20 % of all other documents by each of three judges; an n-gram model of order 6 reads 500,000 bytes
-of what was kept (whole documents in random order), of random documents and of wiki paragraphs alone (the oracle), and is
-measured on 60,000 bytes of the test paragraphs of `wikitext2_small`: bits per byte.
+the speed is left out. Judges are trained here on 500 labelled documents of `web_quality_pool`: yes for wiki paragraphs,
+no for spam; messages (ham) are in neither.
+
+`speed`: 400 of the other documents in the order of the file, nano-askllm's loop with batches of 2 (as its page has it)
+and of 16, ours with batches by length; CPU seconds on one thread, the better of two, taken in turn.
+
+`selection`: 20 % of all other documents by each of three judges. An n-gram model of order 6 reads 500,000 bytes of what
+was kept (whole documents in random order), of random documents and of wiki paragraphs alone (the oracle), and is
+measured on 60,000 bytes of the test paragraphs of `wikitext2_small`, in bits per byte.
 """
 
 from __future__ import annotations

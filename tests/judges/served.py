@@ -35,9 +35,10 @@ class Served:
         assert self._process.stdout is not None
         self._process.stdout.close()
 
-    def fault(self, name: str = "", times: int = 10**9) -> None:
-        """Do this wrong from now on, and forget what was asked."""
-        httpx.post(f"{self.address}/control", json={"fault": name, "times": times, "reset": True})
+    def fault(self, name: str = "", times: int = 10**9, after: int = 0) -> None:
+        """Do this wrong from now on, or after so many questions, and forget what was asked."""
+        told = {"fault": name, "times": times, "after": after, "reset": True}
+        httpx.post(f"{self.address}/control", json=told)
 
     def seen(self) -> dict[str, Any]:
         """What was asked since."""

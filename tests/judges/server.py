@@ -1,7 +1,8 @@
 """Serves one checkpoint as OpenAI's and Google's servers do: `python -m tests.judges.server FOLDER`, prints its port.
 
 It does its own inference, one prompt at a time and without any code of the worker, so that equal scores mean something.
-`POST /control {"fault": NAME, "times": N}` makes the next N questions fail; `GET /control` says what it was asked.
+`POST /control {"fault": NAME, "times": N, "after": M}` makes N questions fail after the next M; `GET /control` says
+what it was asked.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class State:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.fault, self.times = "", 0
+        self.fault, self.times, self.after = "", 0, 0
         self.seen: dict[str, Any] = {"questions": 0, "served": 0, "most_at_once": 0, "bodies": []}
         self.now = 0
         self.files: dict[str, str] = {}
@@ -59,7 +60,9 @@ class State:
     def next_fault(self) -> str:
         with self.lock:
             self.seen["questions"] += 1
-            if self.fault and self.times:
+            if self.after:
+                self.after -= 1
+            elif self.fault and self.times:
                 self.times -= 1
                 return self.fault
         return ""
@@ -97,6 +100,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/control":
             asked = json.loads(content)
             self.state.fault, self.state.times = asked.get("fault", ""), asked.get("times", 10**9)
+            self.state.after = asked.get("after", 0)
             if asked.get("reset"):
                 self.state.seen |= {"questions": 0, "served": 0, "most_at_once": 0, "bodies": []}
             return self.answer(200, {})

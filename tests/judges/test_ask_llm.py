@@ -112,7 +112,7 @@ def test_attempt_when_killed_and_resumed_then_gives_the_same_bytes_and_pays_noth
     before = served.seen()["questions"]
     assert 200 < before < asked
     again = run(corpus, credentials, Attempt(tmp_path / "two"))
-    assert served.seen()["questions"] <= asked + 1 + 8  # one more probe, and what was under way when it died
+    assert served.seen()["questions"] <= asked + 1 + 200  # one more probe, and the two hundred it died amid
     for name, values in whole.scores.items():
         assert np.array_equal(values, again.scores[name], equal_nan=True), name
     assert again.facts["tokens_in"] == whole.facts["tokens_in"]
@@ -146,14 +146,16 @@ def test_server_without_probabilities_is_asked_for_grades_and_kinds_that_need_th
 
 
 def test_documents_that_fail_have_no_score_are_not_kept_and_are_counted(corpus: Corpus, served: Served):
-    served.fault("blocked", times=6)  # the probe among them
-    made = run(
-        corpus, {"judge": served.gemini()}, score_kind="graded", prefilter={"method": "random", "keep": 0.1}, rate=0.05
-    )
-    missing = ~np.isfinite(made.scores["ask-llm"])
-    asked = made.facts["asked_about"]
-    assert made.facts["documents_with_a_score"] + sum(made.facts["failures"].values()) == asked
-    assert not missing[np.isin(made.candidates, made.rows)].any()
+    served.fault("blocked", times=5, after=1)  # the first question asks what it can do
+    made = run(corpus, {"judge": served.gemini()}, prefilter={"method": "random", "keep": 0.1}, rate=0.05)
+    assert made.facts["failures"] == {"blocked: SAFETY": 5}
+    assert made.facts["documents_with_a_score"] == made.facts["asked_about"] - 5
+    assert np.isfinite(made.selected_by).all()
+    assert any("5 documents have no score" in one for one in made.warnings)
+    served.fault("blocked", times=5, after=1)
+    with pytest.raises(JobError) as refused:
+        run(corpus, {"judge": served.gemini()}, prefilter={"method": "random", "keep": 0.1}, rate=0.1)
+    assert refused.value.code == "budget_too_large"
 
 
 @pytest.mark.parametrize(

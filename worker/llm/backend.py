@@ -106,14 +106,18 @@ class Limits:
 
 class Backend(Protocol):
     """One model. `name`: as the operator calls it. `model`: as reports call it. `identity`: a hash of all that its
-    scores depend on beside the prompt. `reserved`: strings that it reads as marks, not as text."""
+    scores depend on beside the prompt."""
 
     name: str
     model: str
     dtype: str
     identity: str
     prices: Prices | None
-    reserved: tuple[str, ...]
+
+    @property
+    def reserved(self) -> tuple[str, ...]:
+        """Strings that it reads as marks, not as text."""
+        ...
 
     def probe(self) -> Capability:
         """What it can do. Raises `JobError` `model_unavailable` where it does not answer."""

@@ -87,17 +87,12 @@ def _read(arrays: dict[str, np.ndarray]) -> Iterator[tuple[bytes, Answer]]:
         ends, text = arrays[f"{name}_ends"].tolist(), arrays[f"{name}_text"].tobytes()
         return [text[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
 
-    columns: dict[str, list[Any]] = {name: arrays[name].tolist() for name in (*_NUMBERS, *_COUNTS)}
-    raw, reason = words("raw"), words("reason")
+    columns = {name: arrays[name].tolist() for name in (*_NUMBERS, *_COUNTS)}
+    columns |= {"raw": words("raw"), "reason": words("reason")}
     for at, key in enumerate(arrays["key"]):
-        yield (
-            key.tobytes(),
-            Answer(
-                *(columns[name][at] for name in _NUMBERS),
-                columns["n_in_tokens"][at], columns["n_out_tokens"][at], raw[at], bool(columns["censored"][at]),
-                reason[at], bool(columns["passing"][at]),
-            ),
-        )  # fmt: skip
+        fields: dict[str, Any] = {name: column[at] for name, column in columns.items()}
+        fields |= {"censored": bool(fields["censored"]), "passing": bool(fields["passing"])}
+        yield key.tobytes(), Answer(**fields)
 
 
 def known(answer: Answer) -> bool:

@@ -50,7 +50,7 @@ class Estimate:
         both = np.isfinite(self.guessed) & np.isfinite(self.true)
         if both.sum() < 3 or np.ptp(self.guessed[both]) == 0 or np.ptp(self.true[both]) == 0:
             return None
-        return float(spearmanr(self.guessed[both], self.true[both]).statistic)
+        return float(np.asarray(spearmanr(self.guessed[both], self.true[both]))[0])
 
 
 @dataclass

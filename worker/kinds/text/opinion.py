@@ -75,8 +75,9 @@ class Opinions:
     @classmethod
     def of(cls, count: int) -> Opinions:
         """None yet, of so many documents."""
-        floats = [np.full(count, np.nan) for _ in range(4)]
-        return cls(*floats, np.zeros(count, np.int32), *(np.zeros(count, bool) for _ in range(3)))
+        score, logp_yes, logp_no, mass = (np.full(count, np.nan) for _ in range(4))
+        truncated, censored, orders = (np.zeros(count, bool) for _ in range(3))
+        return cls(score, logp_yes, logp_no, mass, np.zeros(count, np.int32), truncated, censored, orders)
 
     def columns(self) -> dict[str, np.ndarray]:
         """For the file of scores, float32."""

@@ -80,7 +80,7 @@ def product(quality: np.ndarray, density: np.ndarray, clip: float) -> np.ndarray
 
 def _densities(data: Corpus, rows: np.ndarray, params: AskLLMDensityParams, ctx: Context) -> np.ndarray:
     """As `density` estimates them with its defaults; float32 (n,), NaN for documents without a vector."""
-    chosen = DensityParams(embedder=params.embedder, dimension=params.dimension)
+    chosen = DensityParams.model_validate({"embedder": params.embedder, "dimension": params.dimension})
     with embedded(data, rows, chosen, ctx) as (known, vectors), ctx.part("densities", 1, 2) as part:
         median = median_distance(vectors, data.key[known], chosen.kernel, ctx.seed)
         return aligned(rows, known, estimate(vectors, hash_functions(chosen, vectors, median, ctx.seed), part))
