@@ -26,15 +26,15 @@ def _quiet() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def pool() -> tuple[list[str], list[bool]]:
-    """700 made-up documents, and whether each is good; the judge was trained on the first of them."""
-    return documents(700)
+    """440 made-up documents, and whether each is good; the judge was trained on the first of them."""
+    return documents(440)
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, pool: tuple[list[str], list[bool]], _quiet: None) -> Path:
     """A trained judge as transformers saves it."""
     folder = tmp_path_factory.mktemp("judge")
-    return train_judge(folder, pool[0][:TRAINED_ON], pool[1][:TRAINED_ON], epochs=2, rate=3e-3)
+    return train_judge(folder, pool[0][:TRAINED_ON], pool[1][:TRAINED_ON], epochs=3, rate=3e-3)
 
 
 @pytest.fixture(scope="session")

@@ -85,17 +85,18 @@ def test_judge_trained_on_a_few_documents_ranks_the_others_and_the_best_are_kept
 
 @pytest.mark.parametrize("kind", ["full_vocab", "yes_vs_no"])
 def test_scores_are_the_same_from_the_directory_and_over_http(kind: str, corpus: Corpus, local: Any, served: Served):
-    here = run(corpus, local, score_kind=kind)
-    ctx = Context(seed=1)
-    remote = run(corpus, {"judge": served.openai()}, ctx, score_kind=kind, max_input_tokens=512)
+    some = {"prefilter": {"method": "random", "keep": 0.3}, "rate": 0.1, "score_kind": kind}
+    here, remote = run(corpus, local, **some), run(corpus, {"judge": served.openai()}, **some)
     same = here.scores["truncated"] == 0  # the server does not say how it counts, so long documents are cut elsewhere
+    assert same.sum() > 60
     assert remote.scores["ask-llm"][same] == pytest.approx(here.scores["ask-llm"][same], abs=2e-3)
     assert abs(remote.scores["ask-llm"][same] - here.scores["ask-llm"][same]).mean() < 1e-3
 
 
 def test_attempt_when_killed_and_resumed_then_gives_the_same_bytes_and_pays_nothing_twice(
-    corpus: Corpus, served: Served, tmp_path: Path
+    corpus: Corpus, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr("worker.kinds.text.opinion.CHUNK", 40)
     credentials = {"judge": served.openai()}
     whole = run(corpus, credentials, Attempt(tmp_path / "whole"))
     asked = served.seen()["questions"]
@@ -104,30 +105,30 @@ def test_attempt_when_killed_and_resumed_then_gives_the_same_bytes_and_pays_noth
 
     class Dies(Attempt):
         def report_progress(self, step: int, total: int, phase: str, *_: Any) -> None:
-            if phase == "ask" and step > 300:
+            if phase == "ask" and step > 150:
                 raise Cancelled
 
     with pytest.raises(Cancelled):
         run(corpus, credentials, Dies(tmp_path / "two"))
     before = served.seen()["questions"]
-    assert 200 < before < asked
+    assert 120 < before < asked
     again = run(corpus, credentials, Attempt(tmp_path / "two"))
-    assert served.seen()["questions"] <= asked + 1 + 200  # one more probe, and the two hundred it died amid
+    assert served.seen()["questions"] <= asked + 1 + 40  # one more probe, and the forty it died amid
     for name, values in whole.scores.items():
         assert np.array_equal(values, again.scores[name], equal_nan=True), name
     assert again.facts["tokens_in"] == whole.facts["tokens_in"]
 
 
 def test_later_job_on_the_same_documents_asks_nothing_again(corpus: Corpus, served: Served):
-    ctx = Context(seed=1)
-    first = run(corpus, {"judge": served.openai()}, ctx)
+    ctx, some = Context(seed=1), {"prefilter": {"method": "random", "keep": 0.2}}
+    first = run(corpus, {"judge": served.openai()}, ctx, rate=0.2, **some)
     served.fault()
     ctx._kept = None  # another job: its own files, the figures of the first
-    second = run(corpus, {"judge": served.openai()}, ctx, rate=0.1)
+    second = run(corpus, {"judge": served.openai()}, ctx, rate=0.1, **some)
     assert served.seen()["questions"] == 1  # what it can do
-    assert second.facts["answers_of_earlier_jobs"] == len(first.candidates)
+    assert second.facts["answers_of_earlier_jobs"] == first.facts["asked_about"]
     assert second.facts["tokens_in"] == 0
-    assert np.array_equal(first.scores["ask-llm"], second.scores["ask-llm"])
+    assert np.array_equal(first.scores["ask-llm"], second.scores["ask-llm"], equal_nan=True)
 
 
 def test_server_without_probabilities_is_asked_for_grades_and_kinds_that_need_them_are_refused(
@@ -137,10 +138,10 @@ def test_server_without_probabilities_is_asked_for_grades_and_kinds_that_need_th
     with pytest.raises(JobError) as refused:
         run(corpus, {"judge": served.openai()}, score_kind="full_vocab")
     assert refused.value.code == "logprobs_unsupported"
-    made = run(corpus, {"judge": served.openai()}, prefilter={"method": "random", "keep": 0.1}, rate=0.05)
+    made = run(corpus, {"judge": served.openai()}, prefilter={"method": "random", "keep": 0.2}, rate=0.05)
     assert made.facts["score_kind"] == "graded"
     asked = np.isfinite(made.scores["ask-llm"])
-    assert made.facts["asked_about"] == asked.sum() == round(0.1 * len(made.candidates))
+    assert made.facts["asked_about"] == asked.sum() == round(0.2 * len(made.candidates))
     assert roc_auc_score(is_good(corpus, made.candidates[asked]), made.scores["ask-llm"][asked]) > 0.9
     assert asked[np.isin(made.candidates, made.rows)].all()
 
@@ -180,19 +181,19 @@ def test_job_within_its_limits_says_what_it_cost(corpus: Corpus, served: Served)
     made = run(corpus, {"judge": entry}, max_cost_usd=5.0, prefilter={"method": "random", "keep": 0.05}, rate=0.02)
     spent = made.facts["tokens_in"] * 1e-6 + made.facts["tokens_out"] * 2e-6
     assert made.facts["cost_usd"] == pytest.approx(spent, abs=1e-6)
-    assert made.facts["tokens_in"] > 25 * 70
+    assert made.facts["tokens_in"] > 10 * 70
 
 
 def test_tree_asks_about_few_documents_and_says_how_well_that_agrees(corpus: Corpus, local: Any):
-    whole, tree = run(corpus, local), run(corpus, local, queries=120)
-    assert tree.facts["asked_about"] <= 120
+    whole, tree = run(corpus, local), run(corpus, local, queries=80)
+    assert tree.facts["asked_about"] <= 80
     assert tree.facts["calls_saved"] == pytest.approx(1 - tree.facts["asked_about"] / len(tree.candidates))
     assert tree.facts["rank_correlation_on_probe"] > 0.4
     assert np.isfinite(tree.scores["p_yes"]).sum() == tree.facts["asked_about"]
     good = is_good(corpus, tree.candidates)
     assert roc_auc_score(good, tree.scores["ask-llm"]) > 0.85
     assert roc_auc_score(good, whole.scores["ask-llm"]) > roc_auc_score(good, tree.scores["ask-llm"])
-    again = run(corpus, local, queries=120)
+    again = run(corpus, local, queries=80)
     assert np.array_equal(again.scores["ask-llm"], tree.scores["ask-llm"])
 
 

@@ -43,7 +43,7 @@ def _closed() -> Iterator[None]:
 
 @pytest.fixture
 def prompts(pool: Pool) -> list[str]:
-    return [PROMPT.about(text) for text in pool[0][200:224]]
+    return [PROMPT.about(text) for text in pool[0][200:216]]
 
 
 @pytest.fixture

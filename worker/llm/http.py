@@ -7,6 +7,7 @@ what a server says about a failure is shortened and cleaned of the key before an
 from __future__ import annotations
 
 import json
+import logging
 import random
 import threading
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,9 @@ from worker.contract.errors import JobError
 from worker.llm.backend import Entry, Limits, Told
 from worker.llm.limits import Bucket, take
 from worker.llm.retry import TRIES, pause_s, worth_another
+
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)  # below that they write addresses down
 
 _HEARD_EVERY_S = 0.3
 _IN_A_ROW = 20  # so many failures without an answer between them, and the server is given up
