@@ -36,4 +36,9 @@ def _credentials() -> dict[str, Any]:
     return {"judge": {"backend": "hf-local", "path": str(folder)}}
 
 
-TINY = Tiny(_upload, _loaded, credentials=_credentials)
+TINY = Tiny(
+    _upload,
+    _loaded,
+    evaluate={"learners": ["ngram"], "draws": 2, "seeds": 1, "bootstrap": 100},
+    credentials=_credentials,
+)
