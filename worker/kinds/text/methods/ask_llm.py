@@ -11,6 +11,7 @@ method alone. `queries` asks about a few documents of every cluster (`worker.kin
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from worker.kinds.text.opinion import Asker, OpinionParams, Opinions, open_asker
 from worker.kinds.text.selection import candidates, deliver, top
 from worker.kinds.text.sizes import size_asked
 from worker.kinds.text.summary import TextSummary
+from worker.kinds.text.target import TARGET
 
 _LITTLE_AGREEMENT = 0.5
 COST = Cost(
@@ -68,6 +70,7 @@ class AskLLMParams(OpinionParams, EmbedParams):
     paper="arXiv:2402.09668",
     device="any",
     memory_mb=2048,
+    inputs=(replace(TARGET, required=False, description="What a prefilter learns from that needs a target set."),),
     needs=("llm",),
     cost=COST,
 )
@@ -144,6 +147,13 @@ def survived(data: Corpus, rows: np.ndarray, params: OpinionParams, first: Prefi
             hint=f"See the parameters of {first.method}; the size is `keep`.",
             pointer="/params/prefilter/params",
         ) from unfit
+    if any(one.required and ctx.inputs.get(one.name) is None for one in chosen.inputs):
+        raise JobError(
+            "missing_input",
+            f"The prefilter {first.method} learns from a target set, and the job has none.",
+            hint="Give one as the input `target`, or take the prefilter density.",
+            pointer="/inputs/target",
+        )
     with ctx.part("prefilter", 0, 2) as part:
         kept: TextSummary = chosen.run(data, given, part)
     return np.intersect1d(kept.rows, rows)
