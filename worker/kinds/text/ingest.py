@@ -167,6 +167,9 @@ def _split(
     how = f"drawn by a hash of the {by}: {given.holdout:.0%} test, half as much validation"
     if parts is not None:
         split, how = _completed(parts, split, ctx), f"given by the {given_by}"
+    elif not (split == TRAIN).any():
+        split = np.full(len(split), TRAIN, np.int8)
+        ctx.warn("The hashes of all documents fall into the held-out parts; all are for training instead.")
     kept = splits.without_held_out(split, writer.hashes)
     if count := int((kept == LEFT_OUT).sum()):
         ctx.warn(
