@@ -16,15 +16,15 @@ _LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz ", np.uint8)
 
 
 def clean(count: int, seed: int) -> list[str]:
-    """Documents of a language with 60 words, each of which is followed by one of three."""
+    """Documents of a language with 800 words, each of which is followed by one of eight."""
     rng = np.random.default_rng(7)
-    words = ["".join(map(chr, rng.choice(_LETTERS[:26], rng.integers(3, 9)))) for _ in range(60)]
-    after = rng.integers(0, 60, (60, 3))
+    words = ["".join(map(chr, rng.choice(_LETTERS[:26], rng.integers(3, 9)))) for _ in range(800)]
+    after = rng.integers(0, 800, (800, 8))
     rng = np.random.default_rng([7, seed])
     found: list[str] = []
     for _ in range(count):
-        word, said = int(rng.integers(60)), list[str]()
-        for step in rng.integers(0, 3, 50):
+        word, said = int(rng.integers(800)), list[str]()
+        for step in rng.integers(0, 8, 50):
             said.append(words[word])
             word = int(after[word, step])
         found.append(" ".join(said))

@@ -64,8 +64,8 @@ def agreement(data: Corpus, scores: Sequence[Scored], seed: int) -> np.ndarray:
     for a, first in enumerate(known):
         for b in range(a, len(known)):
             both = np.isfinite(first) & np.isfinite(known[b])
-            if np.ptp(first[both], initial=0) and np.ptp(known[b][both], initial=0) if both.sum() > 1 else False:
-                found[a, b] = found[b, a] = kendalltau(first[both], known[b][both]).statistic
+            if _varies(first[both]) and _varies(known[b][both]):
+                found[a, b] = found[b, a] = float(tuple(kendalltau(first[both], known[b][both]))[0])
     return found
 
 
@@ -190,6 +190,10 @@ def _first(summary: TextSummary) -> tuple[str, np.ndarray] | None:
     for name, values in summary.scores.items():
         return None if name == NOISE or not np.isfinite(values).any() else (name, values.astype(np.float64))
     return None
+
+
+def _varies(values: np.ndarray) -> bool:
+    return len(values) > 1 and float(values.min()) < float(values.max())
 
 
 def _cut(text: str | None, chars: int) -> str:
