@@ -19,4 +19,4 @@ def _loaded(summary: Any) -> tuple[str, float]:
     return code, total
 
 
-TINY = Tiny(_upload, _loaded)
+TINY = Tiny(_upload, _loaded, evaluate={"draws": 2, "bootstrap": 100})
