@@ -4,39 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.unit.executor.maps import Waves, add
 from worker.contract.context import Checkpoint, Context
 from worker.contract.errors import Cancelled
 from worker.contract.keep import Keep
 from worker.executor.partials import from_arrays, to_arrays
 from worker.executor.passes import map_shards, run_pass
-
-
-@dataclass
-class Waves:
-    """Sums of sines over a range: floating point whose bits tell in which order it was added."""
-
-    mapped: list[int] = field(default_factory=list[int])
-    ready: int = 0
-
-    def setup(self) -> None:
-        self.ready += 1
-
-    def __call__(self, shard: int) -> dict[str, Any]:
-        assert self.ready
-        self.mapped.append(shard)
-        return {"sum": np.sin(np.arange(1000.0) + shard).astype(np.float32).cumsum(), "rows": 1000 + shard}
-
-
-def add(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
-    left["sum"] += right["sum"]
-    return {"sum": left["sum"], "rows": left["rows"] + right["rows"]}
 
 
 class Attempt(Context):

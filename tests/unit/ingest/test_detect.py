@@ -111,12 +111,16 @@ def test_unsafe_when_random_bytes_then_never_raises() -> None:
 
 def test_detect_when_binary_or_foreign_then_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
+    for data in (b"FEA1", b"BZh91AY", b"SQLite format 3\0", b"%PDF-1.4"):
+        path.write_bytes(data + b"\0" * 50)
+        assert refusal(path, "unsupported").hint
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         archive.addfile(tarfile.TarInfo("a"))
-    for data in (b"FEA1", b"BZh91AY", b"\x28\xb5\x2f\xfd", packed.getvalue(), b"SQLite format 3\0", b"%PDF-1.4"):
-        path.write_bytes(data + b"\0" * 50)
-        assert refusal(path, "unsupported").hint
+    path.write_bytes(zipped({"a.tar": packed.getvalue()}))
+    refusal(path, "unsupported")
+    path.write_bytes(b"\x28\xb5\x2f\xfd" + b"\0" * 50)  # Zstandard, but damaged
+    refusal(path, "invalid_input")
     path.write_bytes(zipped({"[Content_Types].xml": b"", "xl/workbook.xml": b""}))
     refusal(path, "unsupported")
     for data in (

@@ -3,9 +3,11 @@ from __future__ import annotations
 import gzip
 import io
 import struct
+import tarfile
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from tests.unit.ingest.tables import read, refusal
@@ -153,3 +155,33 @@ def test_source_when_a_link_or_a_folder_then_refused(tmp_path: Path) -> None:
     refusal(tmp_path / "link.csv", "invalid_input")
     refusal(tmp_path, "invalid_input")
     refusal([], "invalid_input")
+
+
+def test_tar_when_plain_or_compressed_then_its_files_are_read(tmp_path: Path) -> None:
+    inner = {
+        "data/a.csv": b"user,item\n1,2\n",
+        "data/b.csv.gz": gzip.compress(b"user,item\n3,4\n"),
+        "data/.hidden": b"x",
+    }
+    for mode, name in (("w", "d.tar"), ("w:gz", "d.tar.gz")):
+        with tarfile.open(tmp_path / name, mode) as archive:
+            for member, data in inner.items():
+                info = tarfile.TarInfo(member)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+        found = {
+            source.name: source.open(Meter(Limits())).read(100) for source in expand([tmp_path / name], Meter(Limits()))
+        }
+        assert found == {"data/a.csv": b"user,item\n1,2\n", "data/b.csv": b"user,item\n3,4\n"}
+
+
+def test_zstd_when_far_larger_than_packed_then_refused(tmp_path: Path) -> None:
+    with pa.OSFile(str(tmp_path / "d.csv.zst"), "wb") as raw, pa.CompressedOutputStream(raw, "zstd") as packed:
+        packed.write(b"0" * 1_000_000)
+    (source,) = expand([tmp_path / "d.csv.zst"], Meter(Limits()))
+    assert source.name == "d.csv"
+    stream = source.open(Meter(Limits(text_ratio=2, text_slack_bytes=1000)))
+    with pytest.raises(JobError) as refused:
+        list(iter(lambda: stream.read(10_000), b""))
+    stream.close()
+    assert refused.value.code == "decoded_too_large"

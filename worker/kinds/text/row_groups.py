@@ -50,7 +50,8 @@ class RowGroups:
 def parquet_writer(path: Path, schema: Arrow) -> Any:
     """A writer of Parquet; each table that it is given should be one row group."""
     words = [name for name in ("source",) if name in schema.names]
-    return parquet.ParquetWriter(path, schema, compression="zstd", use_dictionary=words, write_statistics=False)
+    layout: dict[str, Any] = {"compression": "zstd", "use_dictionary": words, "write_statistics": False}
+    return parquet.ParquetWriter(path, schema, **layout)
 
 
 class GroupedFile:

@@ -96,9 +96,7 @@ def _of_budget(
     share = isinstance(budget, str) and budget.rstrip().endswith("%")
     if isinstance(budget, str) and re.search(r"B\s*$", budget):
         weights = data.bytes[rows]
-        amount = resolve_bytes(
-            budget, total_bytes=int(weights.sum(dtype=np.int64)), lowest=max(1, int(weights.min(initial=1)))
-        )
+        amount = resolve_bytes(budget, total_bytes=int(weights.sum(dtype=np.int64)), lowest=max(1, int(weights.min())))
         assert amount is not None  # noqa: S101 - it ends with B
         return Size("bytes", amount)
     if share and unit == "tokens":
@@ -110,7 +108,7 @@ def _of_budget(
 def _within(data: Corpus, rows: np.ndarray, size: Size, field: str, given: object) -> Size:
     """The size, if it is neither below the shortest candidate nor above all of them."""
     taken = size.of(data, rows)
-    least, most = int(taken.min(initial=1)), int(taken.sum())
+    least, most = int(taken.min()), int(taken.sum())
     if least <= size.amount <= most:
         return size
     small = size.amount < least

@@ -1,0 +1,1 @@
+"""Documents as vectors: hashed n-grams, a sentence encoder, or a column that was uploaded."""
