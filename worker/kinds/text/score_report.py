@@ -65,7 +65,7 @@ def agreement(data: Corpus, scores: Sequence[Scored], seed: int) -> np.ndarray:
         for b in range(a, len(known)):
             both = np.isfinite(first) & np.isfinite(known[b])
             if _varies(first[both]) and _varies(known[b][both]):
-                found[a, b] = found[b, a] = float(tuple(kendalltau(first[both], known[b][both]))[0])
+                found[a, b] = found[b, a] = float(next(iter(kendalltau(first[both], known[b][both]))))
     return found
 
 
