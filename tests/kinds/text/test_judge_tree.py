@@ -48,7 +48,7 @@ def test_few_questions_tell_what_is_thought_of_all_and_how_well(planted: tuple[V
     assert found.guessed[known] == pytest.approx(scores[found.probe][known], abs=0.8)
     assert found.agreement() == pytest.approx(spearmanr(found.guessed, scores[found.probe]).statistic)
     share = found.asked[~plain].mean() / found.asked[plain].mean()
-    assert share > 1.5  # more are asked about where the judge is divided
+    assert share > 1.2  # more are asked about where the judge is divided
 
 
 def test_order_of_documents_changes_nothing(planted: tuple[Vectors, np.ndarray, np.ndarray], tmp_path: Path):
