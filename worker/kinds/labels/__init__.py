@@ -1,0 +1,1 @@
+"""Documents with labels by the thousand."""

@@ -1,0 +1,46 @@
+"""The cosine of a document to the centroid of each label's training documents: nothing learnt, rare labels kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.preprocessing import normalize
+
+from worker.contract.context import Context
+from worker.contract.learner import Settings, learner
+from worker.kinds.labels.dataset import Csr, LabelSet, csr
+from worker.kinds.labels.ranking import top_of
+from worker.kinds.labels.vectors import Vectoriser
+
+
+def centroids(targets: Csr, vectors: Csr, weights: np.ndarray) -> Csr:
+    """The direction of the weighted sum of each label's documents: csr float32 (L, v), rows of length 1 or 0."""
+    return csr(normalize(targets.T @ sparse.diags(weights.astype(np.float32)) @ vectors))
+
+
+@dataclass(frozen=True)
+class Centroids:
+    """`directions`: csr (v, L), columns of length 1; labels without training documents have none and score 0."""
+
+    vectoriser: Vectoriser
+    directions: Csr
+
+    def fit(self, settings: Settings, ctx: Context) -> Centroids:
+        """Nothing to choose."""
+        return self
+
+    def top(self, documents: LabelSet, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The labels of the largest cosines."""
+        vectors = self.vectoriser.transform(documents)
+        return top_of(documents, k, lambda batch: (vectors[batch] @ self.directions).toarray())
+
+
+@learner(kind="labels", name="centroid", label="label centroids")
+def centroid(training: LabelSet, params: Any, ctx: Context) -> Centroids:
+    """Vectors are fitted to the training set alone."""
+    vectoriser = Vectoriser.fit(training)
+    vectors = vectoriser.transform(training)
+    return Centroids(vectoriser, csr(centroids(training.targets, vectors, training.weights).T))

@@ -1,0 +1,54 @@
+"""Documents as vectors that cheap methods and learners compare: what was uploaded, or tf-idf of the words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import normalize
+
+from worker.kinds.labels.dataset import Csr, LabelSet, csr
+
+WORD = r"[a-z0-9]+(?:'[a-z]+)?"
+
+
+@dataclass(frozen=True)
+class Vectoriser:
+    """From documents to rows of length 1. `words`: what was fitted to the words of a training set; None where the
+    features of the upload are taken, which need nothing fitted."""
+
+    words: Any = None
+
+    @classmethod
+    def fit(cls, training: LabelSet) -> Vectoriser:
+        """Words and their inverse document frequencies, ln((1 + N) / (1 + df)) + 1, of the training set alone."""
+        if training.features is not None:
+            return cls()
+        words = TfidfVectorizer(token_pattern=WORD, sublinear_tf=True, dtype=np.float32)
+        try:
+            words.fit(texts_of(training))
+        except ValueError:  # nothing in it is a word
+            words = None
+        return cls(words)
+
+    def transform(self, documents: LabelSet) -> Csr:
+        """csr float32 (n, v), rows of length 1, or 0 where nothing is known of a document."""
+        if documents.features is not None:
+            return csr(normalize(documents.features))
+        if self.words is None:
+            return csr(sparse.csr_matrix((len(documents), 1), dtype=np.float32))
+        return csr(self.words.transform(texts_of(documents)))
+
+
+def texts_of(documents: LabelSet) -> Iterator[str]:
+    """Title and body of each document in one."""
+    titles, bodies = documents.titles, documents.bodies
+    if titles is None or bodies is None:
+        yield from titles or bodies or ()
+        return
+    for title, body in zip(titles, bodies, strict=True):
+        yield f"{title} {body}"
