@@ -28,7 +28,7 @@ class Vectoriser:
         """Words and their inverse document frequencies, ln((1 + N) / (1 + df)) + 1, of the training set alone."""
         if training.features is not None:
             return cls()
-        words = TfidfVectorizer(token_pattern=WORD, sublinear_tf=True, dtype=np.float32)
+        words: Any = TfidfVectorizer(token_pattern=WORD, sublinear_tf=True)
         try:
             words.fit(texts_of(training))
         except ValueError:  # nothing in it is a word
