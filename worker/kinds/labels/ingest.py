@@ -21,6 +21,7 @@ from worker.ingest.sources import Source
 from worker.ingest.unsafe import refuse_unsafe
 from worker.ingest.upload import Upload, is_prose
 from worker.kinds.labels import dataset, splits
+from worker.kinds.labels.contents import contents
 from worker.kinds.labels.dataset import TEST, TRAIN, About, LabelledDocuments
 from worker.kinds.labels.description import describe
 from worker.kinds.labels.texts import Texts
@@ -76,7 +77,7 @@ def ingest(
     found = _read(upload, given, ctx)
     ctx.progress(0, 3, phase="clean")
     found = _with_labels(found, ctx)
-    codes = splits.contents(found)
+    codes = contents(len(found), (found.titles, found.bodies), found.features)
     ctx.progress(1, 3, phase="split")
     split = splits.decide(found, codes, given.split, given.validation_share, given.test_share, given.seed)
     for warning in split.warnings:
@@ -246,8 +247,8 @@ def _check(data: LabelledDocuments, codes: np.ndarray, ctx: Context) -> None:
     if both := splits.repeated(codes, data.split, TEST):
         share = 100 * both / max(1, int((data.split == TEST).sum()))
         ctx.warn(
-            f"{both:,} test documents ({share:.2g} %) are word for word training documents; figures on them flatter "
-            "whoever remembers."
+            f"{both:,} test documents ({share:.2g} %) have the very content of training documents; figures "
+            "on them flatter whoever remembers."
         )
 
 

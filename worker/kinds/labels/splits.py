@@ -3,7 +3,6 @@ where the split is drawn; where it is given, those that lie on both sides are co
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,23 +21,6 @@ class Split:
     words: str
     drawn: bool
     warnings: tuple[str, ...] = ()
-
-
-def contents(found: Found) -> np.ndarray:
-    """A hash of what is known of each document but its id and labels, uint64 (n,)."""
-    codes = np.empty(len(found), np.uint64)
-    texts = [column for column in (found.titles, found.bodies) if column is not None]
-    walks = [iter(column) for column in texts]
-    x = found.features
-    for row in range(len(found)):
-        digest = hashlib.blake2b(digest_size=8)
-        for walk in walks:
-            digest.update(next(walk).encode() + b"\0")
-        if x is not None:
-            entries = slice(x.indptr[row], x.indptr[row + 1])
-            digest.update(x.indices[entries].tobytes() + x.data[entries].tobytes())
-        codes[row] = int.from_bytes(digest.digest(), "big")
-    return codes
 
 
 def decide(found: Found, codes: np.ndarray, how: str, validation: float, test: float, seed: int) -> Split:

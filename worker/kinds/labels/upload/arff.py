@@ -19,7 +19,7 @@ from worker.contract.errors import JobError
 from worker.contract.text import storable
 from worker.ingest.limits import Meter
 from worker.ingest.sources import Source
-from worker.kinds.labels.dataset import csr
+from worker.kinds.labels.dataset import Csr, csr
 from worker.kinds.labels.texts import Texts
 from worker.kinds.labels.upload.found import Found, bad_line, below, binary, check_labels, part_of_file
 from worker.kinds.labels.upload.label_text import lines_of
@@ -84,19 +84,18 @@ def label_names(source: Source, meter: Meter) -> list[str]:
             hint="Leave only the elements <label name=...> in it.",
         )
     try:
-        names = [one.get("name", "") for one in ElementTree.fromstring(content).iter() if one.tag.endswith("label")]  # noqa: S314 - no entities
+        elements = ElementTree.fromstring(content).iter()  # noqa: S314 - without entities there is nothing to unfold
     except ElementTree.ParseError as broken:
         raise JobError(
             "invalid_input", f"{source.name} is not XML: {broken}.", hint="Upload Mulan's XML file."
         ) from None
+    names = [one.get("name", "") for one in elements if one.tag.endswith("label")]
     if not any(names):
         raise JobError("invalid_input", f"{source.name} names no label.", hint='Write <label name="..."/> for each.')
     return names
 
 
-def _read(
-    source: Source, marked: list[str] | None, meter: Meter
-) -> tuple[_Header, list[int], object, object, list[str]]:
+def _read(source: Source, marked: list[str] | None, meter: Meter) -> tuple[_Header, list[int], Csr, Csr, list[str]]:
     lines = lines_of(source, meter)
     header = _header(lines, source.name, meter)
     labels = _labels(header, marked, source.name)

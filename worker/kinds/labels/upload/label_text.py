@@ -98,5 +98,6 @@ def pairs_of(
         if part not in first:
             raise JobError("invalid_input", f"{source.name} belongs to a part of which there is no document.")
         pairs = read_pairs(source, meter, sizes[part], labels)
-        found.append(pairs + [first[part], 0])
+        pairs[:, 0] += first[part]
+        found.append(pairs)
     return np.concatenate(found)

@@ -84,7 +84,7 @@ def _texts(column: Arrow, wanted: Wanted, name: str) -> Arrow:
     except pa.ArrowException as unfit:
         raise JobError(
             "invalid_input",
-            f"The column {wanted.column.name!r} of {name} holds {str(column.type)[:80]}, not a list of words or numbers.",
+            f"The column {wanted.column.name!r} of {name} holds {str(column.type)[:80]}, no list of words.",
             hint="Write the labels of a document as one list of words.",
             pointer=f"/columns/{wanted.name}",
         ) from unfit

@@ -49,7 +49,7 @@ def objects(source: Source, meter: Meter) -> Iterator[tuple[int, dict[str, Any]]
 def read(
     documents: Sequence[Source], labels: Source | None, names: Source | None, filters: Sequence[Source], meter: Meter
 ) -> Found:
-    """Documents of all files, and the text of labels. Without it there are as many labels as the highest number says."""
+    """Documents of all files, and the text of labels; without it, as many labels as the highest number says."""
     ids: list[str] = []
     titles: list[str] = []
     bodies: list[str] = []

@@ -112,8 +112,8 @@ def _label_features(by_role: Mapping[tuple[int, str], Source], labels: int, widt
     if matrix.shape != (labels, width):
         raise JobError(
             "invalid_input",
-            f"{source.name} is {matrix.shape[0]:,} x {matrix.shape[1]:,}, but there are {labels:,} labels and {width:,} "
-            "features.",
+            f"{source.name} is {matrix.shape[0]:,} x {matrix.shape[1]:,}, but there are {labels:,} labels and "
+            f"{width:,} features.",
             hint="Label features have a row for each label, over the same columns as the documents.",
         )
     return matrix
