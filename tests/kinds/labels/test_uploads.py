@@ -201,7 +201,7 @@ def test_documents_when_on_both_sides_of_a_given_split_then_are_counted(tmp_path
         ("trn.json", write_json(tmp_path / "trn.json", train)),
         ("tst.json", write_json(tmp_path / "tst.json", test)),
     ]
-    data, said = ingested(files, tmp_path / "v", {"validation_share": 0.001})
+    _, said = ingested(files, tmp_path / "v", {"validation_share": 0.001})
     assert said["statistics"]["test_documents_in_training"] == 6
     assert any("6 test documents" in text for text in said["warnings"])
 
@@ -236,7 +236,10 @@ def test_labels_when_validation_leaves_them_one_training_document_then_are_not_a
 
 
 REFUSED = {
-    "index beyond the header": ({"trn_X_Xf__txt": "1 3\n5:1\n", "trn_X_Y__txt": "1 2\n0:1\n"}, "Line 2 of trn_X_Xf.txt"),
+    "index beyond the header": (
+        {"trn_X_Xf__txt": "1 3\n5:1\n", "trn_X_Y__txt": "1 2\n0:1\n"},
+        "Line 2 of trn_X_Xf.txt",
+    ),
     "fewer rows than the header says": ({"trn_X_Xf__txt": "3 3\n1:1\n", "trn_X_Y__txt": "1 2\n0:1\n"}, "says 3 rows"),
     "halves of unlike length": ({"trn_X_Xf__txt": "1 3\n1:1\n", "trn_X_Y__txt": "2 2\n0:1\n1:1\n"}, "1 documents, but"),
     "features without labels": ({"trn_X_Xf__txt": "1 3\n1:1\n"}, "labels of trn_X_Xf.txt"),
