@@ -12,11 +12,11 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.labels.dataset import TRAIN, LabelledDocuments, LabelSet, csr
 from worker.kinds.labels.delivery import labels_lost
-from worker.kinds.labels.merging import common_labels, group_labels, heaviest, membership, spread
+from worker.kinds.labels.merging import common_labels, folded, group_labels, heaviest, membership, spread
 from worker.kinds.labels.selection import by_rarity, densities, fewest_cover, herding, nearest_cover
 from worker.runtime.registry import discover
 
-SELECTS = ("random", "density", "herding", "coverage", "nearest-centroid", "auto")
+SELECTS = ("random", "density", "herding", "coverage", "nearest-centroid")
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,11 @@ def test_groups_when_the_budget_falls_then_documents_go_to_more_frequent_labels(
     assert group_labels(one, 1).tolist() == [0, 0, 0, 0, 1]
 
 
+def test_groups_when_more_than_the_budget_then_small_ones_join_the_nearest():
+    x = np.eye(3, dtype=np.float32)[[0, 0, 1, 1, 2]] + np.float32([[0], [0], [0], [0], [0.1]]) * np.float32([1, 0, 0])
+    assert folded(x, np.array([7, 7, 8, 8, 9]), 2).tolist() == [7, 7, 8, 8, 7]
+
+
 def test_spread_when_groups_differ_then_sums_to_the_total_and_no_group_gets_more_than_it_has():
     assert spread(np.array([1, 4, 10]), 9).tolist() == [1, 3, 5]
     assert spread(np.array([1, 2]), 30).tolist() == [1, 2]
@@ -136,6 +141,14 @@ def test_merged_documents_when_made_then_weights_add_up_and_every_one_has_labels
     assert summary.documents.weights.sum() == pytest.approx(len(data.train))
     assert (np.diff(summary.documents.targets.indptr) > 0).all()
     assert (summary.documents.features is None) == (data.features is None)
+
+
+def test_auto_when_run_then_says_what_each_candidate_kept_and_delivers_the_best(texts: LabelledDocuments):
+    summary = run(texts, "auto", budget=60)
+    assert "validation documents" in summary.origin.reason
+    assert f"`auto` chose {summary.origin.method}" in summary.origin.reason
+    same = run(texts, summary.origin.method, budget=60)
+    assert (same.documents.targets != summary.documents.targets).nnz == 0
 
 
 def test_seeds_when_they_differ_then_random_choices_do(texts: LabelledDocuments):

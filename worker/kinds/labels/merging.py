@@ -38,6 +38,24 @@ def _rarest(training: LabelSet, least: int) -> np.ndarray:
     return targets.indices[order][targets.indptr[:-1]].astype(np.int64)
 
 
+def folded(x: np.ndarray, labels: np.ndarray, most: int) -> np.ndarray:
+    """The labels int64 (n,) that documents are grouped by, of the `most` largest groups alone: documents of the others
+    join the one whose mean is nearest theirs in x float32 (n, d)."""
+    names, group, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    if len(names) <= most:
+        return labels
+    kept = np.sort(np.argsort(-sizes, kind="stable")[:most])
+    place = np.full(len(names), -1)
+    place[kept] = np.arange(most)
+    means = np.zeros((most, x.shape[1]), np.float32)
+    inside = place[group] >= 0
+    np.add.at(means, place[group[inside]], x[inside])
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    found = labels.copy()
+    found[~inside] = names[kept[np.argmax(x[~inside] @ means.T, axis=1)]]
+    return found
+
+
 def spread(sizes: np.ndarray, total: int) -> np.ndarray:
     """Pseudo-documents int64 (g,) of groups of these sizes: one each, the rest in proportion to size - 1 (largest
     remainders), never more than a group has documents; at most `total`, which is at least g."""

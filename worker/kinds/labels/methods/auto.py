@@ -42,7 +42,7 @@ class AutoParams(DocumentsParams):
 
 @method(
     kind="labels",
-    task="select",
+    task="distil",
     name="auto",
     version=1,
     cost=Cost(

@@ -18,7 +18,15 @@ from worker.contract.method import Cost, Term, method
 from worker.contract.product import Origin
 from worker.kinds.labels.dataset import TRAIN, LabelledDocuments, csr
 from worker.kinds.labels.delivery import DocumentsParams, size_of, with_losses
-from worker.kinds.labels.merging import common_labels, group_labels, heaviest, membership, merged_text, split_groups
+from worker.kinds.labels.merging import (
+    common_labels,
+    folded,
+    group_labels,
+    heaviest,
+    membership,
+    merged_text,
+    split_groups,
+)
 from worker.kinds.labels.summary import LabelsSummary, ids_of_made, made
 from worker.kinds.labels.vectors import Vectoriser, dense
 
@@ -46,7 +54,7 @@ def merged_documents(data: LabelledDocuments, params: MergedDocumentsParams, ctx
     count, training = size_of(data, params), data.train
     ctx.progress(0, 1, phase="vectors")
     x = dense(Vectoriser.fit(training).transform(training), ctx.seed)
-    groups = group_labels(training, count)
+    groups = folded(x, group_labels(training, count), count)
     own = split_groups(x, groups, count, ctx)
     shares = membership(own)
     features = None
