@@ -182,7 +182,9 @@ def test_a_stop_is_obeyed() -> None:
 
 def test_documents_that_say_nothing_are_refused() -> None:
     training, _ = halves(topics(60))
-    silent = replace(training, titles=[""] * len(training), bodies=[""] * len(training), label_titles=None, label_bodies=None)
+    silent = replace(
+        training, titles=[""] * len(training), bodies=[""] * len(training), label_titles=None, label_bodies=None
+    )
     with pytest.raises(JobError, match="features"):
         fitted(silent)
     unlabelled = replace(training, targets=csr(np.zeros(training.targets.shape)))

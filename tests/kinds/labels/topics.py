@@ -1,4 +1,4 @@
-"""Made-up documents whose words carry their labels: topics within fields, frequent ones and a long tail of rare ones."""
+"""Made-up documents whose words carry their labels: topics within fields, few of them frequent and many rare."""
 
 from __future__ import annotations
 
@@ -53,5 +53,7 @@ def _as_features(data: LabelSet) -> LabelSet:
 
     from sklearn.feature_extraction.text import CountVectorizer
 
-    words = CountVectorizer().fit_transform([f"{t} {b}" for t, b in zip(data.titles or (), data.bodies or (), strict=True)])
+    words = CountVectorizer().fit_transform(
+        [f"{t} {b}" for t, b in zip(data.titles or (), data.bodies or (), strict=True)]
+    )
     return replace(data, features=csr(words), titles=None, bodies=None, label_titles=None, label_bodies=None)

@@ -60,4 +60,3 @@ def encode(training: LabelSet, terms: Terms, ctx: Context) -> Encoded:
     vocabulary, rows = Vocabulary.of(terms, texts, ctx)
     rows = csr(rows)
     return Encoded(Encoder(vocabulary, True), rows[: len(training)], rows[len(training) :] if labelled else None)
-

@@ -26,7 +26,7 @@ def transitions(targets: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def visits(step: sparse.csr_matrix, least: float = _LEAST) -> sparse.csr_matrix:
-    """0.8 sum_h 0.2^h T^(h+1) to three terms: shares of visits, (L, L). Entries below `least` are dropped on the way."""
+    """0.8 sum_h 0.2^h T^(h+1) to three terms: shares of visits, (L, L). Entries below `least` are dropped."""
     power = _without(step, least)
     total = RESTART * power
     for hop in range(1, _TERMS):

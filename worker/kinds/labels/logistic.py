@@ -19,9 +19,7 @@ from worker.numerics.compiled import WARM_UPS, compiled
 _EPOCHS, _TOLERANCE = 30, 1e-2
 
 
-def logistic(
-    rows: sparse.csr_matrix, positive: np.ndarray, cost: np.ndarray, order: np.ndarray
-) -> np.ndarray:
+def logistic(rows: sparse.csr_matrix, positive: np.ndarray, cost: np.ndarray, order: np.ndarray) -> np.ndarray:
     """w float64 (v,) of rows (n, v), bool (n,) and C float64 (n,). `order`: int64 (n,), in which rows are visited."""
     indptr, indices, data = rows.indptr.astype(np.int64), rows.indices.astype(np.int32), rows.data.astype(np.float32)
     return _solve(indptr, indices, data, rows.shape[1], positive, cost, order, _EPOCHS, _TOLERANCE)
@@ -29,7 +27,15 @@ def logistic(
 
 @compiled
 def _solve(
-    indptr: Any, indices: Any, data: Any, width: int, positive: Any, cost: Any, order: Any, epochs: int, tolerance: float
+    indptr: Any,
+    indices: Any,
+    data: Any,
+    width: int,
+    positive: Any,
+    cost: Any,
+    order: Any,
+    epochs: int,
+    tolerance: float,
 ) -> Any:
     n = len(indptr) - 1
     w = np.zeros(width)

@@ -2,9 +2,9 @@
 
     log(0.65 m P + 0.35 K + 1e-5) + c cos
 
-P is what the network says, with m the mean number of labels where P sums to 1; K the share of the votes of the 20 nearest
-training documents by squared cosine; cos the cosine to the sum of a label's documents. The network knows frequent labels
-best, the other two those of a handful of documents.
+P is what the network says, with m the mean number of labels where P sums to 1; K the share of the votes of the 20
+nearest training documents by squared cosine; cos the cosine to the sum of a label's documents. The network knows
+frequent labels best, the other two those of a handful of documents.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ class Mixture:
         votes = np.where(found >= 0, cosine.astype(np.float64) ** 2, 0)
         votes /= np.maximum(votes.sum(axis=1, keepdims=True), 1e-12)
         query = np.repeat(np.arange(len(found)), found.shape[1])
-        matrix = sparse.csr_matrix((votes.ravel(), (query, np.maximum(found, 0).ravel())), (len(found), self.documents.n))
+        matrix = sparse.csr_matrix(
+            (votes.ravel(), (query, np.maximum(found, 0).ravel())), (len(found), self.documents.n)
+        )
         return (matrix @ self.targets).toarray().astype(np.float32)
 
 

@@ -13,6 +13,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -52,7 +53,7 @@ def rich(title: str, body: str) -> Iterator[str]:
                 yield f"s:{last[-length:]}"
         if len(last) > _PREFIX:
             yield f"p:{last[:_PREFIX]}"
-    for first, second in zip(rest, rest[1:], strict=False):
+    for first, second in pairwise(rest):
         yield f"{first} {second}"
     for word in rest[:_OPENING]:
         yield f"o:{word}"

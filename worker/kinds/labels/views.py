@@ -39,7 +39,7 @@ class FittedViews:
     counts: np.ndarray
 
     def of(self, rows: sparse.csr_matrix, allowed: np.ndarray, least: int) -> Iterator[tuple[Candidates, np.ndarray]]:
-        """Batch by batch, the candidates of documents (n, v) among `allowed` (L,), and their mixture, float32 (b, c)."""
+        """Batch by batch, candidates of documents (n, v) among `allowed` (L,), and their mixture, float32 (b, c)."""
         size = max(1, CELLS // (_ARRAYS * max(len(allowed), 1)))
         for start in range(0, rows.shape[0], size):
             batch = rows[start : start + size]
@@ -81,7 +81,9 @@ def fit(
     others = for_others.of_rows(documents)
     mixture = Mixture.of(network, scale, others, targets, weights)
     texts = None if encoded.texts is None else Postings.of(for_others.of_rows(encoded.texts))
-    return FittedViews(for_network, for_others, mixture, texts, np.bincount(targets.indices, minlength=targets.shape[1]))
+    return FittedViews(
+        for_network, for_others, mixture, texts, np.bincount(targets.indices, minlength=targets.shape[1])
+    )
 
 
 def _stacked(first: sparse.csr_matrix, second: sparse.csr_matrix | None) -> sparse.csr_matrix:

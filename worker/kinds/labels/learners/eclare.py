@@ -1,89 +1,117 @@
-"""ECLARE (Mittal et al., WWW 2021, arXiv:2108.00261) for sets of up to 30,000 labels: all of them are scored.
+"""ECLARE (Mittal et al., WWW 2021, arXiv:2108.00261): labels by their texts, by what they are met with, and themselves.
 
-Module I trains the table of words, the blocks and the attention on texts and graph; the clustering of labels that
-module II would train beside it is left out, as the authors advise for small label sets. Module III gives every label a
-vector of its own, which starts at the sum of its documents. Module IV trains it, the table held as it is. Predictions
-are the probabilities of the 50 likeliest labels, lent along the graph (`game`).
+Module I trains the table of words, the blocks and the attention. Module III gives every label a vector of its own, and
+module IV trains it, the table held as it is. Up to 30,000 labels are all scored, as the authors advise for small sets;
+beyond, modules I and II are those of meta-labels (`shortlist`), module IV trains the labels of the likeliest ones, and
+P = P(meta-label) P(label). One tree of meta-labels is grown; the paper averages three. The probabilities of the 50
+likeliest labels are then lent along the graph (`game`).
 
 Labels without training documents are only known by text and graph: they are predicted where `zero_shot` is set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.utils.extmath import randomized_svd
-from torch.nn import functional
 
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.learner import Settings, learner
 from worker.kinds.labels import label_graph
 from worker.kinds.labels.dataset import LabelSet, csr
+from worker.kinds.labels.eclare_training import own_vectors, train, word_vectors
 from worker.kinds.labels.encoding import Encoded, encode
-from worker.kinds.labels.game import game
+from worker.kinds.labels.game import game, largest
+from worker.kinds.labels.mixture import centroids
 from worker.kinds.labels.networks.eclare import EclareNetwork, Shape
 from worker.kinds.labels.ranking import batches, top_k
+from worker.kinds.labels.shortlist import MetaLabels
 from worker.kinds.labels.text_features import TfIdf, plain
 
 MOST_LABELS = 30_000
+"""All labels are scored up to so many."""
 SPREAD = 50
 """Labels of a document that GAME starts from, and that it keeps."""
-_EPOCHS, _RATE, _OWN_RATE, _BATCH = 8, 5e-3, 5e-3, 255
 _LEAST_DOCUMENTS = 2  # of a word, to be in the table
 
 
 @dataclass(frozen=True)
 class Eclare:
-    """A training set, encoded once, and its graph (L, L), G."""
+    """A training set, encoded once: `rows` of documents (n, v), `texts` of labels (L, v), and `graph` (L, L), G."""
 
     training: LabelSet
     encoded: Encoded
     weighting: TfIdf
+    rows: sparse.csr_matrix
+    texts: sparse.csr_matrix
     graph: sparse.csr_matrix
 
     def fit(self, settings: Settings, ctx: Context) -> EclareModel:
-        """Settings: `attention`, 1 or 0; `game`, 1 or 0; `zero_shot`, 1 or 0; all 1 but the last."""
-        rows = self.weighting.of_rows(self.encoded.documents)
-        known = self.encoded.texts
-        if not rows.nnz or not self.training.targets.nnz:
+        """Settings: `attention`, `game` (1 unless given) and `zero_shot` (0), 1 or 0; `graph`, "exact" or "walk";
+        `shortlist`, 1 or 0, by the number of labels unless given."""
+        if not self.rows.nnz or not self.training.targets.nnz:
             raise JobError("diverged", "no document has both features and labels.")
-        texts = csr(sparse.csr_matrix((self.training.labels, rows.shape[1]))) if known is None else self._texts(known)
+        walked = settings.get("graph", "exact") == "walk"
+        one = replace(self, graph=graph_of(self.training, exact=False, rng=ctx.rng)) if walked else self
+        short = bool(settings.get("shortlist", self.training.labels > MOST_LABELS))
         shape = Shape(attention=bool(settings.get("attention", 1)))
         with torch.random.fork_rng(devices=[] if ctx.device == "cpu" else [torch.device(ctx.device)]):
             torch.manual_seed(ctx.seed)
-            table = word_vectors(csr(sparse.vstack([rows, texts])), shape.width, ctx.seed)
-            net = EclareNetwork(table, texts, self.graph, shape).to(ctx.device)
-            with ctx.part("module I", 0, 2) as part:
-                _train(net, rows, self.training, part)
-            net.refine(_own(net, rows, self.training))
-            with ctx.part("module IV", 1, 2) as part:
-                _train(net, rows, self.training, part)
+            table = word_vectors(csr(sparse.vstack([self.rows, self.texts])), shape.width, ctx.seed)
+            net, meta = one._by_shortlist(table, shape, ctx) if short else (one._of_all(table, shape, ctx), None)
         allowed = (self.training.counts > 0) | bool(settings.get("zero_shot", 0))
-        return EclareModel(self, net.eval(), allowed, bool(settings.get("game", 1)), ctx)
+        return EclareModel(one, net.eval(), meta, allowed, bool(settings.get("game", 1)), ctx)
 
-    def _texts(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
-        return self.weighting.of_rows(counts)
+    def _of_all(self, table: np.ndarray, shape: Shape, ctx: Context) -> EclareNetwork:
+        """Modules I, III and IV on all labels."""
+        targets, weights = self.training.targets, self.training.weights
+        net = EclareNetwork(table, self.texts, self.graph, shape).to(ctx.device)
+        with ctx.part("module I", 0, 2) as part:
+            train(net, self.rows, targets, weights, part)
+        net.refine(own_vectors(net, self.rows, targets, weights))
+        with ctx.part("module IV", 1, 2) as part:
+            train(net, self.rows, targets, weights, part)
+        return net
+
+    def _by_shortlist(self, table: np.ndarray, shape: Shape, ctx: Context) -> tuple[EclareNetwork, Meta]:
+        """Modules I and II on meta-labels, III and IV on the labels they propose."""
+        targets, weights = self.training.targets, self.training.weights
+        with ctx.part("meta-labels", 0, 4) as part:
+            smooth = csr(self.graph @ centroids(self.rows, targets))
+            labels = MetaLabels.grow(smooth, self.training.counts, part)
+        above, graph = labels.targets(targets), labels.graph(self.graph)
+        net = EclareNetwork(table, labels.texts(self.texts), graph, shape).to(ctx.device)
+        with ctx.part("module I", 1, 4) as part:
+            train(net, self.rows, above, weights, part)
+        net.refine(own_vectors(net, self.rows, above, weights))
+        with ctx.part("module II", 2, 4) as part:
+            train(net, self.rows, above, weights, part)
+        meta = Meta(labels, net.eval(), graph)
+        short = csr(
+            sparse.vstack([meta.shortlist(self.rows[at]) for at in batches(len(weights), 2 * len(graph.indptr))])
+        )
+        fine = EclareNetwork(net.table.detach().cpu().numpy(), self.texts, self.graph, shape).to(ctx.device)
+        fine.document.load_state_dict(net.document.state_dict())
+        fine.refine(own_vectors(fine, self.rows, targets, weights))
+        with ctx.part("module IV", 3, 4) as part:
+            train(fine, self.rows, targets, weights, part, csr(short + targets))
+        return fine, meta
 
 
 @learner(kind="labels", name="eclare", label="ECLARE", usual=False)
 def eclare(training: LabelSet, params: Any, ctx: Context) -> Eclare:
-    """Of the words of documents and labels, or of uploaded features; refuses more than 30,000 labels."""
-    if training.labels > MOST_LABELS:
-        raise JobError(
-            "diverged",
-            f"eclare scores all labels at once, which it does for up to {MOST_LABELS:,}; there are {training.labels:,}.",
-            hint="Name label-mix or plt instead.",
-        )
+    """Of the words of documents and labels, or of uploaded features."""
     encoded = encode(training, plain, ctx)
-    every = encoded.documents if encoded.texts is None else csr(sparse.vstack([encoded.documents, encoded.texts]))
-    weighting = encoded.encoder.weighting(every, _LEAST_DOCUMENTS)
-    return Eclare(training, encoded, weighting, graph_of(training, exact=True, rng=ctx.rng))
+    counts = encoded.documents if encoded.texts is None else csr(sparse.vstack([encoded.documents, encoded.texts]))
+    weighting = encoded.encoder.weighting(counts, _LEAST_DOCUMENTS)
+    rows = weighting.of_rows(encoded.documents)
+    silent = csr(sparse.csr_matrix((training.labels, rows.shape[1])))
+    texts = silent if encoded.texts is None else weighting.of_rows(encoded.texts)
+    return Eclare(training, encoded, weighting, rows, texts, graph_of(training, exact=True, rng=ctx.rng))
 
 
 def graph_of(training: LabelSet, *, exact: bool, rng: np.random.Generator) -> sparse.csr_matrix:
@@ -93,93 +121,59 @@ def graph_of(training: LabelSet, *, exact: bool, rng: np.random.Generator) -> sp
     return csr(label_graph.normalised(label_graph.nearest(shares)))
 
 
-def word_vectors(rows: sparse.csr_matrix, width: int, seed: int) -> np.ndarray:
-    """The first right singular vectors of rows (n, v), scaled to a mean square of 1 / width: float32 (v, width)."""
-    rank = min(width, min(rows.shape) - 1)
-    _, _, directions = randomized_svd(rows, rank, random_state=seed % 2**32)
-    table = np.zeros((rows.shape[1], width), np.float32)
-    table[:, :rank] = directions.T
-    return table * np.float32((table.size / width / max(float((table**2).sum()), 1e-12)) ** 0.5)
+@dataclass(frozen=True)
+class Meta:
+    """Meta-labels, the network that finds them, and their graph (M, M)."""
 
+    labels: MetaLabels
+    net: EclareNetwork
+    graph: sparse.csr_matrix
 
-def _train(net: EclareNetwork, rows: sparse.csr_matrix, training: LabelSet, ctx: Context) -> None:
-    """Binary cross-entropy of all labels, Adam, the rate halved half way."""
-    rng, device, count = np.random.default_rng(ctx.seed), net.table.device, rows.shape[0]
-    own = [] if net.own is None else [net.own]
-    others = [p for p in net.parameters() if p.requires_grad and p is not net.own]
-    optimiser = torch.optim.Adam([{"params": others, "lr": _RATE}, *({"params": [p], "lr": _OWN_RATE} for p in own)])
-    size = min(_BATCH, max(1, 8_000_000 // (2 * training.labels)))
-    per_epoch = -(-count // size)
-    net.train()
-    loss = torch.zeros(())
-    for epoch in range(_EPOCHS):
-        if epoch == _EPOCHS // 2:
-            for group in optimiser.param_groups:
-                group["lr"] /= 2
-        order = rng.permutation(count)
-        for number, start in enumerate(range(0, count, size)):
-            ctx.progress(epoch * per_epoch + number, _EPOCHS * per_epoch)
-            chosen = order[start : start + size]
-            wanted = torch.from_numpy(training.targets[chosen].toarray()).to(device)
-            each = functional.binary_cross_entropy_with_logits(net(rows[chosen]), wanted, reduction="none").sum(dim=1)
-            weight = torch.from_numpy(training.weights[chosen]).float().to(device)
-            loss = (each * weight).sum() / weight.sum().clamp_min(1e-12)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-    if not bool(torch.isfinite(loss)):
-        raise JobError("diverged", "The network's loss is not a number.")
-
-
-@torch.no_grad()
-def _own(net: EclareNetwork, rows: sparse.csr_matrix, training: LabelSet) -> torch.Tensor:
-    """The sum of each label's documents, of length 1; of a label without any, its present vector: (L, d)."""
-    net.eval()
-    total = np.zeros((training.labels, net.table.shape[1]), np.float32)
-    for start in range(0, rows.shape[0], 4096):
-        x = net.documents(rows[start : start + 4096]).cpu().numpy() * training.weights[start : start + 4096, None]
-        total += training.targets[start : start + 4096].T @ x.astype(np.float32)
-    found = functional.normalize(torch.from_numpy(total).to(net.table.device), dim=1)
-    return torch.where(found.abs().sum(dim=1, keepdim=True) > 0, found, net.labels())
+    @torch.no_grad()
+    def shortlist(self, rows: sparse.csr_matrix) -> sparse.csr_matrix:
+        """The labels of the likeliest meta-labels of documents (b, v), with P(meta-label), lent along the graph."""
+        scores = torch.sigmoid(self.net(rows)).cpu().numpy()
+        return self.labels.shortlist(lent(scores, self.graph, SPREAD))
 
 
 @dataclass(frozen=True)
 class EclareModel:
-    """A trained network. `allowed`: bool (L,), the labels it predicts; `lend`: whether GAME is applied."""
+    """A trained network, behind meta-labels or not. `allowed`: bool (L,), what it predicts; `lend`: GAME is applied."""
 
     fitted: Eclare
     net: EclareNetwork
+    meta: Meta | None
     allowed: np.ndarray
     lend: bool
     ctx: Context
 
     @torch.no_grad()
     def top(self, documents: LabelSet, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """See `worker.kinds.labels.ranking.Model`; scores are probabilities."""
+        """See `worker.kinds.labels.ranking.Model`; scores are probabilities. Labels off a shortlist have none."""
         rows = self.fitted.weighting.of_rows(self.fitted.encoded.encoder.rows(documents, self.ctx))
         labels, best = np.empty((len(documents), k), np.int32), np.empty((len(documents), k), np.float32)
         vectors, allowed = self.net.labels(), documents.candidates & self.allowed
-        for batch in batches(len(documents), 2 * documents.labels):
+        for batch in batches(len(documents), 4 * documents.labels):
             self.ctx.progress(batch.start, len(documents), phase="prediction")
             logits = self.net.scale * self.net.documents(rows[batch]) @ vectors.T + self.net.bias
             scores = torch.sigmoid(logits).cpu().numpy()
+            if self.meta is not None:
+                scores = scores * self.meta.shortlist(rows[batch]).toarray()
             if self.lend:
-                scores = _lent(scores, self.fitted.graph, max(SPREAD, k))
+                scores = lent(scores, self.fitted.graph, max(SPREAD, k))
+            if self.meta is not None:
+                scores = np.where(scores > 0, scores, -np.inf)
             labels[batch], best[batch] = top_k(np.where(allowed, scores, -np.inf), k)
         return labels, best
 
 
-def _lent(scores: np.ndarray, graph: sparse.csr_matrix, most: int) -> np.ndarray:
-    """GAME on the likeliest labels; the others keep half of their own probability, which is what it leaves them."""
-    labels, best = top_k(scores, most)
-    row = np.repeat(np.arange(len(scores)), labels.shape[1])[labels.ravel() >= 0]
-    flat = (best.ravel()[labels.ravel() >= 0], (row, labels.ravel()[labels.ravel() >= 0]))
-    likely = csr(sparse.coo_matrix(flat, scores.shape))
-    lent = game(likely, graph, most)
-    return 0.5 * scores + (lent - 0.5 * likely).toarray()
+def lent(scores: np.ndarray, graph: sparse.csr_matrix, most: int) -> np.ndarray:
+    """GAME on the `most` likeliest labels of documents (b, L); the others keep half, nothing is lent to them."""
+    likely = largest(csr(scores), most)
+    return 0.5 * scores + (game(likely, graph, most) - 0.5 * likely).toarray()
 
 
-def sources_used(model: EclareModel) -> Iterable[float]:
+def sources_used(model: EclareModel) -> list[float]:
     """The mean share that attention gives to text, graph and own vector."""
     with torch.no_grad():
         return model.net.shares(model.net.sources()).mean(dim=0).tolist()

@@ -54,6 +54,7 @@ class LabelMix:
                 fitted = views.fit(self.encoded, np.setdiff1d(every, held), targets, weights, part)
             with ctx.part("re-ranker", 2, 5) as part:
                 reranker, alpha = choose(fitted, self.encoded, self.training, held, part)
+            del fitted  # as large as what follows
         with ctx.part("views", 3, 5) as part:
             fitted = views.fit(self.encoded, every, targets, weights, part)
         return LabelMixModel(self.encoded, fitted, reranker, alpha, len(every), ctx)

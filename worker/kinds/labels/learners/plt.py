@@ -2,8 +2,8 @@
 
 Labels are the leaves of a balanced binary tree of clusters, of at most 100 labels each, alike ones together
 (`label_tree`, on the sums of their documents). Every node has a logistic regression that is trained on the documents
-which reach its parent, those with a label below it. P(label | document) is the product along its path. Weights below 0.1
-are dropped. Predictions are exact: all paths are followed, since products of sparse rows are cheap.
+which reach its parent, those with a label below it. P(label | document) is the product along its path. Weights below
+0.1 are dropped. Predictions are exact: all paths are followed, since products of sparse rows are cheap.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def plt(training: LabelSet, params: Any, ctx: Context) -> LabelTrees:
     weighting = encoded.encoder.weighting(encoded.documents, 1)
     rows = weighting.of_rows(encoded.documents)
     found, depth = clusters(centroids(rows, training.targets), MOST_IN_CLUSTER, ctx)
-    return LabelTrees(training, encoded.encoder, weighting, _with_one(rows), found, depth)
+    return LabelTrees(training, encoded.encoder, weighting, with_one(rows), found, depth)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class LabelTreeModel:
     def top(self, documents: LabelSet, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See `worker.kinds.labels.ranking.Model`; scores are log P. Labels without documents are never among them."""
         tree = self.tree
-        rows = _with_one(tree.weighting.of_rows(tree.encoder.rows(documents, self.ctx)))
+        rows = with_one(tree.weighting.of_rows(tree.encoder.rows(documents, self.ctx)))
         allowed = documents.candidates & (tree.training.counts > 0)
         labels, best = np.empty((len(documents), k), np.int32), np.empty((len(documents), k), np.float32)
         for batch in batches(len(documents), 2 * documents.labels):
@@ -125,7 +125,8 @@ def _packed(rows: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndarray]:
     return sparse.csr_matrix((rows.data, indices, rows.indptr), (rows.shape[0], len(columns))), columns
 
 
-def _with_one(rows: sparse.csr_matrix) -> sparse.csr_matrix:
+def with_one(rows: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Rows (n, v) with a last column of ones, for the bias."""
     return csr(sparse.hstack([rows, np.ones((rows.shape[0], 1), np.float32)]))
 
 

@@ -1,7 +1,7 @@
 """A network on sparse rows: the sum of the vectors of a document's features, weighted, and a linear layer to labels.
 
-Without activation it is a linear model of low rank, which suits short texts of many words; with ReLU and dropout it is a
-network with one hidden layer, for documents of few features and many labels. The vectors of features are trained with
+Without activation it is a linear model of low rank, which suits short texts of many words; with ReLU and dropout it is
+a network with one hidden layer, for documents of few features and many labels. The vectors of features are trained with
 sparse gradients, so a step costs what its documents hold.
 """
 

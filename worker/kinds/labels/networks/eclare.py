@@ -73,6 +73,7 @@ class EclareNetwork(nn.Module):
         self.document, self.own_text, self.met = (Residual(table.shape[1], shape.dropout) for _ in range(3))
         self.shares = Attention(2, table.shape[1], shape.dropout)
         self.own: nn.Parameter | None = None
+        self.read: Tensor | None = None
         self.scale = nn.Parameter(torch.tensor(_SCALE))
         self.bias = nn.Parameter(torch.tensor(_BIAS))
 
@@ -80,7 +81,15 @@ class EclareNetwork(nn.Module):
         """Give labels vectors of their own, z3 (L, d), and hold the table as it is."""
         self.own = nn.Parameter(own)
         self.shares = Attention(3, own.shape[1], self.shape.dropout).to(own.device)
+        self.read = self.told().detach()
         self.table.requires_grad_(False)
+
+    def told(self) -> Tensor:
+        """Z E and G Z E: (L, 2, d)."""
+        if self.read is not None:
+            return self.read
+        e = torch.sparse.mm(self.texts, self.table)
+        return torch.stack([e, torch.sparse.mm(self.graph, e)], dim=1)
 
     def documents(self, rows: sparse.csr_matrix) -> Tensor:
         """x of documents (b, v), of length 1: (b, d)."""
@@ -94,24 +103,24 @@ class EclareNetwork(nn.Module):
         x = functional.relu(self.document(e))
         return functional.normalize(functional.dropout(x, self.shape.dropout, self.training), dim=1)
 
-    def sources(self) -> Tensor:
-        """z1, z2 and, once there is one, z3 of all labels: (L, s, d), each of length 1."""
-        e = torch.sparse.mm(self.texts, self.table)
-        parts = [self.own_text(e), self.met(torch.sparse.mm(self.graph, e))]
+    def sources(self, chosen: Tensor | None = None) -> Tensor:
+        """z1, z2 and, once there is one, z3 of all labels, or of chosen ones int64 (c,): (c, s, d), of length 1."""
+        told = self.told() if chosen is None else self.told()[chosen]
+        parts = [self.own_text(told[:, 0]), self.met(told[:, 1])]
         if self.own is not None:
-            parts.append(self.own)
+            parts.append(self.own if chosen is None else self.own[chosen])
         return functional.normalize(torch.stack(parts, dim=1), dim=2)
 
-    def labels(self) -> Tensor:
-        """w of all labels, of length 1: (L, d)."""
-        stack = self.sources()
+    def labels(self, chosen: Tensor | None = None) -> Tensor:
+        """w of all labels, or of chosen ones, of length 1: (c, d)."""
+        stack = self.sources(chosen)
         if self.shape.attention:
             stack = stack * self.shares(stack)[:, :, None]
         return functional.normalize(stack.sum(dim=1), dim=1)
 
-    def forward(self, rows: sparse.csr_matrix) -> Tensor:
-        """Logits (b, L)."""
-        return self.scale * self.documents(rows) @ self.labels().T + self.bias
+    def forward(self, rows: sparse.csr_matrix, chosen: Tensor | None = None) -> Tensor:
+        """Logits (b, c)."""
+        return self.scale * self.documents(rows) @ self.labels(chosen).T + self.bias
 
 
 def _normed(inputs: int, outputs: int) -> nn.Module:
