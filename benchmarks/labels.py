@@ -1,10 +1,10 @@
 """Learners of labels: precision at 1, 3 and 5, plain and weighted by inverse propensity, beside two peers, in one run.
 
-Run: `python -m benchmarks.labels [--peer-python peers/bin/python] [--cells folder]`. The peers need an environment of
-their own (recipe in `peers/labels.py`); without it they are left out. Data: `wordnet_lf_gloss` and `delicious_983`, the
-test parts as published; nothing is chosen on them. Every cell (data, learner, seed) runs in a process of its own on one
-thread: seconds of wall clock and of CPU, and the peak memory of the whole process, libraries included. With `--cells`,
-cells that lie in the folder are not run again. The peers see plain tf-idf, which is what `plt` sees, too.
+Run: `python -m benchmarks.labels [--peer-python peers/bin/python] [--cells folder] [--only learner]`. The peers need an
+environment of their own (recipe in `peers/labels.py`); without it they are left out. Data: `wordnet_lf_gloss` and
+`delicious_983`, the test parts as published; nothing is chosen on them. Every cell (data, learner, seed) runs in a
+process of its own on one thread: seconds of wall clock and of CPU, and the peak memory of the whole process, libraries
+included. With `--cells`, cells that lie in the folder are not run again. The peers see plain tf-idf, as `plt` does.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +38,19 @@ CELLS: tuple[tuple[str, dict[str, Any], tuple[int, ...]], ...] = (
     ("plt", {}, (0, 1, 2)),
     ("centroid", {}, (0,)),
     ("most-frequent", {}, (0,)),
-    ("eclare", {}, (0,)),
-    ("eclare", {"game": 0}, (0,)),
-    ("eclare", {"attention": 0}, (0,)),
+    ("eclare", {}, (0, 1, 2)),
+    ("eclare", {"attention": 0}, (0, 1, 2)),
 )
+"""Learner, settings and seeds; of each `eclare`, the figures without GAME are of the same training."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer-python", type=Path)
     parser.add_argument("--cells", type=Path)
+    parser.add_argument(
+        "--only", action="append", help="learners to run; others only count where their cells lie there"
+    )
     parser.add_argument("--cell", help="used for the child processes: JSON of data, learner, settings and seed")
     given = parser.parse_args()
     if given.cell:
@@ -65,17 +69,20 @@ def main() -> None:
             }  # fmt: skip
             for name, settings, seeds in CELLS:
                 key = " ".join([name, *(f"{k}={v}" for k, v in settings.items())])
-                found = [child(folder, data=data, name=name, settings=settings, seed=seed) for seed in seeds]
-                figures[data]["learners"][key] = together(found)
-            if given.peer_python:
-                figures[data]["peers"] = of_peers(training, test, given.peer_python)
+                run = not given.only or name in given.only
+                cells = [child(folder, run, data=data, name=name, settings=settings, seed=seed) for seed in seeds]
+                if found := [one for one in cells if one is not None]:
+                    figures[data]["learners"][key] = together(found)
+            figures[data]["peers"] = peers(folder / f"{data}-peers.json", training, test, given.peer_python)
     write("labels", figures, ("torch", "numpy", "scipy", "numba", "scikit-learn"))
 
 
-def child(folder: Path, **named: Any) -> dict[str, Any]:
-    """A cell, run in a process of its own unless its result lies in the folder."""
+def child(folder: Path, run: bool, **named: Any) -> dict[str, Any] | None:
+    """A cell, run in a process of its own unless its result lies in the folder; None where it is not to be run."""
     text = json.dumps(named, sort_keys=True)
     kept = folder / ("".join(letter if letter.isalnum() else "-" for letter in text) + ".json")
+    if not kept.exists() and not run:
+        return None
     if not kept.exists():
         command = [sys.executable, "-m", "benchmarks.labels", "--cell", text]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
@@ -101,15 +108,9 @@ def cell(data: str, name: str, settings: dict[str, Any], seed: int) -> dict[str,
     before = time.process_time()
     top = model.top(test, 5)[0]
     each = (time.process_time() - before) / len(test)
-    extra: dict[str, Any] = {}
-    if hasattr(model, "alpha"):
-        extra["alpha"] = model.alpha
-    if name == "eclare" and not settings:
-        from worker.kinds.labels.learners.eclare import sources_used
-
-        extra["mean_attention"] = dict(
-            zip(("text", "graph", "own"), [round(share, 3) for share in sources_used(model)], strict=True)
-        )
+    extra = of_eclare(model, training, test) if name == "eclare" else {}
+    if name == "label-mix":
+        extra = {"alpha": model.alpha, "reranker": model.reranker is not None}
     return {
         **scored(top, test, training),
         "fit_s": round(wall, 1),
@@ -119,6 +120,21 @@ def cell(data: str, name: str, settings: dict[str, Any], seed: int) -> dict[str,
         "settings": chosen,
         **extra,
     }
+
+
+def of_eclare(model: Any, training: LabelSet, test: LabelSet) -> dict[str, Any]:
+    """The same network without GAME, and the mean share that attention gives to text, graph and own vector."""
+    from worker.kinds.labels.learners.eclare import sources_used
+
+    alone = scored(replace(model, lend=False).top(test, 5)[0], test, training)
+    found: dict[str, Any] = {f"{name}_without_game": value for name, value in alone.items()}
+    if model.net.shape.attention:
+        found["attention"] = dict(zip(("text", "graph", "own"), map(_rounded, sources_used(model)), strict=True))
+    return found
+
+
+def _rounded(share: float) -> float:
+    return round(share, 3)
 
 
 def tuned(training: LabelSet, known: Any, seed: int) -> dict[str, Any]:
@@ -199,6 +215,15 @@ def of_text(folder: Path) -> tuple[LabelSet, LabelSet]:
         return LabelSet(features, None, None, targets, None, None, *ones)
 
     return part("trn"), part("tst")
+
+
+def peers(kept: Path, training: LabelSet, test: LabelSet, python: Path | None) -> dict[str, Any]:
+    """Figures of the peers, run unless they were kept."""
+    if not kept.exists():
+        if python is None:
+            return {"left out": "no --peer-python"}
+        kept.write_text(json.dumps(of_peers(training, test, python)))
+    return json.loads(kept.read_text())
 
 
 def of_peers(training: LabelSet, test: LabelSet, python: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """A network on sparse rows: the sum of the vectors of a document's features, weighted, and a linear layer to labels.
 
 Without activation it is a linear model of low rank, which suits short texts of many words; with ReLU and dropout it is
-a network with one hidden layer, for documents of few features and many labels. The vectors of features are trained with
-sparse gradients, so a step costs what its documents hold.
+a network with one hidden layer, for documents of few features and many labels. A step moves the vectors of the
+features that its documents hold, and costs accordingly.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from worker.contract.context import Context
 from worker.contract.errors import JobError
+from worker.kinds.labels.networks.row_adam import RowAdam
 
 
 @dataclass(frozen=True)
@@ -40,30 +41,37 @@ class Recipe:
 
 
 class BagNetwork(nn.Module):
-    """Rows (b, v) to logits (b, L)."""
+    """Rows (b, v) to logits (b, L). `vectors`: (v, d), moved by the rows that a step reads, not by `parameters()`."""
+
+    vectors: Tensor
 
     def __init__(self, features: int, labels: int, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = recipe
-        self.vectors = nn.EmbeddingBag(features, recipe.width, mode="sum", sparse=True)
+        self.register_buffer("vectors", torch.randn(features, recipe.width) * recipe.width**-0.5)
         self.out = nn.Linear(recipe.width, labels)
         self.shift = nn.Parameter(torch.zeros(recipe.width if recipe.hidden else 0))
-        nn.init.normal_(self.vectors.weight, std=recipe.width**-0.5)
         nn.init.normal_(self.out.weight, std=recipe.width**-0.5)
         nn.init.constant_(self.out.bias, recipe.bias)
 
-    def forward(self, terms: Tensor, values: Tensor, starts: Tensor) -> Tensor:
-        """Logits (b, L) of rows as int64 (z,), float32 (z,) and the int64 (b,) places where they start."""
-        vector = self.vectors(terms, starts, per_sample_weights=values)
+    def forward(self, rows: sparse.csr_matrix, vectors: Tensor) -> Tensor:
+        """Logits (b, L) of rows (b, u) over vectors (u, d)."""
+        device = vectors.device
+        terms, values, starts = (
+            torch.from_numpy(rows.indices.astype(np.int64)).to(device),
+            torch.from_numpy(rows.data.astype(np.float32)).to(device),
+            torch.from_numpy(rows.indptr[:-1].astype(np.int64)).to(device),
+        )
+        vector = functional.embedding_bag(terms, vectors, starts, mode="sum", per_sample_weights=values)
         if self.recipe.hidden:
             vector = functional.dropout(functional.relu(vector + self.shift), self.recipe.dropout, self.training)
         return self.out(vector)
 
     @torch.no_grad()
     def probabilities(self, rows: sparse.csr_matrix) -> np.ndarray:
-        """Float32 (b, L): over labels, summing to 1, or of each label alone."""
+        """Of rows (b, v), float32 (b, L): over labels, summing to 1, or of each label alone."""
         self.eval()
-        logits = self(*(part.to(self.out.weight.device) for part in _bags(rows)))
+        logits = self(rows, self.vectors)
         found = torch.softmax(logits, dim=1) if self.recipe.softmax else torch.sigmoid(logits)
         return found.cpu().numpy()
 
@@ -78,31 +86,29 @@ def train(
     """
     rng, device = np.random.default_rng(ctx.seed), torch.device(ctx.device)
     count = rows.shape[0]
-    steps = recipe.epochs * -(-count // recipe.batch)
+    steps, step, loss = recipe.epochs * -(-count // recipe.batch), 0, torch.zeros(())
     with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
         torch.manual_seed(ctx.seed)
         net = BagNetwork(rows.shape[1], targets.shape[1], recipe).to(device).train()
-        dense = [parameter for name, parameter in net.named_parameters() if name != "vectors.weight"]
-        optimisers = [
-            torch.optim.SparseAdam([net.vectors.weight], lr=recipe.rate),
-            torch.optim.Adam(dense, lr=recipe.rate),
-        ]
-        step, loss = 0, torch.zeros(())
+        of_vectors, of_others = RowAdam(net.vectors), torch.optim.Adam(net.parameters())
         for _ in range(recipe.epochs):
             order = rng.permutation(count)
             for start in range(0, count, recipe.batch):
                 ctx.progress(step, steps, phase="network")
                 chosen = order[start : start + recipe.batch]
-                logits = net(*(part.to(device) for part in _bags(_thinned(rows[chosen], recipe.feature_dropout, rng))))
+                read, local = _local(_thinned(rows[chosen], recipe.feature_dropout, rng))
+                terms = torch.from_numpy(read).to(device)
+                vectors = net.vectors[terms].requires_grad_()
                 wanted = torch.from_numpy(targets[chosen].toarray().astype(np.float32)).to(device)
-                loss = _loss(logits, wanted, torch.from_numpy(weights[chosen]).float().to(device), recipe)
-                for optimiser in optimisers:
-                    optimiser.zero_grad(set_to_none=True)
-                    for group in optimiser.param_groups:
-                        group["lr"] = recipe.rate * (1 - step / steps)
+                weight = torch.from_numpy(weights[chosen]).float().to(device)
+                loss = _loss(net(local, vectors), wanted, weight, recipe)
+                of_others.zero_grad(set_to_none=True)
                 loss.backward()
-                for optimiser in optimisers:
-                    optimiser.step()
+                rate = recipe.rate * (1 - step / steps)
+                of_others.param_groups[0]["lr"] = rate
+                of_others.step()
+                if vectors.grad is not None:
+                    of_vectors.step(terms, vectors.grad, rate)
                 step += 1
     if not bool(torch.isfinite(loss)):
         raise JobError("diverged", "The network's loss is not a number.")
@@ -117,12 +123,10 @@ def _loss(logits: Tensor, wanted: Tensor, weights: Tensor, recipe: Recipe) -> Te
     return (each * weights).sum() / weights.sum().clamp_min(1e-12)
 
 
-def _bags(rows: sparse.csr_matrix) -> tuple[Tensor, Tensor, Tensor]:
-    return (
-        torch.from_numpy(rows.indices.astype(np.int64)),
-        torch.from_numpy(rows.data.astype(np.float32)),
-        torch.from_numpy(rows.indptr[:-1].astype(np.int64)),
-    )
+def _local(rows: sparse.csr_matrix) -> tuple[np.ndarray, sparse.csr_matrix]:
+    """The columns int64 (u,) that rows have, and the rows over these alone (b, u)."""
+    read, indices = np.unique(rows.indices, return_inverse=True)
+    return read.astype(np.int64), sparse.csr_matrix((rows.data, indices, rows.indptr), (rows.shape[0], len(read)))
 
 
 def _thinned(rows: sparse.csr_matrix, share: float, rng: np.random.Generator) -> sparse.csr_matrix:
