@@ -23,11 +23,14 @@ class Comparison:
 
     def _resample(self, test: str, n: int) -> None:
         m = self.measurements
+        declared = {metric.name for metric in m.metrics}
         cells: dict[Cell, list[tuple[TrainedResult, Scores]]] = {}
         for learner in m.learners:
             for one in m.sets:
                 for result in m.of(learner.name, one.name):
                     for metric, scores in result.scores.get(test, {}).items():
+                        if metric not in declared:
+                            continue
                         cells.setdefault((test, metric, learner.name, one.name), []).append((result, scores))
         columns = [scores for cell in cells.values() for _, scores in cell]
         values = [value_of(scores) for scores in columns]

@@ -187,7 +187,9 @@ class Measurements:
     """Everything measured about one summary, or about several of one dataset.
 
     `unit`, `units`: what a row of the kind is called ("user", "users"); `event`: what rows are made of. `tests`: the
-    first one is what the verdict speaks of. `primary`: name of the metric it speaks of. `origins`: by the name of a
+    first one is what the verdict speaks of. `primary`: name of the metric it speaks of; `guard`: of one whose share of
+    the full data it must not hide where that is clearly smaller, "" for none. Results may hold further scores that are
+    not among `metrics`, for the kind's own plots. `origins`: by the name of a
     summary's set, where that summary comes from. `unfinished`: why judging ended early, "" when it did not. `arrays`:
     more for `measurements.npz`, such as the seed of every draw. Raises ValueError when the records do not fit together.
     """
@@ -214,6 +216,7 @@ class Measurements:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     bootstrap: int = 1000
     seed: int = 0
+    guard: str = ""
 
     def __post_init__(self) -> None:
         if sum(s.role == "full" for s in self.sets) != 1:
@@ -222,6 +225,8 @@ class Measurements:
             raise ValueError("no set has the role 'summary'")
         if not any(m.name == self.primary for m in self.metrics):
             raise ValueError(f"the primary metric {self.primary!r} is not among the metrics")
+        if self.guard and not any(m.name == self.guard for m in self.metrics):
+            raise ValueError(f"the guard {self.guard!r} is not among the metrics")
         if not self.tests:
             raise ValueError("there is no test set")
         _check_names(self)

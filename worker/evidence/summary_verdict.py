@@ -17,6 +17,9 @@
 (5) A summary larger than its source carries that as a caveat into the headline.
 (6) So does one with a mark that the best cheap baseline has not: it was made with what the baseline may not look at, so
     being ahead of it is no like for like, and the tone is never good. The sentence says the same beside the difference.
+(7) So does one that keeps clearly less of the metric that guards the primary one (`Measurements.guard`): more than 5
+    points less, and the interval of the paired difference below 0. What a mean over units hides, as the loss of all
+    rare labels, is then said beside it.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from worker.evidence.verdict import Status, Verdict, beside_cheap
 # Best against best is worth a sentence when it differs by more than this from the share of the named learner.
 _APART = 0.02
 _USELESS = 0.5
+_HIDDEN = 0.05
 _NOBODY_HAS = 1e9
 
 
@@ -45,8 +49,9 @@ _NOBODY_HAS = 1e9
 class Judged:
     """What is known of one summary: everything its verdict, sentence and key figures are made of.
 
-    `is_cheap_pick`: a method made it that also makes baselines. `same`: the best of that method's baselines, None where
-    none was measured; `best`: the best cheap alternative of another method.
+    `hidden`: the share of the guarding metric that it keeps, where that is clearly less than the share of the primary
+    one, else None. `is_cheap_pick`: a method made it that also makes baselines. `same`: the best of that method's
+    baselines, None where none was measured; `best`: the best cheap alternative of another method.
     """
 
     measurements: Measurements
@@ -54,6 +59,7 @@ class Judged:
     learner: Learner | None
     because: str
     share: Estimate | None
+    hidden: Estimate | None
     is_cheap_pick: bool
     same: Rival | None
     best: Rival | None
@@ -84,7 +90,16 @@ class Judged:
     def caveat(self) -> str:
         """What the headline must carry, to go on after "it"; "" where there is nothing."""
         larger = "is larger than its source" if self.bytes_share > 1 else ""
-        return " and ".join(part for part in (larger, self.apart) if part)
+        return " and ".join(part for part in (larger, self.keeps_less, self.apart) if part)
+
+    @property
+    def keeps_less(self) -> str:
+        """What it keeps of the guarding metric, where the primary one hides that, "" elsewhere; to go on after "it"."""
+        m = self.measurements
+        guard = next((one for one in m.metrics if one.name == m.guard), None)
+        if self.hidden is None or guard is None:
+            return ""
+        return f"keeps only {wording.percent(self.hidden)} of full-data {guard.label}"
 
     @property
     def status(self) -> Status:
@@ -134,6 +149,7 @@ def _known(c: Comparison, summary: TrainingSet) -> Judged:
         learner=learner,
         because=because,
         share=kept,
+        hidden=_hidden(c, learner, summary),
         is_cheap_pick=any(one.role == "baseline" and method and one.method == method for one in m.sets),
         same=same[0] if same else None,
         best=best,
@@ -142,6 +158,18 @@ def _known(c: Comparison, summary: TrainingSet) -> Judged:
         reasons=reasons,
         settled_by=cures,
     )
+
+
+def _hidden(c: Comparison, learner: Learner | None, summary: TrainingSet) -> Estimate | None:
+    """The share of the guarding metric, where it is clearly smaller than that of the primary one."""
+    guard = c.measurements.guard
+    if learner is None or not guard:
+        return None
+    first, second = c.share(learner.name, summary.name), c.share(learner.name, summary.name, guard)
+    if first is None or second is None:
+        return None
+    apart = (second - first).estimate
+    return second.estimate if apart.value < -_HIDDEN and apart.high < 0 else None
 
 
 def _reasons(c: Comparison, learner: Learner, share: Estimate, best: Rival | None) -> tuple[tuple[str, ...], ...]:
@@ -226,6 +254,8 @@ def _sentence(j: Judged) -> str:
     elif not j.reasons:
         other = "other " if j.is_cheap_pick else ""
         parts.append(f"No {other}cheap baseline of at most its {j.measurements.units} or bytes was measured beside it.")
+    if j.keeps_less:
+        parts.append(f"It {j.keeps_less}.")
     if j.apart:
         beside = ", which the cheap one was not: their difference is no like for like" if j.best is not None else ""
         parts.append(f"It {j.apart}{beside}.")

@@ -1,1 +1,37 @@
-"""Documents with labels by the thousand."""
+"""Documents, each of which has some of thousands of labels."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from worker.contract.kind import Ingest, Judging, Kind
+from worker.contract.method import Cost, Term
+from worker.kinds.labels import dataset, ingest
+from worker.kinds.labels.dataset import LabelledDocuments
+from worker.kinds.labels.description import describe
+from worker.kinds.labels.needs import TEST_DOCUMENTS
+from worker.kinds.labels.summary import LabelsSummary, adopt
+
+
+def _evaluate_params() -> type[BaseModel]:
+    from worker.kinds.labels.judge import evaluate_params  # learners are slow to import, and loading data needs none
+
+    return evaluate_params()
+
+
+JUDGING_COST = Cost(
+    seconds=(Term(5.0), Term(1e-3, {"documents": 1}), Term(2e-4, {"documents": 1, "evaluate.draws": 1})),
+    memory_mb=(Term(400.0), Term(3e-3, {"documents": 1})),
+)
+
+KIND: Kind[LabelledDocuments] = Kind(
+    name="labels",
+    unit="document",
+    units="documents",
+    ingest=Ingest(ingest.IngestOptions, ingest.ingest),
+    load=dataset.load,
+    describe=describe,
+    products=(LabelsSummary,),
+    adopt=adopt,
+    judging=Judging(_evaluate_params, needs=(TEST_DOCUMENTS,), cost=JUDGING_COST),
+)

@@ -2,9 +2,10 @@
 
 Canonical files of a version:
 
-    documents.parquet   `id`, `split` (int8), where there is text `title` and `body`, in versions made of summaries `weight`
-    targets.npz         which document has which label: a sparse matrix of documents x labels; `barred`: pairs (document,
-                        label) that count neither as truth nor as prediction
+    documents.parquet   `id`, `split` (int8), where there is text `title` and `body`, in versions made of summaries
+                        `weight`
+    targets.npz         which document has which label: a sparse matrix of documents x labels; `barred`: pairs
+                        (document, label) that count neither as truth nor as prediction
     features.npz        the features of documents, and of labels where they were given, as sparse matrices
     labels.parquet      `title` and `body` of every label, where there is text of labels
     labels.json         where the split is from, and the constants of the propensities
@@ -283,6 +284,6 @@ def unpacked(arrays: Mapping[str, np.ndarray], prefix: str = "") -> Csr:
 
 
 def _taken(texts: Sequence[str] | None, rows: np.ndarray) -> Sequence[str] | None:
-    if texts is None:
-        return None
-    return texts.take(rows) if isinstance(texts, Texts) else [texts[row] for row in rows]
+    if texts is None or isinstance(texts, Texts):
+        return None if texts is None else texts.take(rows)
+    return [texts[int(row)] for row in rows]

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
 from worker.kinds.labels.dataset import Csr, LabelSet, csr
 
+DIMENSION = 64
 WORD = r"[a-z0-9]+(?:'[a-z]+)?"
 
 
@@ -28,7 +30,7 @@ class Vectoriser:
         """Words and their inverse document frequencies, ln((1 + N) / (1 + df)) + 1, of the training set alone."""
         if training.features is not None:
             return cls()
-        words = TfidfVectorizer(token_pattern=WORD, sublinear_tf=True, dtype=np.float32)
+        words: Any = TfidfVectorizer(token_pattern=WORD, sublinear_tf=True)
         try:
             words.fit(texts_of(training))
         except ValueError:  # nothing in it is a word
@@ -52,3 +54,13 @@ def texts_of(documents: LabelSet) -> Iterator[str]:
         return
     for title, body in zip(titles, bodies, strict=True):
         yield f"{title} {body}"
+
+
+def dense(vectors: Csr, seed: int) -> np.ndarray:
+    """Documents in the main directions of their vectors, float32 (n, at most 64), rows of length 1 or 0: what cheap
+    methods compare all documents in. Randomised singular value decomposition (Halko et al. 2011)."""
+    wanted = min(DIMENSION, min(vectors.shape) - 1)
+    if wanted < 2:
+        return np.asarray(vectors.toarray(), np.float32)
+    found = TruncatedSVD(wanted, n_iter=4, random_state=seed % 2**31).fit_transform(vectors)
+    return np.asarray(normalize(found), np.float32)

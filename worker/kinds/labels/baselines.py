@@ -1,0 +1,123 @@
+"""What a summary of documents is compared with: the full data, random documents of the same number and, where they
+differ, of the same bytes, and the documents nearest the centroids of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from worker.contract.context import Context, seed_of
+from worker.evidence.measurements import Role, TrainingSet
+from worker.evidence.training import Contender
+from worker.kinds.labels.dataset import LabelledDocuments, LabelSet
+from worker.kinds.labels.delivered_text import encoding_of, lines, sizes
+from worker.kinds.labels.learners.centroid import centroids
+from worker.kinds.labels.summary import LabelsSummary
+from worker.kinds.labels.vectors import Vectoriser
+
+Pick = Callable[[LabelSet, int, Context], np.ndarray]
+_APART = 0.05
+"""Bytes of random documents that differ by more than this share from the summary's are also made equal."""
+
+
+def at_random(training: LabelSet, count: int, ctx: Context) -> np.ndarray:
+    """Documents int64 (count,), all alike."""
+    return ctx.rng.permutation(len(training))[:count]
+
+
+def nearest_centroids(training: LabelSet, count: int, ctx: Context) -> np.ndarray:
+    """In turns, for the labels from the most frequent on, the document of each that is nearest its centroid (cosine)
+    and not taken yet: int64 (count,)."""
+    vectors = Vectoriser.fit(training).transform(training)
+    centres = centroids(training.targets, vectors, training.weights)
+    pairs = training.targets.tocoo()
+    near = np.empty(pairs.nnz)
+    for start in range(0, pairs.nnz, 65_536):
+        ctx.progress(start, pairs.nnz, phase="nearest")
+        part = slice(start, start + 65_536)
+        near[part] = np.asarray(vectors[pairs.row[part]].multiply(centres[pairs.col[part]]).sum(axis=1)).ravel()
+    turn = np.empty(pairs.nnz, np.int64)  # of each pair among those of its label
+    order = np.lexsort((pairs.row, -near, pairs.col))
+    starts = np.concatenate([[0], np.cumsum(training.counts)])[:-1]
+    turn[order] = np.arange(pairs.nnz) - starts[pairs.col[order]]
+    ranked = pairs.row[np.lexsort((pairs.col, -training.counts[pairs.col], turn))]
+    taken = ranked[np.sort(np.unique(ranked, return_index=True)[1])]
+    return taken[:count].astype(np.int64)
+
+
+PICKS: dict[str, tuple[str, Pick]] = {
+    "random": ("random documents", at_random),
+    "nearest-centroid": ("documents nearest their labels' centroids", nearest_centroids),
+}
+
+
+def contenders(
+    data: LabelledDocuments, summaries: Sequence[LabelsSummary], picks: Sequence[str], *, draws: int, ctx: Context
+) -> list[Contender]:
+    """The full data, the summaries, and the alternatives of each. Draws and order follow from `ctx.seed`."""
+    train = data.train
+    found = [Contender(_record("full", "full data", "full", train), (train,))]
+    for number, summary in enumerate(summaries):
+        name = "summary" if not number else f"summary-{number + 1}"
+        label = "this summary" if len(summaries) == 1 else f"summary {number + 1}: {summary.origin.method or 'given'}"
+        record = _record(name, label, "summary", summary.documents, summary.origin.method)
+        found.append(Contender(record, (summary.documents,)))
+        beside = "" if not number else f" (as {name.replace('-', ' ')})"
+        suffix = "" if not number else f"-{name}"
+        for pick in picks:
+            made = _sets(train, pick, len(summary), draws, suffix, ctx)
+            found.append(_baseline(f"{pick}{suffix}", f"{PICKS[pick][0]}{beside}", pick, "rows", made))
+        if "random" in picks:
+            small = _baseline("", "", "random", "rows", _sets(train, "random", len(summary), 1, suffix, ctx)).record
+            if abs(small.bytes - record.bytes) > _APART * record.bytes:
+                filled = [_of_bytes(train, record.bytes, draw, suffix, ctx) for draw in range(draws)]
+                label = f"random documents of equal bytes{beside}"
+                found.append(_baseline(f"random-bytes{suffix}", label, "random", "bytes", filled))
+    return found
+
+
+def _sets(train: LabelSet, pick: str, count: int, draws: int, suffix: str, ctx: Context) -> list[LabelSet]:
+    found: list[LabelSet] = []
+    for draw in range(draws if pick == "random" else 1):
+        with ctx.part(f"{pick}{suffix} {draw}", seed=seed_of(ctx.seed, f"{pick} {draw}")) as part:
+            found.append(train.take(np.sort(PICKS[pick][1](train, min(count, len(train)), part))))
+    return found
+
+
+def _of_bytes(train: LabelSet, size: int, draw: int, suffix: str, ctx: Context) -> LabelSet:
+    """Random documents, as many as fit into so many bytes."""
+    with ctx.part(f"random-bytes{suffix} {draw}", seed=seed_of(ctx.seed, f"random {draw}")) as part:
+        order = part.rng.permutation(len(train))
+        taken, total = 0, 0
+        for line in _chunks(train, order, part):
+            total += len(line)
+            if total > size and taken:
+                break
+            taken += 1
+        return train.take(np.sort(order[:taken]))
+
+
+def _chunks(train: LabelSet, order: np.ndarray, ctx: Context) -> Iterable[bytes]:
+    for start in range(0, len(order), 4096):
+        ctx.progress(start, len(order), phase="draw")
+        yield from lines(train.take(order[start : start + 4096]))
+
+
+def _baseline(
+    name: str, label: str, method: str, equal: Literal["rows", "bytes"], made: Sequence[LabelSet]
+) -> Contender:
+    """Draws of one pick; sizes are those of the largest."""
+    records = [_record(name, label, "baseline", one, method, equal) for one in made]
+    return Contender(max(records, key=lambda one: one.bytes), tuple(made))
+
+
+def _record(
+    name: str, label: str, role: Role, documents: LabelSet, method: str = "", equal: Literal["rows", "bytes"] = "rows"
+) -> TrainingSet:
+    plain, packed = sizes(documents)
+    return TrainingSet(
+        name, label, role, len(documents), float(documents.targets.nnz), plain, encoding_of(documents), method, equal,
+        packed,
+    )  # fmt: skip

@@ -1,0 +1,52 @@
+"""What a summary gives away: real documents in it, how near made ones come to them, and a membership attack.
+
+An attack that fails proves nothing: it is called an attack, and no guarantee.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from worker.evidence.measurements import PrivacyRow
+from worker.kinds.labels.dataset import TEST, Csr, LabelledDocuments
+from worker.kinds.labels.summary import LabelsSummary
+from worker.kinds.labels.vectors import Vectoriser
+
+_LOOKED_AT = 2_000
+
+
+def privacy(data: LabelledDocuments, summary: LabelsSummary, *, seed: int) -> tuple[PrivacyRow, ...]:
+    """Shares of real documents, cosines to the nearest, and an attack that takes documents near the summary for those
+    it was made of; 0.5 is guessing."""
+    if summary.rows is not None:
+        note = "the summary consists of real documents"
+        return (PrivacyRow("Documents that are real ones, word for word", 100.0, "% of documents", len(summary), note),)
+    rng = np.random.default_rng([seed, 3])
+    vectoriser = Vectoriser.fit(data.train)
+    own = vectoriser.transform(summary.documents)
+    train = vectoriser.transform(data.train)
+    members = train[np.sort(rng.permutation(len(data.train))[:_LOOKED_AT])]
+    held_out = data.part(TEST)
+    others = vectoriser.transform(held_out.take(np.sort(rng.permutation(len(held_out))[:_LOOKED_AT])))
+    near = _nearest(own[np.sort(rng.permutation(own.shape[0])[:_LOOKED_AT])], train)
+    inside, outside = _nearest(members, own), _nearest(others, own)
+    auc = float(roc_auc_score(np.repeat([1, 0], [len(inside), len(outside)]), np.concatenate([inside, outside])))
+    # Hanley and McNeil (1982)
+    one, two, n, m = auc / (2 - auc), 2 * auc**2 / (1 + auc), len(inside), len(outside)
+    error = np.sqrt((auc * (1 - auc) + (n - 1) * (one - auc**2) + (m - 1) * (two - auc**2)) / (n * m))
+    low, high = max(0.0, auc - 1.96 * float(error)), min(1.0, auc + 1.96 * float(error))
+    attack = "Membership attack on documents: AUC, 0.5 is guessing"
+    return (
+        PrivacyRow("Nearest real document, median", float(np.median(near)), "cosine", len(near)),
+        PrivacyRow("Equal to a real document", 100 * float(np.mean(near > 1 - 1e-6)), "% of documents", len(near)),
+        PrivacyRow(attack, auc, "AUC", n + m, "an attack, no guarantee", low, high),
+    )
+
+
+def _nearest(rows: Csr, real: Csr) -> np.ndarray:
+    """The largest cosine (n,) of each row to any of the others."""
+    found = [np.zeros(0)]
+    for at in range(0, rows.shape[0], 256):
+        found.append((rows[at : at + 256] @ real.T).max(axis=1).toarray().ravel())
+    return np.concatenate(found)
