@@ -65,7 +65,7 @@ def test_without_edges_the_graph_source_is_a_second_reading_of_the_text() -> Non
 
 
 def test_labels_are_learnt_and_the_seed_decides() -> None:
-    training, test = halves(topics())
+    training, test = halves(topics(800))
     model = fitted(training)
     assert precision(model, test) > 0.8
     assert (fitted(training).top(test, 3)[1] == model.top(test, 3)[1]).all()
@@ -111,7 +111,7 @@ def test_a_label_without_documents_is_found_by_its_text_where_asked_for() -> Non
 
 
 def test_a_shortlist_finds_nearly_what_scoring_all_labels_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shortlist, "BEAM", 6)
+    monkeypatch.setattr(shortlist, "BEAM", 5)
     training, test = halves(topics(1200, labels=120))
     every, short = fitted(training), fitted(training, shortlist=1)
     assert every.meta is None

@@ -15,7 +15,8 @@ from worker.evidence.measurements import Ratio
 from worker.kinds.labels.dataset import LabelSet, csr
 from worker.kinds.labels.learners import label_mix
 from worker.kinds.labels.metrics import inverse_propensities, measure
-from worker.kinds.labels.reranker import Candidates, Reranker
+from worker.kinds.labels.mixture import Views
+from worker.kinds.labels.reranker import Candidates, Reranker, candidates
 
 
 def fitted(training: LabelSet, seed: int = 0) -> label_mix.LabelMixModel:
@@ -160,10 +161,43 @@ def test_labels_whose_points_were_split_are_no_candidates_of_the_inner_validatio
 
 
 def test_alpha_is_the_largest_gain_in_psp_that_costs_one_point_of_p() -> None:
-    assert label_mix.ALPHAS[0] == 0
-    assert label_mix.held_out(38_641) == 3864
-    assert label_mix.held_out(1000) == 300
-    assert label_mix.held_out(200) == 100
+    # Two candidates a document, a frequent and a rare one (q = e), log p apart by 0.3: from alpha 0.375 on the rare one
+    # leads. In the first 50 documents it is right, in the others the frequent one.
+    scores, q = np.tile([0.0, -0.3], (101, 1)), np.tile([1.0, np.e], (101, 1))
+    truth = np.zeros((101, 2), bool)
+    truth[:50, 1], truth[50:, 0] = True, True
+    weights = np.ones(101)
+    assert label_mix.best_alpha(scores, truth, q, weights) == 0.375  # P@1 51 to 50 of 101 is within the point
+    weights[50:] = 1.1
+    assert label_mix.best_alpha(scores, truth, q, weights) == 0  # and now it is not
+    assert label_mix.best_alpha(scores, truth, np.ones((101, 2)), weights) == 0
+
+
+def test_a_tenth_is_held_out_and_of_small_sets_more() -> None:
+    assert [label_mix.held_out(count) for count in (38_641, 1000, 200)] == [3864, 300, 100]
+
+
+def test_candidates_are_the_best_of_each_view_once() -> None:
+    rng = np.random.default_rng(0)
+    network, votes, cosine = (rng.random((4, 200)).astype(np.float32) for _ in range(3))
+    votes[:, 10:] = 0
+    views = Views(network, votes, cosine, rng.random(4).astype(np.float32))
+    allowed = np.arange(200) != 7
+    found = candidates(views, allowed, rng.integers(0, 9, 200), None, least=3)
+    for row in range(4):
+        labels = found.labels[row][found.labels[row] >= 0].tolist()
+        assert labels == sorted(set(labels))
+        network_best = [label for label in np.argsort(-network[row]) if label != 7][:30]
+        cosine_best = [label for label in np.argsort(-cosine[row]) if label != 7][:15]
+        assert set(labels) == {*network_best, *cosine_best, *(label for label in range(10) if label != 7)}
+        first = found.features[row, 0]
+        assert first[0] == pytest.approx(np.log(network[row, labels[0]] + 1e-5), abs=1e-6)
+    assert candidates(views, allowed, np.zeros(200), None, least=100).labels.shape[1] >= 100
+
+
+def test_the_mixture_by_hand() -> None:
+    views = Views(*(np.array([[value]], np.float32) for value in (0.4, 0.2, 0.5)), np.zeros(1, np.float32))
+    assert float(views.mixed(6.0)[0, 0]) == pytest.approx(np.log(0.65 * 0.4 + 0.35 * 0.2 + 1e-5) + 3, abs=1e-6)
 
 
 def test_a_stop_is_obeyed() -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 import numpy as np
 from scipy import sparse
@@ -121,11 +121,11 @@ def unit_rows(rows: sparse.csr_matrix) -> sparse.csr_matrix:
     return sparse.csr_matrix((data, rows.indices, rows.indptr), rows.shape)
 
 
-def pairs(titles: Sequence[str] | None, bodies: Sequence[str] | None) -> Iterator[tuple[str, str]]:
-    """Title and body of each text; "" where a set has none."""
-    n = len(titles) if titles is not None else len(bodies or ())
-    for row in range(n):
-        yield (titles[row] if titles is not None else "", bodies[row] if bodies is not None else "")
+def pairs(titles: Iterable[str] | None, bodies: Iterable[str] | None) -> Iterator[tuple[str, str]]:
+    """Title and body of each text, "" for what a set has none of; one of the two it has."""
+    if titles is None and bodies is None:
+        raise ValueError("there is no text")
+    yield from zip(repeat("") if titles is None else titles, repeat("") if bodies is None else bodies, strict=False)
 
 
 def _owners(rows: sparse.csr_matrix) -> np.ndarray:

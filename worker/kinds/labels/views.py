@@ -25,7 +25,6 @@ _LEAST_DOCUMENTS = 2  # of a term, to have a vector in the network
 _ARRAYS = 8  # of documents x labels that live at once
 TEXT = bag.Recipe()
 FEATURES = bag.Recipe(width=512, hidden=True, dropout=0.5, feature_dropout=0.0, bias=-4.0, rate=3e-3, epochs=12)
-COSINE_WEIGHT = 6.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class FittedViews:
             views = self.mixture.views(self.network_terms.of_rows(batch), others)
             text = None if self.texts is None else self.texts.products(others)
             found = candidates(views, allowed, self.counts, text, least)
-            mixed = np.take_along_axis(views.mixed(COSINE_WEIGHT), np.maximum(found.labels, 0), axis=1)
+            mixed = np.take_along_axis(views.mixed(self.mixture.cosine_weight), np.maximum(found.labels, 0), axis=1)
             yield found, np.where(found.labels >= 0, mixed, np.float32(-np.inf))
 
 
@@ -77,9 +76,8 @@ def fit(
         x, y = _stacked(x, for_network.of_rows(encoded.texts)), _stacked(y, told)
         w = np.concatenate([w, np.ones(told.shape[0])])
     network = bag.train(x, csr(y), w, chosen, ctx)
-    scale = targets.nnz / targets.shape[0] if chosen.softmax else 1.0
     others = for_others.of_rows(documents)
-    mixture = Mixture.of(network, scale, others, targets, weights)
+    mixture = Mixture.of(network, not chosen.softmax, others, targets, weights)
     texts = None if encoded.texts is None else Postings.of(for_others.of_rows(encoded.texts))
     return FittedViews(
         for_network, for_others, mixture, texts, np.bincount(targets.indices, minlength=targets.shape[1])

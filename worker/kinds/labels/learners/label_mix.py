@@ -93,18 +93,26 @@ def choose(
         with ctx.part(f"half {number}", number, 4) as part:
             one = Reranker.of(_some(found, learnt), truth[learnt], documents.weights[learnt], part)
             scores[judged] = one.log_probabilities(_some(found, judged))
-    best = _first(scores, truth, documents.weights)
-    if best < _first(mixed, truth, documents.weights):
+    if _first(scores, truth, documents.weights) < _first(mixed, truth, documents.weights):
         return None, 0.0
-    worth = q[np.maximum(found.labels, 0)]
-    alpha, most = 0.0, -1.0
-    for tried in ALPHAS:
-        ranked = scores + tried * np.log(worth)
-        gained = _first(ranked, truth * worth, documents.weights)  # PSP@1 times a constant
-        if _first(ranked, truth, documents.weights) >= best - MOST_LOST and gained > most:
-            alpha, most = tried, gained
+    alpha = best_alpha(scores, truth, q[np.maximum(found.labels, 0)], documents.weights)
     with ctx.part("all", 2, 4) as part:
         return Reranker.of(found, truth, documents.weights, part), alpha
+
+
+def best_alpha(scores: np.ndarray, truth: np.ndarray, q: np.ndarray, weights: np.ndarray) -> float:
+    """Of `ALPHAS`, the one with the largest PSP@1 among those that lose at most `MOST_LOST` of P@1.
+
+    `scores`, `truth`, `q`: log p, whether it is right and the inverse propensity of each candidate, (n, c).
+    """
+    least = _first(scores, truth, weights) - MOST_LOST
+    alpha, most = 0.0, -1.0
+    for tried in ALPHAS:
+        ranked = scores + tried * np.log(q)
+        gained = _first(ranked, truth * q, weights)  # PSP@1 times a constant
+        if gained > most and _first(ranked, truth, weights) >= least:
+            alpha, most = tried, gained
+    return alpha
 
 
 def gather(
