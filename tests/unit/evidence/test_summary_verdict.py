@@ -28,6 +28,7 @@ from worker.evidence.conclude import conclude
 from worker.evidence.learners import named
 from worker.evidence.measurements import (
     Measurements,
+    Metric,
     TestSet,
     TrainedResult,
     TrainingSet,
@@ -432,3 +433,40 @@ def test_lead_over_a_baseline_of_the_same_mark_is_like_for_like() -> None:
     found = judged(measurements(sets=sets))
     assert (found.status, found.tone, found.caveat) == ("ahead", "good", "")
     assert "was made with more" not in found.sentence
+
+
+# What the primary metric hides
+
+
+def guarded(kept: float, **changes: float) -> Measurements:
+    """Measurements with a second metric of which the summary keeps this share."""
+    m = measurements()
+    rare = {"full": 0.2, "summary": 0.2 * kept} | changes
+    results = tuple(
+        replace(one, scores={"test": {**one.scores["test"], "rare": per_user(rare.get(one.set, 0.1), 2000, seed=3)}})
+        for one in m.results
+    )
+    return replace(m, results=results, metrics=(*m.metrics, Metric("rare", "PSP@1")), guard="rare")
+
+
+def test_loss_of_the_guarding_metric_that_the_primary_hides_is_said_in_headline_and_sentence() -> None:
+    m = guarded(0.5)
+    found = judged(m)
+    assert found.status == "ahead"
+    assert found.tone == "even"
+    assert found.caveat.startswith("keeps only 50")
+    assert "It keeps only 50" in found.sentence
+    assert "of full-data PSP@1" in found.sentence
+    assert "but keeps only 50" in conclude(m, JOB).headline
+
+
+@pytest.mark.parametrize("kept", [0.94, 0.99, 1.2])
+def test_guarding_metric_that_is_kept_as_the_primary_is_not_mentioned(kept: float) -> None:
+    found = judged(guarded(kept))
+    assert "PSP" not in found.sentence
+    assert found.caveat == ""
+
+
+def test_guard_that_is_no_metric_is_refused() -> None:
+    with pytest.raises(ValueError, match="guard"):
+        measurements(guard="nothing")

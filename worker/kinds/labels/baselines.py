@@ -13,9 +13,8 @@ from worker.evidence.measurements import Role, TrainingSet
 from worker.evidence.training import Contender
 from worker.kinds.labels.dataset import LabelledDocuments, LabelSet
 from worker.kinds.labels.delivered_text import encoding_of, lines, sizes
-from worker.kinds.labels.learners.centroid import centroids
+from worker.kinds.labels.selection import nearest_centroids
 from worker.kinds.labels.summary import LabelsSummary
-from worker.kinds.labels.vectors import Vectoriser
 
 Pick = Callable[[LabelSet, int, Context], np.ndarray]
 _APART = 0.05
@@ -25,26 +24,6 @@ _APART = 0.05
 def at_random(training: LabelSet, count: int, ctx: Context) -> np.ndarray:
     """Documents int64 (count,), all alike."""
     return ctx.rng.permutation(len(training))[:count]
-
-
-def nearest_centroids(training: LabelSet, count: int, ctx: Context) -> np.ndarray:
-    """In turns, for the labels from the most frequent on, the document of each that is nearest its centroid (cosine)
-    and not taken yet: int64 (count,)."""
-    vectors = Vectoriser.fit(training).transform(training)
-    centres = centroids(training.targets, vectors, training.weights)
-    pairs = training.targets.tocoo()
-    near = np.empty(pairs.nnz)
-    for start in range(0, pairs.nnz, 65_536):
-        ctx.progress(start, pairs.nnz, phase="nearest")
-        part = slice(start, start + 65_536)
-        near[part] = np.asarray(vectors[pairs.row[part]].multiply(centres[pairs.col[part]]).sum(axis=1)).ravel()
-    turn = np.empty(pairs.nnz, np.int64)  # of each pair among those of its label
-    order = np.lexsort((pairs.row, -near, pairs.col))
-    starts = np.concatenate([[0], np.cumsum(training.counts)])[:-1]
-    turn[order] = np.arange(pairs.nnz) - starts[pairs.col[order]]
-    ranked = pairs.row[np.lexsort((pairs.col, -training.counts[pairs.col], turn))]
-    taken = ranked[np.sort(np.unique(ranked, return_index=True)[1])]
-    return taken[:count].astype(np.int64)
 
 
 PICKS: dict[str, tuple[str, Pick]] = {

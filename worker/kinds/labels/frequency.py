@@ -47,8 +47,6 @@ def recall_plots(
     data: LabelledDocuments, results: Sequence[TrainedResult], learners: Mapping[str, str], sets: Mapping[str, str]
 ) -> tuple[Plot, ...]:
     """One plot for each learner (name to label): recall by tenth of each of `sets` (name to label)."""
-    counts, group = data.known_counts, deciles(data.known_counts)
-    ranges = [_range(counts[group == tenth]) for tenth in range(GROUPS)]
     plots: list[Plot] = []
     for learner, label in learners.items():
         series: list[Series] = []
@@ -57,12 +55,12 @@ def recall_plots(
             if not own:
                 continue
             values = [
-                (ranges[tenth], 100 * float(np.mean([value_of(one.scores["test"][_name(tenth)]) for one in own])))
-                for tenth in range(GROUPS)
-                if ranges[tenth]
+                float(np.mean([value_of(one.scores["test"][_name(tenth)]) for one in own])) for tenth in range(GROUPS)
             ]
-            known = [(place, value) for place, value in values if np.isfinite(value)]
-            series.append(Series(shown, tuple(place for place, _ in known), tuple(value for _, value in known)))
+            known = [tenth for tenth in range(GROUPS) if np.isfinite(values[tenth])]
+            series.append(
+                Series(shown, tuple(float(tenth + 1) for tenth in known), tuple(100 * values[tenth] for tenth in known))
+            )
         if series:
             plots.append(
                 Plot(
@@ -71,10 +69,10 @@ def recall_plots(
                     f"Share of the true labels among the first {AT} predictions of {label}, for tenths of the labels "
                     "by their training documents, rarest first.",
                     "line",
-                    "training documents of the labels",
+                    "tenth of the labels by training documents, rarest first",
                     f"recall@{AT} (%)",
                     tuple(series),
-                    n=int((counts > 0).sum()),
+                    n=int((data.known_counts > 0).sum()),
                 )
             )
     return tuple(plots)

@@ -195,8 +195,8 @@ def _protocol(
         "were drawn from them among them. Equal scores are put in the order of the labels' numbers. Barred pairs are "
         f"taken out of truth and predictions. Settings are chosen for every set anew on {number(tuned)} validation "
         "documents, where labels with fewer than 2 training documents are neither truth nor predicted; figures are "
-        f"over {number(tested)} test documents and all labels. Random documents are as many as the summary has and, where "
-        "they take other bytes, also as many as fit into its bytes."
+        f"over {number(tested)} test documents and all labels. Random documents are as many as the summary has and, "
+        "where they take other bytes, also as many as fit into its bytes."
     )
     return Protocol(fields, text)
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
 
 import numpy as np
 from scipy.spatial.distance import pdist
 
 from worker.contract.context import Context
 from worker.kinds.labels.dataset import LabelSet
+from worker.kinds.labels.vectors import Vectoriser, centroids
 from worker.numerics.inclusion import clipped
 from worker.numerics.lsh import Hashes
 from worker.numerics.sketch import Sketch
 
 _SAMPLED = 2_000
 _TICK = 256
+_PAIRS = 16_384
 
 
 def densities(x: np.ndarray, rows: int, ctx: Context) -> np.ndarray:
@@ -70,31 +71,73 @@ def herding(x: np.ndarray, count: int, ctx: Context) -> np.ndarray:
     return taken
 
 
-def cover(training: LabelSet, least: int, count: int, ctx: Context, worth: np.ndarray | None = None) -> np.ndarray:
-    """Documents that give every label at least `least` of them, or all it has: at most `count`, int64.
+def nearest_centroids(training: LabelSet, count: int, ctx: Context) -> np.ndarray:
+    """In turns, for the labels from the most frequent on, the document of each that is nearest its centroid (cosine)
+    and not taken yet: int64 (count,)."""
+    document, _ = _by_turns(training, ctx)
+    first = np.sort(np.unique(document, return_index=True)[1])
+    return document[first][:count]
 
-    Greedy (Nemhauser, Wolsey and Fisher 1978): always the document with the largest sum of the `worth` (L,), 1 unless
-    given, of the labels that still need one; ties by the lower number. Lazily: what a document would add only falls.
+
+def nearest_cover(training: LabelSet, least: int, ctx: Context) -> np.ndarray:
+    """Documents int64 that give every label `least` of them, or all it has: for the labels from the most frequent on,
+    as many of those nearest its centroid as it still needs."""
+    document, label = _by_turns(training, ctx)
+    order = np.lexsort((np.arange(len(label)), label, -training.counts[label]))  # all turns of a label together
+    needed = np.minimum(training.counts, least)
+    indptr, indices = training.targets.indptr, training.targets.indices
+    taken: dict[int, None] = {}
+    for place, at in enumerate(order):
+        if place % 65_536 == 0:
+            ctx.progress(place, len(order), phase="cover")
+        row = int(document[at])
+        if needed[label[at]] > 0 and row not in taken:
+            taken[row] = None
+            needed[indices[indptr[row] : indptr[row + 1]]] -= 1
+    return np.fromiter(taken, np.int64, len(taken))
+
+
+def _by_turns(training: LabelSet, ctx: Context) -> tuple[np.ndarray, np.ndarray]:
+    """Documents and labels of all pairs, int64 (p,): every label's documents by their cosine to its centroid, one a
+    turn; turns in order, in each the labels from the most frequent on."""
+    vectors = Vectoriser.fit(training).transform(training)
+    centres = centroids(training.targets, vectors, training.weights)
+    pairs = training.targets.tocoo()
+    near = np.empty(pairs.nnz)
+    for start in range(0, pairs.nnz, _PAIRS):
+        ctx.progress(start, pairs.nnz, phase="nearest")
+        part = slice(start, start + _PAIRS)
+        near[part] = np.asarray(vectors[pairs.row[part]].multiply(centres[pairs.col[part]]).sum(axis=1)).ravel()
+    order = np.lexsort((pairs.row, -near, pairs.col))
+    starts = np.concatenate([[0], np.cumsum(training.counts)])[:-1]
+    turn = np.empty(pairs.nnz, np.int64)
+    turn[order] = np.arange(pairs.nnz) - starts[pairs.col[order]]
+    ranked = np.lexsort((pairs.col, -training.counts[pairs.col], turn))
+    return pairs.row[ranked].astype(np.int64), pairs.col[ranked].astype(np.int64)
+
+
+def fewest_cover(training: LabelSet, least: int, ctx: Context) -> np.ndarray:
+    """Documents int64 that give every label at least `least` of them, or all it has, as few as is found.
+
+    Greedy (Nemhauser, Wolsey and Fisher 1978): always the document with most labels that still need one; ties by the
+    lower number. Lazily: what a document would add only falls.
     """
     indptr, indices = training.targets.indptr, training.targets.indices
     needed = np.minimum(training.counts, least)
-    worth = np.ones(training.labels) if worth is None else worth
-    own: Callable[[int], np.ndarray] = lambda row: indices[indptr[row] : indptr[row + 1]]  # noqa: E731
-    sums = np.add.reduceat(np.append(worth[indices], 0.0), indptr[:-1]) * (np.diff(indptr) > 0)
-    heap = [(-float(gain), row) for row, gain in enumerate(sums)]
+    heap = [(-int(size), row) for row, size in enumerate(np.diff(indptr))]
     heapq.heapify(heap)
     taken: list[int] = []
     looked = 0
-    while heap and len(taken) < count:
+    while heap:
         if looked % 4096 == 0:
-            ctx.progress(len(taken), count, phase="cover")
+            ctx.progress(min(looked, len(training)), len(training), phase="cover")
         looked += 1
         said, row = heap[0]
-        labels = own(row)
-        gain = float(worth[labels[needed[labels] > 0]].sum())
-        if gain <= 0:
+        labels = indices[indptr[row] : indptr[row + 1]]
+        gain = int((needed[labels] > 0).sum())
+        if not gain:
             heapq.heappop(heap)
-        elif gain < -said - 1e-9:
+        elif gain < -said:
             heapq.heapreplace(heap, (-gain, row))
         else:
             heapq.heappop(heap)

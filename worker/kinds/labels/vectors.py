@@ -64,3 +64,8 @@ def dense(vectors: Csr, seed: int) -> np.ndarray:
         return np.asarray(vectors.toarray(), np.float32)
     found = TruncatedSVD(wanted, n_iter=4, random_state=seed % 2**31).fit_transform(vectors)
     return np.asarray(normalize(found), np.float32)
+
+
+def centroids(targets: Csr, vectors: Csr, weights: np.ndarray) -> Csr:
+    """The direction of the weighted sum of each label's documents: csr float32 (L, v), rows of length 1 or 0."""
+    return csr(normalize(targets.T @ sparse.diags(weights.astype(np.float32)) @ vectors))

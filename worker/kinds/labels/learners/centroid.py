@@ -6,19 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-from sklearn.preprocessing import normalize
 
 from worker.contract.context import Context
 from worker.contract.learner import Settings, learner
 from worker.kinds.labels.dataset import Csr, LabelSet, csr
 from worker.kinds.labels.ranking import top_of
-from worker.kinds.labels.vectors import Vectoriser
-
-
-def centroids(targets: Csr, vectors: Csr, weights: np.ndarray) -> Csr:
-    """The direction of the weighted sum of each label's documents: csr float32 (L, v), rows of length 1 or 0."""
-    return csr(normalize(targets.T @ sparse.diags(weights.astype(np.float32)) @ vectors))
+from worker.kinds.labels.vectors import Vectoriser, centroids
 
 
 @dataclass(frozen=True)

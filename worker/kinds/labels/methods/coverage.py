@@ -1,8 +1,10 @@
 """Keep documents such that no label is dropped: first those that together have every label, then by inverse density.
 
 A label that no document of a summary has is never predicted by what is trained on it, and precision weighted by
-inverse propensity (PSP) falls with every one. Where the budget cannot cover all, the documents that cover most labels
-are taken, and how many are lost is said, or the job refused. O(pairs log documents).
+inverse propensity (PSP) falls with every one. Labels get the documents nearest their centroids, from the most frequent
+label on; where that takes more than the budget, the fewest documents that cover all (greedily). Where those are still
+too many, the documents nearest the centroids of the most frequent labels are taken, and how many labels are lost is
+said, or the job refused. O(pairs x entries of a document).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from worker.contract.errors import JobError
 from worker.contract.method import Cost, Term, method
 from worker.kinds.labels.dataset import LabelledDocuments
 from worker.kinds.labels.delivery import DocumentsParams, picked, size_of
-from worker.kinds.labels.selection import by_rarity, cover, densities
+from worker.kinds.labels.selection import by_rarity, densities, fewest_cover, nearest_cover
 from worker.kinds.labels.summary import LabelsSummary
 from worker.kinds.labels.vectors import Vectoriser, dense
 
@@ -43,20 +45,27 @@ class CoverageParams(DocumentsParams):
 def coverage(data: LabelledDocuments, params: CoverageParams, ctx: Context) -> LabelsSummary:
     """Real documents that have every label, and rare ones beside them."""
     count, training = size_of(data, params), data.train
-    with ctx.part("cover", 0, 2) as part:
-        taken = cover(training, params.points, count if params.lost == "warn" else len(training), part)
+    with ctx.part("nearest", 0, 3) as part:
+        taken = nearest_cover(training, params.points, part)
+    covered_by = "nearest"
     if len(taken) > count:
-        raise JobError(
-            "budget_too_small",
-            f"{count:,} documents cannot give every label {params.points} of them.",
-            hint=f"Ask for {len(taken):,} documents, or say lost=warn.",
-            pointer="/params/budget",
-        )
+        with ctx.part("fewest", 1, 3) as part:
+            fewest = fewest_cover(training, params.points, part)
+        if len(fewest) <= count:
+            taken, covered_by = fewest, "fewest"
+        elif params.lost == "refuse":
+            raise JobError(
+                "budget_too_small",
+                f"{count:,} documents cannot give every label {params.points} of them.",
+                hint=f"Ask for {len(fewest):,} documents, or say lost=warn.",
+                pointer="/params/budget",
+            )
+    taken = taken[:count]
     free = np.ones(len(training), bool)
     free[taken] = False
     if len(taken) < count:
-        with ctx.part("density", 1, 2) as part:
+        with ctx.part("density", 2, 3) as part:
             x = dense(Vectoriser.fit(training).transform(training), ctx.seed)
             more = by_rarity(densities(x, _ROWS, part), count - len(taken), part, free)
         taken = np.concatenate([taken, more])
-    return picked(data, taken, "coverage", params, documents_that_cover=int((~free).sum()))
+    return picked(data, taken, "coverage", params, documents_that_cover=int((~free).sum()), covered_by=covered_by)
