@@ -1,6 +1,6 @@
 """napkinXC's PLT and PECOS's XR-Linear on the same rows, one thread. An environment of its own:
 
-    python3 -m venv peers && peers/bin/pip install "numpy<2" scipy scikit-learn gdown requests tqdm
+    python3 -m venv peers && peers/bin/pip install "numpy<2" "scipy<1.12" scikit-learn gdown requests tqdm
     peers/bin/pip install --no-deps napkinxc==0.7.2 libpecos==1.2.8
 
 Run by `benchmarks/labels.py` with a folder of train_x, test_x and train_y; leaves a ranking of five labels each.
