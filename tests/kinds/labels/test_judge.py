@@ -103,10 +103,10 @@ def test_models_when_pairs_are_barred_then_never_predict_them(tmp_path: Path):
     plain, _ = ingested(files, tmp_path / "v")
     learner = learners_of("labels")["centroid"]
     model = learner.prepare(plain.train, None, Context()).fit({}, Context())
-    first = permitted(model, plain.part(TEST), 5)
+    first = permitted(model, plain.part(TEST), 5, Context())
     (tmp_path / "filter_labels_test.txt").write_text("".join(f"{row} {top[0]}\n" for row, top in enumerate(first)))
     barred, _ = ingested([*files, ("filter_labels_test.txt", tmp_path / "filter_labels_test.txt")], tmp_path / "w")
-    after = permitted(model, barred.part(TEST), 5)
+    after = permitted(model, barred.part(TEST), 5, Context())
     assert not (after == first[:, :1]).any()
     assert (after[:, :4] == first[:, 1:]).all()
 

@@ -78,7 +78,7 @@ def test_ranking_when_scores_tie_then_lower_labels_come_first_and_minus_infinity
 
 
 def test_metrics_when_napkinxc_is_installed_then_are_its_own():
-    theirs = pytest.importorskip("napkinxc.measures", reason="napkinXC is not installed")
+    theirs = pytest.importorskip("napkinxc.metrics", reason="napkinXC is not installed")
     top, truth, _ = random_case(7, n=200, labels=40)
     counts = np.asarray(truth.sum(axis=0)).ravel()
     inverse = inverse_propensities(counts, truth.shape[0])

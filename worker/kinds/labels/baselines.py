@@ -37,23 +37,25 @@ def contenders(
 ) -> list[Contender]:
     """The full data, the summaries, and the alternatives of each. Draws and order follow from `ctx.seed`."""
     train = data.train
-    found = [Contender(_record("full", "full data", "full", train), (train,))]
+    found = [Contender(_record("full", "full data", "full", train, ctx), (train,))]
     for number, summary in enumerate(summaries):
         name = "summary" if not number else f"summary-{number + 1}"
         label = "this summary" if len(summaries) == 1 else f"summary {number + 1}: {summary.origin.method or 'given'}"
-        record = _record(name, label, "summary", summary.documents, summary.origin.method)
+        record = _record(name, label, "summary", summary.documents, ctx, summary.origin.method)
         found.append(Contender(record, (summary.documents,)))
         beside = "" if not number else f" (as {name.replace('-', ' ')})"
         suffix = "" if not number else f"-{name}"
         for pick in picks:
             made = _sets(train, pick, len(summary), draws, suffix, ctx)
-            found.append(_baseline(f"{pick}{suffix}", f"{PICKS[pick][0]}{beside}", pick, "rows", made))
+            found.append(_baseline(f"{pick}{suffix}", f"{PICKS[pick][0]}{beside}", pick, "rows", made, ctx))
         if "random" in picks:
-            small = _baseline("", "", "random", "rows", _sets(train, "random", len(summary), 1, suffix, ctx)).record
+            small = _baseline(
+                "", "", "random", "rows", _sets(train, "random", len(summary), 1, suffix, ctx), ctx
+            ).record
             if abs(small.bytes - record.bytes) > _APART * record.bytes:
                 filled = [_of_bytes(train, record.bytes, draw, suffix, ctx) for draw in range(draws)]
                 label = f"random documents of equal bytes{beside}"
-                found.append(_baseline(f"random-bytes{suffix}", label, "random", "bytes", filled))
+                found.append(_baseline(f"random-bytes{suffix}", label, "random", "bytes", filled, ctx))
     return found
 
 
@@ -85,17 +87,23 @@ def _chunks(train: LabelSet, order: np.ndarray, ctx: Context) -> Iterable[bytes]
 
 
 def _baseline(
-    name: str, label: str, method: str, equal: Literal["rows", "bytes"], made: Sequence[LabelSet]
+    name: str, label: str, method: str, equal: Literal["rows", "bytes"], made: Sequence[LabelSet], ctx: Context
 ) -> Contender:
     """Draws of one pick; sizes are those of the largest."""
-    records = [_record(name, label, "baseline", one, method, equal) for one in made]
+    records = [_record(name, label, "baseline", one, ctx, method, equal) for one in made]
     return Contender(max(records, key=lambda one: one.bytes), tuple(made))
 
 
 def _record(
-    name: str, label: str, role: Role, documents: LabelSet, method: str = "", equal: Literal["rows", "bytes"] = "rows"
+    name: str,
+    label: str,
+    role: Role,
+    documents: LabelSet,
+    ctx: Context,
+    method: str = "",
+    equal: Literal["rows", "bytes"] = "rows",
 ) -> TrainingSet:
-    plain, packed = sizes(documents)
+    plain, packed = sizes(documents, ctx)
     return TrainingSet(
         name, label, role, len(documents), float(documents.targets.nnz), plain, encoding_of(documents), method, equal,
         packed,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from worker.contract.context import Context
 from worker.kinds.labels.dataset import Csr, LabelSet
 
 ENCODINGS = {True: "JSON lines", False: "XC text"}
@@ -50,11 +51,13 @@ def _objects(documents: LabelSet, weighted: bool) -> Iterator[bytes]:
         yield json.dumps(record, ensure_ascii=False).encode() + b"\n"
 
 
-def sizes(documents: LabelSet) -> tuple[int, int]:
-    """Bytes of all lines, and of the same after lossless compression (zlib)."""
+def sizes(documents: LabelSet, ctx: Context | None = None) -> tuple[int, int]:
+    """Bytes of all lines, and of the same after lossless compression (zlib); with `ctx` a stop is obeyed."""
     packer = zlib.compressobj(6)
     plain = packed = 0
-    for line in lines(documents):
+    for number, line in enumerate(lines(documents)):
+        if ctx is not None and number % 4096 == 0:
+            ctx.progress(0, 1)
         plain += len(line)
         packed += len(packer.compress(line))
     return plain, packed + len(packer.flush())

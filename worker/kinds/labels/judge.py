@@ -74,7 +74,7 @@ def judge(
     test = test.take(asked)
     with ctx.part("sets", 0, 2, seed=ctx.seed) as part:
         sets = contenders(data, summaries, params.baselines, draws=params.draws, ctx=part)
-    plan = _plan(data, sets, validation, test, params)
+    plan = _plan(data, sets, validation, test, params, ctx)
     with ctx.part("train", 1, 2, seed=ctx.seed) as part:
         trained = train_all(plan, part)
     names = [one.record.name for one in sets if one.record.role == "summary"]
@@ -98,7 +98,7 @@ def judge(
             data, trained.results, {one.name: one.label for one in plan.learners if not one.floor}, shown
         ),
         tables=(losses_table(data, summary),),
-        privacy=privacy(data, summary, seed=ctx.seed),
+        privacy=privacy(data, summary, ctx),
         warnings=tuple(
             dict.fromkeys([*(text for one in summaries for text in one.warnings), *ctx.warnings, *_warnings(test)])
         ),
@@ -119,18 +119,19 @@ def _sample(documents: LabelSet, most: int, seed: int) -> LabelSet:
 
 
 def _plan(
-    data: LabelledDocuments, sets: Sequence[Contender], validation: LabelSet, test: LabelSet, params: EvaluateParams
-) -> Plan:
+    data: LabelledDocuments, sets: Sequence[Contender], validation: LabelSet, test: LabelSet, params: EvaluateParams,
+    ctx: Context,
+) -> Plan:  # fmt: skip
     known, metric = learners_of(KIND), METRICS[0]
     about = data.about
     inverse = inverse_propensities(data.known_counts, data.known_documents, about.a, about.b)
     group = deciles(data.known_counts)
 
     def validate(model: Model) -> Scores:
-        return measure(permitted(model, validation, _DEEPEST), validation.targets, inverse)[metric.name]
+        return measure(permitted(model, validation, _DEEPEST, ctx), validation.targets, inverse)[metric.name]
 
     def test_scores(model: Model) -> Mapping[str, Mapping[str, Scores]]:
-        top = permitted(model, test, _DEEPEST)
+        top = permitted(model, test, _DEEPEST, ctx)
         return {"test": {**measure(top, test.targets, inverse), **recalls(top, test.targets, group)}}
 
     return Plan(

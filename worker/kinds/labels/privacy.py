@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from worker.contract.context import Context
 from worker.evidence.measurements import PrivacyRow
 from worker.kinds.labels.dataset import TEST, Csr, LabelledDocuments
 from worker.kinds.labels.summary import LabelsSummary
@@ -16,16 +17,15 @@ from worker.kinds.labels.vectors import Vectoriser
 _LOOKED_AT = 2_000
 
 
-def privacy(data: LabelledDocuments, summary: LabelsSummary, *, seed: int) -> tuple[PrivacyRow, ...]:
+def privacy(data: LabelledDocuments, summary: LabelsSummary, ctx: Context) -> tuple[PrivacyRow, ...]:
     """Shares of real documents, cosines to the nearest, and an attack that takes documents near the summary for those
     it was made of; 0.5 is guessing."""
     if summary.rows is not None:
         note = "the summary consists of real documents"
         return (PrivacyRow("Documents that are real ones, word for word", 100.0, "% of documents", len(summary), note),)
-    rng = np.random.default_rng([seed, 3])
-    vectoriser = Vectoriser.fit(data.train)
+    rng = np.random.default_rng([ctx.seed, 3])
+    vectoriser, train = Vectoriser.fit(data.train, ctx)
     own = vectoriser.transform(summary.documents)
-    train = vectoriser.transform(data.train)
     members = train[np.sort(rng.permutation(len(data.train))[:_LOOKED_AT])]
     held_out = data.part(TEST)
     others = vectoriser.transform(held_out.take(np.sort(rng.permutation(len(held_out))[:_LOOKED_AT])))

@@ -7,8 +7,11 @@ from typing import Protocol
 
 import numpy as np
 
+from worker.contract.context import Context
+from worker.contract.errors import Cancelled
 from worker.kinds.labels.dataset import LabelSet
 
+_ASKED_AT_ONCE = 2_048
 CELLS = 8_000_000
 """Scores held at once: batches of documents times labels stay below."""
 
@@ -59,8 +62,21 @@ def top_of(documents: LabelSet, k: int, scores: Callable[[slice], np.ndarray]) -
     return labels, best
 
 
-def permitted(model: Model, documents: LabelSet, k: int) -> np.ndarray:
-    """The k best labels int32 (n, k) of every document, barred pairs passed over; -1 where there are no more."""
+def permitted(model: Model, documents: LabelSet, k: int, ctx: Context) -> np.ndarray:
+    """The k best labels int32 (n, k) of every document, barred pairs passed over; -1 where there are no more.
+
+    Asked in parts, between which a stop is obeyed: raises `Cancelled`.
+    """
+    found = [np.empty((0, k), np.int32)]
+    for start in range(0, len(documents), _ASKED_AT_ONCE):
+        if ctx.cancelled:
+            raise Cancelled
+        rows = np.arange(start, min(start + _ASKED_AT_ONCE, len(documents)))
+        found.append(_permitted(model, documents.take(rows), k))
+    return np.concatenate(found)
+
+
+def _permitted(model: Model, documents: LabelSet, k: int) -> np.ndarray:
     if documents.barred is None:
         return model.top(documents, k)[0]
     most = int(np.diff(documents.barred.indptr).max(initial=0))

@@ -100,7 +100,7 @@ def nearest_cover(training: LabelSet, least: int, ctx: Context) -> np.ndarray:
 def _by_turns(training: LabelSet, ctx: Context) -> tuple[np.ndarray, np.ndarray]:
     """Documents and labels of all pairs, int64 (p,): every label's documents by their cosine to its centroid, one a
     turn; turns in order, in each the labels from the most frequent on."""
-    vectors = Vectoriser.fit(training).transform(training)
+    _, vectors = Vectoriser.fit(training, ctx)
     centres = centroids(training.targets, vectors, training.weights)
     pairs = training.targets.tocoo()
     near = np.empty(pairs.nnz)

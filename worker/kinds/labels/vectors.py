@@ -12,9 +12,11 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
+from worker.contract.context import Context
 from worker.kinds.labels.dataset import Csr, LabelSet, csr
 
 DIMENSION = 64
+_TICK = 4096
 WORD = r"[a-z0-9]+(?:'[a-z]+)?"
 
 
@@ -26,16 +28,17 @@ class Vectoriser:
     words: Any = None
 
     @classmethod
-    def fit(cls, training: LabelSet) -> Vectoriser:
-        """Words and their inverse document frequencies, ln((1 + N) / (1 + df)) + 1, of the training set alone."""
+    def fit(cls, training: LabelSet, ctx: Context) -> tuple[Vectoriser, Csr]:
+        """Fitted to the training set alone, and the vectors of its documents. Inverse document frequencies of words are
+        ln((1 + N) / (1 + df)) + 1."""
+        ctx.progress(0, 1, phase="vectors")
         if training.features is not None:
-            return cls()
+            return cls(), cls().transform(training)
         words: Any = TfidfVectorizer(token_pattern=WORD, sublinear_tf=True)
         try:
-            words.fit(texts_of(training))
+            return cls(words), csr(words.fit_transform(_watched(texts_of(training), ctx)))
         except ValueError:  # nothing in it is a word
-            words = None
-        return cls(words)
+            return cls(), cls().transform(training)
 
     def transform(self, documents: LabelSet) -> Csr:
         """csr float32 (n, v), rows of length 1, or 0 where nothing is known of a document."""
@@ -44,6 +47,14 @@ class Vectoriser:
         if self.words is None:
             return csr(sparse.csr_matrix((len(documents), 1), dtype=np.float32))
         return csr(self.words.transform(texts_of(documents)))
+
+
+def _watched(texts: Iterator[str], ctx: Context) -> Iterator[str]:
+    """The texts, with a look now and then at whether to stop."""
+    for number, text in enumerate(texts):
+        if number % _TICK == 0:
+            ctx.progress(0, 1, phase="vectors")
+        yield text
 
 
 def texts_of(documents: LabelSet) -> Iterator[str]:
@@ -59,6 +70,7 @@ def texts_of(documents: LabelSet) -> Iterator[str]:
 def dense(vectors: Csr, seed: int) -> np.ndarray:
     """Documents in the main directions of their vectors, float32 (n, at most 64), rows of length 1 or 0: what cheap
     methods compare all documents in. Randomised singular value decomposition (Halko et al. 2011)."""
+    vectors = vectors[:, np.unique(vectors.indices)]
     wanted = min(DIMENSION, min(vectors.shape) - 1)
     if wanted < 2:
         return np.asarray(vectors.toarray(), np.float32)

@@ -34,6 +34,5 @@ class Centroids:
 @learner(kind="labels", name="centroid", label="label centroids")
 def centroid(training: LabelSet, params: Any, ctx: Context) -> Centroids:
     """Vectors are fitted to the training set alone."""
-    vectoriser = Vectoriser.fit(training)
-    vectors = vectoriser.transform(training)
+    vectoriser, vectors = Vectoriser.fit(training, ctx)
     return Centroids(vectoriser, csr(centroids(training.targets, vectors, training.weights).T))

@@ -81,5 +81,5 @@ def _kept(data: LabelledDocuments, training: LabelSet, asked: LabelSet, ctx: Con
     """P@1 and PSP@1 of label centroids of a training set on validation documents."""
     model = centroid(training, None, ctx).fit({}, ctx)
     inverse = inverse_propensities(data.train.counts, len(data.train), data.about.a, data.about.b)
-    scores = measure(permitted(model, asked, 5), asked.targets, inverse)
+    scores = measure(permitted(model, asked, 5, ctx), asked.targets, inverse)
     return value_of(scores["p1"]), value_of(scores["psp1"])

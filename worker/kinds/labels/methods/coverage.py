@@ -65,7 +65,7 @@ def coverage(data: LabelledDocuments, params: CoverageParams, ctx: Context) -> L
     free[taken] = False
     if len(taken) < count:
         with ctx.part("density", 2, 3) as part:
-            x = dense(Vectoriser.fit(training).transform(training), ctx.seed)
+            x = dense(Vectoriser.fit(training, part)[1], ctx.seed)
             more = by_rarity(densities(x, _ROWS, part), count - len(taken), part, free)
         taken = np.concatenate([taken, more])
     return picked(data, taken, "coverage", params, documents_that_cover=int((~free).sum()), covered_by=covered_by)

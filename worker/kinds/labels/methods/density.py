@@ -39,8 +39,7 @@ class DensityParams(DocumentsParams):
 def density(data: LabelledDocuments, params: DensityParams, ctx: Context) -> LabelsSummary:
     """Real documents drawn by the inverse of the density around them."""
     count = size_of(data, params)
-    ctx.progress(0, 1, phase="vectors")
-    x = dense(Vectoriser.fit(data.train).transform(data.train), ctx.seed)
+    x = dense(Vectoriser.fit(data.train, ctx)[1], ctx.seed)
     crowd = densities(x, params.sketch_rows, ctx)
     spread = float(crowd.std() / crowd.mean())
     if spread < ALMOST_UNIFORM:

@@ -28,6 +28,5 @@ class HerdingParams(DocumentsParams):
 def herding_documents(data: LabelledDocuments, params: HerdingParams, ctx: Context) -> LabelsSummary:
     """Real documents whose mean is that of all."""
     count = size_of(data, params)
-    ctx.progress(0, 1, phase="vectors")
-    x = dense(Vectoriser.fit(data.train).transform(data.train), ctx.seed)
+    x = dense(Vectoriser.fit(data.train, ctx)[1], ctx.seed)
     return picked(data, herding(x, count, ctx), "herding", params)

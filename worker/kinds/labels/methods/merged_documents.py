@@ -52,8 +52,7 @@ class MergedDocumentsParams(DocumentsParams):
 def merged_documents(data: LabelledDocuments, params: MergedDocumentsParams, ctx: Context) -> LabelsSummary:
     """Made documents, each the words and labels that documents of one label share."""
     count, training = size_of(data, params), data.train
-    ctx.progress(0, 1, phase="vectors")
-    x = dense(Vectoriser.fit(training).transform(training), ctx.seed)
+    x = dense(Vectoriser.fit(training, ctx)[1], ctx.seed)
     groups = folded(x, group_labels(training, count), count)
     own = split_groups(x, groups, count, ctx)
     shares = membership(own)

@@ -97,7 +97,7 @@ def label_names(source: Source, meter: Meter) -> list[str]:
 
 def _read(source: Source, marked: list[str] | None, meter: Meter) -> tuple[_Header, list[int], Csr, Csr, list[str]]:
     lines = lines_of(source, meter)
-    header = _header(lines, source.name, meter)
+    header = _header(lines, source.name)
     labels = _labels(header, marked, source.name)
     is_label = {attribute: place for place, attribute in enumerate(labels)}
     column, width = _columns(header, is_label)
@@ -135,7 +135,7 @@ def _read(source: Source, marked: list[str] | None, meter: Meter) -> tuple[_Head
     return header, labels, targets, features, texts
 
 
-def _header(lines: Iterator[tuple[int, str]], name: str, meter: Meter) -> _Header:
+def _header(lines: Iterator[tuple[int, str]], name: str) -> _Header:
     found = _Header()
     for number, line in lines:
         line = line.strip()
@@ -159,7 +159,6 @@ def _header(lines: Iterator[tuple[int, str]], name: str, meter: Meter) -> _Heade
                     name, number, f"has an attribute of the type {kind[:40]!r}, which is not read",
                     "Leave dates and relational attributes out.",
                 )  # fmt: skip
-            meter.columns(0, name)
         elif lower.startswith("@data"):
             return found
     raise JobError("invalid_input", f"{name} has no @data.", hint="Upload the whole ARFF file.")

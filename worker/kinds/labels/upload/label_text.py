@@ -12,8 +12,9 @@ from worker.contract.text import storable
 from worker.ingest.limits import Meter
 from worker.ingest.native import Lines
 from worker.ingest.sources import Source
+from worker.kinds.labels.dataset import TEST
 from worker.kinds.labels.texts import Texts
-from worker.kinds.labels.upload.found import bad_line
+from worker.kinds.labels.upload.found import NO_PART, bad_line, part_of_file
 
 _LABEL_NAME = re.compile(r"^(lbl|labels?|y|tags?|classes)([._\- ].*)?\.(txt|tsv|map)$")
 _FILTER_NAME = re.compile(r"filter")
@@ -88,9 +89,6 @@ def pairs_of(
 ) -> np.ndarray:
     """Pairs of all such files, documents renumbered: the document i of a part is `first[part]` + i. A file whose name
     says no part is one of the test part."""
-    from worker.kinds.labels.dataset import TEST
-    from worker.kinds.labels.upload.found import NO_PART, part_of_file
-
     found: list[np.ndarray] = [np.empty((0, 2), np.int64)]
     for source in sources:
         part = part_of_file(source.name)

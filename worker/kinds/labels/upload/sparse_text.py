@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from worker.contract.errors import JobError
 from worker.ingest.limits import Meter
 from worker.ingest.native import Lines
 from worker.ingest.sources import Source
 from worker.kinds.labels.dataset import Csr, csr
-from worker.kinds.labels.upload.found import bad_line, binary
+from worker.kinds.labels.upload.found import MOST_LABELS, bad_line, binary
 
 _BLOCK = 1 << 20
 _CELLS = re.compile(rb"(?:\d{1,10}:[^\s:]{1,40}(?:\s+|$))*")
@@ -165,9 +166,9 @@ def _in_range(flat: np.ndarray, per_row: np.ndarray, width: int, what: str, name
 
 
 def _matrix(per_row: np.ndarray, flat: np.ndarray, data: np.ndarray, width: int) -> Csr:
-    from scipy import sparse
-
     indptr = np.concatenate([[0], np.cumsum(per_row)])
-    if width > np.iinfo(np.int32).max:
-        raise JobError("decoded_too_large", f"{width:,} columns are more than are served.", hint="Upload fewer.")
+    if width > MOST_LABELS:
+        raise JobError(
+            "decoded_too_large", f"{width:,} columns are more than the {MOST_LABELS:,} served.", hint="Upload fewer."
+        )
     return sparse.csr_matrix((data, flat, indptr), (len(per_row), width))
