@@ -32,6 +32,7 @@ ALL = (
     "text_density",
     "text_samplers",
     "text_scale",
+    "labels",
     "off_policy.large_actions",
     "off_policy.suite",
     "off_policy.coverage",

@@ -19,9 +19,24 @@ def _evaluate_params() -> type[BaseModel]:
     return evaluate_params()
 
 
+_LABEL_MIX, _ECLARE, _PLT = ({"evaluate.learners": name} for name in ("label-mix", "eclare", "plt"))
+
 JUDGING_COST = Cost(
-    seconds=(Term(5.0), Term(1e-3, {"documents": 1}), Term(2e-4, {"documents": 1, "evaluate.draws": 1})),
-    memory_mb=(Term(400.0), Term(3e-3, {"documents": 1})),
+    seconds=(
+        Term(5.0),
+        Term(1e-3, {"documents": 1}),
+        Term(2e-4, {"documents": 1, "evaluate.draws": 1}),
+        Term(10.0, only=_LABEL_MIX),
+        Term(8e-7, {"documents": 1, "labels": 1}, only=_LABEL_MIX),
+        Term(10.0, only=_ECLARE),
+        Term(8e-7, {"documents": 1, "labels": 1}, only=_ECLARE),
+        Term(2e-3, {"documents": 1}, only=_PLT),
+    ),
+    memory_mb=(
+        Term(400.0),
+        Term(3e-3, {"documents": 1}),
+        Term(1e-2, {"documents": 1}, only=_LABEL_MIX),
+    ),
 )
 
 KIND: Kind[LabelledDocuments] = Kind(
