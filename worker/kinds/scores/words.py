@@ -1,0 +1,113 @@
+"""The word of a benchmark: `reliable`, `unreliable` or `undetermined`, by a rule that is wrong at a known rate.
+
+A benchmark is *reliable* when its correlation across stages is above `level` (0.3 unless said) by all of these:
+
+1. Pearson's r and Spearman's rho, each by the lower end of `Interval.widest` at 95 %. Pearson alone is taken in by one
+   run that fails at both stages, Spearman alone by how coarse ranks of few runs are.
+2. A p-value, adjusted over all benchmarks of the table after Benjamini and Hochberg, of at most `discovery` (0.05). It
+   is the largest of three: Fisher's, two-sided, against r = `level`, the same of rho, and the permutation test's
+   against no relation, which holds for any distribution.
+
+It is *unreliable* when both correlations are below `level` in the same sense (then there is no permutation test to ask),
+and *reversing* is said when their upper ends are below 0, too. All else, and everything of fewer than 5 runs, is
+*undetermined*.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.special import ndtr
+
+from worker.kinds.scores.false_discovery import adjusted
+from worker.kinds.scores.intervals import Interval, fisher, standard_error, value_within
+
+Word = Literal["reliable", "unreliable", "undetermined"]
+FEWEST = 5
+MOST = 1000
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`level`: the correlation that a reliable benchmark exceeds; `discovery`: the false discovery rate."""
+
+    level: float = 0.3
+    discovery: float = 0.05
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The word of a benchmark. `q_above`, `q_below`: adjusted p-values of being above and below the level; `reversing`:
+    better runs come out worse; `reason`: why nothing could be said; `needed`: runs that would settle it if the
+    correlations stayed as they are, None beyond `MOST` or where it is settled.
+    """
+
+    word: Word
+    q_above: float
+    q_below: float
+    reversing: bool = False
+    reason: str = ""
+    needed: int | None = None
+
+
+def judge(
+    pearson: Sequence[Interval], spearman: Sequence[Interval], p_permutation: Sequence[float], rule: Rule
+) -> list[Judged]:
+    """Words of the benchmarks of one table; all arguments in one order."""
+    pairs = list(zip(pearson, spearman, strict=True))
+    tested = [pair[0].runs >= FEWEST and all(math.isfinite(one.value) for one in pair) for pair in pairs]
+    above = [
+        max(p_of, *(_against(one, rule.level, +1) for one in pair)) if test else math.nan
+        for pair, p_of, test in zip(pairs, p_permutation, tested, strict=True)
+    ]
+    below = [
+        max(_against(one, rule.level, -1) for one in pair) if test else math.nan
+        for pair, test in zip(pairs, tested, strict=True)
+    ]
+    q_above, q_below = adjusted(np.array(above)).tolist(), adjusted(np.array(below)).tolist()
+    return [_judged(*pair, *qs, rule) for pair, *qs in zip(pairs, q_above, q_below, strict=True)]
+
+
+def _judged(pearson: Interval, spearman: Interval, q_above: float, q_below: float, rule: Rule) -> Judged:
+    if pearson.runs < FEWEST:
+        return Judged("undetermined", q_above, q_below, reason=f"fewer than {FEWEST} runs have scores at both stages")
+    if not (math.isfinite(pearson.value) and math.isfinite(spearman.value)):
+        return Judged("undetermined", q_above, q_below, reason="the scores of one stage are all the same")
+    low = min(pearson.widest[0], spearman.widest[0])
+    high = max(pearson.widest[1], spearman.widest[1])
+    if low > rule.level and q_above <= rule.discovery:
+        return Judged("reliable", q_above, q_below)
+    if high < rule.level and q_below <= rule.discovery:
+        return Judged("unreliable", q_above, q_below, reversing=high < 0)
+    if low > rule.level or high < rule.level:
+        reason = "its interval is clear of the level, but among so many benchmarks that may be chance"
+    else:
+        reason = f"the intervals of r and rho, {low:.2f} to {high:.2f} together, hold {rule.level:g}"
+    needed = runs_needed(pearson.value, spearman.value, rule)
+    return Judged(
+        "undetermined", q_above, q_below, reason=reason, needed=needed if needed and needed > pearson.runs else None
+    )
+
+
+def runs_needed(pearson: float, spearman: float, rule: Rule) -> int | None:
+    """The smallest number of runs at which both of Fisher's intervals would be clear of the level on one side.
+
+    At correlations of exactly these values, for one benchmark alone; None when even 1,000 would not do, or when the two
+    lie on different sides of the level.
+    """
+    for runs in range(FEWEST, MOST + 1):
+        ends = [fisher("pearson", pearson, runs), fisher("spearman", spearman, runs)]
+        if min(low for low, _ in ends) > rule.level or max(high for _, high in ends) < rule.level:
+            return runs
+    return None
+
+
+def _against(one: Interval, level: float, side: int) -> float:
+    """Fisher's p-value (twice the tail) of a correlation being on this side of the level."""
+    error = standard_error(one.statistic, one.value, one.runs)
+    z = float(np.arctanh(value_within(one.statistic, one.value, one.runs))) - math.atanh(level)
+    return min(1.0, 2 * float(ndtr(-side * z / error)))
