@@ -17,7 +17,9 @@ def scores(rng: np.random.Generator, rho: float, runs: int) -> tuple[np.ndarray,
     return 0.5 + 0.05 * first, 0.6 + 0.04 * (rho * first + np.sqrt(1 - rho**2) * other)
 
 
-def rows(runs: int = 14, each: int = 2, seed: int = 0, stages: tuple[str, str] = ("pretrained", "tuned")) -> list[dict[str, object]]:
+def rows(
+    runs: int = 14, each: int = 2, seed: int = 0, stages: tuple[str, str] = ("pretrained", "tuned")
+) -> list[dict[str, object]]:
     """A long table: `each` benchmarks of every truth, with confidence that follows accuracy."""
     rng = np.random.default_rng(seed)
     found: list[dict[str, object]] = []

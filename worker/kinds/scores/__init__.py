@@ -1,4 +1,4 @@
-"""Score tables: what runs reach on benchmarks at two stages, and which benchmarks say at the first what the second gives."""
+"""Score tables: what runs reach on benchmarks at two stages, and which benchmarks predict the second by the first."""
 
 from __future__ import annotations
 

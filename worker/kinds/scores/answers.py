@@ -39,12 +39,16 @@ def of(read: Columns, ctx: Context) -> Examples:
         raise JobError(
             "invalid_input",
             f"The confidence {confidence[row]:g} in row {row + 1:,} is outside [0, 1].",
-            hint="Write the probability of the selected answer; divide per cent by 100, and take exp of log-probabilities.",
+            hint="Write the probability of the selected answer: per cent by 100, log-probabilities through exp.",
             pointer="/columns/confidence",
         )
     if missing := int(np.isnan(confidence).sum()):
         ctx.warn(f"{missing:,} of {read.n:,} answers have no confidence: they count in accuracy, not in calibration.")
-    codes = {name: read.words[name].codes for name in ("run", "stage", "benchmark", "scale", "example_id") if name in read.words}
+    codes = {
+        name: read.words[name].codes
+        for name in ("run", "stage", "benchmark", "scale", "example_id")
+        if name in read.words
+    }
     _refuse_repeated(read, codes)
     words = {name: np.array(read.words[name].words.to_pylist(), object)[one] for name, one in codes.items()}
     words.setdefault("scale", np.full(read.n, "", object))

@@ -34,7 +34,7 @@ def reliability(values: np.ndarray, variances: np.ndarray) -> float:
 
 
 def correct(r: float, first: float, second: float) -> Attenuation:
-    """The correlation r corrected for two reliabilities, only where both exceed 0.2: below, noise is divided by noise."""
+    """The correlation r corrected for two reliabilities where both exceed 0.2: below, noise is divided by noise."""
     if not (math.isfinite(first) and math.isfinite(second)):
         return Attenuation(first, second, math.nan, "the number of examples is not known of every run")
     if min(first, second) <= LEAST:

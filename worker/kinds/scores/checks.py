@@ -15,7 +15,7 @@ FEWEST_RUNS = 3
 
 
 def cleaned(table: ScoreTable, ctx: Context) -> ScoreTable:
-    """The table without missing scores, metrics named, per cent as shares; raises `JobError` for what cannot be meant."""
+    """The table without missing scores, metrics named, per cent as shares; raises `JobError` for what cannot be."""
     missing = np.isnan(table.value)
     if missing.any():
         ctx.warn(f"{int(missing.sum()):,} rows without a value were left out.")
@@ -69,7 +69,10 @@ def _check_confidence(table: ScoreTable) -> None:
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise _refused(
-            table, row, "is outside [0, 1]", "A confidence is a probability: divide per cent by 100, or rename the metric."
+            table,
+            row,
+            "is outside [0, 1]",
+            "A confidence is a probability: divide per cent by 100, or rename the metric.",
         )
 
 
@@ -120,7 +123,9 @@ def _settle(table: ScoreTable, word: str, of: str, ctx: Context) -> None:
         if value and said.setdefault(name, value) != value:
             clashes[name] |= {said[name], value}
     for name, values in sorted(clashes.items())[:3]:
-        ctx.warn(f"The {of} {name!r} has several of the column {word} ({', '.join(sorted(values))}): {said[name]!r} counts.")
+        ctx.warn(
+            f"The {of} {name!r} has several of the column {word} ({', '.join(sorted(values))}): {said[name]!r} counts."
+        )
     table.words[word] = np.array([said.get(name, "") for name in table.words[of]], object)
 
 

@@ -1,8 +1,8 @@
-"""A table of scores: which run reached what on which benchmark at which stage; and single examples, where they are known.
+"""A table of scores: what each run reached on each benchmark at each stage; and single answers, where they are known.
 
-Canonical files of a version: `scores.parquet`, a row a score, sorted; `examples.parquet`, a row an answer, where any was
-uploaded; `table.json`, the stages in the order of the upload. Nothing is held out: what is judged is a choice of runs,
-and the second stage is what the first is held against.
+Canonical files of a version: `scores.parquet`, a row a score, sorted; `examples.parquet`, a row an answer, where any
+was uploaded; `table.json`, the stages in the order of the upload. Nothing is held out: what is judged is a choice of
+runs, and the second stage is what the first is held against.
 """
 
 from __future__ import annotations

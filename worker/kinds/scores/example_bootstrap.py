@@ -60,9 +60,7 @@ def calibrate(
     )
 
 
-def _measurer(
-    confidence: np.ndarray, correct: np.ndarray, bins: int
-) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+def _measurer(confidence: np.ndarray, correct: np.ndarray, bins: int) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     wide, counted = calibration.equal_width(confidence, bins), calibration.equal_count(confidence, bins)
 
     def measure(weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -65,8 +65,8 @@ def named(source: Source, pattern: str) -> dict[str, str]:
     raise JobError(
         "invalid_input",
         f"The name {source.name!r} does not say which run and stage its results are of: it is not like {tried}.",
-        hint="Say how the files are named in the option names, as in names={stage}/{run}_*.json, or put them in folders "
-        "run/stage/ of a zip.",
+        hint="Say how the files are named in the option names, as in names={stage}/{run}_*.json, or put them in "
+        "folders run/stage/ of a zip.",
         pointer="/options/names",
     )
 

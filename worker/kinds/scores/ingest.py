@@ -1,4 +1,4 @@
-"""From an upload to a table of scores: long tables, results files of an evaluation harness, tables of single answers."""
+"""From an upload to a table of scores: long tables, results files of an evaluation harness, single answers."""
 
 from __future__ import annotations
 

@@ -92,12 +92,12 @@ def _sentence(found: Found, asked: Asked) -> str:
     reversing = [label(one) for one in found.transfers if one.judged.reversing]
     parts = []
     if names := by_word["reliable"]:
-        parts.append(f"{_listed(names)} {'are' if len(names) > 1 else 'is'} reliable: the ranking at {first} holds at {second}")
+        parts.append(f"{_listed(names)} {_is(names)} reliable: the ranking at {first} holds at {second}")
     if names := by_word["unreliable"]:
         turned = f", of which reversing (the better runs come out worse): {_listed(reversing)}" if reversing else ""
-        parts.append(f"{_listed(names)} {'are' if len(names) > 1 else 'is'} unreliable{turned}")
+        parts.append(f"{_listed(names)} {_is(names)} unreliable{turned}")
     if names := by_word["undetermined"]:
-        parts.append(f"{_listed(names)} {'are' if len(names) > 1 else 'is'} undetermined")
+        parts.append(f"{_listed(names)} {_is(names)} undetermined")
     total = len(found.transfers)
     start = f"Of {total} benchmarks" if total > 1 else "Of one benchmark"
     return f"{start} with {_counted(found.transfers)} at both {first} and {second}: {'; '.join(parts)}."
@@ -112,8 +112,8 @@ def _headline(found: Found) -> str:
 def _because(found: Found, asked: Asked) -> str:
     level, q = asked.rule.level, asked.rule.discovery
     return (
-        f"Reliable: the 95\u202f% intervals of Pearson's r and Spearman's rho lie above {level:g}, and so they do with the "
-        f"false discovery rate of all {len(found.transfers)} benchmarks held at {q:g}; unreliable: both lie below "
+        f"Reliable: the 95\u202f% intervals of Pearson's r and Spearman's rho lie above {level:g}, and so they do with "
+        f"the false discovery rate of all {len(found.transfers)} benchmarks held at {q:g}; unreliable: both lie below "
         f"{level:g}; undetermined: neither, or fewer than {FEWEST} runs."
     )
 
@@ -160,11 +160,19 @@ def _key_figures(found: Found) -> tuple[KeyFigure, ...]:
         suite = next(one for one in found.suites if one.scale == panel.scale and not one.category)
         at = f", {panel.scale}" if panel.scale else ""
         out.append(
-            KeyFigure(f"mean r over benchmarks{at}", number(suite.accuracy.value), ends(suite.accuracy.low, suite.accuracy.high, decimals=2))
+            KeyFigure(
+                f"mean r over benchmarks{at}",
+                number(suite.accuracy.value),
+                ends(suite.accuracy.low, suite.accuracy.high, decimals=2),
+            )
         )
         if math.isfinite(suite.confidence.value):
             out.append(
-                KeyFigure(f"mean r of confidence{at}", number(suite.confidence.value), ends(suite.confidence.low, suite.confidence.high, decimals=2))
+                KeyFigure(
+                    f"mean r of confidence{at}",
+                    number(suite.confidence.value),
+                    ends(suite.confidence.low, suite.confidence.high, decimals=2),
+                )
             )
     words = Counter(one.judged.word for one in found.transfers)
     out.append(KeyFigure("reliable", f"{words['reliable']} of {len(found.transfers)}", "benchmarks"))
@@ -174,33 +182,33 @@ def _key_figures(found: Found) -> tuple[KeyFigure, ...]:
 
 def _warnings(found: Found) -> list[str]:
     said = []
-    if constant := [label(one) for one in found.transfers if not math.isfinite(one.correlations["pearson"].value)]:
+    of = [one.correlations["pearson"] for one in found.transfers]
+    constant = [label(one) for one, r in zip(found.transfers, of, strict=True) if not math.isfinite(r.value)]
+    if constant:
         said.append(f"All runs score the same at one stage on {_listed(constant)}: no correlation exists there.")
-    skipped = max(
-        (one.correlations["pearson"].skipped / max(1, one.correlations["pearson"].resamples) for one in found.transfers),
-        default=0.0,
-    )
+    skipped = max(r.skipped / max(1, r.resamples) for r in of)
     if skipped > 0.01:
         said.append(
-            f"Up to {100 * skipped:.0f} % of the resamples of a benchmark drew runs of equal scores alone and were skipped."
+            f"Up to {100 * skipped:.0f}\u202f% of resamples of a benchmark drew equal scores alone and were skipped."
         )
-    fewest = min(len(one.runs) for one in found.transfers)
-    if fewest == FEWEST:
-        said.append("Of 5 runs not even a perfect order is rare enough to be called reliable; 6 can be.")
     if len(found.panels) > 1:
-        said.append("Scales are compared one by one: pooled, larger models would lead at both stages and make any benchmark look reliable.")
+        said.append(
+            "Scales are compared one by one: pooled, larger models would lead at both stages and make any benchmark "
+            "look reliable."
+        )
     return said
 
 
 def _protocol(asked: Asked) -> str:
+    rate = f"{100 * asked.rule.discovery:g}\u202f%"
     return (
         f"Runs are the units. Correlations are between the scores of the same runs at {asked.stages[0]} and at "
-        f"{asked.stages[1]}, seeds of a run averaged. {asked.resamples:,} bootstrap resamples of runs, the same for all "
-        "benchmarks of a scale; resamples without variance are skipped and counted. The permutation test is exact up to 8 "
-        f"runs, else of {asked.permutations:,} random orders. Calibration: {asked.bins} bins, {asked.example_resamples:,} "
-        "resamples of examples, an example drawn with the answers of all runs to it. On a table of nothing but noise the "
-        f"chance that any benchmark is called reliable is at most {100 * asked.rule.discovery:g}\u202f%; where some benchmarks do "
-        f"transfer, at most {100 * asked.rule.discovery:g}\u202f% of those called reliable are expected not to."
+        f"{asked.stages[1]}, seeds of a run averaged. {asked.resamples:,} bootstrap resamples of runs, the same for "
+        "all benchmarks of a scale; resamples without variance are skipped and counted. The permutation test is exact "
+        f"up to 8 runs, else of {asked.permutations:,} random orders. Calibration: {asked.bins} bins, "
+        f"{asked.example_resamples:,} resamples of examples, an example drawn with the answers of all runs to it. On a "
+        f"table of nothing but noise the chance that any benchmark is called reliable is at most {rate}; where some "
+        f"benchmarks do transfer, at most {rate} of those called reliable are expected not to."
     )
 
 
@@ -222,6 +230,10 @@ def _listed(names: Sequence[str]) -> str:
     if len(names) > _LISTED:
         return f"{', '.join(names[:_LISTED])} and {len(names) - _LISTED} more"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _is(names: Sequence[str]) -> str:
+    return "are" if len(names) > 1 else "is"
 
 
 def _known(value: float) -> float | None:

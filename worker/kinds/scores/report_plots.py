@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from worker.evidence.looks import REFERENCE
+from worker.evidence.looks import OWN, REFERENCE
 from worker.evidence.plot import Plot, Series
 from worker.kinds.scores import coherence
 from worker.kinds.scores.calibrating import Calibrated
@@ -16,7 +16,8 @@ from worker.kinds.scores.transfer import Found, Transfer
 from worker.kinds.scores.words import Rule
 
 DIAGONAL = "as confident as correct"
-FAMILIES = {DIAGONAL: REFERENCE}
+RUNS = "runs"
+FAMILIES = {DIAGONAL: REFERENCE, RUNS: OWN}
 _MOST_IN_HEAT = 24
 _Z = 1.959964
 
@@ -68,14 +69,14 @@ def _transfers(found: Found, rule: Rule) -> list[Plot]:
         Plot(
             "transfer",
             "How scores of runs correlate across stages",
-            "Pearson's r of every benchmark with its 95 % interval over runs; reliable benchmarks are stressed, and the "
-            "line is the level that both ends are held against.",
+            "Pearson's r of every benchmark with its 95 % interval over runs; reliable benchmarks are stressed. The "
+            "line is what a reliable one exceeds.",
             "interval",
             "Pearson's r between the stages",
             "",
             tuple(series),
             mark_x=rule.level,
-            mark_label="level",
+            mark_label=f"{rule.level:g}",
             n=max(len(panel.runs) for panel in found.panels),
         )
     ]
@@ -148,8 +149,8 @@ def _reliability(calibrated: Sequence[Calibrated], stages: tuple[str, str]) -> l
             Plot(
                 f"reliability{f'-{scale}' if scale else ''}",
                 f"Reliability diagram{f', {scale}' if scale else ''}",
-                "Share of correct answers against mean confidence, in bins of equal width, at both stages; on the dashed "
-                "line confidence is right.",
+                "Share of correct answers against mean confidence, in bins of equal width, at both stages; on the "
+                "dashed line confidence is right.",
                 "line",
                 "mean confidence",
                 "accuracy",
@@ -182,6 +183,6 @@ def _scatter(one: Transfer, stages: tuple[str, str]) -> Plot:
         "scatter",
         f"{one.metric} at {stages[0]}",
         f"{one.metric} at {stages[1]}",
-        (Series(f"runs on {_named(one)}", tuple(one.first.tolist()), tuple(one.second.tolist()), **whiskers),),
+        (Series(RUNS, tuple(one.first.tolist()), tuple(one.second.tolist()), **whiskers),),
         n=len(one.runs),
     )

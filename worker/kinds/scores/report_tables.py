@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from worker.evidence.table import Cell, Column, Table
+from worker.kinds.scores import coherence
 from worker.kinds.scores.calibrating import Calibrated
 from worker.kinds.scores.correlation import LABELS
-from worker.kinds.scores.suites import Estimate, Suite
+from worker.kinds.scores.suites import Estimate, Suite, complete
 from worker.kinds.scores.transfer import Found
 
 CALIBRATION = {
@@ -39,6 +42,7 @@ def tables(found: Found, calibrated: Sequence[Calibrated], stages: tuple[str, st
         _decisions(found, stages),
         _suites(found, stages),
         _mixtures(found),
+        _pairs(found, stages),
         _calibration(calibrated, "all", "Calibration", folded=False),
         _calibration(calibrated, "benchmark", "Calibration by benchmark", folded=True),
         _calibration(calibrated, "run", "Calibration by run", folded=True),
@@ -141,7 +145,7 @@ def _decisions(found: Found, stages: tuple[str, str]) -> Table:
             Column("pairwise", "Pairs ordered alike", unit="%", decimals=0),
         ),
         tuple(rows),
-        note="Regret is in units of the metric; the range is from the worst to the best run. 50 % of pairs is guessing.",
+        note="Regret is in units of the metric; the range is from worst to best run. 50 % of pairs is guessing.",
         heading="Decisions",
     )
 
@@ -174,9 +178,9 @@ def _suites(found: Found, stages: tuple[str, str]) -> Table:
             Column("reason", "Why not", "text", shown=False),
         ),
         tuple(rows),
-        note="Coherence: mean r over runs between two benchmarks of the suite. Alignment: mean over runs of r between accuracy "
-        "and confidence over benchmarks. Persistence: r between both stages, of alignment over runs, of structure over "
-        "pairs of benchmarks.",
+        note="Coherence: mean r over runs between two benchmarks of the suite. Alignment: mean over runs of r between "
+        "accuracy and confidence over benchmarks. Persistence: r between both stages, of alignment over runs, of "
+        "structure over pairs of benchmarks.",
         heading="Suites",
     )
 
@@ -208,6 +212,49 @@ def _mixtures(found: Found) -> Table:
     )
 
 
+def _pairs(found: Found, stages: tuple[str, str]) -> Table:
+    """Coherence of every two benchmarks: what the heat maps show."""
+    rows: list[dict[str, Cell]] = []
+    for panel in found.panels:
+        members = np.arange(len(panel.benchmarks))
+        kept = complete(panel, members)
+        if len(members) < 2 or len(kept) < 3:
+            continue
+        first, second = panel.first[kept], panel.second[kept]
+        within = coherence.matrix(first, first), coherence.matrix(second, second)
+        across = coherence.matrix(first, second)
+        rows += [
+            {
+                "one": panel.benchmarks[i],
+                "other": panel.benchmarks[j],
+                "scale": panel.scale,
+                "first": float(within[0][i, j]),
+                "second": float(within[1][i, j]),
+                "forth": float(across[i, j]),
+                "back": float(across[j, i]),
+            }
+            for i in range(len(members))
+            for j in range(i + 1, len(members))
+        ]
+    return Table(
+        "coherence",
+        "How every two benchmarks correlate over runs: at each stage, and across stages",
+        (
+            Column("one", "Benchmark", "text"),
+            Column("other", "Other benchmark", "text"),
+            *_scale(found),
+            Column("first", f"Both at {stages[0]}", decimals=2),
+            Column("second", f"Both at {stages[1]}", decimals=2),
+            Column("forth", "First to other", decimals=2),
+            Column("back", "Other to first", decimals=2),
+        ),
+        tuple(rows),
+        note=f"First to other: the benchmark at {stages[0]} with the other one at {stages[1]}.",
+        heading="Coherence of benchmarks",
+        folded=True,
+    )
+
+
 def _calibration(calibrated: Sequence[Calibrated], over: str, heading: str, *, folded: bool) -> Table:
     rows: list[dict[str, Cell]] = []
     for one in calibrated:
@@ -232,14 +279,22 @@ def _calibration(calibrated: Sequence[Calibrated], over: str, heading: str, *, f
             Column("accuracy", "Accuracy", decimals=3),
             Column("confidence", "Confidence", decimals=3),
             *(
-                Column(c.key, c.label, c.kind, c.unit, 3, c.interval, c.shown and key in ("ece", "brier", "auroc", "risk_coverage"))
+                Column(
+                    c.key,
+                    c.label,
+                    c.kind,
+                    c.unit,
+                    3,
+                    c.interval,
+                    c.shown and key in ("ece", "brier", "auroc", "risk_coverage"),
+                )
                 for key, label in CALIBRATION.items()
                 for c in _with_ends(key, label)
             ),
         ),
         tuple(rows),
-        note="Pooled over runs unless said. Alignment of means says nothing of this: a run can be confident on the right "
-        "benchmarks and on the wrong answers.",
+        note="Pooled over runs unless said. Alignment of means says nothing of this: a run can be confident on the "
+        "right benchmarks and on the wrong answers.",
         heading=heading,
         folded=folded,
     )
@@ -305,8 +360,8 @@ def _noise(found: Found, stages: tuple[str, str]) -> Table:
             Column("reason", "Why not corrected", "text"),
         ),
         tuple(rows),
-        note="Reliability: the share of the variance between runs that is not noise of a finite number of examples. The "
-        "verdicts are on the observed scores, which are what a decision is made by.",
+        note="Reliability: the share of the variance between runs that is not noise of a finite number of examples. "
+        "The verdicts are on the observed scores, which are what a decision is made by.",
         heading="Noise of measurement",
         folded=True,
     )
@@ -314,7 +369,8 @@ def _noise(found: Found, stages: tuple[str, str]) -> Table:
 
 def _runs(found: Found, stages: tuple[str, str]) -> Table:
     rows: list[dict[str, Cell]] = [
-        {key: value for key, value in vars(one).items()} for one in sorted(found.runs, key=lambda one: (one.scale, one.run))
+        {key: value for key, value in vars(one).items()}
+        for one in sorted(found.runs, key=lambda one: (one.scale, one.run))
     ]
     return Table(
         "runs",

@@ -70,7 +70,9 @@ def suite(
     both = np.flatnonzero(np.isfinite(first) & np.isfinite(second))
     few = f"alignment needs {alignment.FEWEST} benchmarks with confidence"
     drawn = weights[:, both]
-    persists = pearson(first[both], second[both], drawn) if len(both) >= alignment.FEWEST else np.full(len(weights), np.nan)
+    persists = (
+        pearson(first[both], second[both], drawn) if len(both) >= alignment.FEWEST else np.full(len(weights), np.nan)
+    )
     return Suite(
         panel.scale,
         category,

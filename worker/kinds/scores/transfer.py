@@ -143,7 +143,7 @@ def _suites(panel: Panel, found: Sequence[Transfer], weights: np.ndarray, ctx: C
     unknown = np.full(len(weights), np.nan)
     drawn_trust = np.stack([unknown if one.confidence is None else one.confidence.drawn for one in found], axis=1)
     categories = sorted(set(panel.categories) - {""})
-    names = ["", *categories] if len(categories) > 1 or "" in panel.categories and categories else [""]
+    names = ["", *categories] if len(categories) > 1 or (categories and "" in panel.categories) else [""]
     return [suite(panel, name, drawn, drawn_trust, accuracy, trust, weights, ctx) for name in names]
 
 

@@ -8,9 +8,9 @@ A benchmark is *reliable* when its correlation across stages is above `level` (0
    is the largest of three: Fisher's, two-sided, against r = `level`, the same of rho, and the permutation test's
    against no relation, which holds for any distribution.
 
-It is *unreliable* when both correlations are below `level` in the same sense (then there is no permutation test to ask),
-and *reversing* is said when their upper ends are below 0, too. All else, and everything of fewer than 5 runs, is
-*undetermined*.
+It is *unreliable* when both correlations are below `level` in the same sense (there is no permutation test to ask
+then), and *reversing* is said when their upper ends are below 0, too. All else, and everything of fewer than 5 runs,
+is *undetermined*.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Which benchmarks at one stage say what another stage will give? (arXiv:2602.11217)
 
-Scores of the same runs (mixtures, summaries, proxies) at two stages are correlated across runs, benchmark by benchmark,
-with intervals over runs; every benchmark gets a word by the rule of `worker.kinds.scores.words`. Beside it stand what a
-decision at the first stage would lose, coherence of benchmarks, alignment of confidence with accuracy, and, where single
-answers are known, calibration. The paper gives correlations of 9 runs without intervals; at 9 runs most of them are
-undetermined, and the report says how many runs would settle them. Time is resamples x runs^2 x benchmarks, and
-resamples x answers.
+Scores of the same runs (mixtures, summaries, proxies) at two stages are correlated across runs, benchmark by
+benchmark, with intervals over runs; every benchmark gets a word by the rule of `worker.kinds.scores.words`. Beside it
+stand what a decision at the first stage would lose, coherence of benchmarks, alignment of confidence with accuracy,
+and, where single answers are known, calibration. The paper gives correlations of 9 runs without intervals; at 9 runs
+most of them are undetermined, and the report says how many runs would settle them. Time is resamples x runs^2 x
+benchmarks, and resamples x answers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ class TransferCorrelationParams(BaseModel):
         "", description="What runs are compared by; blank: accuracy, and of a benchmark without it another of its own."
     )
     level: float = Field(
-        0.3, ge=0, le=0.9, description="The correlation that a reliable benchmark exceeds and an unreliable one does not."
+        0.3,
+        ge=0,
+        le=0.9,
+        description="The correlation that a reliable benchmark exceeds and an unreliable one does not.",
     )
     false_discovery_rate: float = Field(
         0.05, gt=0, le=0.2, description="Share of wrong words among those given that is accepted, over all benchmarks."
