@@ -113,7 +113,7 @@ def fisher(statistic: str, value: float, runs: int, level: float = LEVEL) -> End
     error = standard_error(statistic, value, runs)
     if not math.isfinite(error):
         return NOTHING
-    z, reach = float(np.arctanh(value_within(statistic, value, runs))), float(ndtri((1 + level) / 2)) * error
+    z, reach = math.atanh(value_within(statistic, value, runs)), float(ndtri((1 + level) / 2)) * error
     return math.tanh(z - reach), math.tanh(z + reach)
 
 
@@ -132,5 +132,6 @@ def value_within(statistic: str, value: float, runs: int) -> float:
     The step of a rank statistic is what it loses when two neighbours change places: 12 / (M (M^2 - 1)) of rho,
     4 / (M (M - 1)) of tau. Pearson's r has no step and stops at rounding.
     """
-    step = {"pearson": 1e-12, "spearman": 12 / (runs * (runs**2 - 1)), "kendall": 4 / (runs * (runs - 1))}[statistic]
-    return float(np.clip(value, -1 + step / 2, 1 - step / 2))
+    steps = {"pearson": 1e-12, "spearman": 12 / (runs * (runs**2 - 1)), "kendall": 4 / (runs * (runs - 1))}
+    step = steps[statistic]
+    return min(max(value, -1 + step / 2), 1 - step / 2)

@@ -15,6 +15,7 @@ is *undetermined*.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,7 +84,9 @@ def _judged(pearson: Interval, spearman: Interval, q_above: float, q_below: floa
         return Judged("reliable", q_above, q_below)
     if high < rule.level and q_below <= rule.discovery:
         return Judged("unreliable", q_above, q_below, reversing=high < 0)
-    if low > rule.level or high < rule.level:
+    if pearson.value > rule.level and fisher("spearman", 1.0, pearson.runs)[0] <= rule.level:
+        reason = f"of {pearson.runs} runs not even a perfect order is rare enough to be called reliable"
+    elif low > rule.level or high < rule.level:
         reason = "its interval is clear of the level, but among so many benchmarks that may be chance"
     else:
         reason = f"the intervals of r and rho, {low:.2f} to {high:.2f} together, hold {rule.level:g}"
@@ -99,11 +102,14 @@ def runs_needed(pearson: float, spearman: float, rule: Rule) -> int | None:
     At correlations of exactly these values, for one benchmark alone; None when even 1,000 would not do, or when the two
     lie on different sides of the level.
     """
-    for runs in range(FEWEST, MOST + 1):
+
+    def settled(runs: int) -> bool:
         ends = [fisher("pearson", pearson, runs), fisher("spearman", spearman, runs)]
-        if min(low for low, _ in ends) > rule.level or max(high for _, high in ends) < rule.level:
-            return runs
-    return None
+        return min(low for low, _ in ends) > rule.level or max(high for _, high in ends) < rule.level
+
+    # Intervals only narrow with more runs, so what is settled stays so.
+    runs = bisect.bisect_left(range(MOST + 1), True, lo=FEWEST, key=settled)
+    return runs if runs <= MOST else None
 
 
 def _against(one: Interval, level: float, side: int) -> float:
