@@ -28,6 +28,7 @@ ALL = (
     "graph_reduction",
     "tokeniser",
     "tokenise_large",
+    "transfer_false_claims",
     "off_policy.large_actions",
     "off_policy.suite",
     "off_policy.coverage",

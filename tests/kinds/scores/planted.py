@@ -17,6 +17,31 @@ def scores(rng: np.random.Generator, rho: float, runs: int) -> tuple[np.ndarray,
     return 0.5 + 0.05 * first, 0.6 + 0.04 * (rho * first + np.sqrt(1 - rho**2) * other)
 
 
+SORTS = ("normal", "heavy", "skewed", "ties", "one failed run", "common factor")
+
+
+def noise(
+    sort: str, rng: np.random.Generator, runs: int, count: int, rho: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (runs, count) at two stages: the second is `rho` of the first and else noise of this sort."""
+    shape = 2, runs, count
+    match sort:
+        case "heavy":
+            a, b = rng.standard_t(1.5, shape)
+        case "skewed":
+            a, b = rng.exponential(size=shape)
+        case "common factor":
+            a, b = 0.3 * rng.standard_normal(shape) + rng.standard_normal((2, runs, 1))
+        case _:
+            a, b = rng.standard_normal(shape)
+    b = rho * a + np.sqrt(1 - rho**2) * b
+    if sort == "ties":
+        a, b = np.round(a), np.round(b)
+    if sort == "one failed run":
+        a[0], b[0] = a[0] - 8, b[0] - 8
+    return a, b
+
+
 def rows(
     runs: int = 14, each: int = 2, seed: int = 0, stages: tuple[str, str] = ("pretrained", "tuned")
 ) -> list[dict[str, object]]:

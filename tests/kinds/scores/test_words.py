@@ -7,26 +7,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tests.kinds.scores.planted import scores
+from tests.kinds.scores.judged import judged
+from tests.kinds.scores.planted import SORTS, noise, scores
 from worker.kinds.scores.false_discovery import adjusted
-from worker.kinds.scores.intervals import Interval, fisher, interval, resamples_of
-from worker.kinds.scores.permutation import p_value
-from worker.kinds.scores.words import Judged, Rule, judge, runs_needed
-
-
-SORTS = ("normal", "heavy", "skewed", "ties", "one failed run", "common factor")
-
-
-def judged(first: np.ndarray, second: np.ndarray, seed: int = 0, rule: Rule | None = None) -> list[Judged]:
-    """Words of benchmarks by scores (M, K) at two stages."""
-    runs, count = first.shape
-    weights = resamples_of(runs, 300, np.random.default_rng(seed))
-    found: dict[str, list[Interval]] = {
-        name: [interval(name, first[:, k], second[:, k], weights) for k in range(count)]
-        for name in ("pearson", "spearman")
-    }
-    p = [p_value(first[:, k], second[:, k], 1000, seed) for k in range(count)]
-    return judge(found["pearson"], found["spearman"], p, rule or Rule())
+from worker.kinds.scores.intervals import fisher
+from worker.kinds.scores.words import Rule, runs_needed
 
 
 def table(seed: int, runs: int, rho: list[float]) -> tuple[np.ndarray, np.ndarray]:
@@ -34,26 +19,6 @@ def table(seed: int, runs: int, rho: list[float]) -> tuple[np.ndarray, np.ndarra
     rng = np.random.default_rng([seed, runs])
     pairs = [scores(rng, one, runs) for one in rho]
     return np.stack([one[0] for one in pairs], axis=1), np.stack([one[1] for one in pairs], axis=1)
-
-
-def noise(sort: str, rng: np.random.Generator, runs: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Unrelated scores (runs, count) at two stages."""
-    shape = 2, runs, count
-    match sort:
-        case "heavy":
-            a, b = rng.standard_t(1.5, shape)
-        case "skewed":
-            a, b = rng.exponential(size=shape)
-        case "ties":
-            a, b = np.round(rng.standard_normal(shape))
-        case "one failed run":
-            a, b = rng.standard_normal(shape)
-            a[0], b[0] = a[0] - 8, b[0] - 8
-        case "common factor":
-            a, b = 0.3 * rng.standard_normal(shape) + rng.standard_normal((2, runs, 1))
-        case _:
-            a, b = rng.standard_normal(shape)
-    return a, b
 
 
 def test_planted_tables_get_the_three_words_that_are_right():
