@@ -81,7 +81,7 @@ def test_intervals_hold_what_a_calibrated_model_has():
         reached += found.values["ece"][1] < 0.01
         assert found.values["ece"][1] <= found.values["ece"][0] <= found.values["ece"][2]
     assert held >= 34
-    assert reached >= 34
+    assert reached >= 30
 
 
 def test_answers_of_several_runs_to_one_example_are_drawn_together():

@@ -28,7 +28,9 @@ def loaded(folder: Path, *tables: list[dict[str, Any]]) -> ScoreTable:
 
 
 def compared(data: ScoreTable, **params: Any) -> Findings:
-    given = TransferCorrelationParams(**({"resamples": 400, "permutations": 2000, "example_resamples": 100} | params))
+    given = TransferCorrelationParams(
+        **({"scatters": 1, "resamples": 400, "permutations": 2000, "example_resamples": 100} | params)
+    )
     return transfer_correlation(data, given, Context(seed=3))
 
 
@@ -53,7 +55,9 @@ def test_planted_benchmarks_get_their_words_and_the_report_says_them(tmp_path: P
     (suite,) = (one for one in table_of(found, "suites") if one["suite"] == "follows")
     assert suite["accuracy"] == pytest.approx(benchmarks(found)["follows-0"]["pearson"])
     assert {one["stage"] for one in table_of(found, "calibration-all")} == {"pretrained", "tuned"}
-    assert {"transfer", "coherence-first", "regret", "reliability", "scatter-noise-0"} <= {p.name for p in found.plots}
+    assert {"transfer", "coherence-first", "regret", "reliability", "scatter-follows-0"} <= {
+        p.name for p in found.plots
+    }
     report = build(found, {"method": "transfer-correlation", "task": "compare", "kind": "scores"})
     assert report.json["verdict"]["benchmarks"][0]["benchmark"] == "follows-0"
     assert "Which benchmarks can be trusted" in report.markdown

@@ -87,7 +87,8 @@ def load(folder: Path) -> ScoreTable:
         examples = Examples(**{name: _column(answers[name]) for name in answers.column_names})
     stages = json.loads((folder / TABLE_FILE).read_text())["stages"]
     words = {name: _column(read[name]) for name in WORDS}
-    return ScoreTable(words, *(read[name].to_numpy() for name in NUMBERS), tuple(stages), examples)
+    value, n_examples, stderr = (read[name].to_numpy() for name in NUMBERS)
+    return ScoreTable(words, value, n_examples, stderr, tuple(stages), examples)
 
 
 def describe(folder: Path) -> dict[str, Any]:

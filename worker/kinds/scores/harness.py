@@ -8,6 +8,7 @@ which run and stage that is, so these come from the file's name.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -83,36 +84,40 @@ def check_pattern(pattern: str) -> str:
 
 def rows(source: Source, content: Mapping[str, Any]) -> Iterator[Row]:
     """The scores of a results file; averages over groups of tasks are left out, since their parts are there."""
-    groups = content.get("group_subtasks") or {}
-    parts = {task: group for group, tasks in groups.items() if tasks for task in tasks} if groups else {}
+    given = content.get("group_subtasks")
+    groups: dict[str, Any] = given if isinstance(given, dict) else {}
+    parts = {str(task): group for group, tasks in groups.items() if isinstance(tasks, list) for task in tasks}
     for task, found in content["results"].items():
         if not isinstance(found, dict) or groups.get(task):
             continue
         for key, value in found.items():
-            metric, _, way = key.partition(",")
-            if metric == "alias" or metric.endswith("_stderr") or not _is_number(value):
+            metric, _, way = str(key).partition(",")
+            if metric == "alias" or metric.endswith("_stderr") or not math.isfinite(_number(value)):
                 continue
             said = _RENAMED.get(metric, metric) + ("" if way in ("", "none") else f",{way}")
-            error = found.get(f"{metric}_stderr,{way}" if way else f"{metric}_stderr")
+            error: Any = found.get(f"{metric}_stderr,{way}" if way else f"{metric}_stderr")
             yield Row(
                 str(task),
                 said,
-                float(value),
-                float(error) if _is_number(error) else float("nan"),
+                _number(value),
+                _number(error),
                 _samples(content, task),
                 str(parts.get(task, "")),
             )
 
 
 def _samples(content: Mapping[str, Any], task: str) -> float:
-    counts = content.get("n-samples")
-    found = counts.get(task) if isinstance(counts, dict) else None
-    number = found.get("effective") if isinstance(found, dict) else found
-    return float(number) if _is_number(number) and number > 0 else float("nan")
+    counts: Any = content.get("n-samples")
+    found: Any = counts.get(task) if isinstance(counts, dict) else None
+    number = _number(found.get("effective") if isinstance(found, dict) else found)
+    return number if number > 0 else math.nan
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value and abs(value) < 1e308
+def _number(value: object) -> float:
+    """NaN where it is no finite number."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e308:
+        return math.nan
+    return float(value)
 
 
 def _regular(pattern: str) -> re.Pattern[str]:

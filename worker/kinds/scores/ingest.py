@@ -89,8 +89,11 @@ class Rows:
     def table(self, examples: dataset.Examples | None) -> ScoreTable:
         """All of them; stages in the order in which they first occur."""
         words = {name: np.concatenate(parts) if parts else np.empty(0, object) for name, parts in self.words.items()}
-        numbers = (np.concatenate(one) if one else np.empty(0) for one in (self.value, self.n_examples, self.stderr))
-        return ScoreTable(words, *numbers, tuple(dict.fromkeys(words["stage"].tolist())), examples)
+        value, n_examples, stderr = (
+            np.concatenate(one) if one else np.empty(0) for one in (self.value, self.n_examples, self.stderr)
+        )
+        stages = tuple(dict.fromkeys(words["stage"].tolist()))
+        return ScoreTable(words, value, n_examples, stderr, stages, examples)
 
 
 def ingest(
@@ -111,7 +114,8 @@ def ingest(
     checks.refuse_what_cannot_be_compared(table, ctx)
     dataset.save(table, out)
     ctx.progress(1, 1, phase="write")
-    schema = {dataset.SCORES_FILE: dict.fromkeys(WORDS, "string") | dict.fromkeys(dataset.NUMBERS, "double")}
+    types: dict[str, str] = {name: "string" for name in WORDS} | {name: "double" for name in dataset.NUMBERS}
+    schema = {dataset.SCORES_FILE: types}
     if examples is not None:
         schema[dataset.EXAMPLES_FILE] = {
             name: "double" if name in ("correct", "confidence") else "string" for name in vars(examples)

@@ -112,7 +112,7 @@ def _panel(table: ScoreTable, scale: str, stages: tuple[str, str], metric: str, 
     sure = np.flatnonzero(here & (w["metric"] == CONFIDENCE))
     trust = [_means(table, sure, runs, benchmarks, stage, table.value) for stage in stages]
     both = np.isfinite(first) & np.isfinite(second)
-    kept = both.sum(axis=0) >= FEWEST_RUNS
+    kept = np.asarray(both.sum(axis=0) >= FEWEST_RUNS)
     if left := [name for name, keep in zip(benchmarks, kept, strict=True) if not keep]:
         ctx.warn(
             f"Fewer than {FEWEST_RUNS} runs have both scores of {', '.join(left[:5])}"
@@ -120,7 +120,7 @@ def _panel(table: ScoreTable, scale: str, stages: tuple[str, str], metric: str, 
         )
     if not kept.any():
         return None
-    there = both[:, kept].any(axis=1)
+    there: np.ndarray = both[:, kept].any(axis=1)
     if missing := [run for run, keep in zip(runs, there, strict=True) if not keep]:
         ctx.warn(f"{len(missing)} runs have scores at one stage alone and were left out: {', '.join(missing[:5])}.")
     category = dict(zip(w["benchmark"], w["category"], strict=True))
@@ -167,7 +167,7 @@ def _means(
     total, count = np.zeros((len(runs), len(benchmarks))), np.zeros((len(runs), len(benchmarks)))
     w = table.words
     for row in rows:
-        place = at_run.get(w["run"][row]), at_benchmark.get(w["benchmark"][row])
+        place = at_run.get(str(w["run"][row])), at_benchmark.get(str(w["benchmark"][row]))
         if w["stage"][row] == stage and place[0] is not None and place[1] is not None:
             total[place] += values[row]
             count[place] += 1

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from worker.evidence.findings import Findings, KeyFigure
 from worker.evidence.verdict import Status, Verdict
@@ -70,7 +71,7 @@ def _verdict(found: Found, asked: Asked) -> Verdict:
     elif words["unreliable"]:
         status = "unreliable"
     whole = found.suites[0].accuracy if len(found.panels) == 1 else None
-    rest = {} if whole is None or not math.isfinite(whole.value) else {
+    rest: dict[str, Any] = {} if whole is None or not math.isfinite(whole.value) else {
         "value": whole.value, "low": _known(whole.low), "high": _known(whole.high), "unit": "mean r"}  # fmt: skip
     undetermined = [one for one in found.transfers if one.judged.word == "undetermined"]
     reasons = dict.fromkeys(f"{label(one)}: {one.judged.reason}" for one in undetermined if one.judged.reason)

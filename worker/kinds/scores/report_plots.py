@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from worker.evidence.looks import OWN, REFERENCE
 from worker.evidence.plot import Plot, Series
+from worker.evidence.wording import ends, number
 from worker.kinds.scores import coherence
 from worker.kinds.scores.calibrating import Calibrated
 from worker.kinds.scores.panel import Panel
@@ -51,15 +53,15 @@ def _transfers(found: Found, rule: Rule) -> list[Plot]:
         here.sort(key=lambda one: -one.correlations["pearson"].value)
         if not here:
             continue
-        ends = [one.correlations["pearson"].widest for one in here]
+        widest = [one.correlations["pearson"].widest for one in here]
         values = [one.correlations["pearson"].value for one in here]
         series.append(
             Series(
                 panel.scale or "Pearson's r",
                 tuple(one.benchmark for one in here),
                 tuple(values),
-                tuple(low if np.isfinite(low) else value for (low, _), value in zip(ends, values, strict=True)),
-                tuple(high if np.isfinite(high) else value for (_, high), value in zip(ends, values, strict=True)),
+                tuple(low if np.isfinite(low) else value for (low, _), value in zip(widest, values, strict=True)),
+                tuple(high if np.isfinite(high) else value for (_, high), value in zip(widest, values, strict=True)),
                 tuple(one.benchmark for one in here if one.judged.word == "reliable"),
             )
         )
@@ -166,23 +168,24 @@ def _scatter(one: Transfer, stages: tuple[str, str]) -> Plot:
     reach = [_Z * np.sqrt(noise) for noise in one.noise]
     known = all(np.isfinite(part).all() for part in reach)
     r = one.correlations["pearson"]
-    said = f"r {r.value:.2f} [{r.widest[0]:.2f}, {r.widest[1]:.2f}]" if np.isfinite(r.value) else "no correlation"
-    whiskers: dict[str, tuple[float, ...]] = {}
+    said = f"r {number(r.value)} {ends(*r.widest, decimals=2)}" if np.isfinite(r.value) else "no correlation"
+    points = Series(RUNS, tuple(one.first.tolist()), tuple(one.second.tolist()))
     if known:
-        whiskers = {
-            "low": tuple((one.second - reach[1]).tolist()),
-            "high": tuple((one.second + reach[1]).tolist()),
-            "x_low": tuple((one.first - reach[0]).tolist()),
-            "x_high": tuple((one.first + reach[0]).tolist()),
-        }
+        points = replace(
+            points,
+            low=tuple((one.second - reach[1]).tolist()),
+            high=tuple((one.second + reach[1]).tolist()),
+            x_low=tuple((one.first - reach[0]).tolist()),
+            x_high=tuple((one.first + reach[0]).tolist()),
+        )
     return Plot(
         f"scatter-{_named(one)}",
-        f"{_named(one)}: {one.judged.word}, {said}",
+        f"{_named(one)}: {one.judged.word}, {said.strip()}",
         f"{one.metric} of every run on {_named(one)} at {stages[0]} (across) and at {stages[1]} (up)"
         + ("; whiskers are 95 % intervals over examples." if known else "."),
         "scatter",
         f"{one.metric} at {stages[0]}",
         f"{one.metric} at {stages[1]}",
-        (Series(RUNS, tuple(one.first.tolist()), tuple(one.second.tolist()), **whiskers),),
+        (points,),
         n=len(one.runs),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from worker.evidence.table import Cell, Column, Table
 from worker.kinds.scores import coherence
 from worker.kinds.scores.calibrating import Calibrated
 from worker.kinds.scores.correlation import LABELS
+from worker.kinds.scores.intervals import NOTHING
 from worker.kinds.scores.suites import Estimate, Suite, complete
 from worker.kinds.scores.transfer import Found
 
@@ -68,7 +70,7 @@ def _cells(key: str, value: float, ends: tuple[float, float]) -> dict[str, Cell]
 
 
 def _scale(found: Found) -> tuple[Column, ...]:
-    return (Column("scale", "Scale", "text"),) if len(found.panels) > 1 or found.panels[0].scale else ()
+    return (Column("scale", "Scale", "text"),) if any(panel.scale for panel in found.panels) else ()
 
 
 def _words(found: Found) -> Table:
@@ -83,7 +85,7 @@ def _words(found: Found) -> Table:
             row |= _cells(name, one.correlations[name].value, one.correlations[name].widest)
         row |= {"kendall": one.correlations["kendall"].value, "p": one.p}
         row |= {"q_above": judged.q_above, "q_below": judged.q_below}
-        row |= _cells("confidence", *((trust.value, trust.widest) if trust else (float("nan"), (float("nan"),) * 2)))
+        row |= _cells("confidence", trust.value if trust else math.nan, trust.widest if trust else NOTHING)
         rows.append(row)
     return Table(
         "verdicts",
@@ -223,7 +225,7 @@ def _pairs(found: Found, stages: tuple[str, str]) -> Table:
         first, second = panel.first[kept], panel.second[kept]
         within = coherence.matrix(first, first), coherence.matrix(second, second)
         across = coherence.matrix(first, second)
-        rows += [
+        pairs: list[dict[str, Cell]] = [
             {
                 "one": panel.benchmarks[i],
                 "other": panel.benchmarks[j],
@@ -236,6 +238,7 @@ def _pairs(found: Found, stages: tuple[str, str]) -> Table:
             for i in range(len(members))
             for j in range(i + 1, len(members))
         ]
+        rows += pairs
     return Table(
         "coherence",
         "How every two benchmarks correlate over runs: at each stage, and across stages",

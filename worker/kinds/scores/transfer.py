@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -98,7 +98,7 @@ def compare(
             runs += _runs(panel, lower_is_better)
     of = {name: [one.correlations[name] for one in transfers] for name in STATISTICS}
     words = judge(of["pearson"], of["spearman"], [one.p for one in transfers], rule)
-    judged = [Transfer(**{**vars(one), "judged": word}) for one, word in zip(transfers, words, strict=True)]
+    judged = [replace(one, judged=word) for one, word in zip(transfers, words, strict=True)]
     return Found(tuple(panels), tuple(judged), tuple(suites), tuple(mixtures), tuple(runs))
 
 

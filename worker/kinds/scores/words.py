@@ -70,10 +70,16 @@ def judge(
         for pair, test in zip(pairs, tested, strict=True)
     ]
     q_above, q_below = adjusted(np.array(above)).tolist(), adjusted(np.array(below)).tolist()
-    return [_judged(*pair, *qs, rule) for pair, *qs in zip(pairs, q_above, q_below, strict=True)]
+    found = sum(min(qs) <= rule.discovery for qs in zip(q_above, q_below, strict=True))
+    # What the next benchmark's p-value has to fall below, where some are discoveries already.
+    strict = rule.discovery * min(1.0, (found + 1) / max(1, sum(tested)))
+    return [
+        _judged(r, rho, above, below, rule, strict)
+        for (r, rho), above, below in zip(pairs, q_above, q_below, strict=True)
+    ]
 
 
-def _judged(pearson: Interval, spearman: Interval, q_above: float, q_below: float, rule: Rule) -> Judged:
+def _judged(pearson: Interval, spearman: Interval, q_above: float, q_below: float, rule: Rule, strict: float) -> Judged:
     if pearson.runs < FEWEST:
         return Judged("undetermined", q_above, q_below, reason=f"fewer than {FEWEST} runs have scores at both stages")
     if not (math.isfinite(pearson.value) and math.isfinite(spearman.value)):
@@ -90,26 +96,43 @@ def _judged(pearson: Interval, spearman: Interval, q_above: float, q_below: floa
         reason = "its interval is clear of the level, but among so many benchmarks that may be chance"
     else:
         reason = f"the intervals of r and rho, {low:.2f} to {high:.2f} together, hold {rule.level:g}"
-    needed = runs_needed(pearson.value, spearman.value, rule)
-    return Judged(
-        "undetermined", q_above, q_below, reason=reason, needed=needed if needed and needed > pearson.runs else None
-    )
+    return Judged("undetermined", q_above, q_below, reason=reason, needed=runs_needed(pearson, spearman, rule, strict))
 
 
-def runs_needed(pearson: float, spearman: float, rule: Rule) -> int | None:
-    """The smallest number of runs at which both of Fisher's intervals would be clear of the level on one side.
+def runs_needed(pearson: Interval, spearman: Interval, rule: Rule, strict: float) -> int | None:
+    """About how many runs, more than there are, would settle a benchmark whose correlations stayed as they are.
 
-    At correlations of exactly these values, for one benchmark alone; None when even 1,000 would not do, or when the two
-    lie on different sides of the level.
+    By Fisher's intervals at the level 1 - `strict`; where these would do already and the bootstrap's are wider, by
+    those, which narrow with the root of the runs above 3. None when 1,000 would not do.
+    """
+    runs = enough(pearson.value, spearman.value, rule.level, strict)
+    if runs is None or runs > pearson.runs:
+        return runs
+    runs = max(pearson.runs + 1, *(_narrowed(one, rule.level) for one in (pearson, spearman)))
+    return runs if runs <= MOST else None
+
+
+def enough(pearson: float, spearman: float, level: float, strict: float) -> int | None:
+    """The smallest number of runs at which both of Fisher's intervals are clear of the level on one side.
+
+    None when even 1,000 would not do, or when the two correlations lie on different sides of the level.
     """
 
     def settled(runs: int) -> bool:
-        ends = [fisher("pearson", pearson, runs), fisher("spearman", spearman, runs)]
-        return min(low for low, _ in ends) > rule.level or max(high for _, high in ends) < rule.level
+        ends = [fisher(name, value, runs, 1 - strict) for name, value in (("pearson", pearson), ("spearman", spearman))]
+        return min(low for low, _ in ends) > level or max(high for _, high in ends) < level
 
     # Intervals only narrow with more runs, so what is settled stays so.
     runs = bisect.bisect_left(range(MOST + 1), True, lo=FEWEST, key=settled)
     return runs if runs <= MOST else None
+
+
+def _narrowed(one: Interval, level: float) -> int:
+    """Runs at which the widest interval would be clear of the level."""
+    value, end = one.value, one.widest[0] if one.value > level else one.widest[1]
+    reach, room = (abs(math.atanh(value_within(one.statistic, value, one.runs)) - math.atanh(
+        value_within(one.statistic, other, one.runs))) for other in (end, level))  # fmt: skip
+    return math.ceil(min(MOST + 1, 3 + (one.runs - 3) * (reach / room) ** 2)) if room > 0 else MOST + 1
 
 
 def _against(one: Interval, level: float, side: int) -> float:
