@@ -12,7 +12,7 @@ from worker.contract.errors import JobError
 from worker.ingest.table import Columns
 from worker.kinds.scores.dataset import ACCURACY, CONFIDENCE, NUMBERS, WORDS, Examples, ScoreTable, coded
 
-MOST = 5_000_000
+MOST = 2_000_000
 _DIFFER = 0.005
 
 

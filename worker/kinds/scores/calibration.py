@@ -39,11 +39,12 @@ class Bins:
     @classmethod
     def of(cls, numbers: np.ndarray, confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray) -> Bins:
         """Sums over the examples of each bin; `numbers`: (n,) the bin of each."""
-        order = np.argsort(numbers, kind="stable")
+        order = _order(numbers)
         starts = np.flatnonzero(np.r_[True, np.diff(numbers[order]) > 0])
         drawn = weights[:, order]
-        sums = (np.add.reduceat(drawn * x, starts, axis=1) for x in (1.0, correct[order], confidence[order]))
-        return cls(*sums)
+        count = np.add.reduceat(drawn, starts, axis=1)
+        right, sure = (np.add.reduceat(drawn * x[order], starts, axis=1) for x in (correct, confidence))
+        return cls(count, right, sure)
 
     @property
     def gaps(self) -> np.ndarray:
@@ -86,7 +87,7 @@ def auroc(confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray) -> n
 def risk_coverage(confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean over coverages 1/n, 2/n, ... of the share of errors among the most confident; ties answer alike."""
     starts, order = _levels(confidence, rising=False)
-    sizes = np.diff(np.r_[starts, len(order)])
+    sizes = np.diff(np.r_[starts, len(confidence)])
     drawn = weights[:, order]
     count = np.add.reduceat(drawn, starts, axis=1)
     errors = np.add.reduceat(drawn * (1 - correct[order]), starts, axis=1)
@@ -98,7 +99,14 @@ def risk_coverage(confidence: np.ndarray, correct: np.ndarray, weights: np.ndarr
     return np.where(drawn > 0, drawn * risk, 0.0).sum(axis=1) / drawn.sum(axis=1)
 
 
-def _levels(confidence: np.ndarray, *, rising: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Where each distinct confidence starts in this order of the examples."""
-    order = np.argsort(confidence if rising else -confidence, kind="stable")
+def _levels(confidence: np.ndarray, *, rising: bool) -> tuple[np.ndarray, np.ndarray | slice]:
+    """Where each distinct confidence starts in this order of the examples, and the order."""
+    order = _order(confidence)
+    if not rising:
+        order = slice(None, None, -1) if isinstance(order, slice) else order[::-1]
     return np.flatnonzero(np.r_[True, np.diff(confidence[order]) != 0]), order
+
+
+def _order(values: np.ndarray) -> np.ndarray | slice:
+    """The rising order of values (n,). Of sorted ones it is a slice, which copies none of the weights."""
+    return slice(None) if (values[1:] >= values[:-1]).all() else np.argsort(values, kind="stable")

@@ -12,6 +12,7 @@ them says 1. So `Interval.widest` takes the outer end of BCa and Fisher on each 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from scipy.special import ndtr, ndtri
 from worker.kinds.scores.correlation import STATISTICS, plain
 
 LEVEL = 0.95
+_AT_ONCE = 40_000_000
 NOTHING = (math.nan, math.nan)
 Ends = tuple[float, float]
 
@@ -56,13 +58,23 @@ def resamples_of(runs: int, resamples: int, rng: np.random.Generator) -> np.ndar
     return np.bincount(drawn.ravel(), minlength=runs * resamples).reshape(resamples, runs).astype(np.float64)
 
 
-def interval(statistic: str, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> Interval:
-    """A statistic of x and y (M,) with its intervals; `weights`: resamples (R, M) of the runs."""
+def interval(
+    statistic: str, x: np.ndarray, y: np.ndarray, weights: np.ndarray, tick: Callable[[], None] = lambda: None
+) -> Interval:
+    """A statistic of x and y (M,) with its intervals; `weights`: resamples (R, M) of the runs.
+
+    `tick` is called between blocks of resamples, which take about a tenth of a second.
+    """
     of = STATISTICS[statistic]
     value = plain(of, x, y)
     if not math.isfinite(value):
         return Interval(statistic, value, len(x), NOTHING, NOTHING, NOTHING, 0, 0, np.full(len(weights), np.nan))
-    drawn = of(x, y, weights)
+    block = max(1, _AT_ONCE // len(x) ** 2)
+    parts: list[np.ndarray] = []
+    for start in range(0, len(weights), block):
+        tick()
+        parts.append(of(x, y, weights[start : start + block]))
+    drawn = np.concatenate(parts)
     known = drawn[np.isfinite(drawn)]
     jackknife = of(x, y, 1.0 - np.eye(len(x))) if len(x) > 2 else np.empty(0)
     return Interval(

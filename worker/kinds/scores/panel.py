@@ -13,7 +13,7 @@ from worker.kinds.scores.attenuation import binomial_variance
 from worker.kinds.scores.checks import FEWEST_RUNS
 from worker.kinds.scores.dataset import ACCURACY, CONFIDENCE, ScoreTable
 
-MOST_RUNS = 1000
+MOST_RUNS = 500
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _panel(table: ScoreTable, scale: str, stages: tuple[str, str], metric: str, 
     sure = np.flatnonzero(here & (w["metric"] == CONFIDENCE))
     trust = [_means(table, sure, runs, benchmarks, stage, table.value) for stage in stages]
     both = np.isfinite(first) & np.isfinite(second)
-    kept = np.asarray(both.sum(axis=0) >= FEWEST_RUNS)
+    kept = np.greater_equal(both.sum(axis=0), FEWEST_RUNS)
     if left := [name for name, keep in zip(benchmarks, kept, strict=True) if not keep]:
         ctx.warn(
             f"Fewer than {FEWEST_RUNS} runs have both scores of {', '.join(left[:5])}"
@@ -120,7 +120,7 @@ def _panel(table: ScoreTable, scale: str, stages: tuple[str, str], metric: str, 
         )
     if not kept.any():
         return None
-    there: np.ndarray = both[:, kept].any(axis=1)
+    there = np.any(both[:, kept], axis=1)
     if missing := [run for run, keep in zip(runs, there, strict=True) if not keep]:
         ctx.warn(f"{len(missing)} runs have scores at one stage alone and were left out: {', '.join(missing[:5])}.")
     category = dict(zip(w["benchmark"], w["category"], strict=True))

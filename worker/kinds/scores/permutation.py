@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -17,8 +18,13 @@ _SLACK = 1e-9  # sums of the same products in another order differ by rounding
 _AT_ONCE = 2_000_000
 
 
-def p_value(x: np.ndarray, y: np.ndarray, permutations: int, seed: int) -> float:
-    """Two-sided p-value (0, 1] of |Pearson's r| between x and y (M,); NaN when one of them is constant."""
+def p_value(
+    x: np.ndarray, y: np.ndarray, permutations: int, seed: int, tick: Callable[[], None] = lambda: None
+) -> float:
+    """Two-sided p-value (0, 1] of |Pearson's r| between x and y (M,); NaN when one of them is constant.
+
+    `tick` is called between blocks of random orders.
+    """
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return math.nan
     x, y = (x - x.mean()) / np.ptp(x), (y - y.mean()) / np.ptp(y)
@@ -29,6 +35,7 @@ def p_value(x: np.ndarray, y: np.ndarray, permutations: int, seed: int) -> float
     rng = np.random.default_rng(seed)
     extreme, left = 0, permutations
     while left:
+        tick()
         count = min(left, max(1, _AT_ONCE // len(y)))
         shuffled = rng.permuted(np.broadcast_to(y, (count, len(y))), axis=1)
         extreme += int(np.count_nonzero(np.abs(shuffled @ x) >= bar))

@@ -108,15 +108,18 @@ def _transfer(
     rows = panel.common(k)
     first, second = panel.first[rows, k], panel.second[rows, k]
     correlations: dict[str, Interval] = {}
-    for at, name in enumerate(STATISTICS):
-        ctx.progress(3 * k + at, 3 * len(panel.benchmarks), phase="correlations")
-        correlations[name] = interval(name, first, second, weights[:, rows])
+
+    def tick() -> None:
+        ctx.progress(k, len(panel.benchmarks), phase="correlations")
+
+    for name in STATISTICS:
+        correlations[name] = interval(name, first, second, weights[:, rows], tick)
     noise = panel.noise_first[rows, k], panel.noise_second[rows, k]
     sure = np.isfinite(panel.confidence_first[:, k]) & np.isfinite(panel.confidence_second[:, k])
     confidence = None
     if sure.sum() > 2:
         confidence = interval(
-            "pearson", panel.confidence_first[sure, k], panel.confidence_second[sure, k], weights[:, sure]
+            "pearson", panel.confidence_first[sure, k], panel.confidence_second[sure, k], weights[:, sure], tick
         )
     return Transfer(
         panel.scale,
@@ -129,7 +132,7 @@ def _transfer(
         noise,
         correlations,
         confidence,
-        p_value(first, second, permutations, ctx.seed),
+        p_value(first, second, permutations, ctx.seed, tick),
         correct(correlations["pearson"].value, reliability(first, noise[0]), reliability(second, noise[1])),
         decide(first, second, higher_is_better=panel.metrics[k] not in lower_is_better),
         Judged("undetermined", math.nan, math.nan),
