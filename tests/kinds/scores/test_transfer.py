@@ -55,7 +55,7 @@ def test_planted_benchmarks_get_their_words_and_the_report_says_them(tmp_path: P
     (suite,) = (one for one in table_of(found, "suites") if one["suite"] == "follows")
     assert suite["accuracy"] == pytest.approx(benchmarks(found)["follows-0"]["pearson"])
     assert {one["stage"] for one in table_of(found, "calibration-all")} == {"pretrained", "tuned"}
-    assert {"transfer", "coherence-first", "regret", "reliability", "scatter-follows-0"} <= {
+    assert {"transfer", "coherence-first", "regret", "reliability", "scatter-1-follows-0"} <= {
         p.name for p in found.plots
     }
     report = build(found, {"method": "transfer-correlation", "task": "compare", "kind": "scores"})

@@ -33,7 +33,7 @@ def plots(
         made += _heat(panel, stages)
     made += _regret(found)
     made += _reliability(calibrated, stages)
-    made += [_scatter(one, stages) for one in found.transfers[:scatters]]
+    made += [_scatter(at, one, stages) for at, one in enumerate(found.transfers[:scatters], 1)]
     return tuple(made)
 
 
@@ -163,7 +163,7 @@ def _reliability(calibrated: Sequence[Calibrated], stages: tuple[str, str]) -> l
     return made
 
 
-def _scatter(one: Transfer, stages: tuple[str, str]) -> Plot:
+def _scatter(number_of: int, one: Transfer, stages: tuple[str, str]) -> Plot:
     """A point a run, with what noise of measurement leaves open where it is known."""
     reach = [_Z * np.sqrt(noise) for noise in one.noise]
     known = all(np.isfinite(part).all() for part in reach)
@@ -179,7 +179,7 @@ def _scatter(one: Transfer, stages: tuple[str, str]) -> Plot:
             x_high=tuple((one.first + reach[0]).tolist()),
         )
     return Plot(
-        f"scatter-{_named(one)}",
+        f"scatter-{number_of}-{_named(one)}",  # names of files, in which benchmarks may look alike
         f"{_named(one)}: {one.judged.word}, {said.strip()}",
         f"{one.metric} of every run on {_named(one)} at {stages[0]} (across) and at {stages[1]} (up)"
         + ("; whiskers are 95 % intervals over examples." if known else "."),
