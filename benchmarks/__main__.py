@@ -33,6 +33,7 @@ ALL = (
     "text_samplers",
     "text_scale",
     "labels",
+    "transfer_false_claims",
     "off_policy.large_actions",
     "off_policy.suite",
     "off_policy.coverage",

@@ -12,18 +12,27 @@ from pathlib import Path
 from typing import Any
 
 
+def _no_product(product: Any) -> tuple[str, float]:
+    raise AssertionError(f"how is {product} loaded?")
+
+
 @dataclass(frozen=True)
 class Tiny:
     """`upload(folder)`: writes files there and returns (logical name, path) of each. `options`: of the dataset.
 
     `evaluate`: params with which judging takes seconds. `loaded(product)`: a line of Python that reads the delivered
+<<<<<<< HEAD
     files with the loader among them, in their folder, and prints a number; and the number that it must print.
     `credentials()`: for methods that need some.
+=======
+    files with the loader among them, in their folder, and prints a number; and the number that it must print; kinds
+    whose methods deliver nothing have none.
+>>>>>>> scores
     `others`: by method, the tiny data of those that need another form of it.
     """
 
     upload: Callable[[Path], list[tuple[str, Path]]]
-    loaded: Callable[[Any], tuple[str, float]]
+    loaded: Callable[[Any], tuple[str, float]] = _no_product
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     evaluate: Mapping[str, Any] = field(default_factory=dict[str, Any])
     credentials: Callable[[], Mapping[str, Any]] = dict

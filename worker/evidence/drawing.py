@@ -40,7 +40,7 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", QUIET: "--quiet", H
 }
 """Colours of a drawing, and the variables of a page that take their place in it."""
 WIDTH = 4.9
-_HEIGHT, _LONGEST, _AT_SIDE, _SMALL = 3.0, 40, 22, 9.2
+_HEIGHT, _LONGEST, _AT_SIDE, _SMALL, _WRITTEN = 3.0, 40, 22, 9.2, 10
 _STYLE = {
     "svg.hashsalt": "distillery",
     "svg.fonttype": "none",
@@ -285,7 +285,10 @@ def _whiskers(axes: Axes, series: Series, look: Look, width: float) -> None:
 
 
 def _draw_heatmap(axes: Axes, plot: Plot, looks: Looks) -> None:
-    """A tile per cell, the stronger the higher its value, with the value written on it, and half its interval."""
+    """A tile per cell, the stronger the higher its value, with the value written on it, and half its interval.
+
+    Beyond ten columns there is no room to write: the tiles alone speak.
+    """
     del looks  # a tile's colour says how much, not what
     values = np.array([series.y for series in plot.series], dtype=float)
     known = values[np.isfinite(values)]
@@ -303,9 +306,11 @@ def _draw_heatmap(axes: Axes, plot: Plot, looks: Looks) -> None:
                 said += f" ±{(series.high[across] - series.low[across]) / 2:.{decimals}f}"
             if str(series.x[across]) in series.stress:
                 axes.barh(down, 0.9, 0.84, across - 0.45, fill=False, edgecolor=INK, linewidth=1.2)
-            axes.text(across, down, said, ha="center", va="center", fontsize=_SMALL)
+            if len(row) <= _WRITTEN:
+                axes.text(across, down, said, ha="center", va="center", fontsize=_SMALL)
     labels = [_short(label) for label in plot.series[0].x]
-    axes.set_xticks(range(len(labels)), labels, rotation=30 if len(labels) > 6 else 0)
+    turned = 90 if len(labels) > _WRITTEN else 30 if len(labels) > 6 else 0
+    axes.set_xticks(range(len(labels)), labels, rotation=turned)
     axes.set_yticks(range(len(plot.series)), [_beside(series.label) for series in plot.series])
     axes.set_xlim(-0.5, len(labels) - 0.5)
     axes.set_ylim(len(plot.series) - 0.5, -0.5)

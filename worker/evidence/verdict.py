@@ -16,7 +16,7 @@ Tone = Literal["good", "even", "open"]
 Status = Literal[
     "ahead", "cheap_would_do", "cheap_is_better", "cheap_pick", "measured", "undetermined",
     "better", "not_worse", "worse", "cannot_tell", "equivalent", "short", "sound", "thin", "blind", "doubtful",
-    "helps", "no_evidence", "hurts", "predicted",
+    "helps", "no_evidence", "hurts", "predicted", "reliable", "partly_reliable", "unreliable",
 ]  # fmt: skip
 WORDS: dict[Status, tuple[Tone, str]] = {
     "ahead": ("good", "Ahead of the cheap baselines"),
@@ -39,6 +39,9 @@ WORDS: dict[Status, tuple[Tone, str]] = {
     "no_evidence": ("even", "No evidence that text helps"),
     "hurts": ("even", "Text hurts"),
     "predicted": ("even", "Predicted, not measured"),
+    "reliable": ("good", "Reliable"),
+    "partly_reliable": ("even", "Reliable in part"),
+    "unreliable": ("even", "Unreliable"),
 }
 """Status -> its tone (good news, a draw, an open question) and its label, in a few words."""
 
