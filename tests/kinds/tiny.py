@@ -21,13 +21,9 @@ class Tiny:
     """`upload(folder)`: writes files there and returns (logical name, path) of each. `options`: of the dataset.
 
     `evaluate`: params with which judging takes seconds. `loaded(product)`: a line of Python that reads the delivered
-<<<<<<< HEAD
-    files with the loader among them, in their folder, and prints a number; and the number that it must print.
-    `credentials()`: for methods that need some.
-=======
     files with the loader among them, in their folder, and prints a number; and the number that it must print; kinds
     whose methods deliver nothing have none.
->>>>>>> scores
+    `credentials()`: for methods that need some.
     `others`: by method, the tiny data of those that need another form of it.
     """
 
