@@ -32,7 +32,7 @@ needs_ray = [
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     folder = tmp_path_factory.mktemp("corpus")
-    ingest([("documents.jsonl", jsonl(folder / "documents.jsonl", records(900)))], {}, folder, Context(), {})
+    ingest([("documents.jsonl", jsonl(folder / "documents.jsonl", records(400)))], {}, folder, Context(), {})
     return load(folder)
 
 
@@ -53,7 +53,7 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
 def selected(corpus: Corpus, folder: Path, ctx: Context) -> str:
     """The hash of all files of a density selection."""
     folder.mkdir()
-    params = DensityParams.model_validate({"k": 90, "rows": 64, "range": 1024, "dimension": 16, "dedup": "minhash"})
+    params = DensityParams.model_validate({"k": 40, "rows": 64, "range": 1024, "dimension": 16})
     density(corpus, params, ctx).write(folder, corpus)
     return hash_of_files(folder)
 
@@ -86,8 +86,7 @@ class Killed(Context):
 def test_density_when_processes_map_and_one_is_killed_then_the_files_are_the_same(
     corpus: Corpus, undisturbed: str, executor: Executor, tmp_path: Path
 ) -> None:
-    assert selected(corpus, tmp_path / "there", Context(seed=3, executor=executor)) == undisturbed
     ctx = Killed(seed=3, executor=executor)
     ctx.killed = []
-    assert selected(corpus, tmp_path / "killed", ctx) == undisturbed
+    assert selected(corpus, tmp_path / "there", ctx) == undisturbed
     assert ctx.killed
