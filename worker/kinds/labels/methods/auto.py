@@ -45,9 +45,7 @@ class AutoParams(DocumentsParams):
     task="distil",
     name="auto",
     version=1,
-    cost=Cost(
-        seconds=(Term(5.0), Term(1.5e-3, {"documents": 1}), Term(5e-5, {"entries": 1}), Term(5e-5, {"pairs": 1}))
-    ),
+    cost=Cost(seconds=(Term(3.0), Term(5e-4, {"documents": 1}), Term(1.5e-5, {"entries": 1}))),
 )
 def auto(data: LabelledDocuments, params: AutoParams, ctx: Context) -> LabelsSummary:
     """What keeps most of P@1 and PSP@1 on validation documents; the report says what each kept."""

@@ -40,7 +40,7 @@ class CoverageParams(DocumentsParams):
     task="select",
     name="coverage",
     version=1,
-    cost=Cost(seconds=(Term(1.0), Term(4e-4, {"documents": 1}), Term(1e-5, {"entries": 1}), Term(1e-5, {"pairs": 1}))),
+    cost=Cost(seconds=(Term(1.0), Term(1e-4, {"documents": 1}), Term(5e-6, {"entries": 1}))),
 )
 def coverage(data: LabelledDocuments, params: CoverageParams, ctx: Context) -> LabelsSummary:
     """Real documents that have every label, and rare ones beside them."""

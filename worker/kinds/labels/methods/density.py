@@ -34,7 +34,7 @@ class DensityParams(DocumentsParams):
     name="density",
     version=1,
     paper="arXiv:2402.09668",
-    cost=Cost(seconds=(Term(1.0), Term(1.5e-6, {"documents": 1, "params.sketch_rows": 1}), Term(1e-5, {"entries": 1}))),
+    cost=Cost(seconds=(Term(1.0), Term(3e-7, {"documents": 1, "params.sketch_rows": 1}), Term(3e-6, {"entries": 1}))),
 )
 def density(data: LabelledDocuments, params: DensityParams, ctx: Context) -> LabelsSummary:
     """Real documents drawn by the inverse of the density around them."""

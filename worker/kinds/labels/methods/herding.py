@@ -23,7 +23,7 @@ class HerdingParams(DocumentsParams):
     name="herding",
     version=1,
     paper="Welling, ICML 2009",
-    cost=Cost(seconds=(Term(1.0), Term(1e-5, {"entries": 1}), Term(4e-8, {"documents": 1, "budget": 1}))),
+    cost=Cost(seconds=(Term(1.0), Term(3e-6, {"entries": 1}), Term(2e-8, {"documents": 1, "budget": 1}))),
 )
 def herding_documents(data: LabelledDocuments, params: HerdingParams, ctx: Context) -> LabelsSummary:
     """Real documents whose mean is that of all."""

@@ -47,7 +47,7 @@ class MergedDocumentsParams(DocumentsParams):
     task="distil",
     name="merged-documents",
     version=1,
-    cost=Cost(seconds=(Term(2.0), Term(2e-5, {"entries": 1}), Term(3e-4, {"documents": 1}))),
+    cost=Cost(seconds=(Term(1.0), Term(4e-6, {"entries": 1}), Term(5e-5, {"documents": 1}))),
 )
 def merged_documents(data: LabelledDocuments, params: MergedDocumentsParams, ctx: Context) -> LabelsSummary:
     """Made documents, each the words and labels that documents of one label share."""

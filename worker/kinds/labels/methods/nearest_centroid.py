@@ -22,7 +22,7 @@ class NearestCentroidParams(DocumentsParams):
     task="select",
     name="nearest-centroid",
     version=1,
-    cost=Cost(seconds=(Term(1.0), Term(1e-5, {"entries": 1}), Term(2e-5, {"pairs": 1}))),
+    cost=Cost(seconds=(Term(1.0), Term(5e-6, {"entries": 1}), Term(1.5e-5, {"pairs": 1}))),
 )
 def nearest_centroid(data: LabelledDocuments, params: NearestCentroidParams, ctx: Context) -> LabelsSummary:
     """Real documents nearest the centroids of their labels."""
