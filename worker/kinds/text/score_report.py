@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau
@@ -16,6 +17,7 @@ from worker.kinds.text.picks import shuffled
 from worker.kinds.text.summary import TextSummary
 
 _COMPARED, _BINS, _ENDS, _CHARS = 5_000, 40, 10, 240
+_TAU: Any = kendalltau
 NOISE = "random"
 """A score that is a drawn number and says nothing of its document."""
 
@@ -65,7 +67,7 @@ def agreement(data: Corpus, scores: Sequence[Scored], seed: int) -> np.ndarray:
         for b in range(a, len(known)):
             both = np.isfinite(first) & np.isfinite(known[b])
             if _varies(first[both]) and _varies(known[b][both]):
-                found[a, b] = found[b, a] = float(tuple(kendalltau(first[both], known[b][both]))[0])
+                found[a, b] = found[b, a] = _TAU(first[both], known[b][both]).statistic
     return found
 
 
