@@ -1,8 +1,8 @@
 """The pool of messages and paragraphs that text benchmarks select from, and what a selection of it is measured by.
 
-Training text at equal bytes, documents in a random order; bits per byte of an order-6 byte n-gram on the pool's own
-test part and on paragraphs of Wikipedia, 300,000 characters each: two thirds of the articles of the test file of WikiText-2. The other third is
-the target set of those methods that take one.
+Training text at equal bytes, documents in a random order; bits per byte of an order-6 byte n-gram on 300,000
+characters each of the pool's own test part and of Wikipedia: two thirds of the articles of the test file of WikiText-2.
+The other third is the target set of those methods that take one.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def pool() -> Iterator[Pool]:
     """The pool, ingested into a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         corpus = _ingested(SHARED / "web_quality_pool" / "pool.jsonl.gz", Path(folder) / "pool")
-        articles = [json.loads(line) for line in gzip.open(SHARED / "wikitext2_small" / "test.jsonl.gz", "rt")]
+        with gzip.open(SHARED / "wikitext2_small" / "test.jsonl.gz", "rt") as lines:
+            articles = [json.loads(line) for line in lines]
         wanted = [one for one in articles if _third(one["article"])]
         file = Path(folder) / "target.jsonl"
         file.write_text("".join(json.dumps({"id": one["id"], "text": one["text"]}) + "\n" for one in wanted))

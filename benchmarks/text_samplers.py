@@ -1,6 +1,6 @@
 """All selections of documents beside each other: 20 % of the tokens of `web_quality_pool`, three seeds.
 
-    python -m benchmarks.text_samplers
+python -m benchmarks.text_samplers
 """
 
 from __future__ import annotations

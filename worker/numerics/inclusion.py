@@ -45,7 +45,7 @@ def proportional_inclusion(weights: np.ndarray, size: float, sizes: np.ndarray |
 
 
 def successive_inclusion(weights: np.ndarray, size: int) -> tuple[np.ndarray, bool]:
-    """Probabilities of being among the `size` largest keys of `gumbel` (n,), and whether they are exact (n up to 16)."""
+    """Probabilities of being among the `size` largest keys of `gumbel` (n,); and whether they are exact: up to 16."""
     w = np.asarray(weights, np.float64)
     if size >= len(w):
         return np.ones(len(w)), True

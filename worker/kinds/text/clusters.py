@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -67,9 +68,7 @@ class Nearest:
         return which, cosine
 
 
-def assigned(
-    vectors: Vectors, keys: np.ndarray, clusters: int, ctx: Context
-) -> tuple[np.ndarray, np.ndarray]:
+def assigned(vectors: Vectors, keys: np.ndarray, clusters: int, ctx: Context) -> tuple[np.ndarray, np.ndarray]:
     """The cluster of every vector, int32 (n,), and the cosine to its centre, float32 (n,)."""
     centres = centres_of(vectors, keys, min(clusters, vectors.count), ctx)
     found = list(map_shards(Nearest(centres), vectors.blocks(), ctx, name="clusters", step=1, total=3))
@@ -106,7 +105,7 @@ def closest_before(
     order = np.lexsort((keys, -precedence, cluster))
     ends = np.flatnonzero(np.diff(cluster[order])) + 1
     bounds = np.concatenate([[0], ends, [len(order)]])
-    starts = np.concatenate([np.arange(a, b, _COMPARED) for a, b in zip(bounds[:-1], bounds[1:], strict=True)])
+    starts = np.concatenate([np.arange(a, b, _COMPARED) for a, b in pairwise(bounds)])
     groups: list[tuple[np.ndarray, np.ndarray]] = []
     first = 0
     while first < len(starts):

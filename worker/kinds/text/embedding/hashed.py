@@ -99,20 +99,23 @@ def directions(
 ) -> np.ndarray:
     """Right singular vectors float32 (V, d) of rows (n, V), the strongest first; fewer than `dimension` where the rows
     span less. `alive` is called between steps and may raise to leave."""
-    features = rows.shape[1]
-    width = min(dimension + _OVERSAMPLED, features)
-    basis = np.linalg.qr(rng.standard_normal((features, width)))[0]
+    used = np.unique(rows.indices)
+    if not len(used):
+        return np.zeros((rows.shape[1], 0), np.float32)
+    x = rows[:, used]
+    width = min(dimension + _OVERSAMPLED, *x.shape)
+    basis = np.linalg.qr(rng.standard_normal((len(used), width)))[0]
     for _ in range(_POWERS):
         alive()
-        basis = np.linalg.qr(rows.T @ (rows @ basis))[0]
+        basis = np.linalg.qr(x.T @ (x @ basis))[0]
     alive()
-    images = rows @ basis
+    images = x @ basis
     values, vectors = np.linalg.eigh(images.T @ images)
     largest = np.argsort(-values, kind="stable")[:dimension]
     largest = largest[values[largest] > 1e-9 * max(values.max(), 1e-300)]
-    found = basis @ vectors[:, largest]
-    signs = np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])])
-    return (found * signs).astype(np.float32)
+    found = np.zeros((rows.shape[1], len(largest)), np.float32)
+    found[used] = basis @ vectors[:, largest]
+    return found
 
 
 @dataclass(frozen=True)

