@@ -26,8 +26,8 @@ def _evaluate_params() -> type[BaseModel]:
     return evaluate_params()
 
 
-# A rough guide, of judging a selection of 1 MB of 8 MB in 7,627 documents; of the transformer, of single steps, some
-# 490 a training at 2 MB of about a second and a half each.
+# A rough guide, of judging a selection of 1 MB of 8 MB in 7,627 documents; of the transformer, of single steps: some
+# 500 a training at 2 MB, of about a second and a half each.
 _TRANSFORMER = {"evaluate.learners": "byte-transformer"}
 JUDGING_COST = Cost(
     seconds=(
