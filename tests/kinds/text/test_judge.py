@@ -162,6 +162,18 @@ def test_high_quality_documents_when_in_the_dataset_itself_then_lead(tmp_path: P
     assert (found.test.name, found.test.n) == ("hq", 20)
 
 
+def test_hashed_classifier_when_the_job_has_a_target_then_stands_beside_the_summary(data: Corpus, good: Corpus):
+    train = data.rows(TRAIN)
+    wanted = train[data.source[train] == data.sources.index("clean")][:30]
+    target = TextSummary(data, wanted, wanted, np.ones(len(wanted), np.float32))
+    ctx = Context(seed=1, inputs={"hq": good, "target": target})
+    found = judge(data, [of_source(data, "noise", 30)], evaluate_params()(bootstrap=100, draws=1), ctx)
+    cheap = next(one for one in found.sets if one.name == "quality-classifier")
+    assert cheap.role == "baseline"
+    assert bits(found, "quality-classifier") < bits(found, "random")
+    assert "quality-classifier" not in {one.name for one in judged(data, of_source(data, "noise", 30), good).sets}
+
+
 def test_dataset_when_nothing_is_held_out_then_says_so(tmp_path: Path):
     data = corpus(tmp_path / "v", clean(20, 0), [TRAIN] * 20)
     rows = data.rows(TRAIN)[:5]

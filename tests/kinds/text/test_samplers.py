@@ -14,11 +14,12 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.evidence.report import build
 from worker.kinds.text.dataset import Corpus
+from worker.kinds.text.likeness import quality_scores
 from worker.kinds.text.methods.d4 import D4Params, d4
 from worker.kinds.text.methods.dsir import DsirParams, dsir
 from worker.kinds.text.methods.perplexity import PerplexityParams, perplexity
 from worker.kinds.text.methods.prototypes import PrototypesParams, prototypes
-from worker.kinds.text.methods.quality_classifier import QualityClassifierParams, quality_classifier, quality_scores
+from worker.kinds.text.methods.quality_classifier import QualityClassifierParams, quality_classifier
 from worker.kinds.text.methods.scorer_cost import ScorerCostParams, scorer_cost
 from worker.kinds.text.methods.semdedup import SemDedupParams, semdedup
 from worker.kinds.text.summary import adopt

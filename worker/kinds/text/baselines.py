@@ -70,10 +70,11 @@ def document_sets(
     seeds = [seed_of(ctx.seed, f"draw {draw}") for draw in range(params.draws)]
     size = _size(data, train)
     whole = [_Wanted(shuffled(data, train, seed), seen) for seed in (seeds if size > seen else seeds[:1])]
+    picks = [pick for pick in params.baselines if not PICKS[pick].targeted or "target" in ctx.inputs]
     cheap = [
         [_cheap(data, pick, summary, seen, seed, ctx) for seed in (seeds if PICKS[pick].drawn else seeds[:1])]
         for summary in summaries
-        for pick in params.baselines
+        for pick in picks
     ]
     read = iter(_read(data, [*whole, *(one for draws in cheap for one in draws)], seen, ctx))
     drawn = tuple(next(read) for _ in whole)
@@ -89,7 +90,7 @@ def document_sets(
         record = _record(name, label, "summary", drawn, summary.bytes, compressed, summary.origin.method)
         found.append(DocumentSet(record, drawn))
         suffix, said = ("", "") if not number else (f"-{name}", f" (as {name.replace('-', ' ')})")
-        for pick in params.baselines:
+        for pick in picks:
             drawn = tuple(next(read) for _ in next(left))
             size = min(summary.bytes, max(_size(data, one.rows) for one in drawn))
             one = PICKS[pick]

@@ -12,18 +12,21 @@ import numpy as np
 
 from worker.contract.context import Context
 from worker.kinds.text.dataset import TRAIN, Corpus
+from worker.kinds.text.likeness import quality_scores
 from worker.kinds.text.noise import uniform
 from worker.kinds.text.selection import first_of_each
 
 
 @dataclass(frozen=True)
 class Pick:
-    """A cheap selection. `method`: the registered method that makes it; `drawn`: another seed gives another one."""
+    """A cheap selection. `method`: the registered method that makes it; `drawn`: another seed gives another one;
+    `targeted`: it is made only where the job has a target set, which it takes from `ctx.inputs`."""
 
     label: str
     order: Callable[[Corpus, int, Context], np.ndarray]
     method: str = ""
     drawn: bool = True
+    targeted: bool = False
 
 
 def shuffled(data: Corpus, rows: np.ndarray, seed: int) -> np.ndarray:
@@ -41,7 +44,16 @@ def deduplicated(data: Corpus, seed: int, ctx: Context) -> np.ndarray:
     return shuffled(data, first_of_each(data, data.rows(TRAIN)), seed)
 
 
+def like_the_target(data: Corpus, seed: int, ctx: Context) -> np.ndarray:
+    """One of each set of exact copies, what a linear classifier takes for documents of the target first."""
+    rows = first_of_each(data, data.rows(TRAIN))
+    return rows[np.argsort(-quality_scores(data, rows, ctx.inputs["target"], ctx), kind="stable")]
+
+
 PICKS: dict[str, Pick] = {
     "random": Pick("random documents", at_random, "random"),
     "dedup-only": Pick("deduplication only", deduplicated, "dedup-only"),
+    "quality-classifier": Pick(
+        "hashed classifier of the target", like_the_target, "quality-classifier", drawn=False, targeted=True
+    ),
 }

@@ -25,7 +25,7 @@ from worker.kinds.text import byte_ngram
 from worker.kinds.text.byte_ngram import ByteNGram
 from worker.kinds.text.dataset import Corpus
 from worker.kinds.text.embedding.pieces import Piece, pieces
-from worker.kinds.text.methods.quality_classifier import halves
+from worker.kinds.text.likeness import halves
 from worker.kinds.text.noise import uniform
 from worker.kinds.text.selection import SelectParams, candidates, deliver, top
 from worker.kinds.text.sizes import size_asked
