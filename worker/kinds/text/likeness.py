@@ -1,6 +1,6 @@
 """How much documents look like those of a target set: logistic regression on hashed words and pairs of neighbours.
 
-Target documents against documents of the corpus, as for GPT-3 (Brown et al., arXiv:2005.14165, appendix A). Those of the
+Target documents against ones of the corpus, as for GPT-3 (Brown et al., arXiv:2005.14165, appendix A). Those of the
 corpus are scored out of fold: each by the classifier of the other half, so that none is called bad for having been
 shown as such. Learned from up to 20,000 documents a half; scoring is one pass, O(characters).
 """
