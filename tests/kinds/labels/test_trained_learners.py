@@ -35,12 +35,12 @@ def test_learner_when_trained_then_beats_the_floor_and_passes_barred_pairs_over(
     data: LabelledDocuments, name: str
 ) -> None:
     test = data.part(TEST)
-    floor = hits(permitted(trained("most-frequent", data.train), test, 1), test.targets).mean()
+    floor = hits(permitted(trained("most-frequent", data.train), test, 1, Context()), test.targets).mean()
     model = trained(name, data.train)
-    first = permitted(model, test, 1)
+    first = permitted(model, test, 1, Context())
     assert hits(first, test.targets).mean() > floor + 0.3
     pairs = (np.ones(len(first), np.float32), (np.arange(len(first)), first[:, 0]))
     barred = replace(test, barred=csr(sparse.coo_matrix(pairs, test.targets.shape)))
-    second = permitted(model, barred, 2)
+    second = permitted(model, barred, 2, Context())
     assert (second[:, :1] != first).all()
     assert (second[:, 0] == model.top(test, 2)[0][:, 1]).all()

@@ -23,6 +23,7 @@ from worker.kinds.text.methods.quality_classifier import QualityClassifierParams
 from worker.kinds.text.methods.scorer_cost import ScorerCostParams, scorer_cost
 from worker.kinds.text.methods.semdedup import SemDedupParams, semdedup
 from worker.kinds.text.summary import adopt
+from worker.runtime.registry import discover
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,7 @@ def test_rates_are_rounded_half_up(tmp_path: Path):
 
 
 def test_costs_are_counted_and_contrast_is_measured(data: Corpus):
+    discover()  # what is registered is listed
     found = scorer_cost(data, ScorerCostParams(bytes_per_token=4, prompt_tokens=100, price_per_million=2), Context())
     tables: dict[str, Any] = {table.name: table.rows for table in found.tables}
     distinct = np.unique(data.hash[data.rows(0)], return_index=True)[1]
