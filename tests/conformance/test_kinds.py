@@ -99,6 +99,8 @@ def test_product_when_written_and_read_then_is_the_same_and_its_judging_keeps_th
         folder.mkdir()
     method.run(data, method.params(), Context(seed=7)).write(first, data)
     one.product(product).read(first).write(second, data)
-    assert not {"manifest.json", "report.json", "report.html"} & {file.name for file in first.iterdir()}, "the service's"
+    assert not {"manifest.json", "report.json", "report.html"} & {file.name for file in first.iterdir()}, (
+        "the service's"
+    )
     assert hash_of_files(first) == hash_of_files(second)
     live(Judge(kind, product, tiny(kind), first), method.memory_mb, tmp_path)
