@@ -24,6 +24,7 @@ ALL = (
     "per_byte",
     "sampling",
     "graph_scale",
+    "graph_splits",
     "graphs",
     "graph_reduction",
     "tokeniser",

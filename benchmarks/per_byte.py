@@ -85,7 +85,8 @@ def lines(m: Measurements, kinds: tuple[str, ...]) -> Any:
     """One record a set: sizes, and for each learner its share and how far the first summary is ahead."""
     c = Comparison(m)
     for one in m.sets:
-        which = int(one.name.removeprefix("summary-")) - 1 if one.name.startswith("summary-") else 0
+        number = one.name.removeprefix("summary-").partition("-")[0]  # summary, summary-2, summary-2-soft
+        which = int(number) - 1 if number.isdigit() else 0
         label = f"{kinds[which]}: {one.label}" if one.role == "summary" else one.label
         found: dict[str, Any] = {}
         for learner in m.learners:
