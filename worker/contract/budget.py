@@ -13,6 +13,10 @@ from worker.contract.errors import JobError
 PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(%|B|kB|MB|GB)?\s*$"
 _MOST = 1e15  # more than anything there is; far more digits would not even be a number
 _SCHEMA: JsonDict = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": PATTERN}]}
+OR_NONE: dict[str, Any] = {
+    "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": PATTERN}, {"type": "null"}]
+}
+"""Extra of the JSON Schema of a `Budget | None`: a size that may be given in another form instead."""
 _BYTES = {"B": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 
 

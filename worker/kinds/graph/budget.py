@@ -12,15 +12,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from worker.contract.budget import PATTERN, Budget, resolve
+from worker.contract.budget import OR_NONE, Budget, resolve
 from worker.contract.errors import JobError
 from worker.kinds.graph.dataset import Graph
 
 FORMS = ("budget", "reduction_rate", "rate_of_all", "n_nodes")
 DEFAULT_RATE = 0.5
-_OR_NONE: dict[str, Any] = {
-    "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": PATTERN}, {"type": "null"}]
-}
 
 
 class SizeParams(BaseModel):
@@ -31,7 +28,7 @@ class SizeParams(BaseModel):
     budget: Budget | None = Field(
         None,
         description='Nodes (70), a share of ALL nodes ("1%") or bytes ("150kB").',
-        json_schema_extra=_OR_NONE,
+        json_schema_extra=OR_NONE,
     )
     reduction_rate: float | None = Field(
         None, gt=0, le=1, description="Share of the TRAIN nodes, as in published code; 0.5 when no size is given."

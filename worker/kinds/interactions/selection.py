@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import sparse
 
-from worker.contract.budget import PATTERN, Budget, resolve, resolve_bytes
+from worker.contract.budget import OR_NONE, Budget, resolve, resolve_bytes
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.product import Origin
@@ -21,9 +21,6 @@ from worker.kinds.interactions.summary import InteractionsSummary
 
 DEFAULT_PERCENT, DEFAULT_USERS = 20.0, 500
 # A budget or none in one list, which is what the API reads.
-_OR_NONE: dict[str, Any] = {
-    "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": PATTERN}, {"type": "null"}]
-}
 
 
 class EventsParams(BaseModel):
@@ -38,7 +35,7 @@ class EventsParams(BaseModel):
     budget: Budget | None = Field(
         None,
         description="The same in units: as many events as that many average users have.",
-        json_schema_extra=_OR_NONE,
+        json_schema_extra=OR_NONE,
     )
 
     @model_validator(mode="after")
@@ -61,7 +58,7 @@ class UsersParams(EventsParams):
     budget: Budget | None = Field(
         None,
         description='The size as users (500), a share of them ("1%") or bytes ("150kB"); 500 when no size is given.',
-        json_schema_extra=_OR_NONE,
+        json_schema_extra=OR_NONE,
     )
 
 

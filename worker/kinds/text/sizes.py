@@ -6,20 +6,17 @@ import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from worker.contract.budget import PATTERN, Budget, resolve, resolve_bytes
+from worker.contract.budget import OR_NONE, Budget, resolve, resolve_bytes
 from worker.contract.errors import JobError
 from worker.kinds.text.dataset import Corpus
 
 FORMS = ("budget", "rate", "k", "token_budget")
 DEFAULT_RATE = 0.1
-_OR_NONE: dict[str, Any] = {
-    "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": PATTERN}, {"type": "null"}]
-}
 
 
 class SizeParams(BaseModel):
@@ -30,7 +27,7 @@ class SizeParams(BaseModel):
     budget: Budget | None = Field(
         None,
         description='Documents (500), a share ("20%", of what `unit` says) or bytes of text in UTF-8 ("150kB").',
-        json_schema_extra=_OR_NONE,
+        json_schema_extra=OR_NONE,
     )
     rate: float | None = Field(
         None, gt=0, le=1, description="Share of the candidates, of what `unit` says; 0.1 when no size is given."
