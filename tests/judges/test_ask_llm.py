@@ -90,7 +90,7 @@ def test_judge_trained_on_a_few_documents_ranks_the_others_and_the_best_are_kept
 def test_scores_are_those_of_the_model_from_the_directory_and_over_http_as_far_as_it_lists_them(
     kind: str, corpus: Corpus, local: Any, served: Served
 ):
-    some = {"prefilter": {"method": "random", "keep": 0.3}, "rate": 0.1, "score_kind": kind}
+    some: dict[str, Any] = {"prefilter": {"method": "random", "keep": 0.3}, "rate": 0.1, "score_kind": kind}
     here, remote = run(corpus, local, **some), run(corpus, {"judge": served.openai()}, **some)
     whole = here.scores["truncated"] == 0  # the server does not say how it counts, so long documents are cut elsewhere
     assert whole.sum() > 60
