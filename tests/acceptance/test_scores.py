@@ -39,7 +39,7 @@ def test_harness_results_when_three_stages_are_there_then_a_pair_is_asked_for_an
     version = client.datasets.upload(tmp_path / "results.zip", kind="scores")
     with pytest.raises(errors.DistilleryError) as refused:
         client.run("transfer-correlation", version.reference).wait()
-    assert "stage_pair" in str(refused.value)
+    assert "stage_pair" in f"{refused.value.hint}"
     job = client.run("transfer-correlation", version.reference, stage_pair=["pt", "sft"], scatters=0).wait()
     (one,) = job.report.json()["verdict"]["benchmarks"]
     assert (one["runs"], one["pearson"]) == (5, pytest.approx(1))

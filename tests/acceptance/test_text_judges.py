@@ -56,7 +56,7 @@ def test_a_judge_of_the_operators_picks_the_good_documents_from_its_directory_an
             kept = [json.loads(line) for line in _lines(folder / "documents.jsonl.gz")]
             assert sum(one["source"] == "good" for one in kept) >= 0.9 * len(kept)
             scores.append({one["id"]: one["score"] for one in kept})
-            facts = json.loads((folder / "manifest.json").read_text())["facts"]
+            facts = json.loads((folder / "summary.json").read_text())["facts"]
             assert (facts["backend"], facts["score_kind"]) == (backend, "full_vocab")
             assert facts["answer_mass"] > 0.9
         both = scores[0].keys() & scores[1].keys()

@@ -67,7 +67,7 @@ def test_summary_when_written_then_files_agree_and_scores_are_of_all_candidates(
     scores = pq.read_table(folder / "scores.parquet").to_pylist()
     assert [one["row"] for one in scores] == candidates(data, ImportScoresParams(), Context()).tolist()
     assert {one["id"] for one in scores if one["selected"]} == {one["id"] for one in table}
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((folder / "summary.json").read_text())
     assert manifest["documents"] == len(table)
     assert manifest["bytes"] == sum(len(one["text"].encode()) for one in table)
     for name, digest in manifest["sha256"].items():

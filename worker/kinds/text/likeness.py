@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, sparse, special
+from scipy import sparse
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from worker.contract.context import Context
 from worker.executor.passes import map_shards
@@ -80,12 +82,12 @@ def _fitted(wanted: sparse.csr_matrix, others: sparse.csr_matrix, ctx: Context) 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
         ctx.progress(0, 1, phase="classifier")
         margins = sign * (x @ w[:-1] + w[-1])
-        slope = -share * sign * special.expit(-margins)
+        slope = -share * sign * expit(-margins)
         value = share @ np.logaddexp(0, -margins) + _PENALTY / 2 * (w[:-1] @ w[:-1])
         return value, np.append(x.T @ slope + _PENALTY * w[:-1], slope.sum())
 
     start = np.zeros(GRAMS.buckets + 1)
-    return optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS}).x
+    return minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS}).x
 
 
 @dataclass(frozen=True)
@@ -111,4 +113,4 @@ class Score:
         (shard, rows), half = part
         counted = [GRAMS.count(batch.column(0)) for batch in shard.read(rows)]
         both = _normal(sparse.vstack(counted, format="csr")) @ self.weights[:, :-1].T + self.weights[:, -1]
-        return special.expit(both[np.arange(len(half)), half])
+        return expit(both[np.arange(len(half)), half])

@@ -5,7 +5,7 @@ What is read back is, bit for bit, what was measured:
     documents.parquet    the documents: id, text, source, row (in the version), weight and scores
     documents.jsonl.gz   the same as JSON lines
     scores.parquet       the scores of ALL candidates, and which of them were selected
-    manifest.json        method, settings, counts, hashes of the files
+    summary.json         method, settings, counts, hashes of the files
     load.py              a loader that needs pyarrow
     dataset/             the documents as canonical files of a dataset version, all for training
 """
@@ -120,12 +120,12 @@ class TextSummary(Product):
             "sha256": hashes_of_files(folder),
         }
         text = json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+        (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> TextSummary:
         """The summary back from its files. Raises `ValueError` for files that are not such a bundle."""
-        about = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        about = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         if about.get("format") != FORMAT or about.get("version") != VERSION:
             raise ValueError(f"{folder} is not a bundle of this kind and version")
         corpus = dataset.load(folder / "dataset")

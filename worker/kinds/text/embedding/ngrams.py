@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from scipy import sparse
 
-from worker.ingest.arrow import Arrow
+from worker.ingest.arrow import Arrow, pc
 from worker.numerics.compiled import WARM_UPS, compiled
 
 _START, _FACTOR = 0xCBF29CE484222325, 0x100000001B3
@@ -115,7 +114,7 @@ def _count(
 
 
 @compiled
-def _bucket(hashed: int, buckets: int) -> int:
+def _bucket(hashed: int, buckets: int) -> np.int32:
     mixed = (hashed ^ (hashed >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
     return np.int32((mixed >> np.uint64(33)) % np.uint64(buckets))
 

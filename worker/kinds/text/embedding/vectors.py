@@ -55,7 +55,7 @@ class Embedder(Protocol):
         """Documents that take it well below two seconds."""
         ...
 
-    def __call__(self, values: Arrow) -> np.ndarray:
+    def __call__(self, values: Arrow, /) -> np.ndarray:
         """Vectors float32 (n, dimension) of an array (n,)."""
         ...
 

@@ -23,14 +23,23 @@ from worker.evidence.table import Column, Table
 from worker.evidence.verdict import Verdict
 from worker.kinds.text.dataset import TRAIN, Corpus
 from worker.kinds.text.embedding import hashed
+from worker.kinds.text.methods import (
+    d4,
+    density,
+    dsir,
+    perplexity,
+    prototypes,
+    quality_classifier,
+    random,
+    semdedup,
+)
 from worker.kinds.text.noise import uniform
 from worker.kinds.text.selection import first_of_each
 from worker.numerics.lsh import collision_probability
 
 SAMPLE = 2_000
-_SCORERS = (
-    "random", "density", "semdedup", "prototypes", "d4", "perplexity", "dsir", "quality-classifier",
-)  # fmt: skip
+_MODULES = (random, density, semdedup, prototypes, d4, perplexity, dsir, quality_classifier)
+_SCORERS = tuple(module.__name__.rsplit(".", 1)[-1].replace("_", "-") for module in _MODULES)
 _JUDGES = (270e6, 1e9, 4e9, 11e9)
 _EVEN_BELOW = 0.1
 _VECTOR_BYTES = {"density": 256, "semdedup": 256, "prototypes": 256, "d4": 456}
@@ -70,14 +79,14 @@ def scorer_cost(data: Corpus, params: ScorerCostParams, ctx: Context) -> Finding
     contrast, median = _contrast(data, once, ctx)
     best = max(contrast, key=lambda row: row["variation"])
     told = best["variation"] >= _EVEN_BELOW
-    density = (
+    apart = (
         f"densities vary by up to {best['variation']:.0%} of their mean"
         if told
         else "densities hardly vary, so that drawing by them is nearly drawing at random"
     )
     sentence = (
         f"A judge would read {total:,.0f} tokens of {len(once):,} distinct documents; the scorers that need no model "
-        f"take about {_seconds('quality-classifier', data):,.0f} to {_seconds('d4', data):,.0f} s; {density}."
+        f"take about {_seconds('quality-classifier', data):,.0f} to {_seconds('d4', data):,.0f} s; {apart}."
     )
     return Findings(
         kind="text",
@@ -104,12 +113,12 @@ def scorer_cost(data: Corpus, params: ScorerCostParams, ctx: Context) -> Finding
 def _seconds(name: str, data: Corpus) -> float:
     """What a method announces for a corpus of this size."""
     known = {"documents": float(len(data)), "bytes": float(data.bytes.sum(dtype=np.int64))}
-    terms = METHODS["text", name].cost.seconds if ("text", name) in METHODS else ()
+    terms = METHODS["text", name].cost.seconds
     return sum(term.value * math.prod(known[at] ** power for at, power in term.powers.items()) for term in terms)
 
 
 def _scorers(data: Corpus, documents: int) -> Table:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "method": name,
             "seconds": _seconds(name, data),
@@ -117,7 +126,6 @@ def _scorers(data: Corpus, documents: int) -> Table:
             "scores": documents * 12 / 1e6,
         }
         for name in _SCORERS
-        if ("text", name) in METHODS
     ]
     columns = (
         Column("method", "method", "text"),
