@@ -62,9 +62,9 @@ def test_a_judge_of_the_operators_picks_the_good_documents_from_its_directory_an
         both = scores[0].keys() & scores[1].keys()
         assert len(both) >= 0.9 * len(scores[0])
         assert max(abs(scores[0][one] - scores[1][one]) for one in both) < 2e-3
-        with pytest.raises(errors.DistilleryError) as refused:
+        with pytest.raises(errors.JobFailed) as refused:
             client.run("ask-llm", dataset, backend="unknown", rate=0.2).wait(timeout=120)
-        assert "hosted, judge" in str(refused.value)
+        assert "hosted, judge" in refused.value.hint
     files = [path for path in running.home.rglob("*") if path.is_file()]
     assert len(files) > 100
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.judges.parity import Truth
 from tests.judges.served import Served
 from tests.judges.server import KEY
 from worker.contract.context import Context
@@ -19,7 +21,9 @@ from worker.contract.errors import Cancelled, JobError
 from worker.kinds.text.judging_prompt import Prompt
 from worker.llm.asking import ask
 from worker.llm.backend import NO, YES, Backend, Limits, open_backend, unheard
+from worker.llm.hf_local import LocalModel
 from worker.llm.limits import Bucket
+from worker.llm.openai_compatible import from_listed
 from worker.llm.retry import pause_s, worth_another
 
 Pool = tuple[list[str], list[bool]]
@@ -47,8 +51,12 @@ def prompts(pool: Pool) -> list[str]:
 
 
 @pytest.fixture
-def local(checkpoint: Path, prompts: list[str]) -> np.ndarray:
-    return yes_of(opened({"backend": "hf-local", "path": str(checkpoint)}), prompts)
+def local(checkpoint: Path, prompts: list[str]) -> Truth:
+    model = opened({"backend": "hf-local", "path": str(checkpoint)})
+    assert isinstance(model, LocalModel)
+    truth = Truth.of(model, prompts)
+    assert yes_of(model, prompts) == pytest.approx(truth.logp, abs=1e-4)
+    return truth
 
 
 def yes_of(backend: Backend, prompts: list[str]) -> np.ndarray:
@@ -70,27 +78,38 @@ def entry_of(served: Served, shape: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("shape", ["chat", "completions", "gemini", "openai batch", "gemini batch"])
 def test_scores_over_http_are_those_of_the_same_checkpoint_in_this_process(
-    shape: str, served: Served, prompts: list[str], local: np.ndarray
+    shape: str, served: Served, prompts: list[str], local: Truth
 ):
     backend = opened(entry_of(served, shape))
     capability = backend.probe()
     assert (capability.logprobs, capability.max_top_logprobs) == (True, 20)
     assert capability.batch == ("batch" in shape)
-    assert yes_of(backend, prompts) == pytest.approx(local, abs=1e-3)
+    local.check(yes_of(backend, prompts))
 
 
-def test_older_shape_of_probabilities_in_a_chat_answer_is_read(served: Served, prompts: list[str], local: np.ndarray):
+def test_answers_that_a_server_does_not_list_are_taken_as_the_most_they_can_be():
+    found = from_listed(
+        [("no", math.log(0.9)), (" no", math.log(0.05)), ("maybe", math.log(0.01))], "no", 5, 1, YES, NO
+    )
+    assert found.censored
+    assert (found.logp_yes, found.logp_no) == pytest.approx((math.log(6 * 0.01), math.log(0.95)))
+    assert found.answer_mass == pytest.approx(0.95)
+    certain = from_listed([("maybe", math.log(0.9))], "maybe", 5, 1, YES, NO)
+    assert (certain.logp_yes, certain.logp_no, certain.answer_mass) == (0.0, 0.0, 0.0)
+
+
+def test_older_shape_of_probabilities_in_a_chat_answer_is_read(served: Served, prompts: list[str], local: Truth):
     served.fault("legacy")
-    assert yes_of(opened(served.openai()), prompts) == pytest.approx(local, abs=1e-3)
+    local.check(yes_of(opened(served.openai()), prompts))
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "truncated"])
 def test_passing_faults_are_tried_again_and_change_nothing(
-    fault: str, served: Served, prompts: list[str], local: np.ndarray
+    fault: str, served: Served, prompts: list[str], local: Truth
 ):
     served.fault(fault, times=3)
-    assert yes_of(opened(served.openai()), prompts[:6]) == pytest.approx(local[:6], abs=1e-3)
-    assert served.seen()["questions"] == 6 + 3
+    local.check(yes_of(opened(served.openai()), prompts))
+    assert served.seen()["questions"] == len(prompts) + 3
 
 
 def test_a_server_that_asks_to_wait_is_not_asked_before(served: Served, prompts: list[str]):
@@ -114,7 +133,7 @@ def test_a_bad_request_is_not_tried_again_and_its_reason_hides_the_key(served: S
 def test_a_server_that_refuses_everything_ends_the_job(served: Served, prompts: list[str]):
     served.fault("400")
     with pytest.raises(JobError) as ended:
-        opened(served.openai()).score(prompts, YES, NO, unheard)
+        opened(served.openai()).score(prompts * 2, YES, NO, unheard)  # it is given up after twenty in a row
     assert ended.value.code == "model_unavailable"
     assert KEY not in str(vars(ended.value))
 
@@ -148,7 +167,7 @@ def test_a_server_without_probabilities_is_found_by_one_question(
 @pytest.mark.parametrize("shape", ["chat", "gemini"])
 @pytest.mark.parametrize("way", ["grade", "votes"])
 def test_grades_and_votes_are_asked_of_a_server_without_probabilities_and_follow_what_it_thinks(
-    way: Any, shape: str, served: Served, pool: Pool, local: np.ndarray
+    way: Any, shape: str, served: Served, pool: Pool
 ):
     served.fault("ignored")
     backend = opened(entry_of(served, shape))

@@ -108,17 +108,17 @@ class OpenAIWire:
 def from_listed(
     pairs: Sequence[tuple[str, float]], text: str, spent_in: int, spent_out: int, yes: Sequence[str], no: Sequence[str]
 ) -> Answer:
-    """The answer that listed alternatives amount to. An answer that was not listed is at most as likely as the
-    least likely one that was."""
+    """The answer that listed alternatives amount to. Of an answer that was not listed, every spelling is at most as
+    likely as the least likely token that was, and all of them together are what it is taken as."""
     listed = {token: logp for token, logp in by_text(pairs).items() if math.isfinite(logp)}
     if not listed:
         reason = "no probabilities in the answer" if text else "an empty answer"
         return Answer(n_in_tokens=spent_in, n_out_tokens=spent_out, raw=text[:40], reason=reason)
-    logp_yes, logp_no, bound = summed(listed, yes), summed(listed, no), min(listed.values())
+    logp_yes, logp_no, least = summed(listed, yes), summed(listed, no), min(listed.values())
     mass = min(1.0, math.exp(logp_yes) + math.exp(logp_no))
     return Answer(
-        logp_yes if math.isfinite(logp_yes) else bound,
-        logp_no if math.isfinite(logp_no) else bound,
+        logp_yes if math.isfinite(logp_yes) else min(0.0, least + math.log(len(yes))),
+        logp_no if math.isfinite(logp_no) else min(0.0, least + math.log(len(no))),
         mass, spent_in, spent_out,
         raw=max(listed, key=lambda token: listed[token])[:40],
         censored=not math.isfinite(logp_yes),

@@ -1,4 +1,11 @@
-"""A model behind a server: questions are written in the server's language, sent, and its answers read."""
+"""A model behind a server: questions are written in the server's language, sent, and its answers read.
+
+A server lists its likeliest tokens alone, twenty as a rule. The probability of an answer is the sum over its spellings
+that are listed, where the same model in this process sums over all of them. So a score from a server is at most that
+of the model itself, and lower by what the spellings that are not listed hold, each of which is at most as likely as
+the least likely listed token: next to nothing where the answer is likely, and several nats where it is not.
+Where no spelling is listed, the score is the most that they can hold together (`Answer.censored`).
+"""
 
 from __future__ import annotations
 
