@@ -10,6 +10,7 @@ from at random down to the same number of documents.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from importlib.util import find_spec
@@ -127,6 +128,7 @@ def comparison(pool: Pool) -> dict[str, Any]:
 
 def main() -> None:
     fast = speed()
+    sys.stderr.write(f"{fast}\n")
     with pool() as corpus:
         write("text_density", {"speed": fast, "equal_k": comparison(corpus)}, PACKAGES)
 

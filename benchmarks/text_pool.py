@@ -55,7 +55,9 @@ class Pool:
         """On each test set, of a model that has seen `budget` bytes of the selection."""
         shuffled = picked[np.argsort(uniform(self.corpus.key[picked], seed, "benchmark"), kind="stable")]
         texts = dict(zip(np.sort(picked).tolist(), self.corpus.texts(np.sort(picked)), strict=True))
-        model = byte_ngram.train(training_text((texts[row] for row in shuffled.tolist()), budget).documents)
+        model = byte_ngram.train(
+            training_text((texts[row].encode() for row in shuffled.tolist()), budget, budget).documents
+        )
         return {name: float(model.bits(test).sum() / test.sizes.sum()) for name, test in self.tests.items()}
 
 
