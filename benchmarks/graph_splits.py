@@ -1,6 +1,6 @@
 """Does what holds on Cora's public split hold on others? Two reductions and the whole graph on random splits.
 
-Run: `python -m benchmarks.graph_splits [--splits 5]`. Every split is drawn anew, in the sizes of the public one: 20 train
+Run: `python -m benchmarks.graph_splits [--splits 5]`. Each split is drawn anew in sizes of the public one: 20 train
 nodes a class, 500 validation and 1,000 test nodes. On each, `k-means-prop` and `teacher-k-means` make 70 nodes, and
 three GCNs are trained by the protocol of GC4NC on what they made and on the whole graph; differences are paired by
 split. The dataset may not be redistributed: its folder is `DISTILLERY_SHARED_DATA`.
