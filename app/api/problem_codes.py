@@ -143,6 +143,14 @@ CODES: dict[str, Code] = {
     "timeout": Code(422, "Time limit reached", "The job ran longer than limits.time_s; raise it or shrink the work."),
     "diverged": Code(422, "Diverged", "The optimisation left the range of finite numbers; lower the learning rate."),
     "out_of_memory": Code(422, "Out of memory", "The job needed more memory than limits.memory_mb."),
+    "model_unavailable": Code(
+        422, "Model unavailable", "The language model is not set up here, or its server does not answer."
+    ),
+    "model_unsuitable": Code(422, "Model unsuitable", "The language model has no single token for yes or no."),
+    "logprobs_unsupported": Code(
+        422, "No probabilities", "The language model gives no probabilities of its answers; ask for grades or votes."
+    ),
+    "cost_limit": Code(422, "Cost limit reached", "The job would take more money or tokens than it may."),
     "cancelled": Code(409, "Cancelled", "The job was cancelled and left no result."),
     "worker_lost": Code(500, "Worker lost", "The worker died each time it tried this job."),
     # logs of decisions

@@ -44,6 +44,8 @@ class RunMethod:
         data = kind.load(self.canonical)
         tiny = tiny_of(self.kind)
         ctx.evaluate = kind.judging.params()(**(tiny.of(self.name).evaluate or tiny.evaluate))
+        if method.needs:
+            ctx.credentials = dict(tiny.credentials())
         if any(one.required for one in method.inputs):  # the dataset itself is the summary that needs no other method
             assert kind.adopt is not None
             given = kind.adopt(data, data)

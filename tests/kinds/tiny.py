@@ -18,6 +18,7 @@ class Tiny:
 
     `evaluate`: params with which judging takes seconds. `loaded(product)`: a line of Python that reads the delivered
     files with the loader among them, in their folder, and prints a number; and the number that it must print.
+    `credentials()`: for methods that need some.
     `others`: by method, the tiny data of those that need another form of it.
     """
 
@@ -25,6 +26,7 @@ class Tiny:
     loaded: Callable[[Any], tuple[str, float]]
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     evaluate: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    credentials: Callable[[], Mapping[str, Any]] = dict
     others: Mapping[str, Tiny] = field(default_factory=dict[str, "Tiny"])
 
     def of(self, method: str) -> Tiny:

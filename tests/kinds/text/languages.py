@@ -1,4 +1,4 @@
-"""Two made-up languages: sentences of a Markov chain over words, and noise of independent letters; corpora of them."""
+"""Made-up languages: words that follow each other by a Markov chain, or noise of independent letters."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from worker.kinds.text.shards import CorpusWriter
 _LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz ", np.uint8)
 
 
-def clean(count: int, seed: int) -> list[str]:
-    """Documents of a language with 60 words, each of which is followed by one of three."""
-    rng = np.random.default_rng(7)
-    words = ["".join(map(chr, rng.choice(_LETTERS[:26], rng.integers(3, 9)))) for _ in range(60)]
-    after = rng.integers(0, 60, (60, 3))
-    rng = np.random.default_rng([7, seed])
+def clean(count: int, seed: int, language: int = 7) -> list[str]:
+    """Documents of a language with 800 words, each of which is followed by one of eight."""
+    rng = np.random.default_rng(language)
+    words = ["".join(map(chr, rng.choice(_LETTERS[:26], rng.integers(3, 9)))) for _ in range(800)]
+    after = rng.integers(0, 800, (800, 8))
+    rng = np.random.default_rng([language, seed])
     found: list[str] = []
     for _ in range(count):
-        word, said = int(rng.integers(60)), list[str]()
-        for step in rng.integers(0, 3, 50):
+        word, said = int(rng.integers(800)), list[str]()
+        for step in rng.integers(0, 8, 50):
             said.append(words[word])
             word = int(after[word, step])
         found.append(" ".join(said))
@@ -52,12 +52,21 @@ def corpus(
     return dataset.load(folder)
 
 
-def mixed(folder: Path, each: int = 240) -> Corpus:
-    """As many documents of either language, in turn: of ten, eight for training, one for validation, one to test on."""
-    texts = [text for pair in zip(clean(each, 0), noise(each, 0), strict=True) for text in pair]
-    parts = [(TRAIN,) * 8 + (VALIDATION, TEST)] * (each // 10)
-    split = [part for turn in parts for part in turn for _ in range(2)]
-    return corpus(folder, texts, split, ["clean", "noise"] * each)
+def mixed(folder: Path) -> Corpus:
+    """As many documents of the clean language as of noise."""
+    return _in_turn(folder, {"clean": clean(240, 0), "noise": noise(240, 0)})
+
+
+def bilingual(folder: Path) -> Corpus:
+    """As many documents of the clean language as of another one like it."""
+    return _in_turn(folder, {"clean": clean(240, 0), "other": clean(240, 0, language=9)})
+
+
+def _in_turn(folder: Path, texts: dict[str, list[str]]) -> Corpus:
+    """Of each ten documents of a source eight are for training, one for validation, one to test on."""
+    each = len(next(iter(texts.values())))
+    split = [part for part in ([TRAIN] * 8 + [VALIDATION, TEST]) * (each // 10) for _ in texts]
+    return corpus(folder, [text for turn in zip(*texts.values(), strict=True) for text in turn], split, [*texts] * each)
 
 
 def high_quality(folder: Path) -> Corpus:

@@ -65,9 +65,9 @@ def test_features_when_documents_are_read_together_then_are_as_alone(untrained: 
 
 def test_training_when_a_line_repeats_then_learns_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(byte_decoder, "WINDOWS", 1)
-    net = train(TrainingText(Documents.of([LINE * 20]), 25 * CONTEXT), Context(seed=3))
+    net = train(TrainingText(Documents.of([LINE * 20]), 10 * CONTEXT), Context(seed=3))
     asked = Documents.of([LINE * 4])
-    assert reading(net).bits(asked)[0] / len(asked.buffer) < 4
+    assert reading(net).bits(asked)[0] / len(asked.buffer) < 5.5  # 8 before
 
 
 class Stopping(Context):
@@ -85,14 +85,14 @@ class Stopping(Context):
 def test_training_when_stopped_then_goes_on_to_the_same_network(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(byte_decoder, "_EVERY", 2)
     monkeypatch.setattr(byte_decoder, "WINDOWS", 1)
-    text = TrainingText(Documents.of([LINE * 30]), 6 * CONTEXT)
+    text = TrainingText(Documents.of([LINE * 30]), 4 * CONTEXT)
     whole = train(text, Context(seed=3)).state_dict()
-    stopped = Stopping(5)
+    stopped = Stopping(3)
     with pytest.raises(Cancelled):
         train(text, stopped)
     point = stopped.restore()
     assert point is not None
-    assert point.step == 4
+    assert point.step == 2
     again = Context(seed=3)
     again._points[""] = Checkpoint(point.step, dict(point.arrays), dict(point.state))
     for name, value in train(text, again).state_dict().items():

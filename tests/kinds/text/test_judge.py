@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.kinds.text.languages import clean, corpus, high_quality, mixed, noise
+from tests.kinds.text.languages import bilingual, clean, corpus, high_quality, mixed, noise
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.product import Origin
@@ -27,6 +27,11 @@ from worker.kinds.text.summary import TextSummary
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return mixed(tmp_path_factory.mktemp("mixed") / "v")
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return bilingual(tmp_path_factory.mktemp("two") / "v")
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +63,9 @@ def bits(found: Measurements, name: str, test: str = "hq", learner: str = "ngram
 
 
 def test_clean_selection_when_a_high_quality_set_is_there_then_is_ahead_and_the_other_set_is_not_kept_quiet(
-    data: Corpus, good: Corpus
+    two: Corpus, good: Corpus
 ):
-    found = judged(data, of_source(data, "clean"), good)
+    found = judged(two, of_source(two, "clean"), good)
     assert found.test.name == "hq"
     assert bits(found, "summary") < bits(found, "random") - 0.1
     assert bits(found, "summary", "test") > bits(found, "random", "test")
@@ -83,8 +88,8 @@ def test_noise_when_selected_then_the_cheap_one_is_better(data: Corpus, good: Co
     assert bits(found, "summary") > bits(found, "random") + 0.5
 
 
-def test_clean_selection_when_only_the_mixture_is_asked_then_is_not_ahead(data: Corpus):
-    found = judged(data, of_source(data, "clean"), draws=2)
+def test_clean_selection_when_only_the_mixture_is_asked_then_is_not_ahead(two: Corpus):
+    found = judged(two, of_source(two, "clean"), draws=2)
     assert [one.name for one in found.tests] == ["test", "source"]
     assert conclude(found, {}).verdict.status == "cheap_is_better"
     assert "no high-quality set" in found.protocol.text
@@ -127,7 +132,7 @@ def test_pool_of_noise_when_judged_then_nothing_is_determined(tmp_path: Path):
 def test_sources_when_told_apart_then_macro_accuracy_is_measured_over_their_documents(data: Corpus, good: Corpus):
     found = judged(data, of_source(data, "clean"), good, draws=2)
     scores = [one.scores["source"]["macro_accuracy"] for one in found.of("ngram", "full")]
-    assert min(value_of(one) for one in scores) > 0.95
+    assert min(value_of(one) for one in scores) > 0.7
     assert all("source" not in one.scores for one in found.of("unigram", "full"))
     assert "50 is chance" in found.protocol.text
 

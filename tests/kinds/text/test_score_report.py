@@ -46,7 +46,7 @@ def test_agreement_when_scores_know_other_documents_then_is_over_those_that_both
     values = np.random.default_rng(0).random(30)
     one = score_report.Scored("a", np.arange(0, 20), values[:20])
     other = score_report.Scored("b", np.arange(10, 30), np.where(np.arange(10, 30) < 20, values[10:], -values[10:]))
-    assert score_report.agreement(data, [one, other], 0)[0, 1] == 1
+    assert score_report.agreement(data, [one, other], 0)[0, 1] == pytest.approx(1)
 
 
 def test_report_when_documents_hold_markup_then_shows_their_beginnings_as_text(tmp_path: Path):

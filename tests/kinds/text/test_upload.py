@@ -221,6 +221,7 @@ def test_split_when_said_by_files_then_taken(tmp_path: Path):
         files += upload(tmp_path, [{"text": f"{name} {number}"} for number in range(3 + at)], f"{name}.jsonl")
     corpus, _ = read(files, tmp_path / "out", split="files")
     assert [int((corpus.split == part).sum()) for part in (TRAIN, VALIDATION, TEST)] == [3, 4, 5]
+    assert read(files, tmp_path / "auto")[1]["statistics"]["split"] == "given by the names of the files"
     assert "does not say" in refused([("all.jsonl", files[0][1])], tmp_path / "no", split="files").detail
 
 

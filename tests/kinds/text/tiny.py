@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,4 +22,23 @@ def _loaded(summary: Any) -> tuple[str, float]:
     return code, total
 
 
-TINY = Tiny(_upload, _loaded, evaluate={"learners": ["ngram"], "draws": 2, "seeds": 1, "bootstrap": 100})
+def _credentials() -> dict[str, Any]:
+    """A small model from a directory that processes share, untrained: what it says is chance, but always the same."""
+    folder = Path(tempfile.gettempdir()) / f"distillery-untrained-judge-{os.getuid()}"
+    if not (folder / "config.json").exists():
+        from tests.judges.train import train_judge  # transformers is slow to import, and most tests need no judge
+
+        with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+            texts = [one["text"] for one in records(40)]
+            train_judge(Path(made) / "judge", texts, [True] * len(texts), epochs=0)
+            with suppress(OSError):  # another process was faster
+                (Path(made) / "judge").rename(folder)
+    return {"judge": {"backend": "hf-local", "path": str(folder)}}
+
+
+TINY = Tiny(
+    _upload,
+    _loaded,
+    evaluate={"learners": ["ngram"], "draws": 2, "seeds": 1, "bootstrap": 100},
+    credentials=_credentials,
+)

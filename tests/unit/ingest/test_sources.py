@@ -180,7 +180,8 @@ def test_zstd_when_far_larger_than_packed_then_refused(tmp_path: Path) -> None:
         packed.write(b"0" * 1_000_000)
     (source,) = expand([tmp_path / "d.csv.zst"], Meter(Limits()))
     assert source.name == "d.csv"
-    with source.open(Meter(Limits(text_ratio=2, text_slack_bytes=1000))) as stream, pytest.raises(JobError) as refused:
-        while stream.read(10_000):
-            pass
+    stream = source.open(Meter(Limits(text_ratio=2, text_slack_bytes=1000)))
+    with pytest.raises(JobError) as refused:
+        list(iter(lambda: stream.read(10_000), b""))
+    stream.close()
     assert refused.value.code == "decoded_too_large"

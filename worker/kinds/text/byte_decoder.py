@@ -56,8 +56,6 @@ class ByteDecoder(nn.Module):
         for one in self.modules():
             if isinstance(one, nn.Linear | nn.Embedding):
                 nn.init.normal_(one.weight, std=0.02)
-            if isinstance(one, nn.Linear) and one.bias is not None:
-                nn.init.zeros_(one.bias)
 
     def states(self, tokens: Tensor) -> Tensor:
         """States (b, L, WIDTH) after each token."""

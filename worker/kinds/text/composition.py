@@ -85,9 +85,9 @@ def coverage_table(sets: Sequence[DocumentSet], held: HeldOut, results: Sequence
     """For each of the largest sources: its share of every set, and the bits per byte of its held-out documents under
     the first learner."""
     corpus = sets[0].draws[0].corpus
-    largest = np.argsort(-np.bincount(corpus.source[corpus.source >= 0], minlength=len(corpus.sources)))[:_SOURCES]
+    largest = np.argsort(-np.bincount(corpus.source[corpus.source >= 0], minlength=len(corpus.sources)))
     rows: list[dict[str, Cell]] = []
-    for source in largest.tolist() if len(corpus.sources) > 1 else ():
+    for source in map(int, largest[: _SOURCES if len(corpus.sources) > 1 else 0]):
         asked = held.test.source == source
         name = storable(corpus.sources[source])[:60]
         for one in sets:

@@ -65,7 +65,7 @@ class IngestOptions(ReadOptions):
         "auto",
         description="How documents are held out: random (by a hash of the text, so that equal texts are never on both "
         "sides), group (by source), files (their names say train, validation, test or hq), or auto: the column split "
-        "where there is one, else random.",
+        "where there is one, else the names of the files where they say train and test, else random.",
     )
     holdout: float = Field(
         0.1, gt=0, le=0.5, description="Share of the documents that become test; half as many become validation."
@@ -87,12 +87,14 @@ def ingest(
         upload.named(given.file), lambda source: _table(upload.detect(source, given.hints()), given)
     )
     upload.expect([table.detected.source for table in tables])
-    reading = Reading(tables, out, given.min_chars, given.split == "files", upload.meter)
+    by_file = _by_file(tables, given)
+    reading = Reading(tables, out, given.min_chars, by_file, upload.meter)
     writer = reading.run()
     upload.tell(tables)
     reading.tell(ctx)
     ctx.progress(0, 2, phase="split")
-    split, how = _split(reading.parts, writer, given, ctx)
+    given_by = "names of the files" if by_file else "column split"
+    split, how = _split(reading.parts, given_by, writer, given, ctx)
     writer.finish(split, how)
     ctx.progress(1, 2, phase="describe")
     return describe(out) | {
@@ -100,6 +102,13 @@ def ingest(
         "warnings": list(ctx.warnings),
         "detection": detection(tables, ignored) | {"scores": reading.scores, "split": how},
     }
+
+
+def _by_file(tables: Sequence[Table], given: IngestOptions) -> list[int] | None:
+    """The part of each file, where the names of the files say the split."""
+    if given.split == "files" or (given.split == "auto" and "split" not in tables[0].columns):
+        return splits.of_files([table.name for table in tables], asked=given.split == "files")
+    return None
 
 
 def _table(detected: Detected, given: IngestOptions) -> Table:
@@ -128,7 +137,10 @@ def _scores(detected: Detected, found: Table, patterns: Sequence[str]) -> Iterat
     names: dict[str, str] = {}
     for column in sorted(detected.columns, key=lambda column: column.name):
         asked = any(fnmatchcase(column.name, pattern) for pattern in patterns)
-        if not asked or column.index in taken or column.type not in COUNTED:
+        if not asked or column.index in taken:
+            continue
+        if column.type not in COUNTED:
+            detected.warnings.append(f"The column {column.name!r} holds no numbers, and is no score.")
             continue
         plain = re.sub(r"\W", "_", column.name, flags=re.ASCII)
         name = plain if plain.startswith(SCORE) else SCORE + plain
@@ -145,7 +157,7 @@ def _scores(detected: Detected, found: Table, patterns: Sequence[str]) -> Iterat
 
 
 def _split(
-    given_parts: np.ndarray | None, writer: CorpusWriter, given: IngestOptions, ctx: Context
+    parts: np.ndarray | None, given_by: str, writer: CorpusWriter, given: IngestOptions, ctx: Context
 ) -> tuple[np.ndarray, str]:
     """int8 (n,), and where it is from in words."""
     hashes, by = writer.hashes, "text"
@@ -153,11 +165,11 @@ def _split(
         hashes, by = writer.source_hashes, "source"
     split = splits.drawn(hashes, given.holdout, given.seed)
     how = f"drawn by a hash of the {by}: {given.holdout:.0%} test, half as much validation"
-    if given_parts is not None:
-        split, how = (
-            _completed(given_parts, split, ctx),
-            f"given by the {given.split if given.split == 'files' else 'column split'}",
-        )
+    if parts is not None:
+        split, how = _completed(parts, split, ctx), f"given by the {given_by}"
+    elif not (split == TRAIN).any():
+        split = np.full(len(split), TRAIN, np.int8)
+        ctx.warn("The hashes of all documents fall into the held-out parts; all are for training instead.")
     kept = splits.without_held_out(split, writer.hashes)
     if count := int((kept == LEFT_OUT).sum()):
         ctx.warn(
@@ -168,7 +180,7 @@ def _split(
         raise JobError(
             "invalid_input",
             "No document is for training.",
-            hint="Hold out less, or leave the option split out: then the split is drawn.",
+            hint="Hold out less, or let the split be drawn with split=random.",
             pointer="/options/split",
         )
     if not (kept == TEST).any():

@@ -150,7 +150,9 @@ def leads_table(c: Comparison) -> Table:
 def _facts(summaries: Sequence[TextSummary]) -> Iterator[Table]:
     """Numbers that methods give of themselves."""
     for place, summary in enumerate(summaries):
-        rows = tuple({"fact": name.replace("_", " "), "value": _said(value)} for name, value in summary.facts.items())
+        rows: tuple[dict[str, Cell], ...] = tuple(
+            {"fact": name.replace("_", " "), "value": _said(value)} for name, value in summary.facts.items()
+        )
         if rows:
             columns = (Column("fact", "What", "text"), Column("value", "Value", "text"))
             name = "facts" if not place else f"facts_{place + 1}"

@@ -43,5 +43,5 @@ def deduplicated(data: Corpus, seed: int, ctx: Context) -> np.ndarray:
 
 PICKS: dict[str, Pick] = {
     "random": Pick("random documents", at_random, "random"),
-    "deduplication": Pick("deduplication only", deduplicated, "random"),
+    "dedup-only": Pick("deduplication only", deduplicated, "dedup-only"),
 }

@@ -28,12 +28,14 @@ SCORE = "score_"
 class Reading:
     """Reads tables of documents and writes them; remembers what the split needs.
 
-    `left_out`: documents that were empty or too short. `parts`: int8 of every document, where the split is given.
+    `by_file`: the part of each table, None where files say nothing. `left_out`: documents that were empty or too short.
+    `parts`: int8 of every document, where the split is given.
     """
 
-    def __init__(self, tables: Sequence[Table], out: Path, min_chars: int, by_file: bool, meter: Meter) -> None:
-        self._tables, self._min_chars, self._meter = tables, min_chars, meter
-        self._by_file = [splits.of_file(table.name) for table in tables] if by_file else None
+    def __init__(
+        self, tables: Sequence[Table], out: Path, min_chars: int, by_file: Sequence[int] | None, meter: Meter
+    ) -> None:
+        self._tables, self._min_chars, self._meter, self._by_file = tables, min_chars, meter, by_file
         self.roles = [one.name for one in tables[0].wanted]
         self.scores = [name for name in self.roles if name.startswith(SCORE)]
         self._out = out
@@ -74,6 +76,8 @@ class Reading:
                 pointer="/columns/text",
             )
         sizes = _sizes(text)
+        if pa.types.is_dictionary(text.type):  # a few bytes may stand for any number of equal documents
+            self._meter.decoded(int(sizes.sum()), self._tables[0].name)
         if len(sizes) and sizes.max() > MOST_BYTES:
             at = int(np.argmax(sizes > MOST_BYTES))
             raise JobError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau
@@ -16,6 +17,7 @@ from worker.kinds.text.picks import shuffled
 from worker.kinds.text.summary import TextSummary
 
 _COMPARED, _BINS, _ENDS, _CHARS = 5_000, 40, 10, 240
+_TAU: Any = kendalltau
 NOISE = "random"
 """A score that is a drawn number and says nothing of its document."""
 
@@ -64,8 +66,8 @@ def agreement(data: Corpus, scores: Sequence[Scored], seed: int) -> np.ndarray:
     for a, first in enumerate(known):
         for b in range(a, len(known)):
             both = np.isfinite(first) & np.isfinite(known[b])
-            if np.ptp(first[both], initial=0) and np.ptp(known[b][both], initial=0) if both.sum() > 1 else False:
-                found[a, b] = found[b, a] = kendalltau(first[both], known[b][both]).statistic
+            if _varies(first[both]) and _varies(known[b][both]):
+                found[a, b] = found[b, a] = _TAU(first[both], known[b][both]).statistic
     return found
 
 
@@ -190,6 +192,10 @@ def _first(summary: TextSummary) -> tuple[str, np.ndarray] | None:
     for name, values in summary.scores.items():
         return None if name == NOISE or not np.isfinite(values).any() else (name, values.astype(np.float64))
     return None
+
+
+def _varies(values: np.ndarray) -> bool:
+    return len(values) > 1 and float(values.min()) < float(values.max())
 
 
 def _cut(text: str | None, chars: int) -> str:

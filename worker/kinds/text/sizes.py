@@ -96,9 +96,7 @@ def _of_budget(
     share = isinstance(budget, str) and budget.rstrip().endswith("%")
     if isinstance(budget, str) and re.search(r"B\s*$", budget):
         weights = data.bytes[rows]
-        amount = resolve_bytes(
-            budget, total_bytes=int(weights.sum(dtype=np.int64)), lowest=max(1, int(weights.min()))
-        )
+        amount = resolve_bytes(budget, total_bytes=int(weights.sum(dtype=np.int64)), lowest=max(1, int(weights.min())))
         assert amount is not None  # noqa: S101 - it ends with B
         return Size("bytes", amount)
     if share and unit == "tokens":

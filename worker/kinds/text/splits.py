@@ -54,6 +54,18 @@ def of_file(name: str) -> int:
     return found.pop()
 
 
+def of_files(names: Sequence[str], *, asked: bool) -> list[int] | None:
+    """The part of each file by its name; where that was not `asked` for, None unless all names say one, and both
+    training and test are among them."""
+    if asked:
+        return [of_file(name) for name in names]
+    try:
+        found = [of_file(name) for name in names]
+    except JobError:
+        return None
+    return found if {TRAIN, TEST} <= {*found} else None
+
+
 def without_held_out(split: np.ndarray, hashes: np.ndarray) -> np.ndarray:
     """The split with `LEFT_OUT` for training documents whose text is held out, too."""
     asked = np.unique(hashes[split > TRAIN])

@@ -1,6 +1,6 @@
 """A space of documents, learned from a training text without labels: latent semantic analysis of hashed words.
 
-Words and pairs of neighbours, hashed into 2^14 columns, tf-idf with the idf of the training text, the 64 strongest
+Words and pairs of neighbours, hashed into 2^12 columns, tf-idf with the idf of the training text, the 64 strongest
 directions of its singular value decomposition, rows to length 1. Deerwester et al., "Indexing by latent semantic
 analysis" (JASIS, 1990). What the training text never speaks of has no direction here: that is what a selection loses.
 """
@@ -13,11 +13,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from sklearn.feature_extraction.text import HashingVectorizer
-from sklearn.utils.extmath import randomized_svd
+from sklearn.utils import extmath
 
 from worker.kinds.text.training_text import Documents
 
-COLUMNS, DIRECTIONS = 1 << 14, 64
+COLUMNS, DIRECTIONS = 1 << 12, 64
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,14 @@ def learn(documents: Documents, seed: int) -> WordSpace:
     counted = counts(documents)
     rows = counted.shape[0]
     idf = np.log((1 + rows) / (1 + np.bincount(counted.indices, minlength=COLUMNS))) + 1
-    _, _, directions = randomized_svd(_weighted(counted, idf), min(DIRECTIONS, rows), random_state=seed % 2**32)
+    svd: Any = extmath.randomized_svd
+    _, _, directions = svd(
+        _weighted(counted, idf),
+        min(DIRECTIONS, rows),
+        n_iter=3,
+        power_iteration_normalizer="QR",
+        random_state=seed % 2**32,
+    )
     return WordSpace(idf, directions.T)
 
 
@@ -49,7 +56,8 @@ def counts(documents: Documents) -> Any:
     """How often each hashed word stands in each document, csr float64 (n, COLUMNS): counted once, since every model is
     asked about the same documents."""
     if documents not in _COUNTED:
-        hashing = HashingVectorizer(ngram_range=(1, 2), n_features=COLUMNS, alternate_sign=False, norm=None)
+        vectorizer: Any = HashingVectorizer
+        hashing = vectorizer(ngram_range=(1, 2), n_features=COLUMNS, alternate_sign=False, norm=None)
         _COUNTED[documents] = hashing.transform(documents.text(number) for number in range(len(documents)))
     return _COUNTED[documents]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,20 +17,25 @@ from worker.kinds.text.training_text import Documents, TrainingText
 
 @dataclass(frozen=True)
 class NGramModel:
-    """Its counts, and the space of documents learned from the same text."""
+    """Its counts, and the space of documents that is learned from the same text when it is asked for."""
 
     counted: byte_ngram.ByteNGram
-    space: word_space.WordSpace
-    heartbeat: Callable[[], None]
+    text: Documents
+    ctx: Context
 
     def bits(self, documents: Documents) -> np.ndarray:
         """Bits of every document."""
-        return self.counted.bits(documents, self.heartbeat)
+        return self.counted.bits(documents, lambda: self.ctx.progress(1, 1))
 
     def features(self, documents: Documents) -> np.ndarray:
         """Where every document lies in the space."""
-        self.heartbeat()
+        self.ctx.progress(1, 1)
         return self.space(documents)
+
+    @cached_property
+    def space(self) -> word_space.WordSpace:
+        """The space of documents."""
+        return word_space.learn(self.text, self.ctx.seed)
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,8 @@ class _Counting:
         if not self.text.distinct:
             raise JobError("diverged", "there is no text to count.")
 
-        def heartbeat() -> None:
-            ctx.progress(0, 1)
-
-        counted = byte_ngram.train(self.text.documents, heartbeat)
-        return NGramModel(counted, word_space.learn(self.text.documents, ctx.seed), heartbeat)
+        counted = byte_ngram.train(self.text.documents, lambda: ctx.progress(0, 1))
+        return NGramModel(counted, self.text.documents, ctx)
 
 
 @learner(

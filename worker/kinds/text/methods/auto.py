@@ -1,7 +1,7 @@
 """Choose how to select: by a classifier where it is known what is wanted, else by density.
 
-A target set says what is wanted, and a linear classifier of n-grams finds more of it for next to nothing; no judge
-model, which costs a thousand times that, is asked for unbidden. Without a target nothing says which documents are
+A target set says what is wanted, and a linear classifier of n-grams finds more of it in two passes; no language model,
+which costs far more, is asked unbidden. Without a target nothing says which documents are
 good, and what can be had is coverage: density drops what is said many times over and keeps rare topics.
 """
 

@@ -94,7 +94,7 @@ def density(data: Corpus, params: DensityParams, ctx: Context) -> TextSummary:
     _check_drawing(params)
     size_asked(data, rows, params)  # what cannot be kept is said before the work
     with embedded(data, rows, params, ctx) as (known, vectors), ctx.part("densities", 1, 2) as part:
-        median = _median_distance(vectors, data.key[known], params.kernel, ctx.seed)
+        median = median_distance(vectors, data.key[known], params.kernel, ctx.seed)
         hashes = hash_functions(params, vectors, median, ctx.seed)
         densities = estimate(vectors, hashes, part)
     picked, scores, weights, facts = draw(data, known, densities, params, ctx.seed)
@@ -159,7 +159,7 @@ def _hashes_needed(kernel: KernelName, median: float, width: float, documents: i
     return min(MOST_HASHES, max(1, math.ceil(math.log(_UNRELATED / documents) / math.log(probability))))
 
 
-def _median_distance(vectors: Vectors, keys: np.ndarray, kernel: KernelName, seed: int) -> float:
+def median_distance(vectors: Vectors, keys: np.ndarray, kernel: KernelName, seed: int) -> float:
     """Of the pairs of up to 2,000 documents, those that differ; 1 where all are alike."""
     places = np.argsort(uniform(keys, seed, "distances"), kind="stable")[:SAMPLE]
     sample = vectors.take(places).astype(np.float64)

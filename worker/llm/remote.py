@@ -1,0 +1,137 @@
+"""A model behind a server: questions are written in the server's language, sent, and its answers read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+from worker.contract.errors import JobError
+from worker.llm.backend import NO, YES, Answer, Capability, Entry, Generated, Sampling, Told, unheard
+from worker.llm.http import Failed, Reply, Request, Server
+
+_BYTES_A_TOKEN = 3  # English has about 4: what cannot be counted is estimated high, and texts are cut early
+_PROBE = "Is water wet at room temperature? Answer with one word, yes or no."
+
+
+class Wire(Protocol):
+    """How one sort of server is asked, and how its answers are read."""
+
+    def score_request(self, prompt: str, *, logprobs: bool = True) -> Request:
+        """Ask for the first token, with the likeliest alternatives."""
+        ...
+
+    def text_request(
+        self, prompt: str, schema: Mapping[str, Any] | None, max_tokens: int, sampling: Sampling
+    ) -> Request:
+        """Ask for text."""
+        ...
+
+    def read_score(self, reply: Mapping[str, Any], yes: Sequence[str], no: Sequence[str]) -> tuple[Answer, int]:
+        """The answer, and how many alternatives were listed."""
+        ...
+
+    def read_text(self, reply: Mapping[str, Any], schema: Mapping[str, Any] | None) -> Generated:
+        """What was written."""
+        ...
+
+
+Send = Callable[[Sequence[Request], Told], list[Reply]]
+
+
+@dataclass
+class Remote:
+    """A `Backend` over HTTP. `send`: questions one by one, or as a file (`worker.llm.batch`)."""
+
+    entry: Entry
+    server: Server
+    wire: Wire
+    send: Send
+    batch: bool = False
+    reserved: tuple[str, ...] = ()
+    dtype: str = "remote"
+
+    def __post_init__(self) -> None:
+        self.name, self.model = self.entry.name, self.entry.text("model")
+        self.prices = self.entry.prices()
+        public = {k: v for k, v in sorted(self.entry.fields.items()) if k in _CHANGES_ANSWERS}
+        self.identity = hashlib.sha256(repr(public).encode()).hexdigest()[:32]
+
+    def probe(self) -> Capability:
+        """One question with probabilities asked for; a second one, where the server refuses those."""
+        reply = self.server.ask(self.wire.score_request(_PROBE))
+        listed = 0
+        if isinstance(reply, Failed) and reply.status == 400:
+            plain = self.server.ask(self.wire.score_request(_PROBE, logprobs=False))
+            if isinstance(plain, Failed):
+                raise self._silent(plain)
+        elif isinstance(reply, Failed):
+            raise self._silent(reply)
+        else:
+            listed = self.wire.read_score(reply, YES, NO)[1]
+        return Capability(listed > 0, listed, int(self.entry.number("context", 8192)), self.batch)
+
+    def size(self, prompt: str) -> int:
+        """Tokens, estimated at three bytes each."""
+        return -(-len(prompt.encode()) // _BYTES_A_TOKEN)
+
+    def head(self, text: str, tokens: int) -> str:
+        """The beginning that takes so many tokens by the same estimate."""
+        return text.encode()[: tokens * _BYTES_A_TOKEN].decode(errors="ignore")
+
+    def score(
+        self, prompts: Sequence[str], yes: Sequence[str], no: Sequence[str], told: Told = unheard
+    ) -> list[Answer]:
+        """See `Backend`."""
+        requests = [self.wire.score_request(prompt) for prompt in prompts]
+        replies = zip(requests, self.send(requests, told), strict=True)
+        return [
+            _no_answer(reply) if isinstance(reply, Failed) else _counted(self.wire.read_score(reply, yes, no)[0], sent)
+            for sent, reply in replies
+        ]
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        schema: Mapping[str, Any] | None = None,
+        max_tokens: int = 256,
+        sampling: Sampling = Sampling(),  # noqa: B008
+        told: Told = unheard,
+    ) -> list[Generated]:
+        """See `Backend`."""
+        requests = [self.wire.text_request(prompt, schema, max_tokens, sampling) for prompt in prompts]
+        replies = zip(requests, self.send(requests, told), strict=True)
+        return [
+            Generated(reason=reply.reason, passing=reply.passing)
+            if isinstance(reply, Failed)
+            else _counted(self.wire.read_text(reply, schema), sent)
+            for sent, reply in replies
+        ]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.server.close()
+
+    def _silent(self, failed: Failed) -> JobError:
+        return JobError(
+            "model_unavailable",
+            f"The model {self.name!r} does not answer: {failed.reason}.",
+            hint="Try again later, or ask the operator to look at the model's entry in the file of credentials.",
+            pointer="/params/backend",
+        )
+
+
+_CHANGES_ANSWERS = ("backend", "base_url", "model", "style", "template", "top_logprobs", "extra", "thinking_budget")
+
+
+Counted = TypeVar("Counted", Answer, Generated)
+
+
+def _counted(given: Counted, sent: Request) -> Counted:
+    """With an estimate, where the server does not say how many tokens it took: a limit must not be passed unseen."""
+    return given if given.n_in_tokens else replace(given, n_in_tokens=sent.tokens, n_out_tokens=1)
+
+
+def _no_answer(failed: Failed) -> Answer:
+    return Answer(reason=failed.reason, passing=failed.passing)
