@@ -3,9 +3,9 @@
     python -m benchmarks.text_density
 
 Speed: 384 numbers a row, 1,000 hash functions of 2 hashes each; rows a second of the pass that counts, of the pass that
-looks up, and of both. Peers (`pip install semhash datasketch`) are left out where they are not installed; semhash is
-given the vectors that density has, so that what is compared is the selection, and what a deduplicator leaves is drawn
-from at random down to the same number of documents.
+looks up, and of both. Peers (`pip install semhash "vicinity[usearch]" datasketch`) are left out where they are not
+installed; semhash is given the vectors that density has, so that what is compared is the selection, and what a
+deduplicator leaves is drawn from at random down to the same number of documents.
 """
 
 from __future__ import annotations
