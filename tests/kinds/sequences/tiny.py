@@ -14,6 +14,10 @@ def _upload(folder: Path) -> list[tuple[str, Path]]:
     return [("planted.inter", planted_inter(folder / "planted.inter", users=300))]
 
 
+def _few(folder: Path) -> list[tuple[str, Path]]:
+    return [("planted.inter", planted_inter(folder / "planted.inter", users=200))]
+
+
 def _loaded(summary: Any) -> tuple[str, float]:
     if isinstance(summary, Tokeniser):
         item, tokens = str(summary.item_ids[0]), int(summary.written.rows.items.sum())
@@ -40,17 +44,13 @@ TEXT = Tiny(
         "bootstrap": 100,
     },
 )
-TINY = Tiny(
-    _upload,
-    _loaded,
-    options={"max_len": 10},
-    evaluate={
-        "learners": ["popularity", "markov", "sasrec"],
-        "baselines": ["random", "k-center"],
-        "draws": 2,
-        "seeds": 2,
-        "steps": 20,
-        "bootstrap": 100,
-    },
-    others={"perplexity": TEXT},
-)
+JUDGED = {
+    "learners": ["popularity", "markov", "sasrec"],
+    "baselines": ["random", "k-center"],
+    "draws": 2,
+    "seeds": 2,
+    "steps": 20,
+    "bootstrap": 100,
+}
+SHORT = Tiny(_few, _loaded, options={"max_len": 5}, evaluate=JUDGED)  # for whom teaches at length
+TINY = Tiny(_upload, _loaded, options={"max_len": 10}, evaluate=JUDGED, others={"perplexity": TEXT, "farzi": SHORT})

@@ -148,7 +148,10 @@ def _type(wanted: Wanted, where: str) -> Arrow:
         return pa.string()
     if wanted.content in NUMERIC or column.type == "number":
         return pa.float64()
-    large = any(not -_INT64 <= int(example) < _INT64 for example in column.examples)
+    whole = (
+        example for example in column.examples if example.lstrip("-").isdecimal()
+    )  # true and false may be among them
+    large = any(not -_INT64 <= int(example) < _INT64 for example in whole)
     return pa.decimal128(38, 0) if large else pa.int64()
 
 
