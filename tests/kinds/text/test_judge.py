@@ -21,7 +21,7 @@ from worker.kinds.text.dataset import HQ, TEST, TRAIN, VALIDATION, Corpus
 from worker.kinds.text.evaluate_params import evaluate_params
 from worker.kinds.text.judge import judge
 from worker.kinds.text.methods.random import RandomParams, random_documents
-from worker.kinds.text.summary import TextSummary
+from worker.kinds.text.summary import TextSummary, adopt
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +143,44 @@ def test_high_quality_documents_when_trained_on_then_are_left_out_with_a_warning
     found = judged(data, of_source(data, "clean"), good, draws=1)
     assert found.test.n == 20
     assert any("3 documents of the high-quality set" in one for one in found.warnings)
+
+
+def nearly(text: str) -> str:
+    """The text with another last word."""
+    return text.rsplit(" ", 1)[0] + " changed"
+
+
+def test_held_out_documents_when_nearly_trained_on_then_are_left_out_with_a_warning(tmp_path: Path):
+    texts = clean(200, 0)
+    split = ([TRAIN] * 8 + [VALIDATION, TEST]) * 20
+    for at in range(9, 59, 10):  # five test documents
+        texts[at] = nearly(texts[at - 9])
+    data = corpus(tmp_path / "v", texts, split)
+    good = corpus(tmp_path / "hq", [*map(nearly, texts[10:13]), *clean(20, 2)], [HQ] * 23)
+    rows = data.rows(TRAIN)[:40]
+    summary = TextSummary(data, rows, rows, np.ones(40, np.float32), origin=Origin("first"))
+    found = judged(data, summary, good, draws=1)
+    assert {one.name: one.n for one in found.tests} == {"hq": 20, "test": 15}
+    assert any(one.startswith("5 of 20 test documents are near-copies") for one in found.warnings)
+    assert any(one.startswith("3 of 23 documents of the high-quality set") for one in found.warnings)
+
+
+def test_uploaded_subset_when_it_nearly_holds_test_documents_then_is_not_asked_about_them(tmp_path: Path):
+    data = corpus(tmp_path / "v", clean(200, 0), ([TRAIN] * 8 + [VALIDATION, TEST]) * 20)
+    answers = [nearly(text) for text in data.texts(data.rows(TEST)[:4])]
+    subset = corpus(tmp_path / "s", [*answers, *data.texts(data.rows(TRAIN)[:30])], [TRAIN] * 34)
+    found = judged(data, adopt(data, subset), draws=1)
+    assert found.test.n == 16
+    assert any(one.startswith("4 of 20 test documents") for one in found.warnings)
+
+
+def test_test_documents_when_all_are_nearly_trained_on_then_nothing_can_be_measured(tmp_path: Path):
+    texts = clean(40, 0)
+    data = corpus(tmp_path / "v", [*texts, *map(nearly, texts)], [TRAIN] * 40 + [TEST] * 40)
+    rows = data.rows(TRAIN)[:5]
+    with pytest.raises(JobError, match="near-copy") as refused:
+        judged(data, TextSummary(data, rows, rows, np.ones(5, np.float32)))
+    assert refused.value.code == "too_few_rows"
 
 
 def test_high_quality_set_when_all_for_training_then_is_refused_by_name(tmp_path: Path, data: Corpus):

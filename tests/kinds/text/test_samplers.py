@@ -13,7 +13,7 @@ from tests.kinds.text.planted_topics import corpus, ids, sources, topics
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.evidence.report import build
-from worker.kinds.text.dataset import Corpus
+from worker.kinds.text.dataset import TEST, TRAIN, Corpus
 from worker.kinds.text.likeness import quality_scores
 from worker.kinds.text.methods.d4 import D4Params, d4
 from worker.kinds.text.methods.dsir import DsirParams, dsir
@@ -23,6 +23,7 @@ from worker.kinds.text.methods.quality_classifier import QualityClassifierParams
 from worker.kinds.text.methods.scorer_cost import ScorerCostParams, scorer_cost
 from worker.kinds.text.methods.semdedup import SemDedupParams, semdedup
 from worker.kinds.text.summary import adopt
+from worker.kinds.text.target import target_of
 from worker.runtime.registry import discover
 
 
@@ -89,6 +90,32 @@ def test_scores_are_out_of_fold(data: Corpus, target: Corpus):
     exact = quality_classifier(data, QualityClassifierParams(k=30, alpha=0), given(data, target))
     taken = np.isin(exact.candidates, exact.rows)
     assert exact.scores["quality"][taken].min() >= exact.scores["quality"][~taken].max()
+
+
+def test_a_target_never_holds_what_the_selection_is_judged_on(data: Corpus, target: Corpus, tmp_path: Path):
+    """The same version as target and as high-quality set: its held-out documents, and near-copies, teach nothing."""
+    wanted = [text.rsplit(" ", 1)[0] for text in target.texts(target.rows(TRAIN)[:30])]
+    asked = [text.rsplit(" ", 1)[0] for text in data.texts(data.rows(TEST)[:2])]
+    texts = [(text, "train") for text in wanted] + [(f"{wanted[0]} more", "hq"), ("some others altogether here", "hq")]
+    texts += [(f"{text} more", "train") for text in asked]
+    hq = corpus(tmp_path, [{"text": text, "split": split} for text, split in texts])
+    ctx = Context(inputs={"target": adopt(data, hq), "hq": hq})
+    left = target_of(data, ctx)
+    assert set(left.texts()) == set(wanted[1:])
+    assert len(left.rows) == len(left.weights) == len(left) == 29
+    assert any(one.startswith("5 documents of the target set equal, or nearly equal") for one in ctx.warnings)
+    dsir(data, DsirParams(k=5), ctx)
+    with pytest.raises(JobError, match="at least 10 are needed"):
+        dsir(
+            data, DsirParams(k=5), Context(inputs={"target": adopt(data, target), "hq": target_held(tmp_path, target)})
+        )
+
+
+def target_held(folder: Path, target: Corpus) -> Corpus:
+    """The target's documents, all of them held out."""
+    rows = np.arange(len(target))
+    texts = [{"text": text, "split": "hq"} for text in target.texts(rows)] + [{"text": "one more", "split": "train"}]
+    return corpus(folder / "held", texts)
 
 
 def test_a_target_that_is_too_small_is_refused(data: Corpus, tmp_path: Path):

@@ -29,7 +29,7 @@ from worker.kinds.text.opinion import Asker, OpinionParams, Opinions, open_asker
 from worker.kinds.text.selection import candidates, deliver, top
 from worker.kinds.text.sizes import size_asked
 from worker.kinds.text.summary import TextSummary
-from worker.kinds.text.target import TARGET
+from worker.kinds.text.target import TARGET, target_of
 
 _LITTLE_AGREEMENT = 0.5
 COST = Cost(
@@ -78,6 +78,8 @@ def ask_llm(data: Corpus, params: AskLLMParams, ctx: Context) -> TextSummary:
     """Documents that a language model says are useful for training."""
     rows = candidates(data, params, ctx)
     size_asked(data, rows, params)  # what cannot be kept is said before anything is asked
+    if ctx.inputs.get("target") is not None:
+        target_of(data, ctx)  # the report compares with a classifier of it, whatever the prefilter
     survivors = rows if params.prefilter is None else survived(data, rows, params, params.prefilter, ctx)
     asker = open_asker(data, params, ctx)
     try:
