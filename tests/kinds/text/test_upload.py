@@ -191,6 +191,13 @@ def test_split_when_by_group_then_no_source_is_on_both_sides(tmp_path: Path):
     assert not np.isin(corpus.hash[corpus.split == TRAIN], corpus.held_out).any()
 
 
+def test_source_when_an_address_then_its_host_and_nothing_secret(tmp_path: Path):
+    places = ["https://me:s3cret@Some.org/a", "HTTPS://some.org?token=x", "http://some.org:80#at", "mailto:me@b.org"]
+    documents = [one | {"source": places[number % 4]} for number, one in enumerate(RECORDS)]
+    corpus, _ = read(upload(tmp_path, documents), tmp_path / "out")
+    assert set(corpus.sources) == {"some.org", "some.org:80", "mailto:me@b.org"}
+
+
 def test_split_when_given_then_training_documents_that_are_held_out_too_are_left_out(tmp_path: Path):
     parts = ["train", "train", "dev", "test", "hq"]
     documents = [one | {"split": parts[number % 5]} for number, one in enumerate(RECORDS)]
