@@ -174,6 +174,35 @@ def test_documents_that_fail_have_no_score_are_not_kept_and_are_counted(corpus: 
     assert refused.value.code == "budget_too_large"
 
 
+def test_answers_that_were_drawn_with_another_seed_are_not_those_of_this_job(corpus: Corpus, served: Served):
+    served.fault("ignored")
+    some: dict[str, Any] = {"prefilter": {"method": "import-scores", "keep": 0.05}, "rate": 0.02}
+    ctx = Context(seed=1)
+    one = run(corpus, {"judge": served.openai()}, ctx, **some)
+    ctx.seed, ctx._kept = 2, None
+    other = run(corpus, {"judge": served.openai()}, ctx, **some)
+    assert other.facts["answers_of_earlier_jobs"] == 0
+    alone = run(corpus, {"judge": served.openai()}, Context(seed=2), **some)
+    assert np.array_equal(other.scores["ask-llm"], alone.scores["ask-llm"], equal_nan=True)
+    ctx.seed, ctx._kept = 1, None
+    again = run(corpus, {"judge": served.openai()}, ctx, **some)
+    assert again.facts["answers_of_earlier_jobs"] == one.facts["asked_about"]
+
+
+def test_model_that_gives_no_score_at_all_is_named_with_its_reason(corpus: Corpus, served: Served):
+    served.fault("blocked", after=1)
+    with pytest.raises(JobError, match="blocked: SAFETY") as refused:
+        run(corpus, {"judge": served.gemini()}, prefilter={"method": "random", "keep": 0.05}, rate=0.02)
+    assert refused.value.code == "model_unavailable"
+
+
+def test_windows_of_any_size_give_the_same_scores(corpus: Corpus, local: Any, monkeypatch: pytest.MonkeyPatch):
+    some: dict[str, Any] = {"prefilter": {"method": "random", "keep": 0.1}, "rate": 0.05}
+    whole = run(corpus, local, **some)
+    monkeypatch.setattr("worker.kinds.text.opinion._WINDOW_BYTES", 10_000)
+    assert run(corpus, local, **some).scores["ask-llm"] == pytest.approx(whole.scores["ask-llm"], abs=1e-4, nan_ok=True)
+
+
 @pytest.mark.parametrize(
     ("limits", "prices", "pointer"),
     [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -29,6 +30,7 @@ for _name in ("httpx", "httpcore"):
 _HEARD_EVERY_S = 0.3
 _IN_A_ROW = 20  # so many failures without an answer between them, and the server is given up
 _SHOWN = 200
+_ADDRESS = re.compile(r"\bhttps?://[^\s'\"<>]+")  # servers quote their own, and those behind them
 
 
 @dataclass(frozen=True)
@@ -179,8 +181,11 @@ class Server:
         except (ValueError, AttributeError):
             pass
         said = " ".join(said.split())
-        for secret in (self._secret, str(self._client.base_url).rstrip("/")):
-            said = said.replace(secret, "***") if secret else said
+        base = self._client.base_url
+        said = said.replace(self._secret, "***") if self._secret else said
+        said = _ADDRESS.sub("***", said)
+        for place in (base.netloc.decode(), base.host):
+            said = said.replace(place, "***")
         return said[:_SHOWN]
 
     def _unavailable(self, what: str) -> JobError:
@@ -197,6 +202,6 @@ def _parsed(text: str, *, lines: bool) -> dict[str, Any] | None:
         if lines:
             return {"lines": [json.loads(line) for line in text.splitlines() if line.strip()]}
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

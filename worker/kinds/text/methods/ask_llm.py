@@ -110,7 +110,8 @@ def _asked_by_tree(
     ctx: Context,
 ) -> tuple[np.ndarray, Opinions, np.ndarray, dict[str, Any]]:
     """The documents asked about, what is thought of them, scores of all candidates, and what the tree is worth."""
-    asker.expect_documents(queries, queries * asker.longest)
+    left = max(0, queries - asker.answers.paid)  # an attempt before this one may have asked about some
+    asker.expect_documents(left, left * asker.longest)
     with ctx.part("ask", 1, 2) as part, embedded(data, survivors, params, part) as (known, vectors):
         with part.part("tree", 1, 2) as growing:
             tree = spend(
