@@ -17,10 +17,12 @@ from worker.contract.product import Origin
 from worker.evidence.conclude import conclude
 from worker.evidence.measurements import Measurements
 from worker.evidence.statistics import value_of
+from worker.kinds.text.baselines import document_sets
 from worker.kinds.text.dataset import HQ, TEST, TRAIN, VALIDATION, Corpus
 from worker.kinds.text.evaluate_params import evaluate_params
 from worker.kinds.text.judge import judge
 from worker.kinds.text.methods.random import RandomParams, random_documents
+from worker.kinds.text.picks import like_the_target
 from worker.kinds.text.summary import TextSummary, adopt
 
 
@@ -117,6 +119,24 @@ def test_every_set_when_read_then_gives_equal_bytes_and_the_report_says_how_ofte
     assert any("10 times over" in one for one in again.warnings)
     assert bits(again, "summary") == pytest.approx(bits(found, "summary"))  # a counter learns nothing anew
     assert bits(again, "full") < bits(found, "full")
+
+
+def test_sets_when_larger_than_what_is_read_then_give_parts_that_are_drawn(data: Corpus, good: Corpus):
+    summary = of_source(data, "clean", 40)
+    train = data.rows(TRAIN)
+    wanted = train[data.source[train] == data.sources.index("clean")][:30]
+    inputs = {"hq": good, "target": TextSummary(data, wanted, wanted, np.ones(len(wanted), np.float32))}
+    params = evaluate_params()(bootstrap=100, draws=3, train_tokens=summary.bytes // 4)
+    found = judge(data, [summary], params, Context(seed=1, inputs=inputs))
+    rows = {row["set"]: row for row in table(found, "training")}
+    assert rows["this summary"]["draws"] == rows["random documents"]["draws"] == rows["full data"]["draws"] == 3
+    assert {row["seen"] for row in rows.values()} == {summary.bytes // 4}
+    values = [value_of(one.scores["hq"]["bits_per_byte"]) for one in found.of("ngram", "summary")]
+    assert len(set(values)) == 3
+    sets = {one.record.name: one for one in document_sets(data, [summary], params, Context(seed=1, inputs=inputs))}
+    read = sets["quality-classifier"].draws[0].text.documents
+    best = like_the_target(data, 0, Context(seed=1, inputs=inputs))[:10]
+    assert not {read.text(at) for at in range(len(read) - 1)} <= set(data.texts(np.sort(best)))  # part of all its picks
 
 
 def test_pool_of_noise_when_judged_then_nothing_is_determined(tmp_path: Path):
