@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.kinds.text.languages import clean
+from tests.kinds.text.languages import corpus as made_up
 from tests.kinds.text.planted_topics import corpus, ids, sources, topics
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.evidence.report import build
-from worker.kinds.text.dataset import TEST, TRAIN, Corpus
+from worker.kinds.text.dataset import HQ, TEST, TRAIN, Corpus
 from worker.kinds.text.likeness import quality_scores
 from worker.kinds.text.methods.d4 import D4Params, d4
 from worker.kinds.text.methods.dsir import DsirParams, dsir
@@ -22,7 +24,7 @@ from worker.kinds.text.methods.prototypes import PrototypesParams, prototypes
 from worker.kinds.text.methods.quality_classifier import QualityClassifierParams, quality_classifier
 from worker.kinds.text.methods.scorer_cost import ScorerCostParams, scorer_cost
 from worker.kinds.text.methods.semdedup import SemDedupParams, semdedup
-from worker.kinds.text.summary import adopt
+from worker.kinds.text.summary import TextSummary, adopt
 from worker.kinds.text.target import target_of
 from worker.runtime.registry import discover
 
@@ -92,30 +94,32 @@ def test_scores_are_out_of_fold(data: Corpus, target: Corpus):
     assert exact.scores["quality"][taken].min() >= exact.scores["quality"][~taken].max()
 
 
-def test_a_target_never_holds_what_the_selection_is_judged_on(data: Corpus, target: Corpus, tmp_path: Path):
-    """The same version as target and as high-quality set: its held-out documents, and near-copies, teach nothing."""
-    wanted = [text.rsplit(" ", 1)[0] for text in target.texts(target.rows(TRAIN)[:30])]
+def test_a_target_never_holds_what_selections_are_judged_on(data: Corpus, tmp_path: Path):
+    """The same version as target and as high-quality set: what it holds out, and near-copies of that, teach nothing."""
+    wanted = clean(30, 4)
     asked = [text.rsplit(" ", 1)[0] for text in data.texts(data.rows(TEST)[:2])]
-    texts = [(text, "train") for text in wanted] + [(f"{wanted[0]} more", "hq"), ("some others altogether here", "hq")]
-    texts += [(f"{text} more", "train") for text in asked]
-    hq = corpus(tmp_path, [{"text": text, "split": split} for text, split in texts])
-    ctx = Context(inputs={"target": adopt(data, hq), "hq": hq})
+    texts = [*wanted, *(f"{text} more" for text in asked), f"{wanted[0]} more", *clean(20, 5)]
+    version = made_up(tmp_path / "v", texts, [TRAIN] * 32 + [HQ] * 21)
+    ctx = Context(inputs={"target": adopt(data, version), "hq": version})
     left = target_of(data, ctx)
     assert set(left.texts()) == set(wanted[1:])
     assert len(left.rows) == len(left.weights) == len(left) == 29
-    assert any(one.startswith("5 documents of the target set equal, or nearly equal") for one in ctx.warnings)
-    dsir(data, DsirParams(k=5), ctx)
-    with pytest.raises(JobError, match="at least 10 are needed"):
-        dsir(
-            data, DsirParams(k=5), Context(inputs={"target": adopt(data, target), "hq": target_held(tmp_path, target)})
-        )
+    assert any(one.startswith("24 documents of the target set") for one in ctx.warnings)
+    assert len(dsir(data, DsirParams(k=5), ctx)) == 5
+    assert len(target_of(data, Context(inputs={"target": adopt(data, version)}))) == 29  # a later job may ask it
+    kept = summary_of(version, np.arange(53))  # what another job kept of it, among it what it holds out
+    assert len(target_of(data, Context(inputs={"target": kept, "hq": version}))) == 29
+    only = made_up(tmp_path / "o", clean(20, 6), [HQ] * 20)
+    with pytest.raises(JobError, match="at least 10 are needed") as refused:
+        dsir(data, DsirParams(k=5), Context(inputs={"target": adopt(data, only), "hq": only}))
+    assert refused.value.pointer == "/inputs/target"
 
 
-def target_held(folder: Path, target: Corpus) -> Corpus:
-    """The target's documents, all of them held out."""
-    rows = np.arange(len(target))
-    texts = [{"text": text, "split": "hq"} for text in target.texts(rows)] + [{"text": "one more", "split": "train"}]
-    return corpus(folder / "held", texts)
+def summary_of(version: Corpus, rows: np.ndarray) -> TextSummary:
+    """Documents as they come back from the files of a selection: all for training."""
+    texts = list(version.texts(rows))
+    own = made_up(version.folder / "kept", texts, [TRAIN] * len(texts))
+    return TextSummary(own, np.arange(len(rows)), rows, np.ones(len(rows), np.float32))
 
 
 def test_a_target_that_is_too_small_is_refused(data: Corpus, tmp_path: Path):
