@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from worker.kinds.text.dataset import TRAIN, Corpus
 from worker.kinds.text.judging_prompt import Prompt
 from worker.kinds.text.methods.ask_llm import AskLLMParams, ask_llm
 from worker.kinds.text.methods.ask_llm_density import AskLLMDensityParams, ask_llm_density, product
+from worker.kinds.text.opinion import _most
 from worker.kinds.text.summary import TextSummary
 from worker.llm.backend import open_backend
 from worker.llm.hf_local import LocalModel
@@ -194,6 +196,14 @@ def test_model_that_gives_no_score_at_all_is_named_with_its_reason(corpus: Corpu
     with pytest.raises(JobError, match="blocked: SAFETY") as refused:
         run(corpus, {"judge": served.gemini()}, prefilter={"method": "random", "keep": 0.05}, rate=0.02)
     assert refused.value.code == "model_unavailable"
+
+
+def test_reasons_of_failures_are_the_commonest_ones():
+    reasons = Counter({f"request {at}": 1 for at in range(100)} | {"blocked": 7})
+    said = _most(reasons)
+    assert said["blocked"] == 7
+    assert (len(said), sum(said.values()), said["others"]) == (21, 107, 81)
+    assert _most(Counter({"b": 1, "a": 1})) == {"a": 1, "b": 1}
 
 
 def test_windows_of_any_size_give_the_same_scores(corpus: Corpus, local: Any, monkeypatch: pytest.MonkeyPatch):

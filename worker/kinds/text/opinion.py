@@ -33,6 +33,7 @@ _WAYS: dict[ScoreKind, Way] = {
     "full_vocab": "probability", "yes_vs_no": "probability", "graded": "grade", "vote": "votes"
 }  # fmt: skip
 _LITTLE_MASS = 0.5
+_REASONS = 20
 _BYTES_A_TOKEN = 3  # for the estimate of costs: English has about 4, other languages fewer
 _WINDOW_BYTES = 80_000_000  # of texts that are held at once
 
@@ -141,7 +142,7 @@ class Asker:
             "model": self.backend.model, "backend": self.backend.name, "dtype": self.backend.dtype,
             "score_kind": self.kind, "prompt_id": self.prompt.id, "prompt_hash": self.prompt.hash,
             "documents_with_a_score": int(np.isfinite(found.score).sum()),
-            "answer_mass": _mean(found.mass), "failures": dict(sorted(found.reasons.items())),
+            "answer_mass": _mean(found.mass), "failures": _most(found.reasons),
             "censored": int(found.censored.sum()), "truncated": int(found.truncated.sum()),
             "documents_that_give_orders": int(found.orders.sum()),
             "answers_of_earlier_jobs": self.answers.recalled, "tokens_in": self.guard.used_in,
@@ -275,6 +276,13 @@ def _kind(params: OpinionParams, capability: Capability) -> ScoreKind:
             pointer="/params/score_kind",
         )
     return params.score_kind
+
+
+def _most(reasons: Counter[str]) -> dict[str, int]:
+    """The commonest reasons: servers number their excuses, so there may be one a document."""
+    found = dict(sorted(reasons.most_common(_REASONS)))
+    rest = reasons.total() - sum(found.values())
+    return found | ({"others": rest} if rest else {})
 
 
 def _mean(values: np.ndarray) -> float | None:
