@@ -27,7 +27,7 @@ from worker.llm.http import Failed, Server, _parsed
 from worker.llm.limits import Bucket
 from worker.llm.openai_compatible import from_listed
 from worker.llm.remote import Remote, _counted
-from worker.llm.retry import pause_s, worth_another
+from worker.llm.retry import TRIES, pause_s, worth_another
 from worker.llm.written import generated
 
 Pool = tuple[list[str], list[bool]]
@@ -206,6 +206,18 @@ def test_tokens_that_a_server_does_not_count_are_estimated(served: Served):
     assert counted.n_out_tokens >= 9
     told = backend.wire.read_text(said | {"usage": {"prompt_tokens": 7, "completion_tokens": 3}}, None)
     assert (_counted(told, sent).n_in_tokens, _counted(told, sent).n_out_tokens) == (7, 3)
+
+
+def test_answers_that_are_lost_count_as_paid(served: Served, prompts: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("worker.llm.http.pause_s", lambda *_: 0.0)
+    served.fault("truncated")
+    backend = opened(served.openai())
+    [lost] = backend.score(prompts[:1], YES, NO, unheard)
+    assert lost.reason
+    assert lost.n_in_tokens >= TRIES * len(prompts[0].encode()) // 4
+    served.fault("429")
+    [busy] = backend.score(prompts[:1], YES, NO, unheard)
+    assert (busy.passing, busy.n_in_tokens) == (True, 0)
 
 
 def test_addresses_that_a_server_quotes_are_taken_out(served: Served):

@@ -110,7 +110,7 @@ class Remote:
         requests = [self.wire.text_request(prompt, schema, max_tokens, sampling) for prompt in prompts]
         replies = zip(requests, self.send(requests, told), strict=True)
         return [
-            Generated(reason=reply.reason, passing=reply.passing)
+            Generated(reason=reply.reason, passing=reply.passing, n_in_tokens=reply.lost)
             if isinstance(reply, Failed)
             else _counted(self.wire.read_text(reply, schema), sent)
             for sent, reply in replies
@@ -147,4 +147,4 @@ def _counted(given: Counted, sent: Request) -> Counted:
 
 
 def _no_answer(failed: Failed) -> Answer:
-    return Answer(reason=failed.reason, passing=failed.passing)
+    return Answer(reason=failed.reason, passing=failed.passing, n_in_tokens=failed.lost)

@@ -213,7 +213,7 @@ class Asker:
     def _note(self, found: Opinions, at: int, asked: _Asked) -> None:
         answer = self.answers[asked.key]
         found.truncated[at], found.orders[at] = asked.truncated, asked.orders
-        found.tokens[at] = answer.n_in_tokens
+        found.tokens[at] = 0 if answer.passing else answer.n_in_tokens
         if not known(answer):
             found.reasons[answer.reason or "no finite probability"] += 1
             return
