@@ -128,6 +128,18 @@ def test_a_target_that_is_too_small_is_refused(data: Corpus, tmp_path: Path):
         dsir(data, DsirParams(k=5), given(data, few))
 
 
+def test_scores_are_the_same_however_much_text_is_read_at_once(
+    data: Corpus, target: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    records = topics({"a": 120, "b": 60, "c": 60}, copies=60)
+    monkeypatch.setattr("worker.kinds.text.row_groups.GROUP_BYTES", 2_000)
+    small = corpus(tmp_path, records)
+    for run, params in ((perplexity, PerplexityParams(k=40)), (quality_classifier, QualityClassifierParams(k=40))):
+        whole, parts = (run(one, params, given(one, target)) for one in (data, small))
+        assert ids(whole) == ids(parts)
+        np.testing.assert_allclose(next(iter(whole.scores.values())), next(iter(parts.scores.values())), rtol=1e-6)
+
+
 def test_what_repeats_is_easy_for_the_proxy_model(data: Corpus):
     low = perplexity(data, PerplexityParams(k=40), Context())
     assert sources(low).get("copy", 0) >= 30
