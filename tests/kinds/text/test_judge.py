@@ -15,7 +15,9 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.product import Origin
 from worker.evidence.conclude import conclude
+from worker.evidence.findings import Findings
 from worker.evidence.measurements import Measurements
+from worker.evidence.report import build
 from worker.evidence.statistics import value_of
 from worker.kinds.text.baselines import document_sets
 from worker.kinds.text.dataset import HQ, TEST, TRAIN, VALIDATION, Corpus
@@ -52,7 +54,9 @@ def of_source(data: Corpus, name: str, count: int = 60) -> TextSummary:
 
 def judged(data: Corpus, summary: TextSummary, good: Corpus | None = None, **params: Any) -> Measurements:
     ctx = Context(seed=1, inputs={} if good is None else {"hq": good})
-    return judge(data, [summary], evaluate_params()(bootstrap=200, **params), ctx)
+    found = judge(data, [summary], evaluate_params()(bootstrap=200, **params), ctx)
+    assert isinstance(found, Measurements)
+    return found
 
 
 def table(found: Measurements, name: str) -> list[Mapping[str, Any]]:
@@ -198,9 +202,15 @@ def test_test_documents_when_all_are_nearly_trained_on_then_nothing_can_be_measu
     texts = clean(40, 0)
     data = corpus(tmp_path / "v", [*texts, *map(nearly, texts)], [TRAIN] * 40 + [TEST] * 40)
     rows = data.rows(TRAIN)[:5]
-    with pytest.raises(JobError, match="near-copy") as refused:
-        judged(data, TextSummary(data, rows, rows, np.ones(5, np.float32)))
-    assert refused.value.code == "too_few_rows"
+    found = judge(
+        data, [TextSummary(data, rows, rows, np.ones(5, np.float32))], evaluate_params()(bootstrap=100), Context(seed=1)
+    )
+    assert isinstance(found, Findings)
+    assert (
+        "every test document is a near-copy"
+        in build(found, {"method": "guess", "kind": "text"}).json["verdict"]["sentence"]
+    )
+    assert any(one.startswith("40 of 40 test documents") for one in found.warnings)
 
 
 def test_high_quality_set_when_all_for_training_then_is_refused_by_name(tmp_path: Path, data: Corpus):
