@@ -191,6 +191,17 @@ def test_answers_that_were_drawn_with_another_seed_are_not_those_of_this_job(cor
     assert again.facts["answers_of_earlier_jobs"] == one.facts["asked_about"]
 
 
+@pytest.mark.parametrize("more", [{"rate": 0.5}, {"rate": 0.1, "group_floor": 0.3}])
+def test_size_that_a_prefilter_does_not_leave_is_refused_before_anything_is_asked(
+    more: dict[str, Any], corpus: Corpus, served: Served
+):
+    served.fault()
+    with pytest.raises(JobError) as refused:
+        run(corpus, {"judge": served.openai()}, prefilter={"method": "random", "keep": 0.15}, **more)
+    assert refused.value.code in ("budget_too_large", "budget_too_small")
+    assert served.seen()["questions"] == 0
+
+
 def test_model_that_gives_no_score_at_all_is_named_with_its_reason(corpus: Corpus, served: Served):
     served.fault("blocked", after=1)
     with pytest.raises(JobError, match="blocked: SAFETY") as refused:

@@ -80,7 +80,10 @@ def ask_llm(data: Corpus, params: AskLLMParams, ctx: Context) -> TextSummary:
     size_asked(data, rows, params)  # what cannot be kept is said before anything is asked
     if ctx.inputs.get("target") is not None:
         target_of(data, ctx)  # the report compares with a classifier of it, whatever the prefilter
-    survivors = rows if params.prefilter is None else survived(data, rows, params, params.prefilter, ctx)
+    survivors = rows
+    if params.prefilter is not None:
+        survivors = survived(data, rows, params, params.prefilter, ctx)
+        top(data, rows, aligned(rows, survivors, np.ones(len(survivors))), params)  # nor can more than survives
     asker = open_asker(data, params, ctx)
     try:
         if params.queries is None or params.queries >= len(survivors):
