@@ -24,7 +24,7 @@ from worker.numerics.compiled import while_waiting
 
 THRESHOLD = 0.8
 _PAIRS = 200_000  # compared at a time
-_COMPARED = 8
+_COMPARED = 8  # documents of a piece that share a band with one
 _PIECE_BYTES = 4_000_000
 _WARM = pa.array(["one two three four five six"])
 
