@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from worker.kinds.text.dataset import TRAIN, Corpus
 from worker.kinds.text.judging_prompt import Prompt
 from worker.kinds.text.methods.ask_llm import AskLLMParams, ask_llm
 from worker.kinds.text.methods.ask_llm_density import AskLLMDensityParams, ask_llm_density, product
+from worker.kinds.text.opinion import _most
 from worker.kinds.text.summary import TextSummary
 from worker.llm.backend import open_backend
 from worker.llm.hf_local import LocalModel
@@ -172,6 +174,54 @@ def test_documents_that_fail_have_no_score_are_not_kept_and_are_counted(corpus: 
     with pytest.raises(JobError) as refused:
         run(corpus, {"judge": served.gemini()}, prefilter={"method": "random", "keep": 0.1}, rate=0.1)
     assert refused.value.code == "budget_too_large"
+
+
+def test_answers_that_were_drawn_with_another_seed_are_not_those_of_this_job(corpus: Corpus, served: Served):
+    served.fault("ignored")
+    some: dict[str, Any] = {"prefilter": {"method": "import-scores", "keep": 0.05}, "rate": 0.02}
+    ctx = Context(seed=1)
+    one = run(corpus, {"judge": served.openai()}, ctx, **some)
+    ctx.seed, ctx._kept = 2, None
+    other = run(corpus, {"judge": served.openai()}, ctx, **some)
+    assert other.facts["answers_of_earlier_jobs"] == 0
+    alone = run(corpus, {"judge": served.openai()}, Context(seed=2), **some)
+    assert np.array_equal(other.scores["ask-llm"], alone.scores["ask-llm"], equal_nan=True)
+    ctx.seed, ctx._kept = 1, None
+    again = run(corpus, {"judge": served.openai()}, ctx, **some)
+    assert again.facts["answers_of_earlier_jobs"] == one.facts["asked_about"]
+
+
+@pytest.mark.parametrize("more", [{"rate": 0.5}, {"rate": 0.1, "group_floor": 0.3}])
+def test_size_that_a_prefilter_does_not_leave_is_refused_before_anything_is_asked(
+    more: dict[str, Any], corpus: Corpus, served: Served
+):
+    served.fault()
+    with pytest.raises(JobError) as refused:
+        run(corpus, {"judge": served.openai()}, prefilter={"method": "random", "keep": 0.15}, **more)
+    assert refused.value.code in ("budget_too_large", "budget_too_small")
+    assert served.seen()["questions"] == 0
+
+
+def test_model_that_gives_no_score_at_all_is_named_with_its_reason(corpus: Corpus, served: Served):
+    served.fault("blocked", after=1)
+    with pytest.raises(JobError, match="blocked: SAFETY") as refused:
+        run(corpus, {"judge": served.gemini()}, prefilter={"method": "random", "keep": 0.05}, rate=0.02)
+    assert refused.value.code == "model_unavailable"
+
+
+def test_reasons_of_failures_are_the_commonest_ones():
+    reasons = Counter({f"request {at}": 1 for at in range(100)} | {"blocked": 7})
+    said = _most(reasons)
+    assert said["blocked"] == 7
+    assert (len(said), sum(said.values()), said["others"]) == (21, 107, 81)
+    assert _most(Counter({"b": 1, "a": 1})) == {"a": 1, "b": 1}
+
+
+def test_windows_of_any_size_give_the_same_scores(corpus: Corpus, local: Any, monkeypatch: pytest.MonkeyPatch):
+    some: dict[str, Any] = {"prefilter": {"method": "random", "keep": 0.1}, "rate": 0.05}
+    whole = run(corpus, local, **some)
+    monkeypatch.setattr("worker.kinds.text.opinion._WINDOW_BYTES", 10_000)
+    assert run(corpus, local, **some).scores["ask-llm"] == pytest.approx(whole.scores["ask-llm"], abs=1e-4, nan_ok=True)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -147,6 +148,15 @@ def test_a_directory_that_holds_no_model_is_refused_without_naming_it(tmp_path: 
         assert str(tmp_path) not in refused.value.detail + refused.value.hint
 
 
+def test_a_checkpoint_that_is_broken_is_refused(checkpoint: Path, tmp_path: Path):
+    folder = tmp_path / "broken"
+    shutil.copytree(checkpoint, folder)
+    (folder / "model.safetensors").write_bytes(b"no weights at all")
+    with pytest.raises(JobError, match="cannot be read") as refused:
+        opened(folder)
+    assert str(folder) not in refused.value.detail + refused.value.hint
+
+
 def test_identity_when_weights_or_dtype_change_then_changes(checkpoint: Path, t5: Path):
     one = opened(checkpoint).identity
     assert one == opened(checkpoint).identity
@@ -192,5 +202,9 @@ def test_generated_text_when_drawn_with_a_seed_then_is_the_same_again(
     one = model.generate(prompts, None, 4, Sampling(1.0, 7))
     assert one == model.generate(prompts, None, 4, Sampling(1.0, 7))
     assert all(text.n_out_tokens <= 4 for text in one)
+    assert model.generate(prompts[::-1], None, 4, Sampling(1.0, 7)) == one[::-1]  # whatever else is asked
+    assert model.generate(prompts[1:], None, 4, Sampling(1.0, 7)) == one[1:]
+    many = [model.generate(prompts[:1], None, 4, Sampling(50.0, seed))[0].text for seed in range(8)]
+    assert len(set(many)) > 1
     [shaped] = model.generate(prompts[:1], {"type": "object"}, 4)
     assert shaped.reason

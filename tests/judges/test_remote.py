@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import threading
@@ -20,11 +21,14 @@ from worker.contract.context import Context
 from worker.contract.errors import Cancelled, JobError
 from worker.kinds.text.judging_prompt import Prompt
 from worker.llm.asking import ask
-from worker.llm.backend import NO, YES, Backend, Limits, open_backend, unheard
+from worker.llm.backend import NO, YES, Backend, Limits, Sampling, open_backend, unheard
 from worker.llm.hf_local import LocalModel
+from worker.llm.http import Failed, Server, _parsed
 from worker.llm.limits import Bucket
 from worker.llm.openai_compatible import from_listed
-from worker.llm.retry import pause_s, worth_another
+from worker.llm.remote import Remote, _counted
+from worker.llm.retry import TRIES, pause_s, worth_another
+from worker.llm.written import generated
 
 Pool = tuple[list[str], list[bool]]
 PROMPT = Prompt("signal-1", "probability")
@@ -92,10 +96,17 @@ def test_answers_that_a_server_does_not_list_are_taken_as_the_most_they_can_be()
         [("no", math.log(0.9)), (" no", math.log(0.05)), ("maybe", math.log(0.01))], "no", 5, 1, YES, NO
     )
     assert found.censored
-    assert (found.logp_yes, found.logp_no) == pytest.approx((math.log(6 * 0.01), math.log(0.95)))
+    assert (found.logp_yes, found.logp_no) == pytest.approx((math.log(0.04), math.log(0.95)))
     assert found.answer_mass == pytest.approx(0.95)
     certain = from_listed([("maybe", math.log(0.9))], "maybe", 5, 1, YES, NO)
-    assert (certain.logp_yes, certain.logp_no, certain.answer_mass) == (0.0, 0.0, 0.0)
+    assert (certain.logp_yes, certain.logp_no, certain.answer_mass) == pytest.approx(
+        (math.log(0.1), math.log(0.1), 0.0)
+    )
+    twenty = [("no", math.log(0.5)), *((f"token {at}", math.log(0.001)) for at in range(19))]
+    assert from_listed(twenty, "no", 5, 1, YES, NO).logp_yes == pytest.approx(math.log(6 * 0.001))
+    alone = [from_listed([(said, math.log(0.999))], said, 5, 1, YES, NO).logp_yes for said in ("no", "yes")]
+    assert alone[0] < alone[1] - 5  # a server that lists the answer alone: no is not taken for yes
+    assert from_listed([("no", 0.0)], "no", 5, 1, YES, NO).logp_yes < -10
 
 
 def test_older_shape_of_probabilities_in_a_chat_answer_is_read(served: Served, prompts: list[str], local: Truth):
@@ -183,6 +194,65 @@ def test_grades_and_votes_are_asked_of_a_server_without_probabilities_and_follow
         for side in (True, False)
     ]
     assert means[0] > means[1]
+
+
+def test_tokens_that_a_server_does_not_count_are_estimated(served: Served):
+    backend = opened(served.openai())
+    assert isinstance(backend, Remote)
+    sent = backend.wire.text_request("word " * 100, None, 24, Sampling())
+    said = {"choices": [{"message": {"content": "no, and for many reasons that I give"}}]}
+    counted = _counted(backend.wire.read_text(said, None), sent)
+    assert counted.n_in_tokens >= 100
+    assert counted.n_out_tokens >= 9
+    told = backend.wire.read_text(said | {"usage": {"prompt_tokens": 7, "completion_tokens": 3}}, None)
+    assert (_counted(told, sent).n_in_tokens, _counted(told, sent).n_out_tokens) == (7, 3)
+
+
+def test_answers_that_are_lost_count_as_paid(served: Served, prompts: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("worker.llm.http.pause_s", lambda *_: 0.0)
+    served.fault("truncated")
+    backend = opened(served.openai())
+    [lost] = backend.score(prompts[:1], YES, NO, unheard)
+    assert lost.reason
+    assert lost.n_in_tokens >= TRIES * len(prompts[0].encode()) // 4
+    served.fault("429")
+    [busy] = backend.score(prompts[:1], YES, NO, unheard)
+    assert (busy.passing, busy.n_in_tokens) == (True, 0)
+
+
+def test_addresses_that_a_server_quotes_are_taken_out(served: Served):
+    backend = opened(served.openai())
+    assert isinstance(backend, Remote)
+    place = served.address.removeprefix("http://")
+    text = f"upstream http://10.1.2.3:8080/v1?key=abc refused {place} and {place.split(':')[0]}: {KEY} is late"
+    said = backend.server._cleaned(json.dumps({"error": {"message": text}}))
+    assert said == "upstream *** refused *** and ***: *** is late"
+
+
+def test_identity_when_answers_may_change_then_changes_and_a_new_key_does_not(served: Served):
+    entries = [{}, {"structured": "none"}, {"extra": {"top_p": 0.5}}, {"model": "other"}]
+    found = [opened(served.openai(**one)).identity for one in entries]
+    assert len(set(found)) == 4
+    assert opened(served.openai(api_key="another", requests_per_minute=9)).identity == found[0]
+
+
+def test_nested_brackets_without_end_are_no_json():
+    deep = "[" * 200_000
+    assert _parsed(deep, lines=False) is None
+    assert generated(deep, {"type": "object"}, 1, 1).reason == "an answer that is no JSON"
+
+
+def test_a_batch_whose_answers_cannot_be_read_ends_the_attempt_and_not_the_answers(
+    served: Served, prompts: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    ctx = Context()
+    with monkeypatch.context() as broken:
+        broken.setattr(Server, "lines", lambda *_: Failed("HTTP 500", 500, passing=True))
+        with pytest.raises(JobError, match="cannot be read"):
+            opened(served.openai(batch=True), ctx).score(prompts[:4], YES, NO, unheard)
+    answers = opened(served.openai(batch=True), ctx).score(prompts[:4], YES, NO, unheard)
+    assert all(not one.reason for one in answers)
+    assert served.seen()["questions"] == 1
 
 
 def test_a_blocked_document_has_no_score_and_a_reason(served: Served, prompts: list[str]):

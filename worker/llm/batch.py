@@ -75,7 +75,9 @@ class OpenAIFile:
         for name in ("output_file_id", "error_file_id"):
             if state.get(name):
                 answers = self.server.lines(f"/files/{state[name]}/content")
-                for one in [] if isinstance(answers, Failed) else answers:
+                if isinstance(answers, Failed):  # they are paid for: another attempt reads them
+                    raise _lost(self.server, f"has answers that cannot be read: {answers.reason}")
+                for one in answers:
                     found[int(one["custom_id"])] = _of_line(one)
         if not found:
             raise _lost(self.server, f"ended as {state.get('status')!r} without an answer")

@@ -60,6 +60,7 @@ def open_local(entry: Entry, ctx: Context, limits: Limits) -> LocalModel:
 
 def _loaded(folder: Path, dtype: torch.dtype, entry: Entry) -> tuple[Any, Any]:
     try:
+        import safetensors
         import transformers
     except ImportError as missing:
         raise JobError(
@@ -76,7 +77,7 @@ def _loaded(folder: Path, dtype: torch.dtype, entry: Entry) -> tuple[Any, Any]:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **safe)
         sort = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
         model = sort.from_pretrained(folder, config=config, dtype=dtype, use_safetensors=True, **safe)
-    except (OSError, ValueError, KeyError, ImportError) as unfit:
+    except (OSError, ValueError, KeyError, ImportError, safetensors.SafetensorError) as unfit:
         raise entry.wrong(f"cannot be read from its directory ({type(unfit).__name__})") from unfit
     return tokenizer, model
 
@@ -183,7 +184,8 @@ class LocalModel:
     ) -> list[Generated]:
         """See `Backend`. The schema is told in the prompt, and text that does not fit it is no answer.
 
-        One prompt at a time: what is drawn then depends on its own seed alone.
+        One prompt at a time, each drawn with a seed of its own that the prompt decides: what else is asked, in which
+        order, and what was answered before a resumption change nothing.
         """
         if schema is not None:
             shape = json.dumps(schema, sort_keys=True)
@@ -197,7 +199,7 @@ class LocalModel:
                 continue
             given = torch.tensor([ids], device=self.device)
             with torch.random.fork_rng(devices=[self.device] if self.device.startswith("cuda") else []):
-                torch.manual_seed((sampling.seed + at) % 2**63)
+                torch.manual_seed(_seed_of(sampling.seed, prompts[at]))
                 written = self.network.generate(
                     given, attention_mask=torch.ones_like(given), max_new_tokens=max_tokens, pad_token_id=self._pad,
                     **({"do_sample": False} | drawn),
@@ -245,6 +247,10 @@ class LocalModel:
         else:
             logits = self.network(**given, use_cache=False).logits[:, kept.to(self.device)]
         return logits[torch.arange(len(encoded), device=self.device), where.to(self.device)]
+
+
+def _seed_of(seed: int, prompt: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed} {prompt}".encode()).digest()[:7], "big")
 
 
 def batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:

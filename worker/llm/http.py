@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,9 +27,11 @@ from worker.llm.retry import TRIES, pause_s, worth_another
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)  # below that they write addresses down
 
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 _HEARD_EVERY_S = 0.3
 _IN_A_ROW = 20  # so many failures without an answer between them, and the server is given up
 _SHOWN = 200
+_ADDRESS = re.compile(r"\bhttps?://[^\s'\"<>]+")  # servers quote their own, and those behind them
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Failed:
-    """No answer. `status`: of HTTP, 0 where there was no response. `passing`: it may be gone another time."""
+    """No answer. `status`: of HTTP, 0 where there was no response. `passing`: it may be gone another time.
+
+    `lost`: about how many tokens the server read, and may charge, for answers that did not arrive whole.
+    """
 
     reason: str
     status: int
     passing: bool
+    lost: int = 0
 
 
 Reply = dict[str, Any] | Failed
@@ -136,7 +143,7 @@ class Server:
     def _trying(
         self, verb: str, path: str, body: bytes, tokens: int, kind: str = "application/json", *, lines: bool = False
     ) -> Reply:
-        failed = Failed("was not asked", 0, passing=True)
+        failed, lost = Failed("was not asked", 0, passing=True), 0
         for tried in range(1, TRIES + 1):
             take(self._requests, 1, self._stopped)
             take(self._tokens, tokens, self._stopped)
@@ -147,6 +154,7 @@ class Server:
                 response = self._client.request(verb, path, content=body, headers={"Content-Type": kind})
             except (httpx.TransportError, httpx.DecodingError) as trouble:
                 failed = Failed(type(trouble).__name__, 0, passing=True)
+                lost += 0 if isinstance(trouble, _NEVER_SENT) else tokens
             except RuntimeError:  # the client was closed meanwhile
                 return Failed("the job was stopped", 0, passing=True)
             else:
@@ -155,14 +163,15 @@ class Server:
                     if found is not None:
                         return found
                     failed = Failed("an answer that is no JSON object", response.status_code, passing=True)
+                    lost += tokens
                 else:
                     failed = self._refused(response)
                     asked_to_wait = response.headers.get("Retry-After", "")
                     if not failed.passing:
-                        return failed
+                        return replace(failed, lost=lost)
             if tried < TRIES:
                 self._stopped.wait(pause_s(tried, asked_to_wait, self._rng))
-        return Failed(f"{failed.reason}, after {TRIES} tries", failed.status, passing=True)
+        return Failed(f"{failed.reason}, after {TRIES} tries", failed.status, passing=True, lost=lost)
 
     def _refused(self, response: httpx.Response) -> Failed:
         status = response.status_code
@@ -179,8 +188,11 @@ class Server:
         except (ValueError, AttributeError):
             pass
         said = " ".join(said.split())
-        for secret in (self._secret, str(self._client.base_url).rstrip("/")):
-            said = said.replace(secret, "***") if secret else said
+        base = self._client.base_url
+        said = said.replace(self._secret, "***") if self._secret else said
+        said = _ADDRESS.sub("***", said)
+        for place in (base.netloc.decode(), base.host):
+            said = said.replace(place, "***")
         return said[:_SHOWN]
 
     def _unavailable(self, what: str) -> JobError:
@@ -197,6 +209,6 @@ def _parsed(text: str, *, lines: bool) -> dict[str, Any] | None:
         if lines:
             return {"lines": [json.loads(line) for line in text.splitlines() if line.strip()]}
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

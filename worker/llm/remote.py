@@ -110,7 +110,7 @@ class Remote:
         requests = [self.wire.text_request(prompt, schema, max_tokens, sampling) for prompt in prompts]
         replies = zip(requests, self.send(requests, told), strict=True)
         return [
-            Generated(reason=reply.reason, passing=reply.passing)
+            Generated(reason=reply.reason, passing=reply.passing, n_in_tokens=reply.lost)
             if isinstance(reply, Failed)
             else _counted(self.wire.read_text(reply, schema), sent)
             for sent, reply in replies
@@ -129,7 +129,10 @@ class Remote:
         )
 
 
-_CHANGES_ANSWERS = ("backend", "base_url", "model", "style", "template", "top_logprobs", "extra", "thinking_budget")
+_CHANGES_ANSWERS = (
+    "backend", "base_url", "model", "style", "template", "top_logprobs", "extra", "thinking_budget", "structured",
+    "max_tokens_field",
+)  # fmt: skip
 
 
 Counted = TypeVar("Counted", Answer, Generated)
@@ -137,8 +140,11 @@ Counted = TypeVar("Counted", Answer, Generated)
 
 def _counted(given: Counted, sent: Request) -> Counted:
     """With an estimate, where the server does not say how many tokens it took: a limit must not be passed unseen."""
-    return given if given.n_in_tokens else replace(given, n_in_tokens=sent.tokens, n_out_tokens=1)
+    if given.n_in_tokens:
+        return given
+    written = len(given.text.encode()) if isinstance(given, Generated) else 0
+    return replace(given, n_in_tokens=sent.tokens, n_out_tokens=max(1, -(-written // _BYTES_A_TOKEN)))
 
 
 def _no_answer(failed: Failed) -> Answer:
-    return Answer(reason=failed.reason, passing=failed.passing)
+    return Answer(reason=failed.reason, passing=failed.passing, n_in_tokens=failed.lost)

@@ -25,8 +25,8 @@ _COUNTS = ("n_in_tokens", "n_out_tokens", "censored", "passing")
 class Answers:
     """Answers by key (32 bytes), of one way of asking one model.
 
-    `name`: a hash of that. `recalled`: how many were known before this job. `paid_in`, `paid_out`: tokens that this
-    job, its earlier attempts included, has spent on the others.
+    `name`: a hash of that. `recalled`: how many were known before this job. `paid`: how many this job, its earlier
+    attempts included, has asked for; `paid_in`, `paid_out`: tokens that it has spent on them.
     """
 
     def __init__(self, ctx: Context, name: str) -> None:
@@ -37,7 +37,7 @@ class Answers:
         if earlier is not None:
             self._known.update(_read(earlier.arrays))
         self.recalled = len(self._known)
-        self.paid_in = self.paid_out = 0
+        self.paid = self.paid_in = self.paid_out = 0
         for entry in self._kept:
             self._take(list(_read(entry)))
 
@@ -63,6 +63,7 @@ class Answers:
 
     def _take(self, pairs: Sequence[tuple[bytes, Answer]]) -> None:
         self._known.update(pairs)
+        self.paid += len(pairs)
         self.paid_in += sum(one.n_in_tokens for _, one in pairs)
         self.paid_out += sum(one.n_out_tokens for _, one in pairs)
 

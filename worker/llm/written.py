@@ -24,7 +24,7 @@ def generated(text: str, schema: Mapping[str, Any] | None, in_tokens: int, out_t
     try:
         value = json.loads(inner[1] if inner else text)
         jsonschema.validate(value, schema)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Generated(text, None, in_tokens, out_tokens, "an answer that is no JSON")
     except jsonschema.ValidationError as unfit:
         return Generated(text, None, in_tokens, out_tokens, f"an answer of another shape: {unfit.message[:100]}")

@@ -13,7 +13,7 @@ from tests.kinds.text.planted import jsonl, words
 from worker.contract.context import Context
 from worker.kinds.text import minhash, shards
 from worker.kinds.text.dataset import TRAIN, Corpus, load
-from worker.kinds.text.deduplication import near_copies, near_held_out, without_near_copies
+from worker.kinds.text.deduplication import near_any, near_copies, without_near_copies
 from worker.kinds.text.ingest import ingest
 
 
@@ -128,9 +128,15 @@ def test_candidates_when_near_copies_are_left_out_then_counted_and_leaks_too(tex
         assert data.bytes[row] == data.bytes[same].max()
 
 
-def test_near_held_out_when_of_another_corpus_then_found(texts: list[str], tmp_path: Path):
+def test_near_copies_when_in_another_corpus_then_found_whatever_its_shards(
+    texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     data = corpus(tmp_path / "data", texts[:40] + texts[80:], ["test"] * 40 + ["train"] * 120)
     other = corpus(tmp_path / "other", texts[40:80] + prose(20, 120, 9))
-    found = near_held_out(data, other, np.arange(60), Context())
+    asked, held = [(other, np.arange(60))], [(data, np.flatnonzero(data.split > TRAIN))]
+    found = near_any(asked, held, Context(), "others")
     assert found[:40].mean() > 0.85
     assert not found[40:].any()
+    monkeypatch.setattr("worker.kinds.text.deduplication._PIECE_BYTES", 2_000)
+    np.testing.assert_array_equal(near_any(asked, held, Context(), "others"), found)
+    assert not near_any(asked, [(data, np.empty(0, np.int64))], Context(), "others").any()

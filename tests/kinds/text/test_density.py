@@ -96,6 +96,21 @@ def test_weights_of_fixed_inclusion_are_its_inverse_and_add_up(data: Corpus, sam
         density(data, params(sampling=sampling, group_floor=0.1), Context())
 
 
+def test_inclusion_is_said_of_a_number_of_documents_alone(data: Corpus):
+    """Of long documents fewer fit into a size in tokens or bytes, so the weights alone do not say who is kept."""
+    assert "inclusion_prob" in density(data, params(k=80), Context(seed=1)).scores
+    for given in ({"token_budget": 2000}, {"budget": "20kB"}, {"rate": 0.2, "unit": "tokens"}):
+        made = density(data, params(**given), Context(seed=1))
+        assert "inclusion_prob" not in made.scores
+        assert "inclusion" not in made.facts
+
+
+def test_angles_have_no_width(data: Corpus):
+    with pytest.raises(JobError, match="no width") as refused:
+        density(data, params(kernel="angular", width=0.5), Context())
+    assert refused.value.pointer == "/params/width"
+
+
 def test_drawing_that_is_almost_uniform_is_warned_of(tmp_path: Path):
     plain = corpus(tmp_path, topics({"a": 120, "b": 120}))
     ctx = Context()

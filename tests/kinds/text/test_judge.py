@@ -15,13 +15,17 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.product import Origin
 from worker.evidence.conclude import conclude
+from worker.evidence.findings import Findings
 from worker.evidence.measurements import Measurements
+from worker.evidence.report import build
 from worker.evidence.statistics import value_of
+from worker.kinds.text.baselines import document_sets
 from worker.kinds.text.dataset import HQ, TEST, TRAIN, VALIDATION, Corpus
 from worker.kinds.text.evaluate_params import evaluate_params
 from worker.kinds.text.judge import judge
 from worker.kinds.text.methods.random import RandomParams, random_documents
-from worker.kinds.text.summary import TextSummary
+from worker.kinds.text.picks import like_the_target
+from worker.kinds.text.summary import TextSummary, adopt
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,9 @@ def of_source(data: Corpus, name: str, count: int = 60) -> TextSummary:
 
 def judged(data: Corpus, summary: TextSummary, good: Corpus | None = None, **params: Any) -> Measurements:
     ctx = Context(seed=1, inputs={} if good is None else {"hq": good})
-    return judge(data, [summary], evaluate_params()(bootstrap=200, **params), ctx)
+    found = judge(data, [summary], evaluate_params()(bootstrap=200, **params), ctx)
+    assert isinstance(found, Measurements)
+    return found
 
 
 def table(found: Measurements, name: str) -> list[Mapping[str, Any]]:
@@ -119,6 +125,24 @@ def test_every_set_when_read_then_gives_equal_bytes_and_the_report_says_how_ofte
     assert bits(again, "full") < bits(found, "full")
 
 
+def test_sets_when_larger_than_what_is_read_then_give_parts_that_are_drawn(data: Corpus, good: Corpus):
+    summary = of_source(data, "clean", 40)
+    train = data.rows(TRAIN)
+    wanted = train[data.source[train] == data.sources.index("clean")][:30]
+    inputs = {"hq": good, "target": TextSummary(data, wanted, wanted, np.ones(len(wanted), np.float32))}
+    params = evaluate_params()(bootstrap=100, draws=3, train_tokens=summary.bytes // 4)
+    found = judge(data, [summary], params, Context(seed=1, inputs=inputs))
+    rows = {row["set"]: row for row in table(found, "training")}
+    assert rows["this summary"]["draws"] == rows["random documents"]["draws"] == rows["full data"]["draws"] == 3
+    assert {row["seen"] for row in rows.values()} == {summary.bytes // 4}
+    values = [value_of(one.scores["hq"]["bits_per_byte"]) for one in found.of("ngram", "summary")]
+    assert len(set(values)) == 3
+    sets = {one.record.name: one for one in document_sets(data, [summary], params, Context(seed=1, inputs=inputs))}
+    read = sets["quality-classifier"].draws[0].text.documents
+    best = like_the_target(data, 0, Context(seed=1, inputs=inputs))[:10]
+    assert not {read.text(at) for at in range(len(read) - 1)} <= set(data.texts(np.sort(best)))  # part of all its picks
+
+
 def test_pool_of_noise_when_judged_then_nothing_is_determined(tmp_path: Path):
     split = ([TRAIN] * 8 + [VALIDATION, TEST]) * 20
     data = corpus(tmp_path / "v", noise(200, 3), split)
@@ -143,6 +167,50 @@ def test_high_quality_documents_when_trained_on_then_are_left_out_with_a_warning
     found = judged(data, of_source(data, "clean"), good, draws=1)
     assert found.test.n == 20
     assert any("3 documents of the high-quality set" in one for one in found.warnings)
+
+
+def nearly(text: str) -> str:
+    """The text with another last word."""
+    return text.rsplit(" ", 1)[0] + " changed"
+
+
+def test_held_out_documents_when_nearly_trained_on_then_are_left_out_with_a_warning(tmp_path: Path):
+    texts = clean(200, 0)
+    split = ([TRAIN] * 8 + [VALIDATION, TEST]) * 20
+    for at in range(9, 59, 10):  # five test documents
+        texts[at] = nearly(texts[at - 9])
+    data = corpus(tmp_path / "v", texts, split)
+    good = corpus(tmp_path / "hq", [*map(nearly, texts[10:13]), *clean(20, 2)], [HQ] * 23)
+    rows = data.rows(TRAIN)[:40]
+    summary = TextSummary(data, rows, rows, np.ones(40, np.float32), origin=Origin("first"))
+    found = judged(data, summary, good, draws=1)
+    assert {one.name: one.n for one in found.tests} == {"hq": 20, "test": 15}
+    assert any(one.startswith("5 of 20 test documents are near-copies") for one in found.warnings)
+    assert any(one.startswith("3 of 23 documents of the high-quality set") for one in found.warnings)
+
+
+def test_uploaded_subset_when_it_nearly_holds_test_documents_then_is_not_asked_about_them(tmp_path: Path):
+    data = corpus(tmp_path / "v", clean(200, 0), ([TRAIN] * 8 + [VALIDATION, TEST]) * 20)
+    answers = [nearly(text) for text in data.texts(data.rows(TEST)[:4])]
+    subset = corpus(tmp_path / "s", [*answers, *data.texts(data.rows(TRAIN)[:30])], [TRAIN] * 34)
+    found = judged(data, adopt(data, subset), draws=1)
+    assert found.test.n == 16
+    assert any(one.startswith("4 of 20 test documents") for one in found.warnings)
+
+
+def test_test_documents_when_all_are_nearly_trained_on_then_nothing_can_be_measured(tmp_path: Path):
+    texts = clean(40, 0)
+    data = corpus(tmp_path / "v", [*texts, *map(nearly, texts)], [TRAIN] * 40 + [TEST] * 40)
+    rows = data.rows(TRAIN)[:5]
+    found = judge(
+        data, [TextSummary(data, rows, rows, np.ones(5, np.float32))], evaluate_params()(bootstrap=100), Context(seed=1)
+    )
+    assert isinstance(found, Findings)
+    assert (
+        "every test document is a near-copy"
+        in build(found, {"method": "guess", "kind": "text"}).json["verdict"]["sentence"]
+    )
+    assert any(one.startswith("40 of 40 test documents") for one in found.warnings)
 
 
 def test_high_quality_set_when_all_for_training_then_is_refused_by_name(tmp_path: Path, data: Corpus):

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.kinds.text.languages import clean
+from tests.kinds.text.languages import corpus as made_up
 from tests.kinds.text.planted_topics import corpus, ids, sources, topics
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.evidence.report import build
-from worker.kinds.text.dataset import Corpus
+from worker.kinds.text.dataset import HQ, TEST, TRAIN, Corpus
 from worker.kinds.text.likeness import quality_scores
 from worker.kinds.text.methods.d4 import D4Params, d4
 from worker.kinds.text.methods.dsir import DsirParams, dsir
@@ -22,7 +24,8 @@ from worker.kinds.text.methods.prototypes import PrototypesParams, prototypes
 from worker.kinds.text.methods.quality_classifier import QualityClassifierParams, quality_classifier
 from worker.kinds.text.methods.scorer_cost import ScorerCostParams, scorer_cost
 from worker.kinds.text.methods.semdedup import SemDedupParams, semdedup
-from worker.kinds.text.summary import adopt
+from worker.kinds.text.summary import TextSummary, adopt
+from worker.kinds.text.target import target_of
 from worker.runtime.registry import discover
 
 
@@ -91,10 +94,50 @@ def test_scores_are_out_of_fold(data: Corpus, target: Corpus):
     assert exact.scores["quality"][taken].min() >= exact.scores["quality"][~taken].max()
 
 
+def test_a_target_never_holds_what_selections_are_judged_on(data: Corpus, tmp_path: Path):
+    """The same version as target and as high-quality set: what it holds out, and near-copies of that, teach nothing."""
+    wanted = clean(30, 4)
+    asked = [text.rsplit(" ", 1)[0] for text in data.texts(data.rows(TEST)[:2])]
+    texts = [*wanted, *(f"{text} more" for text in asked), f"{wanted[0]} more", *clean(20, 5)]
+    version = made_up(tmp_path / "v", texts, [TRAIN] * 32 + [HQ] * 21)
+    ctx = Context(inputs={"target": adopt(data, version), "hq": version})
+    left = target_of(data, ctx)
+    assert set(left.texts()) == set(wanted[1:])
+    assert len(left.rows) == len(left.weights) == len(left) == 29
+    assert any(one.startswith("24 documents of the target set") for one in ctx.warnings)
+    assert len(dsir(data, DsirParams(k=5), ctx)) == 5
+    assert len(target_of(data, Context(inputs={"target": adopt(data, version)}))) == 29  # a later job may ask it
+    kept = summary_of(version, np.arange(53))  # what another job kept of it, among it what it holds out
+    assert len(target_of(data, Context(inputs={"target": kept, "hq": version}))) == 29
+    only = made_up(tmp_path / "o", clean(20, 6), [HQ] * 20)
+    with pytest.raises(JobError, match="at least 10 are needed") as refused:
+        dsir(data, DsirParams(k=5), Context(inputs={"target": adopt(data, only), "hq": only}))
+    assert refused.value.pointer == "/inputs/target"
+
+
+def summary_of(version: Corpus, rows: np.ndarray) -> TextSummary:
+    """Documents as they come back from the files of a selection: all for training."""
+    texts = list(version.texts(rows))
+    own = made_up(version.folder / "kept", texts, [TRAIN] * len(texts))
+    return TextSummary(own, np.arange(len(rows)), rows, np.ones(len(rows), np.float32))
+
+
 def test_a_target_that_is_too_small_is_refused(data: Corpus, tmp_path: Path):
     few = corpus(tmp_path, topics({"b": 5}, seed=3))
     with pytest.raises(JobError, match="at least 10 are needed"):
         dsir(data, DsirParams(k=5), given(data, few))
+
+
+def test_scores_are_the_same_however_much_text_is_read_at_once(
+    data: Corpus, target: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    records = topics({"a": 120, "b": 60, "c": 60}, copies=60)
+    monkeypatch.setattr("worker.kinds.text.row_groups.GROUP_BYTES", 2_000)
+    small = corpus(tmp_path, records)
+    for run, params in ((perplexity, PerplexityParams(k=40)), (quality_classifier, QualityClassifierParams(k=40))):
+        whole, parts = (run(one, params, given(one, target)) for one in (data, small))
+        assert ids(whole) == ids(parts)
+        np.testing.assert_allclose(next(iter(whole.scores.values())), next(iter(parts.scores.values())), rtol=1e-6)
 
 
 def test_what_repeats_is_easy_for_the_proxy_model(data: Corpus):

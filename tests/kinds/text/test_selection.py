@@ -154,6 +154,28 @@ def test_top_when_sources_have_a_floor_then_each_keeps_its_share(data: Corpus):
     assert (np.diff(ranks) <= 0).all()
 
 
+def test_top_when_floors_cannot_be_kept_then_refused(data: Corpus):
+    rows = candidates(data, SelectParams(), Context())
+    scores = uniform(data.key[rows], 3)
+    for given in ({"rate": 0.1}, {"rate": 0.1, "unit": "tokens"}, {"budget": "2kB"}):
+        with pytest.raises(JobError, match=r"group_floor 0\.5 promises") as refused:
+            top(data, rows, scores, SelectParams(group_floor=0.5, **given))
+        assert refused.value.pointer == "/params/group_floor"
+    scores[data.source[rows] == 1] = np.nan
+    with pytest.raises(JobError, match="of which only"):
+        top(data, rows, scores, SelectParams(k=60, group_floor=0.1))
+    assert len(top(data, rows, uniform(data.key[rows], 3), SelectParams(rate=0.5, group_floor=0.07)))
+
+
+def test_top_when_only_documents_without_a_score_are_short_enough_then_refused(data: Corpus):
+    rows = candidates(data, SelectParams(), Context())
+    tokens = data.tokens[rows]
+    scores = np.where(tokens <= tokens.min() + 1, np.nan, 1.0)
+    with pytest.raises(JobError, match="fits into") as refused:
+        top(data, rows, scores, SelectParams(token_budget=int(tokens.min())))
+    assert refused.value.code == "budget_too_small"
+
+
 def test_random_when_drawn_then_uniform_and_by_the_seed(data: Corpus):
     counts = np.zeros(len(data))
     for seed in range(200):
@@ -198,6 +220,16 @@ def test_import_scores_when_the_best_then_those_with_the_highest(data: Corpus):
     assert scores[np.isin(rows, summary.taken)].min() >= np.sort(scores)[-20]
     lowest = import_scores(data, ImportScoresParams(k=20, score="quality", best="lowest"), Context())
     assert scores[np.isin(rows, lowest.taken)].max() <= np.sort(scores)[19]
+
+
+def test_import_scores_when_some_are_infinite_then_these_are_none(data: Corpus, monkeypatch: pytest.MonkeyPatch):
+    scores = data.column("score_quality")
+    scores[data.rows(TRAIN)[:3]] = (np.inf, -np.inf, np.nan)
+    monkeypatch.setattr(Corpus, "column", lambda *_: scores)
+    ctx = Context()
+    found = import_scores(data, ImportScoresParams(k=20, sampling="softmax"), ctx)
+    assert np.isfinite(found.selected_by).all()
+    assert any("3 of" in one for one in found.warnings)
 
 
 def test_import_scores_when_drawn_by_softmax_then_in_its_proportion(data: Corpus):

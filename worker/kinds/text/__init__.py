@@ -33,7 +33,7 @@ JUDGING_COST = Cost(
     seconds=(
         Term(10.0),
         Term(8.0, {"evaluate.draws": 1}),
-        Term(3e-7, {"bytes": 1}),
+        Term(5e-7, {"bytes": 1}),
         Term(2000.0, {"evaluate.draws": 1, "evaluate.seeds": 1}, _TRANSFORMER),
     ),
     memory_mb=(Term(600.0), Term(2e-5, {"documents": 1})),

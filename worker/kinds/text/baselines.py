@@ -2,7 +2,7 @@
 
 A cheap selection holds as many bytes as the summary: documents in its order, the last one cut. Of every set a learner
 then sees the same number of bytes (`train_tokens`): sets that hold more give their first ones in a random order, sets
-that hold fewer are read again. So the full data is seen in part, several parts drawn, unless all of it fits.
+that hold fewer are read again. So what is larger is seen in part, and several parts are drawn.
 """
 
 from __future__ import annotations
@@ -84,8 +84,9 @@ def document_sets(
     for number, summary in enumerate(summaries):
         name = "summary" if not number else f"summary-{number + 1}"
         label = "this summary" if len(summaries) == 1 else f"summary {number + 1}: {summary.origin.method or 'given'}"
-        order = shuffled(summary.corpus, np.sort(summary.taken), ctx.seed)
-        drawn = tuple(_read(summary.corpus, [_Wanted(order, seen)], seen, ctx))
+        own = seeds if summary.bytes > seen else [ctx.seed]  # of a part, which part is chance, as it is of the others
+        orders = [shuffled(summary.corpus, np.sort(summary.taken), seed) for seed in own]
+        drawn = tuple(_read(summary.corpus, [_Wanted(order, seen) for order in orders], seen, ctx))
         compressed = _compressed(summary.texts()) if summary.bytes <= _COMPRESSED_UP_TO else None
         record = _record(name, label, "summary", drawn, summary.bytes, compressed, summary.origin.method)
         found.append(DocumentSet(record, drawn))
@@ -100,9 +101,11 @@ def document_sets(
 
 
 def _cheap(data: Corpus, pick: str, summary: TextSummary, seen: int, seed: int, ctx: Context) -> _Wanted:
-    """A cheap selection of as many bytes as a summary."""
-    order = PICKS[pick].order(data, seed_of(seed, pick), ctx)
-    return _Wanted(_within(data, order, summary.bytes), min(seen, summary.bytes))
+    """A cheap selection of as many bytes as a summary, of which a part is read in a random order, as of the summary."""
+    rows = _within(data, PICKS[pick].order(data, seed_of(seed, pick), ctx), summary.bytes)
+    if seen < summary.bytes:
+        rows = shuffled(data, rows, seed)
+    return _Wanted(rows, min(seen, summary.bytes))
 
 
 def _within(data: Corpus, order: np.ndarray, most: int) -> np.ndarray:

@@ -24,6 +24,7 @@ from worker.numerics.compiled import while_waiting
 
 THRESHOLD = 0.8
 _PAIRS = 200_000  # compared at a time
+_COMPARED = 8  # documents of a piece that share a band with one
 _PIECE_BYTES = 4_000_000
 _WARM = pa.array(["one two three four five six"])
 
@@ -59,11 +60,37 @@ def without_near_copies(data: Corpus, rows: np.ndarray, ctx: Context) -> np.ndar
     return rows[best & ~leaking]
 
 
-def near_held_out(data: Corpus, other: Corpus, rows: np.ndarray, ctx: Context) -> np.ndarray:
-    """Which documents `rows` (sorted int64) of a corpus are near-copies of held-out documents of `data`: bool (s,)."""
-    held = np.flatnonzero(data.split > TRAIN)
-    groups = near_copies([(other, rows), (data, held)], ctx)
-    return np.isin(groups[: len(rows)], groups[len(rows) :])
+def near_any(
+    asked: Sequence[tuple[Corpus, np.ndarray]], others: Sequence[tuple[Corpus, np.ndarray]], ctx: Context, name: str
+) -> np.ndarray:
+    """Which documents of `asked` are near-copies of one of `others`: bool (n,), one part after the other.
+
+    Parts as in `near_copies`; pairs are compared, not linked on. Sketches of `asked` are held in memory, 200 bytes a
+    document; the others pass by. `name` tells the pass from others of the same context. Of the documents of a piece
+    of the others that share a band with a document, the first eight are compared with it.
+    """
+    count = sum(len(rows) for _, rows in asked)
+    near = np.zeros(count, bool)
+    work = [piece for corpus, rows in others for piece in _pieces(corpus, rows)]
+    if not count or not work:
+        return near
+    while_waiting(lambda: minhash.minima(_WARM), lambda: ctx.progress(0, 1, phase="near-copies"))
+    own = [piece for corpus, rows in asked for piece in _pieces(corpus, rows)]
+    mine = list(map_shards(minhash.Sketches(), own, ctx, name=f"sketches of {name}", total=2, keep=False))
+    bands, low = (np.concatenate([one[key] for one in mine]) for key in ("bands", "low"))
+    for found in map_shards(minhash.Sketches(), work, ctx, name=f"near-copies of {name}", step=1, total=2, keep=False):
+        for at in range(minhash.BANDS):
+            left = np.flatnonzero(~near)
+            order = np.argsort(found["bands"][:, at], kind="stable")
+            keys = found["bands"][order, at]
+            first, end = (np.searchsorted(keys, bands[left, at], side) for side in ("left", "right"))
+            for more in range(_COMPARED):
+                here = first + more < end
+                if not here.any():
+                    break
+                there = order[first[here] + more]
+                near[left[here]] |= minhash.alike(low[left[here]], found["low"][there]) >= THRESHOLD
+    return near
 
 
 def near_copies(parts: Sequence[tuple[Corpus, np.ndarray]], ctx: Context) -> np.ndarray:

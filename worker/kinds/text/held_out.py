@@ -22,6 +22,7 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.evidence.measurements import Metric, Pooled, Ratio, Scores, TestSet
 from worker.kinds.text.dataset import HQ, TEST, TRAIN, VALIDATION, Corpus
+from worker.kinds.text.deduplication import near_any
 from worker.kinds.text.evaluate_params import EvaluateParams
 from worker.kinds.text.models import Model
 from worker.kinds.text.needs import TEST_DOCUMENTS
@@ -32,6 +33,7 @@ from worker.kinds.text.training_text import Documents
 BITS = Metric("bits_per_byte", "bits per byte", "bits", 1.0, higher_is_better=False, decimals=3)
 MACRO = Metric("macro_accuracy", "macro accuracy of the source")
 _LEAST = 10  # documents of a source, to learn from and to ask about
+_NAMES = ("test documents", "validation documents", "documents of the high-quality set")
 
 
 @dataclass(frozen=True)
@@ -123,19 +125,34 @@ def held_out(data: Corpus, summaries: Sequence[TextSummary], params: EvaluatePar
     """Read what is held out: the test and validation parts, and all that the version `hq` in `ctx.inputs` holds out,
     or else the documents of split `hq`.
 
-    Documents of the high-quality set whose text is trained on are left out with a warning. Raises `JobError`
-    `too_few_rows` without test documents.
+    Documents that are trained on, or nearly, are left out with a warning: who read a near-copy of a question knows the
+    answer. That may be all of them. Raises `JobError` `too_few_rows` without test documents.
     """
     if not len(data.rows(TEST)):
         raise TEST_DOCUMENTS.refusal()
-    test = _asked(data, data.rows(TEST), params.test_bytes, ctx)
-    validation = _asked(data, data.rows(VALIDATION), params.tune_bytes, ctx)
-    hq = _high_quality(data, summaries, params, ctx)
+    good, rows = _high_quality(data, summaries, ctx)
+    drawn = [
+        (data, _drawn(data, data.rows(TEST), params.test_bytes, ctx.seed)),
+        (data, _drawn(data, data.rows(VALIDATION), params.tune_bytes, ctx.seed)),
+        (good, _drawn(good, rows, params.test_bytes, ctx.seed)),
+    ]
+    with ctx.part("held out", 0, 4) as part:
+        test, validation, hq = _without_near_copies(drawn, _trained_on(data, summaries), part)
     sources = _sources(data, validation, test)
-    return HeldOut(validation, test, hq, sources, ctx.seed)
+    return HeldOut(validation, test, hq if len(hq) else None, sources, ctx.seed)
 
 
-def _high_quality(data: Corpus, summaries: Sequence[TextSummary], params: EvaluateParams, ctx: Context) -> Asked | None:
+def _trained_on(data: Corpus, summaries: Sequence[TextSummary]) -> list[tuple[Corpus, np.ndarray]]:
+    """The documents that any set may hold: the training part, and summaries that have others."""
+    train = data.rows(TRAIN)
+    others = [(one.corpus, np.sort(one.taken)) for one in summaries]
+    return [
+        (data, train), *((one, rows) for one, rows in others if not np.isin(one.hash[rows], data.hash[train]).all())
+    ]  # fmt: skip
+
+
+def _high_quality(data: Corpus, summaries: Sequence[TextSummary], ctx: Context) -> tuple[Corpus, np.ndarray]:
+    """Where the high-quality set lies, and which of its documents nobody is trained on; none where there is no set."""
     given = ctx.inputs.get("hq")
     corpus: Corpus = data if given is None else given
     rows = data.rows(HQ)
@@ -156,17 +173,38 @@ def _high_quality(data: Corpus, summaries: Sequence[TextSummary], params: Evalua
             f"{int(known.sum()):,} documents of the high-quality set are training documents of the dataset, too; they "
             "were left out of it."
         )
-        rows = rows[~known]
-    return _asked(corpus, rows, params.test_bytes, ctx) if len(rows) else None
+    return corpus, rows[~known]
 
 
-def _asked(data: Corpus, rows: np.ndarray, most: int, ctx: Context) -> Asked:
-    """Whole documents drawn from `rows` that fit into so many bytes, one at least; without empty ones."""
+def _drawn(data: Corpus, rows: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Whole documents drawn from `rows` that fit into so many bytes, one at least, sorted; without empty ones."""
     rows = rows[data.bytes[rows] > 0]
-    order = shuffled(data, rows, ctx.seed)
+    order = shuffled(data, rows, seed)
     fits = np.cumsum(data.bytes[order], dtype=np.int64) <= most
     fits[:1] = True
-    rows = np.sort(order[fits])
+    return np.sort(order[fits])
+
+
+def _without_near_copies(
+    drawn: Sequence[tuple[Corpus, np.ndarray]], trained_on: Sequence[tuple[Corpus, np.ndarray]], ctx: Context
+) -> list[Asked]:
+    """Test, validation and high-quality documents that are no near-copies of documents trained on, with their texts."""
+    near = near_any(drawn, trained_on, ctx, "held-out documents")
+    found: list[Asked] = []
+    for (corpus, rows), copies, name in zip(
+        drawn, np.split(near, np.cumsum([len(rows) for _, rows in drawn])[:-1]), _NAMES, strict=True
+    ):
+        if copies.any():
+            ctx.warn(
+                f"{int(copies.sum()):,} of {len(rows):,} {name} are near-copies of training documents; they were left "
+                "out, since who was trained on one knows the other."
+            )
+        found.append(_asked(corpus, rows[~copies], ctx))
+    return found
+
+
+def _asked(data: Corpus, rows: np.ndarray, ctx: Context) -> Asked:
+    """Documents (sorted int64) with their texts."""
     ids: list[str] = []
     texts: list[str] = []
     for batch in data.read(rows, ("id", "text")):

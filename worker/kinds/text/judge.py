@@ -18,6 +18,7 @@ from worker.contract.context import Context
 from worker.contract.learner import and_floors, learners_of
 from worker.evidence.columns import counts, spread, with_interval
 from worker.evidence.comparison import Comparison
+from worker.evidence.findings import Findings
 from worker.evidence.measurements import Measurements, Protocol, TestSet
 from worker.evidence.table import Cell, Column, Table
 from worker.evidence.training import Plan, code_hash, train_all
@@ -34,14 +35,28 @@ __all__ = ["EvaluateParams", "evaluate_params", "judge"]
 _FEW_DOCUMENTS, _FEW_BYTES, _MANY_EPOCHS = 50, 50_000, 4.0
 
 
-def judge(data: Corpus, summaries: Sequence[TextSummary], params: EvaluateParams, ctx: Context) -> Measurements:
+def judge(
+    data: Corpus, summaries: Sequence[TextSummary], params: EvaluateParams, ctx: Context
+) -> Measurements | Findings:
     """Train every learner on every set, measure on held-out documents, and describe the sets and their scores.
+
+    Findings that say so where every test document is a near-copy of one that is trained on: what was selected is
+    delivered all the same.
 
     Raises `JobError` `too_few_rows` when there are no test documents, `Cancelled` when a stop was asked for, `TimeOver`
     when the time is over before anything was measured.
     """
     with ctx.part("sets", 0, 10, seed=ctx.seed) as part:
         held = held_out(data, summaries, params, part)
+        if not len(held.test):
+            return Findings.unmeasured(
+                kind=KIND,
+                unit="document",
+                units="documents",
+                reason="every test document is a near-copy of a training document, so nothing can be measured; upload "
+                "the documents without near-copies, or hold out whole sources (split=group)",
+                warnings=_said_before(summaries, ctx),
+            )
         sets = document_sets(data, summaries, params, part)
     plan = _plan(sets, held, params)
     with ctx.part("train", 1, 2, seed=ctx.seed) as part:
@@ -66,7 +81,7 @@ def judge(data: Corpus, summaries: Sequence[TextSummary], params: EvaluateParams
         seed=ctx.seed,
     )
     leads = leads_table(Comparison(measured))
-    said = [*(text for one in summaries for text in one.warnings), *ctx.warnings, *_warnings(sets, held, leads)]
+    said = [*_said_before(summaries, ctx), *_warnings(sets, held, leads)]
     return replace(
         measured,
         tables=(
@@ -208,6 +223,10 @@ def _task(held: HeldOut) -> str:
         "training text beside the n-gram, mean states of the transformer. Macro accuracy is the mean over sources of "
         f"the share named right; {100 / len(held.sources.names):.3g} is chance. "
     )
+
+
+def _said_before(summaries: Sequence[TextSummary], ctx: Context) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*(text for one in summaries for text in one.warnings), *ctx.warnings]))
 
 
 def _warnings(sets: Sequence[DocumentSet], held: HeldOut, leads: Table) -> Iterator[str]:

@@ -37,9 +37,12 @@ _GRADE = (
 
 # Marks with which chat models tell turns apart; those of the model at hand come on top.
 _MARKS = re.compile(
-    r"<(?=\|[^|<>\n]{1,40}\|>|/?s>|bos>|eos>|pad>|unk>|(?:start|end)_of_turn>|extra_id_\d+>)|\[(?=/?INST\])"
+    r"<(?=[|｜][^|｜<>\n]{1,40}[|｜]>|/?s>|bos>|eos>|pad>|unk>|(?:start|end)_of_turn>|extra_id_\d+>|</?SYS>>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|TOOL_RESULTS|TOOL_CALLS|AVAILABLE_TOOLS)\])"
 )
-_HASHES = re.compile(r"#{3,}")
+# Tokenisers make one sign of its wide and small forms (NFKC), and drop controls and signs of no width between them.
+_UNSEEN = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u034f\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff]*"
+_HASHES = re.compile(rf"[#＃﹟](?:{_UNSEEN}[#＃﹟]){{2,}}")
 _ORDERS = re.compile(
     r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:above|previous|prior|earlier|instructions?|rules)\b"
     r"|\b(?:answer|reply|respond|say|output|print)\b.{0,20}\b(?:with|only)?\W{0,3}\byes\b"

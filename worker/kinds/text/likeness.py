@@ -109,8 +109,9 @@ class Score:
     weights: np.ndarray
 
     def __call__(self, part: tuple[Piece, np.ndarray]) -> np.ndarray:
-        """Of one piece and the halves of its documents."""
+        """Of one piece and the halves of its documents, some 16 MB of text at a time: documents may be long."""
         (shard, rows), half = part
-        counted = [GRAMS.count(batch.column(0)) for batch in shard.read(rows)]
-        both = _normal(sparse.vstack(counted, format="csr")) @ self.weights[:, :-1].T + self.weights[:, -1]
-        return expit(both[np.arange(len(half)), half])
+        found: list[np.ndarray] = []
+        for batch in shard.read(rows):
+            found.append(_normal(GRAMS.count(batch.column(0))) @ self.weights[:, :-1].T + self.weights[:, -1])
+        return expit(np.concatenate(found)[np.arange(len(half)), half])

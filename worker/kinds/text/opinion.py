@@ -33,6 +33,9 @@ _WAYS: dict[ScoreKind, Way] = {
     "full_vocab": "probability", "yes_vs_no": "probability", "graded": "grade", "vote": "votes"
 }  # fmt: skip
 _LITTLE_MASS = 0.5
+_REASONS = 20
+_BYTES_A_TOKEN = 3  # for the estimate of costs: English has about 4, other languages fewer
+_WINDOW_BYTES = 80_000_000  # of texts that are held at once
 
 
 class OpinionParams(SelectParams):
@@ -105,6 +108,7 @@ class Asker:
         """Of the documents `rows` (sorted int64), aligned. Raises `JobError` `cost_limit`."""
         found = Opinions.of(len(rows))
         size = BATCH_FILE if self.capability.batch else WINDOW
+        size = max(1, min(size, _WINDOW_BYTES // (4 * self.room)))  # a token of text has four bytes, as a rule
         for first in range(0, len(rows), size):
             part = rows[first : first + size]
             asked = list(self._asked(part, ctx))
@@ -138,7 +142,7 @@ class Asker:
             "model": self.backend.model, "backend": self.backend.name, "dtype": self.backend.dtype,
             "score_kind": self.kind, "prompt_id": self.prompt.id, "prompt_hash": self.prompt.hash,
             "documents_with_a_score": int(np.isfinite(found.score).sum()),
-            "answer_mass": _mean(found.mass), "failures": dict(sorted(found.reasons.items())),
+            "answer_mass": _mean(found.mass), "failures": _most(found.reasons),
             "censored": int(found.censored.sum()), "truncated": int(found.truncated.sum()),
             "documents_that_give_orders": int(found.orders.sum()),
             "answers_of_earlier_jobs": self.answers.recalled, "tokens_in": self.guard.used_in,
@@ -146,7 +150,15 @@ class Asker:
         }  # fmt: skip
 
     def warn(self, found: Opinions, ctx: Context) -> None:
-        """Say what a reader must know before using the scores."""
+        """Say what a reader must know before using the scores. Raises `JobError` where there are none."""
+        most = ", ".join(f"{reason} ({count:,})" for reason, count in found.reasons.most_common(3))
+        if len(found.score) and not np.isfinite(found.score).any():
+            raise JobError(
+                "model_unavailable",
+                f"The model {self.backend.name!r} gave no score of any of {len(found.score):,} documents: {most}.",
+                hint="Take another score_kind or model, or ask the operator to look at the model's entry.",
+                pointer="/params/backend",
+            )
         mass = _mean(found.mass)
         if self.prompt.way == "probability" and mass is not None and mass < _LITTLE_MASS:
             ctx.warn(
@@ -154,7 +166,6 @@ class Asker:
                 "something else. Try prompt_id signal-1-cue, or score_kind yes_vs_no."
             )
         if failed := sum(found.reasons.values()):
-            most = ", ".join(f"{reason} ({count:,})" for reason, count in found.reasons.most_common(3))
             ctx.warn(f"{failed:,} documents have no score and were not selected: {most}.")
         if censored := int(found.censored.sum()):
             ctx.warn(
@@ -178,7 +189,7 @@ class Asker:
             escaped = self.prompt.escaped(text)
             short = len(escaped.encode()) <= self.room  # a token has a byte at least
             head = escaped if short else self.backend.head(escaped, self.room)
-            tokens = frame + -(-len(head.encode()) // 4)
+            tokens = frame + -(-len(head.encode()) // _BYTES_A_TOKEN)
             yield _Asked(
                 hashlib.sha256(head.encode()).digest(), head, tokens, len(head) < len(escaped), gives_orders(text)
             )
@@ -202,7 +213,7 @@ class Asker:
     def _note(self, found: Opinions, at: int, asked: _Asked) -> None:
         answer = self.answers[asked.key]
         found.truncated[at], found.orders[at] = asked.truncated, asked.orders
-        found.tokens[at] = answer.n_in_tokens
+        found.tokens[at] = 0 if answer.passing else answer.n_in_tokens
         if not known(answer):
             found.reasons[answer.reason or "no finite probability"] += 1
             return
@@ -215,7 +226,7 @@ class Asker:
 class _Asked:
     key: bytes
     text: str  # escaped and cut
-    tokens: int  # about how many, with the question
+    tokens: int  # with the question; estimated high
     truncated: bool
     orders: bool
 
@@ -246,8 +257,10 @@ def open_asker(data: Corpus, params: OpinionParams, ctx: Context) -> Asker:
             hint=f"Raise max_input_tokens; this model reads {capability.context:,} tokens.",
             pointer="/params/max_input_tokens",
         )
-    name = hashlib.sha256("\n".join((prompt.hash, backend.identity, backend.dtype, prompt.way)).encode()).hexdigest()
-    answers = Answers(ctx, name)
+    parts = [prompt.hash, backend.identity, backend.dtype, prompt.way]
+    if prompt.way != "probability":  # what is drawn is another thing under another seed
+        parts.append(str(ctx.seed))
+    answers = Answers(ctx, hashlib.sha256("\n".join(parts).encode()).hexdigest())
     guard = Guard(backend.prices, params.max_cost_usd, params.max_tokens, answers.paid_in, answers.paid_out)
     return Asker(data, backend, capability, prompt, kind, guard, answers, ctx.seed, room)
 
@@ -263,6 +276,13 @@ def _kind(params: OpinionParams, capability: Capability) -> ScoreKind:
             pointer="/params/score_kind",
         )
     return params.score_kind
+
+
+def _most(reasons: Counter[str]) -> dict[str, int]:
+    """The commonest reasons: servers number their excuses, so there may be one a document."""
+    found = dict(sorted(reasons.most_common(_REASONS)))
+    rest = reasons.total() - sum(found.values())
+    return found | ({"others": rest} if rest else {})
 
 
 def _mean(values: np.ndarray) -> float | None:

@@ -15,6 +15,7 @@ from worker.kinds.text.dataset import TRAIN, Corpus
 from worker.kinds.text.likeness import quality_scores
 from worker.kinds.text.noise import uniform
 from worker.kinds.text.selection import first_of_each
+from worker.kinds.text.target import target_of
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def deduplicated(data: Corpus, seed: int, ctx: Context) -> np.ndarray:
 def like_the_target(data: Corpus, seed: int, ctx: Context) -> np.ndarray:
     """One of each set of exact copies, what a linear classifier takes for documents of the target first."""
     rows = first_of_each(data, data.rows(TRAIN))
-    return rows[np.argsort(-quality_scores(data, rows, ctx.inputs["target"], ctx), kind="stable")]
+    scores = quality_scores(data, rows, target_of(data, ctx), ctx)
+    return rows[np.lexsort((data.key[rows], -scores))]
 
 
 PICKS: dict[str, Pick] = {

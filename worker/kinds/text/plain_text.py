@@ -40,7 +40,7 @@ def plain_text(ends: Ends) -> Format:
     def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
         lost = Unreadable(detected.source.name, "lines", f"{detected.encoding} text")
         lines = _lines(detected, meter, lost)
-        for batch in _batches(lines if ends == "line" else _paragraphs(lines)):
+        for batch in _batches(lines if ends == "line" else _paragraphs(lines, detected.source.name)):
             yield pa.RecordBatch.from_arrays([pa.array(batch, pa.string())], names=[wanted[0].name])
         lost.tell(meter)
 
@@ -94,15 +94,24 @@ def _decoded(lines: Sequence[bytes], encoding: str, lost: Unreadable) -> Iterato
         lost.count(1)
 
 
-def _paragraphs(lines: Iterator[str]) -> Iterator[str]:
-    """Lines between blank lines, as they stand."""
+def _paragraphs(lines: Iterator[str], name: str) -> Iterator[str]:
+    """Lines between blank lines, as they stand; of a file without blank lines, no more than a document may be."""
     paragraph: list[str] = []
+    size = 0
     for line in lines:
         if line.strip():
             paragraph.append(line)
+            size += len(line) + 1
+            if size > BLOCK_BYTES:
+                raise JobError(
+                    "decoded_too_large",
+                    f"A paragraph of {name} is longer than {BLOCK_BYTES:,} characters.",
+                    hint='Put blank lines between documents, or take documents="line".',
+                    pointer="/options/documents",
+                )
         elif paragraph:
             yield "\n".join(paragraph)
-            paragraph = []
+            paragraph, size = [], 0
     if paragraph:
         yield "\n".join(paragraph)
 

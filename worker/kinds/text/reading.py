@@ -155,7 +155,7 @@ class Reading:
 
 
 def _host(word: str) -> str:
-    found = re.match(r"^https?://([^/?#]+)", word)
+    found = re.match(r"^https?://(?:[^/?#]*@)?([^/?#@]+)", word, re.IGNORECASE)  # names and keys may stand before @
     return found[1].lower() if found else word
 
 

@@ -13,7 +13,7 @@ from worker.contract.errors import JobError
 from worker.contract.product import Origin
 from worker.kinds.text.dataset import TRAIN, Corpus
 from worker.kinds.text.deduplication import first_of_each, without_near_copies
-from worker.kinds.text.sizes import SizeParams, filled, size_asked
+from worker.kinds.text.sizes import Size, SizeParams, filled, size_asked
 from worker.kinds.text.summary import TextSummary
 
 
@@ -57,7 +57,8 @@ def top(data: Corpus, rows: np.ndarray, scores: np.ndarray, params: SelectParams
     """The best of the candidates `rows` by `scores` (aligned), up to the size in documents, tokens or bytes: numbers,
     best first. Ties go by the key. A score that is NaN is none.
 
-    Raises `JobError` of `size_asked`, and `budget_too_large` where too few have a score.
+    Raises `JobError` of `size_asked`, `budget_too_large` where too few have a score, and `budget_too_small` where what
+    sources are promised does not fit.
     """
     size = size_asked(data, rows, params)
     known = np.flatnonzero(~np.isnan(scores))
@@ -72,25 +73,49 @@ def top(data: Corpus, rows: np.ndarray, scores: np.ndarray, params: SelectParams
             pointer=f"/params/{params.form}",
         )
     if params.group_floor:
-        order = _with_floors(data.source[rows], order, params.group_floor)
+        order, first, promised = _with_floors(data.source[rows], order, params.group_floor)
         taken = size.of(data, rows[order])
+        _check_floors(int(taken[:first].sum()), first, promised, size, params)
     kept = filled(order, taken, size.amount)
+    if not len(kept):  # the shortest candidates may be those without a score
+        raise JobError(
+            "budget_too_small",
+            f"None of the {len(known):,} documents with a score fits into {size.amount:,} {size.unit}.",
+            hint="Ask for more.",
+            pointer=f"/params/{params.form}",
+        )
     if params.group_floor:  # back to best first
         kept = kept[np.lexsort((data.key[rows[kept]], -scores[kept]))]
     return rows[kept]
 
 
-def _with_floors(source: np.ndarray, order: np.ndarray, floor: float) -> np.ndarray:
-    """Candidates best first, but before all others the best of each source up to its floor."""
-    by_source = np.argsort(source[order], kind="stable")
-    starts = np.flatnonzero(np.diff(source[order][by_source], prepend=-2))
-    counts = np.diff(np.append(starts, len(order)))
+def _check_floors(taken: int, found: int, promised: int, size: Size, params: SelectParams) -> None:
+    """Refuse promises that are not kept: `taken` of the size, `found` documents of those `promised`."""
+    if found == promised and taken <= size.amount:
+        return
+    short = found < promised
+    raise JobError(
+        "budget_too_small",
+        f"group_floor {params.group_floor:g} promises {promised:,} documents, of which only {found:,} have a score."
+        if short
+        else f"group_floor {params.group_floor:g} promises {taken:,} {size.unit}; {size.amount:,} are asked for.",
+        hint="Lower group_floor." if short else "Lower group_floor, or ask for as much as it promises.",
+        pointer="/params/group_floor",
+    )
+
+
+def _with_floors(source: np.ndarray, order: np.ndarray, floor: float) -> tuple[np.ndarray, int, int]:
+    """Candidates best first, but before all others the best of each source up to its floor, a share of all candidates
+    (m,) of that `source`; how many of these there are, and how many there should be."""
+    names, own = np.unique(source, return_inverse=True)
+    promised = np.ceil(floor * np.bincount(own) - 1e-9).astype(np.int64)
+    mine = own[order]
+    by_source = np.argsort(mine, kind="stable")
+    starts = np.searchsorted(mine[by_source], np.arange(len(names)))
     place = np.empty(len(order), np.int64)  # of each candidate among those of its source
-    place[by_source] = np.arange(len(order)) - np.repeat(starts, counts)
-    promised = np.empty(len(order), np.int64)
-    promised[by_source] = np.repeat(np.ceil(floor * counts).astype(np.int64), counts)
-    first = place < promised
-    return np.concatenate([order[first], order[~first]])
+    place[by_source] = np.arange(len(order)) - starts[mine[by_source]]
+    first = place < promised[mine]
+    return np.concatenate([order[first], order[~first]]), int(first.sum()), int(promised.sum())
 
 
 def deliver(

@@ -47,9 +47,14 @@ class Documents:
         return self.buffer[self.offsets[number] : self.offsets[number + 1]].tobytes().decode("utf-8", "ignore")
 
     def sums(self, per_byte: np.ndarray) -> np.ndarray:
-        """Sums over the bytes of every document, float64 (n,), of values per byte (m,)."""
-        totals = np.concatenate([[0.0], np.cumsum(per_byte, dtype=np.float64)])
-        return totals[self.offsets[1:]] - totals[self.offsets[:-1]]
+        """Sums over the bytes of every document, float64 (n,), of values per byte (m,).
+
+        Each is summed by itself, so that no other document changes its rounding.
+        """
+        found, some = np.zeros(len(self)), np.flatnonzero(self.sizes)
+        if len(some):
+            found[some] = np.add.reduceat(np.asarray(per_byte, np.float64), self.offsets[some])
+        return found
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from worker.kinds.text.opinion import Asker, OpinionParams, Opinions, open_asker
 from worker.kinds.text.selection import candidates, deliver, top
 from worker.kinds.text.sizes import size_asked
 from worker.kinds.text.summary import TextSummary
-from worker.kinds.text.target import TARGET
+from worker.kinds.text.target import TARGET, target_of
 
 _LITTLE_AGREEMENT = 0.5
 COST = Cost(
@@ -78,7 +78,12 @@ def ask_llm(data: Corpus, params: AskLLMParams, ctx: Context) -> TextSummary:
     """Documents that a language model says are useful for training."""
     rows = candidates(data, params, ctx)
     size_asked(data, rows, params)  # what cannot be kept is said before anything is asked
-    survivors = rows if params.prefilter is None else survived(data, rows, params, params.prefilter, ctx)
+    if ctx.inputs.get("target") is not None:
+        target_of(data, ctx)  # the report compares with a classifier of it, whatever the prefilter
+    survivors = rows
+    if params.prefilter is not None:
+        survivors = survived(data, rows, params, params.prefilter, ctx)
+        top(data, rows, aligned(rows, survivors, np.ones(len(survivors))), params)  # nor can more than survives
     asker = open_asker(data, params, ctx)
     try:
         if params.queries is None or params.queries >= len(survivors):
@@ -108,7 +113,8 @@ def _asked_by_tree(
     ctx: Context,
 ) -> tuple[np.ndarray, Opinions, np.ndarray, dict[str, Any]]:
     """The documents asked about, what is thought of them, scores of all candidates, and what the tree is worth."""
-    asker.expect_documents(queries, queries * asker.longest)
+    left = max(0, queries - asker.answers.paid)  # an attempt before this one may have asked about some
+    asker.expect_documents(left, left * asker.longest)
     with ctx.part("ask", 1, 2) as part, embedded(data, survivors, params, part) as (known, vectors):
         with part.part("tree", 1, 2) as growing:
             tree = spend(

@@ -113,6 +113,13 @@ def density(data: Corpus, params: DensityParams, ctx: Context) -> TextSummary:
 
 
 def _check_drawing(params: DensityParams) -> None:
+    if params.kernel == "angular" and params.width is not None:
+        raise JobError(
+            "invalid_input",
+            "The hash of angles has no width.",
+            hint="Leave width out, or take kernel l2 or l1; hashes makes angles sharper.",
+            pointer="/params/width",
+        )
     if params.sampling == "gumbel":
         return
     if params.direction in ("top", "bottom"):
@@ -229,7 +236,8 @@ def draw(
         return top(data, rows, raw, params), scores, None, facts
     if params.sampling == "gumbel":
         picked = top(data, rows, np.log(weights) + gumbel(data.key[rows], seed, "density"), params)
-        if params.group_floor:  # how likely a document was to be in then depends on its source
+        by_number = size_asked(data, rows, params).unit == "documents"
+        if params.group_floor or not by_number:  # how likely a document was to be in depends on source or length, too
             return picked, scores, None, facts
         probabilities, exact = inclusion.successive_inclusion(weights, len(picked))
         facts["inclusion"] = "exact" if exact else "asymptotic"

@@ -49,7 +49,7 @@ class DsirParams(SelectParams):
 )
 def dsir(data: Corpus, params: DsirParams, ctx: Context) -> TextSummary:
     """Documents drawn such that their words are distributed as in a target set."""
-    target = target_of(ctx)
+    target = target_of(data, ctx)
     rows = candidates(data, params, ctx)
     size_asked(data, rows, params)
     grams = Grams(params.buckets, words=2, marks=True)

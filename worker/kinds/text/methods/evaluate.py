@@ -12,6 +12,7 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.kind import NoParams
 from worker.contract.method import Input, method
+from worker.evidence.findings import Findings
 from worker.evidence.measurements import Measurements
 from worker.kinds.text.dataset import Corpus
 from worker.kinds.text.summary import TextSummary
@@ -25,7 +26,7 @@ from worker.kinds.text.summary import TextSummary
     memory_mb=1536,
     inputs=(Input("summary", many=True, description="Selections, or dataset versions that are subsets."),),
 )
-def evaluate(data: Corpus, params: NoParams, ctx: Context) -> Measurements:
+def evaluate(data: Corpus, params: NoParams, ctx: Context) -> Measurements | Findings:
     """Measure what models learn from existing selections, at equal bytes of training text.
 
     Raises `JobError` `invalid_input` when one is no selection of documents, or holds documents that this version holds

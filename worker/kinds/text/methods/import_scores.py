@@ -47,6 +47,7 @@ def import_scores(data: Corpus, params: ImportScoresParams, ctx: Context) -> Tex
     name = _column(data, params.score)
     rows = candidates(data, params, ctx)
     given = data.column(name)[rows]
+    given[~np.isfinite(given)] = np.nan
     keys = _standardised(given if params.best == "highest" else -given)
     if params.sampling == "softmax":
         keys = keys / params.tau + gumbel(data.key[rows], ctx.seed, "import-scores")

@@ -106,7 +106,6 @@ class BitsPerByte:
     model: ByteNGram
 
     def __call__(self, piece: Piece) -> np.ndarray:
-        """Of one piece."""
-        texts = [text for batch in piece[0].read(piece[1]) for text in batch.column(0).to_pylist()]
-        documents = Documents.of(texts)
-        return self.model.bits(documents) / np.maximum(documents.sizes, 1)
+        """Of one piece, some 16 MB of text at a time: documents may be long."""
+        read = (Documents.of(batch.column(0).to_pylist()) for batch in piece[0].read(piece[1]))
+        return np.concatenate([self.model.bits(some) / np.maximum(some.sizes, 1) for some in read])

@@ -42,7 +42,7 @@ class QualityClassifierParams(SelectParams):
 )
 def quality_classifier(data: Corpus, params: QualityClassifierParams, ctx: Context) -> TextSummary:
     """Documents that look like those of a target set to a linear classifier of their words."""
-    target = target_of(ctx)
+    target = target_of(data, ctx)
     rows = candidates(data, params, ctx)
     size_asked(data, rows, params)
     scores = quality_scores(data, rows, target, ctx)
