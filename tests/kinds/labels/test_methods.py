@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -53,6 +55,13 @@ def test_selects_when_run_then_keep_distinct_training_documents_up_to_the_budget
     assert (data.split[summary.rows] == TRAIN).all()
     assert (summary.documents.targets != data.targets[summary.rows]).nnz == 0
     assert [summary.version.ids[at] for at in (0, 39)] == [data.ids[int(summary.rows[at])] for at in (0, 39)]
+
+
+@pytest.mark.parametrize("name", SELECTS)
+def test_selects_when_documents_have_weights_then_keep_them(name: str, texts: LabelledDocuments):
+    weights = np.linspace(0.5, 1.5, len(texts)).astype(np.float32)
+    summary = run(replace(texts, weights=weights), name, budget=40)
+    assert (summary.documents.weights == weights[summary.rows]).all()
 
 
 @pytest.mark.parametrize("name", [*SELECTS, "merged-documents"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import time
 from pathlib import Path
 
 import numpy as np
@@ -277,3 +278,58 @@ def test_upload_when_larger_than_the_limits_then_is_refused(tmp_path: Path):
         ingested(raw_files(tmp_path / "up"), tmp_path / "v", decoded_bytes=1000)
     with pytest.raises(Exception, match="above the limit"):
         ingested(xc_files(tmp_path / "xc"), tmp_path / "w", rows=10)
+
+
+@pytest.mark.parametrize("values", ["0,1", "1,0", "FALSE,TRUE", "TRUE,FALSE", "no,yes", "-1,1"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_arff_labels_count_by_what_cells_say_however_their_values_are_declared(
+    values: str, sparse: bool, tmp_path: Path
+):
+    words = values.split(",")
+    absent, present = sorted(words, key=lambda word: word.lower() in ("1", "true", "yes"))
+    lines = ["@relation 'x: -C -2'", "@attribute f numeric", f"@attribute rare {{{values}}}",
+             f"@attribute often {{{values}}}", "@data"]  # fmt: skip
+    for row in range(40):
+        own = [present if has else absent for has in (row % 4 == 0, row % 4 != 0)]
+        if sparse:  # the value that was declared first is not written
+            cells = ", ".join([f"0 {row + 1}", *(f"{at} {cell}" for at, cell in enumerate(own, 1) if cell != words[0])])
+            lines.append(f"{{{cells}}}")
+        else:
+            lines.append(f"{row + 1},{own[0]},{own[1]}")
+    data, _ = ingested(written(tmp_path / "up", a__arff="\n".join(lines)), tmp_path / "v")
+    assert data.everything.counts.tolist() == [10, 30]
+
+
+def test_arff_labels_of_more_than_two_values_are_refused(tmp_path: Path):
+    lines = ["@relation 'x: -C -1'", "@attribute f numeric", "@attribute stars {0,1,2}", "@data"]
+    lines += [f"{row},{row % 3}" for row in range(40)]
+    problem = refused(written(tmp_path / "up", a__arff="\n".join(lines)), tmp_path / "v")
+    assert "Line 7" in problem.detail
+    assert "one attribute for each" in problem.hint
+
+
+def test_arff_cells_of_many_blanks_are_read_in_no_time(tmp_path: Path):
+    lines = ["@relation 'x: -C -2'", "@attribute f string", "@attribute a {0,1}", "@attribute b {0,1}", "@data"]
+    lines += [f"word{' ' * 60_000}word,{row % 2},1" for row in range(20)]
+    started = time.monotonic()
+    data, _ = ingested(written(tmp_path / "up", a__arff="\n".join(lines)), tmp_path / "v")
+    assert len(data) == 20
+    assert time.monotonic() - started < 20  # hours, where blanks are gone through from every blank anew
+
+
+def test_documents_with_neither_words_nor_features_are_refused(tmp_path: Path):
+    records = [{"uid": str(number), "target_ind": [number % 3]} for number in range(40)]
+    problem = refused([("trn.json", write_json(tmp_path / "trn.json", records))], tmp_path / "v")
+    assert "words or features" in problem.detail
+
+
+def test_features_that_are_written_as_nought_are_not_there(tmp_path: Path):
+    rows = "".join(f"{row % 3} 0:{row + 1} 1:0 2:1\n" for row in range(40))
+    data, _ = ingested(written(tmp_path / "up", rows__txt=rows), tmp_path / "v")
+    assert data.features.nnz == 80
+    assert (data.features.data > 0).all()
+
+
+def test_a_propensity_that_would_be_infinite_is_refused(tmp_path: Path):
+    problem = refused(raw_files(tmp_path / "up"), tmp_path / "v", {"propensity_b": 0})
+    assert "propensity_b" in (problem.pointer or "") + problem.detail
