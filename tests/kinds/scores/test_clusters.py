@@ -43,13 +43,13 @@ def test_inflation_is_that_of_the_variance_of_a_correlation_of_unrelated_scores(
     assert np.var(r) * 47 == pytest.approx(expected, rel=0.15)
 
 
-@pytest.mark.parametrize(("mixtures", "seeds"), [(3, 5), (6, 4)])
+@pytest.mark.parametrize(("mixtures", "seeds"), [(3, 5), (4, 6)])
 def test_tables_of_noise_whose_runs_come_in_groups_hold_a_reliable_benchmark_at_most_once_in_twenty(
     mixtures: int, seeds: int
 ):
     claimed = {True: 0, False: 0}
     groups = [str(one) for one in np.repeat(np.arange(mixtures), seeds)]
-    for table in range(200):
+    for table in range(120):
         rng = np.random.default_rng(table)
         weights = resamples_of(len(groups), 200, rng)
         x, y = (
@@ -63,7 +63,7 @@ def test_tables_of_noise_whose_runs_come_in_groups_hold_a_reliable_benchmark_at_
                 for name, a, b in (("pearson", x, y), ("spearman", midranks(x), midranks(y)))
             )
             claimed[known] += judge([r], [rho], [p], Rule())[0].word == "reliable"
-    assert claimed[True] <= 10 < claimed[False]
+    assert claimed[True] <= 6 < claimed[False]
 
 
 def test_seeds_under_names_of_their_own_make_nothing_reliable_and_the_report_says_why(tmp_path: Path):
