@@ -6,6 +6,7 @@ import gzip
 import json
 import pickle
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -250,7 +251,7 @@ REFUSED = {
     "no name": ({"matrix__txt": "1 3\n1:1\n"}, "does not say which matrix"),
     "label beyond the label file": (
         {"trn__json": json.dumps({"title": "a", "target_ind": [7]}), "lbl__json": json.dumps({"title": "x"})},
-        "Line 1 of trn.json names a label from 1 on",
+        "Line 1 of trn.json names the label 7, but lbl.json has 1",
     ),
     "targets that are no list": ({"trn__json": json.dumps({"title": "a", "target_ind": "7"})}, "target_ind"),
     "no text": ({"d__csv": "labels,number\na|b,3\nc,4\n"}, "holds the text"),
@@ -333,3 +334,33 @@ def test_features_that_are_written_as_nought_are_not_there(tmp_path: Path):
 def test_a_propensity_that_would_be_infinite_is_refused(tmp_path: Path):
     problem = refused(raw_files(tmp_path / "up"), tmp_path / "v", {"propensity_b": 0})
     assert "propensity_b" in (problem.pointer or "") + problem.detail
+
+
+@pytest.mark.parametrize("weight", [0, -1, "2", True, 1e12])
+def test_weights_of_documents_that_are_no_positive_numbers_are_refused(weight, tmp_path: Path):
+    records = documents(60, 1)
+    records[3]["weight"] = weight
+    problem = refused([("trn.json", write_json(tmp_path / "trn.json", records))], tmp_path / "v")
+    assert "Line 4" in problem.detail
+    assert "weight" in problem.detail
+
+
+def test_a_label_of_a_huge_number_is_refused_before_it_takes_memory(tmp_path: Path):
+    records, labels = documents(60, 1), label_records()
+    records[7] |= {"target_ind": [2**31 - 2], "target_rel": [1.0]}
+    files = [
+        ("trn.json", write_json(tmp_path / "trn.json", records)),
+        ("lbl.json", write_json(tmp_path / "lbl.json", labels)),
+    ]
+    tracemalloc.start()
+    try:
+        assert "Line 8 of trn.json names the label 2,147,483,646" in refused(files, tmp_path / "v").detail
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_arff_values_beyond_single_precision_are_refused(tmp_path: Path):
+    lines = ["@relation 'x: -C -2'", "@attribute f numeric", "@attribute a {0,1}", "@attribute b {0,1}", "@data"]
+    lines += [f"{'1e300' if row == 2 else row},{row % 2},1" for row in range(40)]
+    assert "Line 8" in refused(written(tmp_path / "up", a__arff="\n".join(lines)), tmp_path / "v").detail

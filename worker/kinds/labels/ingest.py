@@ -93,6 +93,7 @@ def ingest(
         found.label_bodies,
         found.label_features,
         found.pairs.astype(np.int32),
+        found.weights,
         about=About(split.words, split.drawn, given.propensity_a, given.propensity_b),
     )
     _check(data, codes, ctx)

@@ -29,8 +29,11 @@ _XML_BYTES = 32_000_000
 _ATTRIBUTE = re.compile(r"@attribute\s+('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\S+)\s+(.+)", re.IGNORECASE)
 _MEKA = re.compile(r"-C\s+(-?\d+)")
 _CELL = re.compile(r"\s*('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^,]*)\s*(?:,|$)")  # a line is gone through once
-_SET = {"1": True, "true": True, "yes": True, "t": True, "y": True,
-        "0": False, "false": False, "no": False, "f": False, "n": False, "-1": False, "?": False, "": False}  # fmt: skip
+_SET = {
+    **dict.fromkeys(("1", "true", "yes", "t", "y"), True),
+    **dict.fromkeys(("0", "false", "no", "f", "n", "-1", "?", ""), False),
+}
+_LARGEST = float(np.finfo(np.float32).max)
 _NUMERIC = ("numeric", "real", "integer")
 _HINT = "Write rows as Weka does: values separated by commas, or {index value, ...} with indices counted from 0."
 
@@ -216,9 +219,7 @@ def _unwritten(header: _Header, is_label: dict[int, int]) -> dict[int, str]:
     }
 
 
-def _cells(
-    line: str, header: _Header, unwritten: dict[int, str], number: int, name: str
-) -> Iterator[tuple[int, str]]:
+def _cells(line: str, header: _Header, unwritten: dict[int, str], number: int, name: str) -> Iterator[tuple[int, str]]:
     """Attribute and cell; of a sparse row those that are written, and `unwritten` ones."""
     if not line.startswith("{"):
         cells = _parts(line)
@@ -269,7 +270,7 @@ def _value(cell: str, words: dict[str, int] | None, number: int, name: str) -> f
         value = float(cell)
     except ValueError:
         value = np.nan
-    if not np.isfinite(value) or (words is not None and value):
+    if not abs(value) < _LARGEST or (words is not None and value):
         raise bad_line(name, number, f"has the value {cell[:40]!r}, which its attribute does not take", _HINT)
     return value
 

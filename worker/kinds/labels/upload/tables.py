@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -138,8 +139,7 @@ def _numbered(cells: Sequence[Arrow], delimiter: str) -> tuple[np.ndarray, np.nd
     """Labels of each document, all of them as numbers, and the names, sorted, that they number."""
     delimiter = delimiter or _guess(cells)
     number: dict[str, int] = {}
-    counts: list[int] = []
-    flat: list[int] = []
+    counts, flat = array("q"), array("q")  # plain numbers: labels of documents are many
     for column in cells:
         for cell in _plain(column):
             own = labels_of(cell, delimiter)
