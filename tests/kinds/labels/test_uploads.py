@@ -153,6 +153,8 @@ def test_tables_when_labels_are_joined_or_lists_then_are_the_same_version(form: 
         assert [names[label] for label in own_labels(data, row)] == sorted(rows[row]["tags"])
         assert data.bodies[row] == rows[row]["text"]
     assert "drawn at random" in said["detection"]["split"]
+    parted = {"pipe": "'|'", "jsonl joined": "';'"}.get(form)
+    assert parted is None or f"labels parted by {parted}" in said["detection"]["format"]
 
 
 def test_table_when_it_has_a_split_column_and_label_text_then_both_are_taken(tmp_path: Path):
