@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from tests.kinds.labels.planted import documents, label_records, raw_files, write_json
 from tests.kinds.labels.uploaded import ingested
@@ -17,7 +18,7 @@ from worker.contract.product import Origin
 from worker.evidence.conclude import conclude
 from worker.evidence.report import build
 from worker.evidence.statistics import value_of
-from worker.kinds.labels.dataset import TEST, TRAIN, LabelledDocuments
+from worker.kinds.labels.dataset import TEST, TRAIN, LabelledDocuments, LabelSet, csr
 from worker.kinds.labels.frequency import GROUPS, deciles
 from worker.kinds.labels.judge import evaluate_params, judge
 from worker.kinds.labels.methods.merged_documents import MergedDocumentsParams, merged_documents
@@ -109,6 +110,30 @@ def test_models_when_pairs_are_barred_then_never_predict_them(tmp_path: Path):
     after = permitted(model, barred.part(TEST), 5, Context())
     assert not (after == first[:, :1]).any()
     assert (after[:, :4] == first[:, 1:]).all()
+
+
+def test_models_when_one_document_has_very_many_barred_pairs_then_the_others_are_not_asked_for_as_many():
+    class Counting:
+        def __init__(self) -> None:
+            self.cells = 0
+
+        def top(self, documents: LabelSet, k: int) -> tuple[np.ndarray, np.ndarray]:
+            self.cells += len(documents) * k
+            ranked = np.tile(np.arange(k, dtype=np.int32), (len(documents), 1))
+            return np.where(ranked < documents.labels, ranked, -1), ranked.astype(np.float32)
+
+    labels, count = 2_000_000, 300
+    pairs = [(0, label) for label in range(1_000_000)] + [(row, row % 3) for row in range(1, count)]
+    rows, columns = np.array(pairs).T
+    barred = csr(sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), (count, labels)))
+    targets = csr(sparse.csr_matrix((np.ones(count), (np.arange(count), np.arange(count))), (count, labels)))
+    words = [""] * count
+    asked = LabelSet(None, words, None, targets, None, None, np.ones(count), np.ones(labels, bool), barred=barred)
+    model = Counting()
+    found = permitted(model, asked, 5, Context())
+    assert model.cells < 1_100_000
+    assert found[0].tolist() == [1_000_000 + place for place in range(5)]
+    assert all(row % 3 not in found[row] and len(set(found[row])) == 5 for row in range(1, count))
 
 
 def test_models_when_labels_are_no_candidates_then_never_predict_them(data: LabelledDocuments):

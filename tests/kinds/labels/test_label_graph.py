@@ -54,6 +54,17 @@ def test_duplicating_every_document_leaves_a_step_unchanged() -> None:
     assert abs(label_graph.transitions(targets) - label_graph.transitions(twice)).max() < 1e-12
 
 
+def test_a_document_of_very_many_labels_takes_no_memory_by_their_square() -> None:
+    few = csr(sparse.random(50, 30_000, density=1e-4, random_state=0, data_rvs=np.ones))
+    every = csr(np.ones((1, 30_000)))
+    alone, beside = (label_graph.transitions(one) for one in (few, csr(sparse.vstack([few, every]))))
+    assert beside.nnz == alone.nnz  # 900 million, were the pairs of the last document counted
+    held = np.bincount(few.indices, minlength=30_000)
+    own = np.flatnonzero(held)
+    shares = np.asarray(beside.sum(axis=1)).ravel()[own]
+    assert shares == pytest.approx(held[own] / (held[own] + 1))
+
+
 def test_a_symmetric_graph_has_eigenvalues_between_minus_one_and_one() -> None:
     targets = topics(400).targets
     met = label_graph.nearest(label_graph.visits(label_graph.transitions(targets))).toarray()

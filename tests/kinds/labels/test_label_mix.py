@@ -160,6 +160,15 @@ def test_labels_whose_points_were_split_are_no_candidates_of_the_inner_validatio
         assert truth.any()
 
 
+def test_documents_that_others_repeat_are_not_held_out() -> None:
+    training, _ = halves(topics())
+    count = len(training)
+    twice = training.take(np.concatenate([np.arange(count), np.arange(10)]))
+    held = np.array([2, 5, 20, 30, count + 2, count + 7])
+    # 2 is held out with its copy, 5 and the copy of 7 are said by documents that are not.
+    assert label_mix.unseen(twice, held).tolist() == [2, 20, 30, count + 2]
+
+
 def test_alpha_is_the_largest_gain_in_psp_that_costs_one_point_of_p() -> None:
     # Two candidates a document, a frequent and a rare one (q = e), log p apart by 0.3: from alpha 0.375 on the rare one
     # leads. In the first 50 documents it is right, in the others the frequent one.

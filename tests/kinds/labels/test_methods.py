@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -11,6 +13,7 @@ from tests.kinds.labels.uploaded import ingested
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.labels.dataset import TRAIN, LabelledDocuments, LabelSet, csr
+from worker.kinds.labels.delivered_text import sizes
 from worker.kinds.labels.delivery import labels_lost
 from worker.kinds.labels.merging import common_labels, folded, group_labels, heaviest, membership, spread
 from worker.kinds.labels.selection import by_rarity, densities, fewest_cover, herding, nearest_cover
@@ -53,6 +56,22 @@ def test_selects_when_run_then_keep_distinct_training_documents_up_to_the_budget
     assert (data.split[summary.rows] == TRAIN).all()
     assert (summary.documents.targets != data.targets[summary.rows]).nnz == 0
     assert [summary.version.ids[at] for at in (0, 39)] == [data.ids[int(summary.rows[at])] for at in (0, 39)]
+
+
+@pytest.mark.parametrize("name", SELECTS)
+def test_selects_when_documents_have_weights_then_keep_them(name: str, texts: LabelledDocuments):
+    weights = np.linspace(0.5, 1.5, len(texts)).astype(np.float32)
+    summary = run(replace(texts, weights=weights), name, budget=40)
+    assert (summary.documents.weights == weights[summary.rows]).all()
+
+
+@pytest.mark.parametrize("name", SELECTS)
+@pytest.mark.parametrize("form", ["texts", "matrices"])
+def test_selects_when_the_budget_is_bytes_then_take_no_more(name: str, form: str, request):
+    data = request.getfixturevalue(form)
+    summary = run(data, name, budget="3kB")
+    assert 2000 < sizes(summary.documents)[0] <= 3000
+    assert summary.origin.settings["documents"] == len(summary)
 
 
 @pytest.mark.parametrize("name", [*SELECTS, "merged-documents"])

@@ -60,6 +60,8 @@ def test_delivered_files_when_uploaded_again_then_are_the_same_documents(summary
     names = ("trn.json",) if data.bodies is not None else ("trn_X_Xf.txt", "trn_X_Y.txt")
     again, _ = ingested([(name, tmp_path / "s" / name) for name in names], tmp_path / "v")
     assert (again.targets[:, : again.labels] != summary.documents.targets[:, : again.labels]).nnz == 0
+    if data.bodies is not None:
+        assert again.everything.weights == pytest.approx(summary.documents.weights, rel=1e-5)
     if data.features is not None:
         assert abs(again.features - summary.documents.features).max() < 1e-5
 
@@ -99,6 +101,13 @@ def test_leaks_when_labels_differ_but_text_is_held_out_then_are_found(data: Labe
     moved = replace(held, targets=data.everything.take(data.rows(TRAIN)[:4]).targets)
     assert held_out_documents(data, moved).all()
     assert not held_out_documents(data, data.train).any()
+
+
+def test_leaks_when_blanks_and_capitals_have_changed_then_are_found_all_the_same(tmp_path: Path):
+    texts, _ = ingested(raw_files(tmp_path / "up"), tmp_path / "v")
+    held = texts.everything.take(texts.rows(TEST)[:4])
+    moved = replace(held, bodies=[f" {body.upper()}\r\n".replace(" ", "  ") for body in held.bodies or ()])
+    assert held_out_documents(texts, moved).all()
 
 
 def test_evaluate_when_a_summary_holds_what_is_held_out_then_is_refused(data: LabelledDocuments):

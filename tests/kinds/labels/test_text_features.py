@@ -71,3 +71,10 @@ def test_postings_find_what_a_dense_product_finds() -> None:
         assert found[row, : len(order)].tolist() == order.tolist()
         assert products[row, : len(order)] == pytest.approx(exact[order], abs=1e-6)
         assert (found[row, len(order) :] == -1).all()
+
+
+def test_features_below_one_among_counts_make_no_row_infinite() -> None:
+    counts = sparse.csr_matrix(np.array([[1, 2], [0, 3]], np.float32))
+    asked = sparse.csr_matrix((np.array([0.5, -2.0, 0.0], np.float32), [0, 1, 0], [0, 2, 3]), (2, 2))
+    rows = TfIdf.of(counts).of_rows(asked)
+    assert np.isfinite(rows.data).all()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +153,8 @@ def test_tables_when_labels_are_joined_or_lists_then_are_the_same_version(form: 
         assert [names[label] for label in own_labels(data, row)] == sorted(rows[row]["tags"])
         assert data.bodies[row] == rows[row]["text"]
     assert "drawn at random" in said["detection"]["split"]
+    parted = {"pipe": "'|'", "jsonl joined": "';'"}.get(form)
+    assert parted is None or f"labels parted by {parted}" in said["detection"]["format"]
 
 
 def test_table_when_it_has_a_split_column_and_label_text_then_both_are_taken(tmp_path: Path):
@@ -249,7 +253,7 @@ REFUSED = {
     "no name": ({"matrix__txt": "1 3\n1:1\n"}, "does not say which matrix"),
     "label beyond the label file": (
         {"trn__json": json.dumps({"title": "a", "target_ind": [7]}), "lbl__json": json.dumps({"title": "x"})},
-        "Line 1 of trn.json names a label from 1 on",
+        "Line 1 of trn.json names the label 7, but lbl.json has 1",
     ),
     "targets that are no list": ({"trn__json": json.dumps({"title": "a", "target_ind": "7"})}, "target_ind"),
     "no text": ({"d__csv": "labels,number\na|b,3\nc,4\n"}, "holds the text"),
@@ -277,3 +281,88 @@ def test_upload_when_larger_than_the_limits_then_is_refused(tmp_path: Path):
         ingested(raw_files(tmp_path / "up"), tmp_path / "v", decoded_bytes=1000)
     with pytest.raises(Exception, match="above the limit"):
         ingested(xc_files(tmp_path / "xc"), tmp_path / "w", rows=10)
+
+
+@pytest.mark.parametrize("values", ["0,1", "1,0", "FALSE,TRUE", "TRUE,FALSE", "no,yes", "-1,1"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_arff_labels_count_by_what_cells_say_however_their_values_are_declared(
+    values: str, sparse: bool, tmp_path: Path
+):
+    words = values.split(",")
+    absent, present = sorted(words, key=lambda word: word.lower() in ("1", "true", "yes"))
+    lines = ["@relation 'x: -C -2'", "@attribute f numeric", f"@attribute rare {{{values}}}",
+             f"@attribute often {{{values}}}", "@data"]  # fmt: skip
+    for row in range(40):
+        own = [present if has else absent for has in (row % 4 == 0, row % 4 != 0)]
+        if sparse:  # the value that was declared first is not written
+            cells = ", ".join([f"0 {row + 1}", *(f"{at} {cell}" for at, cell in enumerate(own, 1) if cell != words[0])])
+            lines.append(f"{{{cells}}}")
+        else:
+            lines.append(f"{row + 1},{own[0]},{own[1]}")
+    data, _ = ingested(written(tmp_path / "up", a__arff="\n".join(lines)), tmp_path / "v")
+    assert data.everything.counts.tolist() == [10, 30]
+
+
+def test_arff_labels_of_more_than_two_values_are_refused(tmp_path: Path):
+    lines = ["@relation 'x: -C -1'", "@attribute f numeric", "@attribute stars {0,1,2}", "@data"]
+    lines += [f"{row},{row % 3}" for row in range(40)]
+    problem = refused(written(tmp_path / "up", a__arff="\n".join(lines)), tmp_path / "v")
+    assert "Line 7" in problem.detail
+    assert "one attribute for each" in problem.hint
+
+
+def test_arff_cells_of_many_blanks_are_read_in_no_time(tmp_path: Path):
+    lines = ["@relation 'x: -C -2'", "@attribute f string", "@attribute a {0,1}", "@attribute b {0,1}", "@data"]
+    lines += [f"word{' ' * 60_000}word,{row % 2},1" for row in range(20)]
+    started = time.monotonic()
+    data, _ = ingested(written(tmp_path / "up", a__arff="\n".join(lines)), tmp_path / "v")
+    assert len(data) == 20
+    assert time.monotonic() - started < 20  # hours, where blanks are gone through from every blank anew
+
+
+def test_documents_with_neither_words_nor_features_are_refused(tmp_path: Path):
+    records = [{"uid": str(number), "target_ind": [number % 3]} for number in range(40)]
+    problem = refused([("trn.json", write_json(tmp_path / "trn.json", records))], tmp_path / "v")
+    assert "words or features" in problem.detail
+
+
+def test_features_that_are_written_as_nought_are_not_there(tmp_path: Path):
+    rows = "".join(f"{row % 3} 0:{row + 1} 1:0 2:1\n" for row in range(40))
+    data, _ = ingested(written(tmp_path / "up", rows__txt=rows), tmp_path / "v")
+    assert data.features.nnz == 80
+    assert (data.features.data > 0).all()
+
+
+def test_a_propensity_that_would_be_infinite_is_refused(tmp_path: Path):
+    problem = refused(raw_files(tmp_path / "up"), tmp_path / "v", {"propensity_b": 0})
+    assert "propensity_b" in (problem.pointer or "") + problem.detail
+
+
+@pytest.mark.parametrize("weight", [0, -1, "2", True, 1e12])
+def test_weights_of_documents_that_are_no_positive_numbers_are_refused(weight, tmp_path: Path):
+    records = documents(60, 1)
+    records[3]["weight"] = weight
+    problem = refused([("trn.json", write_json(tmp_path / "trn.json", records))], tmp_path / "v")
+    assert "Line 4" in problem.detail
+    assert "weight" in problem.detail
+
+
+def test_a_label_of_a_huge_number_is_refused_before_it_takes_memory(tmp_path: Path):
+    records, labels = documents(60, 1), label_records()
+    records[7] |= {"target_ind": [2**31 - 2], "target_rel": [1.0]}
+    files = [
+        ("trn.json", write_json(tmp_path / "trn.json", records)),
+        ("lbl.json", write_json(tmp_path / "lbl.json", labels)),
+    ]
+    tracemalloc.start()
+    try:
+        assert "Line 8 of trn.json names the label 2,147,483,646" in refused(files, tmp_path / "v").detail
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_arff_values_beyond_single_precision_are_refused(tmp_path: Path):
+    lines = ["@relation 'x: -C -2'", "@attribute f numeric", "@attribute a {0,1}", "@attribute b {0,1}", "@data"]
+    lines += [f"{'1e300' if row == 2 else row},{row % 2},1" for row in range(40)]
+    assert "Line 8" in refused(written(tmp_path / "up", a__arff="\n".join(lines)), tmp_path / "v").detail

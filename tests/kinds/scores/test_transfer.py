@@ -14,7 +14,7 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.evidence.findings import Findings
 from worker.evidence.report import build
-from worker.kinds.scores import dataset
+from worker.kinds.scores import dataset, panel, report_tables
 from worker.kinds.scores.dataset import ScoreTable
 from worker.kinds.scores.ingest import ingest
 from worker.kinds.scores.methods.transfer_correlation import TransferCorrelationParams, transfer_correlation
@@ -113,6 +113,27 @@ def test_three_stages_are_refused_without_a_pair_and_compared_with_one(tmp_path:
     for pair in (["pt", "none"], ["pt", "pt"]):
         with pytest.raises(JobError):
             compared(data, stage_pair=pair)
+
+
+@pytest.mark.parametrize("pair", [["pretrained"], ["tuned", "tuned"]])
+def test_a_pair_of_one_stage_is_refused(pair: list[str], tmp_path: Path):
+    with pytest.raises(JobError, match="alone") as caught:
+        compared(loaded(tmp_path, rows(runs=6, each=1)), stage_pair=pair)
+    assert caught.value.pointer == "/params/stage_pair"
+
+
+def test_very_many_benchmarks_are_refused_and_many_are_not_shown_two_by_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    data = loaded(tmp_path, rows(runs=6, each=1))
+    monkeypatch.setattr(report_tables, "MOST_PAIRED", 2)
+    found = compared(data)
+    assert not any(table.name == "coherence" for table in found.tables)
+    assert any("not of every two" in one for one in found.warnings)
+    monkeypatch.setattr(panel, "MOST_BENCHMARKS", 2)
+    with pytest.raises(JobError, match="3 benchmarks are more than the 2") as caught:
+        compared(data)
+    assert caught.value.hint
 
 
 def test_a_metric_that_nothing_has_is_refused_with_those_that_are_there(tmp_path: Path):

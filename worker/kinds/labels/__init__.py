@@ -28,8 +28,8 @@ JUDGING_COST = Cost(
         Term(2e-4, {"documents": 1, "evaluate.draws": 1}),
         Term(10.0, only=_LABEL_MIX),
         Term(8e-7, {"documents": 1, "labels": 1}, only=_LABEL_MIX),
-        Term(10.0, only=_ECLARE),
-        Term(8e-7, {"documents": 1, "labels": 1}, only=_ECLARE),
+        Term(20.0, only=_ECLARE),
+        Term(1.6e-6, {"documents": 1, "labels": 1}, only=_ECLARE),
         Term(2e-3, {"documents": 1}, only=_PLT),
     ),
     memory_mb=(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from worker.kinds.labels.dataset import Csr
 
 
-def contents(count: int, texts: Sequence[Sequence[str] | None], features: Csr | None) -> np.ndarray:
+def contents(count: int, texts: Sequence[Iterable[str] | None], features: Csr | None) -> np.ndarray:
     """Hashes uint64 (n,) of `count` documents: of their columns of text (n,), and of csr features (n, v)."""
     codes = np.empty(count, np.uint64)
     walks = [iter(column) for column in texts if column is not None]

@@ -177,7 +177,7 @@ class LabelledDocuments:
         """Documents of each label (L,) behind the propensities of the test part: those of the training part, and the
         validation documents that were drawn from it, which are training documents to whoever made the upload."""
         parts = (TRAIN, VALIDATION) if self.about.drawn else (TRAIN,)
-        return self.everything.take(self.rows(*parts)).counts
+        return np.bincount(self.targets[self.rows(*parts)].indices, minlength=self.labels)
 
     @cached_property
     def known_documents(self) -> int:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from worker.contract.budget import Budget, resolve
+from worker.contract.budget import Budget, resolve, resolve_bytes
 from worker.contract.product import Origin
-from worker.kinds.labels.dataset import TRAIN, LabelledDocuments
-from worker.kinds.labels.delivered_text import sizes
+from worker.kinds.labels.dataset import TRAIN, LabelledDocuments, LabelSet
+from worker.kinds.labels.delivered_text import lines, sizes
 from worker.kinds.labels.summary import LabelsSummary, of_rows
 
 _SAMPLE = 1_000
@@ -40,10 +40,21 @@ def document_bytes(data: LabelledDocuments) -> float:
 def picked(
     data: LabelledDocuments, rows: np.ndarray, method: str, params: DocumentsParams, **more: Any
 ) -> LabelsSummary:
-    """The summary of these training documents (s,), numbered within the training part, in their order there."""
+    """The summary of these training documents (s,), best ones first, numbered within the training part; it has them in
+    their order there."""
+    rows = fitting(data.train, rows, params.budget)
     settings = params.model_dump() | {"documents": len(rows)} | more
     summary = of_rows(data, data.rows(TRAIN)[np.sort(rows)], Origin(method, settings=settings))
     return with_losses(data, summary)
+
+
+def fitting(training: LabelSet, rows: np.ndarray, budget: int | str) -> np.ndarray:
+    """Of documents (s,), best ones first, as many of the first as fit into a budget of bytes; one at least."""
+    if not (isinstance(budget, str) and budget.rstrip().endswith("B")):
+        return rows
+    room = resolve_bytes(budget, total_bytes=10**15) or 0
+    each = np.fromiter(map(len, lines(training.take(rows))), np.int64, len(rows))
+    return rows[: max(1, int(np.searchsorted(np.cumsum(each), room, side="right")))]
 
 
 def labels_lost(data: LabelledDocuments, summary: LabelsSummary) -> int:

@@ -88,7 +88,7 @@ def own_vectors(net: EclareNetwork, rows: sparse.csr_matrix, targets: sparse.csr
 
 def word_vectors(rows: sparse.csr_matrix, width: int, seed: int) -> np.ndarray:
     """The first right singular vectors of rows (n, v), scaled so that a word's vector has length 1 on average."""
-    rank = min(width, min(rows.shape) - 1)
+    rank = max(1, min(width, min(rows.shape) - 1))
     _, _, directions = randomized_svd(rows, rank, random_state=seed % 2**32)
     table = np.zeros((rows.shape[1], width), np.float32)
     table[:, :rank] = directions.T

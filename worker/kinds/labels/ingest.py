@@ -61,7 +61,7 @@ class IngestOptions(ReadOptions):
         description="A of the propensities behind PSP@k. Customary A, B: 0.55, 1.5; for Wikipedia 0.5, 0.4; for Amazon "
         "0.6, 2.6.",
     )
-    propensity_b: float = Field(1.5, ge=0, le=100, description="B of the propensities behind PSP@k.")
+    propensity_b: float = Field(1.5, ge=0.01, le=100, description="B of the propensities behind PSP@k.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of what is drawn of the split.")
 
 
@@ -93,6 +93,7 @@ def ingest(
         found.label_bodies,
         found.label_features,
         found.pairs.astype(np.int32),
+        found.weights,
         about=About(split.words, split.drawn, given.propensity_a, given.propensity_b),
     )
     _check(data, codes, ctx)
@@ -233,6 +234,13 @@ def _check(data: LabelledDocuments, codes: np.ndarray, ctx: Context) -> None:
         if not (data.split == part).any():
             ctx.warn(f"There are no {name} documents: nothing can be measured on this version.")
     blank = _blank(data)
+    if blank == len(data):
+        raise JobError(
+            "invalid_input",
+            "No document has words or features: there is nothing to tell labels by.",
+            hint="Upload titles, texts or features of the documents, too.",
+            pointer="/columns/text",
+        )
     if blank:
         ctx.warn(f"{blank:,} documents have neither words nor features.")
     lost = int(((data.known_counts > 0) & (data.train.counts == 0)).sum())
@@ -256,4 +264,6 @@ def _blank(data: LabelledDocuments) -> int:
     if data.features is not None:
         return int((np.diff(data.features.indptr) == 0).sum())
     texts = [column for column in (data.titles, data.bodies) if column is not None]
+    if not texts:
+        return len(data)
     return sum(not any(text.strip() for text in row) for row in zip(*texts, strict=True))

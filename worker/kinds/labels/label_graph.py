@@ -20,8 +20,12 @@ _TERMS, _LEAST = 3, 1e-3
 
 
 def transitions(targets: sparse.csr_matrix) -> sparse.csr_matrix:
-    """T of targets (n, L) 0/1: float64 (L, L); the rows of labels that no document has are empty."""
-    by_document = _scaled_rows(targets)
+    """T of targets (n, L) 0/1: float64 (L, L); the rows of labels that no document has are empty.
+
+    A document of more than 1,000 labels leads nowhere: each of them is visited by less than the thousandth that
+    `visits` drops, and together they would take memory by the square of their number.
+    """
+    by_document = _scaled_rows(_without_rows(targets, np.diff(targets.indptr) * _LEAST > 1))
     return sparse.csr_matrix(_scaled_rows(sparse.csr_matrix(targets.T)) @ by_document)
 
 
@@ -111,6 +115,16 @@ def _scaled_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     total = np.asarray(matrix.sum(axis=1), np.float64).ravel()
     scale = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
     return sparse.csr_matrix(sparse.diags(scale) @ matrix)
+
+
+def _without_rows(matrix: sparse.csr_matrix, rows: np.ndarray) -> sparse.csr_matrix:
+    """The matrix with these rows (bool) empty; itself where there are none."""
+    if not rows.any():
+        return matrix
+    kept = sparse.csr_matrix(matrix, copy=True)
+    kept.data[np.repeat(rows, np.diff(kept.indptr))] = 0
+    kept.eliminate_zeros()
+    return kept
 
 
 def _root(values: np.ndarray) -> np.ndarray:

@@ -79,11 +79,17 @@ def permitted(model: Model, documents: LabelSet, k: int, ctx: Context) -> np.nda
 def _permitted(model: Model, documents: LabelSet, k: int) -> np.ndarray:
     if documents.barred is None:
         return model.top(documents, k)[0]
-    most = int(np.diff(documents.barred.indptr).max(initial=0))
-    labels, _ = model.top(documents, k + most)
     found = np.full((len(documents), k), -1, np.int32)
-    for row, ranked in enumerate(labels):
-        barred = documents.barred.indices[documents.barred.indptr[row] : documents.barred.indptr[row + 1]]
-        kept = ranked[~np.isin(ranked, barred)][:k]
-        found[row, : len(kept)] = kept
+    count = np.diff(documents.barred.indptr)
+    # As many more labels are asked for as are barred, rounded up to a power of two: what a document is asked follows
+    # from its own pairs, and one with very many takes memory for itself alone.
+    more = np.where(count > 0, 2 ** np.ceil(np.log2(np.maximum(count, 1))), 0).astype(np.int64)
+    for each in np.unique(more):
+        rows, width = np.flatnonzero(more == each), min(k + int(each), max(k, documents.labels))
+        for start in range(0, len(rows), size := max(1, CELLS // width)):
+            asked = rows[start : start + size]
+            for row, ranked in zip(asked, model.top(documents.take(asked), width)[0], strict=True):
+                barred = documents.barred.indices[documents.barred.indptr[row] : documents.barred.indptr[row + 1]]
+                kept = ranked[~np.isin(ranked, barred)][:k]
+                found[row, : len(kept)] = kept
     return found

@@ -129,11 +129,12 @@ class LabelsSummary(Product):
 def of_rows(
     data: LabelledDocuments, rows: np.ndarray, origin: Origin, weights: np.ndarray | None = None
 ) -> LabelsSummary:
-    """Real documents, by their numbers in the version (s,); `weights` (s,): what each counts, None for 1."""
+    """Real documents, by their numbers in the version (s,); `weights` (s,): what each counts, None for what it counts
+    in the version."""
     version = _subset(data, rows)
-    return LabelsSummary(
-        replace(version, weights=None if weights is None else weights.astype(np.float32)), rows.astype(np.int64), origin
-    )
+    if weights is not None:
+        version = replace(version, weights=weights.astype(np.float32))
+    return LabelsSummary(version, rows.astype(np.int64), origin)
 
 
 def _subset(data: LabelledDocuments, rows: np.ndarray) -> LabelledDocuments:

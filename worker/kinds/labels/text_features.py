@@ -106,10 +106,10 @@ class TfIdf:
         return TfIdf(columns, (np.log((1 + counts.shape[0]) / (1 + held[columns])) + 1).astype(np.float32))
 
     def of_rows(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
-        """(1 + ln tf) idf, rows of length 1: float32 (n, w)."""
+        """(1 + ln tf) idf, rows of length 1: float32 (n, w); tf below 1, which no count is, are taken as 1."""
         rows = sparse.csr_matrix(counts[:, self.columns], dtype=np.float32)
         if self.idf is not None:
-            rows.data = (1 + np.log(rows.data)) * self.idf[rows.indices]
+            rows.data = (1 + np.log(np.maximum(rows.data, 1))) * self.idf[rows.indices]
         return unit_rows(rows)
 
 

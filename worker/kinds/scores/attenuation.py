@@ -36,7 +36,7 @@ def reliability(values: np.ndarray, variances: np.ndarray) -> float:
 def correct(r: float, first: float, second: float) -> Attenuation:
     """The correlation r corrected for two reliabilities where both exceed 0.2: below, noise is divided by noise."""
     if not (math.isfinite(first) and math.isfinite(second)):
-        return Attenuation(first, second, math.nan, "the number of examples is not known of every run")
+        return Attenuation(first, second, math.nan, "the noise of measurement is not known of every run")
     if min(first, second) <= LEAST:
         return Attenuation(first, second, math.nan, f"reliability is not above {LEAST:g}: most differences are noise")
     return Attenuation(first, second, float(np.clip(r / math.sqrt(first * second), -1, 1)))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -31,7 +31,7 @@ class Interval:
     """A correlation of `runs` runs with its 95 % intervals, NaN where there is none.
 
     `skipped`: resamples in which one side did not vary, of `resamples`; they count in no interval. `drawn`: the
-    statistic under every resample (R,), NaN where skipped.
+    statistic under every resample (R,), NaN where skipped. `inflation`: see `worker.kinds.scores.clusters`.
     """
 
     statistic: str
@@ -43,6 +43,12 @@ class Interval:
     skipped: int
     resamples: int
     drawn: np.ndarray
+    inflation: float = 1.0
+
+    @property
+    def effective(self) -> float:
+        """How many unrelated runs these are worth; not below 5, of which none is sure."""
+        return min(self.runs, max(5.0, self.runs / self.inflation))
 
     @property
     def widest(self) -> Ends:
@@ -59,9 +65,11 @@ def resamples_of(runs: int, resamples: int, rng: np.random.Generator) -> np.ndar
 
 
 def interval(
-    statistic: str, x: np.ndarray, y: np.ndarray, weights: np.ndarray, tick: Callable[[], None] = lambda: None
-) -> Interval:
-    """A statistic of x and y (M,) with its intervals; `weights`: resamples (R, M) of the runs.
+    statistic: str, x: np.ndarray, y: np.ndarray, weights: np.ndarray, tick: Callable[[], None] = lambda: None,
+    inflation: float = 1.0,
+) -> Interval:  # fmt: skip
+    """A statistic of x and y (M,) with its intervals; `weights`: resamples (R, M) of the runs; `inflation`: what the
+    likeness of runs does to its variance, which Fisher's interval is widened by.
 
     `tick` is called between blocks of resamples, which take about a tenth of a second.
     """
@@ -77,17 +85,19 @@ def interval(
     drawn = np.concatenate(parts)
     known = drawn[np.isfinite(drawn)]
     jackknife = of(x, y, 1.0 - np.eye(len(x))) if len(x) > 2 else np.empty(0)
-    return Interval(
+    found = Interval(
         statistic,
         value,
         len(x),
         percentile(known),
         bca(known, value, jackknife),
-        fisher(statistic, value, len(x)),
+        NOTHING,
         len(drawn) - len(known),
         len(drawn),
         drawn,
+        inflation,
     )
+    return replace(found, fisher=fisher(statistic, value, found.effective))
 
 
 def percentile(drawn: np.ndarray, level: float = LEVEL) -> Ends:
@@ -120,7 +130,7 @@ def bca(drawn: np.ndarray, value: float, jackknife: np.ndarray, level: float = L
     return ends[0], ends[1]
 
 
-def fisher(statistic: str, value: float, runs: int, level: float = LEVEL) -> Ends:
+def fisher(statistic: str, value: float, runs: float, level: float = LEVEL) -> Ends:
     """Fisher's interval; NaN of fewer than 4 runs (5 for tau)."""
     error = standard_error(statistic, value, runs)
     if not math.isfinite(error):
@@ -129,7 +139,7 @@ def fisher(statistic: str, value: float, runs: int, level: float = LEVEL) -> End
     return math.tanh(z - reach), math.tanh(z + reach)
 
 
-def standard_error(statistic: str, value: float, runs: int) -> float:
+def standard_error(statistic: str, value: float, runs: float) -> float:
     """Of the artanh of the statistic; NaN where there are too few runs."""
     spare = runs - (4 if statistic == "kendall" else 3)
     if spare <= 0:
@@ -138,7 +148,7 @@ def standard_error(statistic: str, value: float, runs: int) -> float:
     return math.sqrt(share / spare)
 
 
-def value_within(statistic: str, value: float, runs: int) -> float:
+def value_within(statistic: str, value: float, runs: float) -> float:
     """The value, kept half a step away from 1 and -1, where artanh is infinite and an interval would have no width.
 
     The step of a rank statistic is what it loses when two neighbours change places: 12 / (M (M^2 - 1)) of rho,

@@ -11,9 +11,13 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.scores.attenuation import binomial_variance
 from worker.kinds.scores.checks import FEWEST_RUNS
+from worker.kinds.scores.clusters import copies
 from worker.kinds.scores.dataset import ACCURACY, CONFIDENCE, ScoreTable
 
-MOST_RUNS = 500
+MOST_RUNS, MOST_BENCHMARKS = 500, 1000
+SHARES = (ACCURACY, "acc_norm", "exact_match", "em", "pass@1")
+"""Metrics that are shares of examples, whose noise follows from how many there were; of others a standard error says
+it."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,12 @@ def stages_of(table: ScoreTable, pair: Sequence[str]) -> tuple[str, str]:
                 hint="Name two of these.",
                 pointer="/params/stage_pair",
             )
-    if pair[0] == pair[1]:
+    if len(set(pair)) != 2:
         raise JobError(
-            "invalid_params", "Both stages of stage_pair are the same.", hint="Name two.", pointer="/params/stage_pair"
+            "invalid_params",
+            f"stage_pair names {pair[0][:80]!r} alone.",
+            hint=f"Name two stages, of {listed}.",
+            pointer="/params/stage_pair",
         )
     return pair[0], pair[1]
 
@@ -106,11 +113,16 @@ def _panel(table: ScoreTable, scale: str, stages: tuple[str, str], metric: str, 
             pointer="/dataset",
         )
     benchmarks = sorted(chosen)
-    variance = np.where(np.isfinite(table.stderr), table.stderr**2, binomial_variance(table.value, table.n_examples))
+    is_share = np.array([name.partition(",")[0] in SHARES for name in w["metric"]], bool)
+    counted = np.where(is_share, table.n_examples, np.nan)
+    variance = np.where(np.isfinite(table.stderr), table.stderr**2, binomial_variance(table.value, counted))
     first, second = (_means(table, rows, runs, benchmarks, stage, table.value) for stage in stages)
     noises = [_means(table, rows, runs, benchmarks, stage, variance, of_mean=True) for stage in stages]
     sure = np.flatnonzero(here & (w["metric"] == CONFIDENCE))
     trust = [_means(table, sure, runs, benchmarks, stage, table.value) for stage in stages]
+    runs, again = _told_apart(runs, first, second, ctx)
+    first, second, *noises = (one[~again] for one in (first, second, *noises))
+    trust = [one[~again] for one in trust]
     both = np.isfinite(first) & np.isfinite(second)
     kept = np.greater_equal(both.sum(axis=0), FEWEST_RUNS)
     if left := [name for name, keep in zip(benchmarks, kept, strict=True) if not keep]:
@@ -120,6 +132,13 @@ def _panel(table: ScoreTable, scale: str, stages: tuple[str, str], metric: str, 
         )
     if not kept.any():
         return None
+    if kept.sum() > MOST_BENCHMARKS:
+        raise JobError(
+            "decoded_too_large",
+            f"{int(kept.sum()):,} benchmarks are more than the {MOST_BENCHMARKS:,} that can be compared.",
+            hint="Upload means over groups of them, or fewer.",
+            pointer="/dataset",
+        )
     there = np.any(both[:, kept], axis=1)
     if missing := [run for run, keep in zip(runs, there, strict=True) if not keep]:
         ctx.warn(f"{len(missing)} runs have scores at one stage alone and were left out: {', '.join(missing[:5])}.")
@@ -137,6 +156,30 @@ def _panel(table: ScoreTable, scale: str, stages: tuple[str, str], metric: str, 
         tuple(mixture[run] for run in left_runs),
         *(one[at] for one in (first, second, *noises, *trust)),
     )
+
+
+def _told_apart(runs: list[str], first: np.ndarray, second: np.ndarray, ctx: Context) -> tuple[list[str], np.ndarray]:
+    """The runs that are no copies, and which (M,) are: of the same scores on two benchmarks at least, at both stages.
+
+    On a single benchmark equal scores may be chance: they are said and stay.
+    """
+    both = np.isfinite(first) & np.isfinite(second)
+    again = copies(first, second) & (both.sum(axis=1) > 0)
+    if not again.any():
+        return runs, again
+    named = ", ".join([run for run, copy in zip(runs, again, strict=True) if copy][:5])
+    certain = again & (both.sum(axis=1) > 1)
+    if certain.any():
+        ctx.warn(
+            f"{int(certain.sum())} runs have the very scores of another run at both stages and were left out, since a "
+            f"copy is no further run: {named}."
+        )
+    else:
+        ctx.warn(
+            f"{int(again.sum())} runs have the very scores of another run ({named}): if they are copies of it, the "
+            "words are too sure."
+        )
+    return [run for run, copy in zip(runs, certain, strict=True) if not copy], certain
 
 
 def _metrics(table: ScoreTable, here: np.ndarray, metric: str, ctx: Context) -> dict[str, str]:

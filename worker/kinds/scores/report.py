@@ -192,6 +192,16 @@ def _warnings(found: Found) -> list[str]:
         said.append(
             f"Up to {100 * skipped:.0f}\u202f% of resamples of a benchmark drew equal scores alone and were skipped."
         )
+    if alike := [r for r in of if r.effective < 0.9 * r.runs]:
+        worth, runs = min((r.effective, r.runs) for r in alike)
+        said.append(
+            f"Runs of one mixture are alike: {runs} runs of a benchmark tell as much as {worth:.0f} unrelated ones, "
+            "and count as so many."
+        )
+    if any(len(panel.benchmarks) > report_tables.MOST_PAIRED for panel in found.panels):
+        said.append(
+            f"Of more than {report_tables.MOST_PAIRED} benchmarks coherence is shown by suites alone, not of every two."
+        )
     if len(found.panels) > 1:
         said.append(
             "Scales are compared one by one: pooled, larger models would lead at both stages and make any benchmark "

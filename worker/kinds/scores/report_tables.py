@@ -15,6 +15,8 @@ from worker.kinds.scores.intervals import NOTHING
 from worker.kinds.scores.suites import Estimate, Suite, complete
 from worker.kinds.scores.transfer import Found
 
+MOST_PAIRED = 200
+"""Benchmarks of which every two are shown; pairs of more would fill a report."""
 CALIBRATION = {
     "ece": "ECE, equal width",
     "ece_equal_count": "ECE, equal count",
@@ -220,7 +222,7 @@ def _pairs(found: Found, stages: tuple[str, str]) -> Table:
     for panel in found.panels:
         members = np.arange(len(panel.benchmarks))
         kept = complete(panel, members)
-        if len(members) < 2 or len(kept) < 3:
+        if not 2 <= len(members) <= MOST_PAIRED or len(kept) < 3:
             continue
         first, second = panel.first[kept], panel.second[kept]
         within = coherence.matrix(first, first), coherence.matrix(second, second)

@@ -11,6 +11,7 @@ import numpy as np
 from worker.contract.context import Context
 from worker.kinds.scores import alignment
 from worker.kinds.scores.attenuation import Attenuation, correct, reliability
+from worker.kinds.scores.clusters import inflation
 from worker.kinds.scores.correlation import STATISTICS, midranks, pearson, plain
 from worker.kinds.scores.decisions import Decision, decide
 from worker.kinds.scores.intervals import Interval, interval, resamples_of
@@ -112,15 +113,17 @@ def _transfer(
     def tick() -> None:
         ctx.progress(k, len(panel.benchmarks), phase="correlations")
 
+    groups = [panel.mixtures[row] for row in rows]
     for name in STATISTICS:
-        correlations[name] = interval(name, first, second, weights[:, rows], tick)
+        compared = (first, second) if name == "pearson" else (midranks(first), midranks(second))
+        correlations[name] = interval(name, first, second, weights[:, rows], tick, inflation(*compared, groups))
     noise = panel.noise_first[rows, k], panel.noise_second[rows, k]
     sure = np.isfinite(panel.confidence_first[:, k]) & np.isfinite(panel.confidence_second[:, k])
     confidence = None
     if sure.sum() > 2:
-        confidence = interval(
-            "pearson", panel.confidence_first[sure, k], panel.confidence_second[sure, k], weights[:, sure], tick
-        )
+        trust = panel.confidence_first[sure, k], panel.confidence_second[sure, k]
+        groups = [panel.mixtures[row] for row in np.flatnonzero(sure)]
+        confidence = interval("pearson", *trust, weights[:, sure], tick, inflation(*trust, groups))
     return Transfer(
         panel.scale,
         panel.benchmarks[k],

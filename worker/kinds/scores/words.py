@@ -10,7 +10,7 @@ A benchmark is *reliable* when its correlation across stages is above `level` (0
 
 It is *unreliable* when both correlations are below `level` in the same sense (there is no permutation test to ask
 then), and *reversing* is said when their upper ends are below 0, too. All else, and everything of fewer than 5 runs,
-is *undetermined*.
+is *undetermined*. Runs that come in groups of like ones (mixtures) count as fewer (`worker.kinds.scores.clusters`).
 """
 
 from __future__ import annotations
@@ -90,8 +90,9 @@ def _judged(pearson: Interval, spearman: Interval, q_above: float, q_below: floa
         return Judged("reliable", q_above, q_below)
     if high < rule.level and q_below <= rule.discovery:
         return Judged("unreliable", q_above, q_below, reversing=high < 0)
-    if pearson.value > rule.level and fisher("spearman", 1.0, pearson.runs)[0] <= rule.level:
-        reason = f"of {pearson.runs} runs not even a perfect order is rare enough to be called reliable"
+    if pearson.value > rule.level and fisher("spearman", 1.0, pearson.effective)[0] <= rule.level:
+        few = f"{pearson.runs} runs" if pearson.inflation <= 1 else f"{pearson.runs} runs in groups of like ones"
+        reason = f"of {few} not even a perfect order is rare enough to be called reliable"
     elif low > rule.level or high < rule.level:
         reason = "its interval is clear of the level, but among so many benchmarks that may be chance"
     else:
@@ -103,13 +104,18 @@ def runs_needed(pearson: Interval, spearman: Interval, rule: Rule, strict: float
     """About how many runs, more than there are, would settle a benchmark whose correlations stayed as they are.
 
     By Fisher's intervals at the level 1 - `strict`; where these would do already and the bootstrap's are wider, by
-    those, which narrow with the root of the runs above 3. None when 1,000 would not do.
+    those, which narrow with the root of the runs above 3. None when 1,000 would not do. Where runs come in groups, more
+    of the same groups are meant.
     """
+    for_one = pearson.runs / min(pearson.effective, spearman.effective)
     runs = enough(pearson.value, spearman.value, rule.level, strict)
-    if runs is None or runs > pearson.runs:
-        return runs
-    runs = max(pearson.runs + 1, *(_narrowed(one, rule.level) for one in (pearson, spearman)))
-    return runs if runs <= MOST else None
+    if runs is None:
+        return None
+    needed = math.ceil(runs * for_one)
+    if needed <= pearson.runs:
+        narrowed = max(_narrowed(one, rule.level) for one in (pearson, spearman))
+        needed = max(pearson.runs + 1, math.ceil(narrowed * for_one))
+    return needed if needed <= MOST else None
 
 
 def enough(pearson: float, spearman: float, level: float, strict: float) -> int | None:
@@ -130,13 +136,13 @@ def enough(pearson: float, spearman: float, level: float, strict: float) -> int 
 def _narrowed(one: Interval, level: float) -> int:
     """Runs at which the widest interval would be clear of the level."""
     value, end = one.value, one.widest[0] if one.value > level else one.widest[1]
-    reach, room = (abs(math.atanh(value_within(one.statistic, value, one.runs)) - math.atanh(
-        value_within(one.statistic, other, one.runs))) for other in (end, level))  # fmt: skip
-    return math.ceil(min(MOST + 1, 3 + (one.runs - 3) * (reach / room) ** 2)) if room > 0 else MOST + 1
+    reach, room = (abs(math.atanh(value_within(one.statistic, value, one.effective)) - math.atanh(
+        value_within(one.statistic, other, one.effective))) for other in (end, level))  # fmt: skip
+    return math.ceil(min(MOST + 1, 3 + (one.effective - 3) * (reach / room) ** 2)) if room > 0 else MOST + 1
 
 
 def _against(one: Interval, level: float, side: int) -> float:
     """Fisher's p-value (twice the tail) of a correlation being on this side of the level."""
-    error = standard_error(one.statistic, one.value, one.runs)
-    z = float(np.arctanh(value_within(one.statistic, one.value, one.runs))) - math.atanh(level)
+    error = standard_error(one.statistic, one.value, one.effective)
+    z = float(np.arctanh(value_within(one.statistic, one.value, one.effective))) - math.atanh(level)
     return min(1.0, 2 * float(ndtr(-side * z / error)))

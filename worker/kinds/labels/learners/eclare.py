@@ -102,7 +102,7 @@ class Eclare:
         return fine, meta
 
 
-@learner(kind="labels", name="eclare", label="ECLARE", usual=False)
+@learner(kind="labels", name="eclare", label="ECLARE", usual=False, seeds=2)
 def eclare(training: LabelSet, params: Any, ctx: Context) -> Eclare:
     """Of the words of documents and labels, or of uploaded features."""
     encoded = encode(training, plain, ctx)

@@ -21,6 +21,7 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.learner import Settings, learner
 from worker.kinds.labels import views
+from worker.kinds.labels.contents import contents
 from worker.kinds.labels.dataset import LEAST_POINTS, LabelSet
 from worker.kinds.labels.encoding import Encoded, encode
 from worker.kinds.labels.metrics import hits, inverse_propensities
@@ -47,7 +48,7 @@ class LabelMix:
         every = np.arange(len(self.training))
         if not self.encoded.documents.nnz or not targets.nnz:
             raise JobError("diverged", "no document has both features and labels.")
-        held = np.sort(ctx.rng.permutation(every)[: held_out(len(every))])
+        held = unseen(self.training, np.sort(ctx.rng.permutation(every)[: held_out(len(every))]))
         reranker, alpha = None, 0.0
         if len(held) >= _LEAST_TO_RERANK:
             with ctx.part("views of most documents", 0, 5) as part:
@@ -69,6 +70,13 @@ def label_mix(training: LabelSet, params: Any, ctx: Context) -> LabelMix:
 def held_out(count: int) -> int:
     """How many of so many documents the re-ranker is trained on."""
     return int(min(max(_HELD_OUT * count, _LEAST_HELD_OUT), _MOST_SHARE * count))
+
+
+def unseen(training: LabelSet, held: np.ndarray) -> np.ndarray:
+    """Those of the documents `held` (int64, ascending) that say what none of the others says: of a copy, its neighbours
+    know the labels, and a re-ranker that learnt from copies would trust neighbours too much."""
+    codes = contents(len(training), (training.titles, training.bodies), training.features)
+    return held[~np.isin(codes[held], np.delete(codes, held))]
 
 
 def choose(

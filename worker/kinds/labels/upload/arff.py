@@ -1,7 +1,8 @@
 """ARFF files of Mulan and MEKA, dense rows and sparse ones ("{0 1,17 0.5}").
 
 Which attributes are labels is said by an XML file of Mulan (`<label name="...">`), or by MEKA's option in the name of
-the relation: "@relation 'name: -C 6'" means the first 6 attributes, -C -6 the last 6.
+the relation: "@relation 'name: -C 6'" means the first 6 attributes, -C -6 the last 6. A cell of a label counts by what
+it says, 1 or true and so on, in whichever order its attribute declares its values.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ from worker.kinds.labels.upload.label_text import lines_of
 _XML_BYTES = 32_000_000
 _ATTRIBUTE = re.compile(r"@attribute\s+('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\S+)\s+(.+)", re.IGNORECASE)
 _MEKA = re.compile(r"-C\s+(-?\d+)")
-_CELL = re.compile(r"\s*('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^,]*?)\s*(?:,|$)")
+_CELL = re.compile(r"\s*('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^,]*)\s*(?:,|$)")  # a line is gone through once
+_SET = {
+    **dict.fromkeys(("1", "true", "yes", "t", "y"), True),
+    **dict.fromkeys(("0", "false", "no", "f", "n", "-1", "?", ""), False),
+}
+_LARGEST = float(np.finfo(np.float32).max)
 _NUMERIC = ("numeric", "real", "integer")
 _HINT = "Write rows as Weka does: values separated by commas, or {index value, ...} with indices counted from 0."
 
@@ -101,6 +107,7 @@ def _read(source: Source, marked: list[str] | None, meter: Meter) -> tuple[_Head
     labels = _labels(header, marked, source.name)
     is_label = {attribute: place for place, attribute in enumerate(labels)}
     column, width = _columns(header, is_label)
+    unwritten = _unwritten(header, is_label)
     indptr, indices, values = array("q", [0]), array("q"), array("d")
     label_indptr, label_indices = array("q", [0]), array("q")
     texts: list[str] = []
@@ -109,15 +116,16 @@ def _read(source: Source, marked: list[str] | None, meter: Meter) -> tuple[_Head
         if not line or line.startswith("%"):
             continue
         said: list[str] = []
-        for attribute, cell in _cells(line, header, number, source.name):
+        for attribute, cell in _cells(line, header, unwritten, number, source.name):
+            if attribute in is_label:
+                if _is_set(cell, number, source.name):
+                    label_indices.append(is_label[attribute])
+                continue
             if attribute in header.text:
                 said.append(cell)
                 continue
             value = _value(cell, header.words.get(attribute), number, source.name)
-            if attribute in is_label:
-                if value:
-                    label_indices.append(is_label[attribute])
-            elif attribute in header.words and len(header.words[attribute]) > 2:
+            if attribute in header.words and len(header.words[attribute]) > 2:
                 indices.append(column[attribute] + int(value))
                 values.append(1.0)
             elif value:
@@ -150,7 +158,7 @@ def _header(lines: Iterator[tuple[int, str]], name: str) -> _Header:
             found.names.append(_unquoted(match[1]))
             kind = match[2].strip()
             if kind.startswith("{"):
-                words = [_unquoted(one[1]) for one in _CELL.finditer(kind.strip("{} ")) if one[1]]
+                words = [_unquoted(one) for one in _parts(kind.strip("{} ")) if one]
                 found.words[place] = {word: at for at, word in enumerate(words)}
             elif kind.lower().startswith("string"):
                 found.text.append(place)
@@ -201,27 +209,56 @@ def _columns(header: _Header, is_label: dict[int, int]) -> tuple[dict[int, int],
     return column, width
 
 
-def _cells(line: str, header: _Header, number: int, name: str) -> Iterator[tuple[int, str]]:
-    """Attribute and cell; of a sparse row those that are written, and each nominal one's first value elsewhere."""
+def _unwritten(header: _Header, is_label: dict[int, int]) -> dict[int, str]:
+    """What attributes are that a sparse row does not write, where that is not 0: a nominal one's first value."""
+    first = {attribute: next(iter(words), "") for attribute, words in header.words.items()}
+    return {
+        attribute: word
+        for attribute, word in first.items()
+        if (_SET.get(word.lower(), True) if attribute in is_label else len(header.words[attribute]) > 2)
+    }
+
+
+def _cells(line: str, header: _Header, unwritten: dict[int, str], number: int, name: str) -> Iterator[tuple[int, str]]:
+    """Attribute and cell; of a sparse row those that are written, and `unwritten` ones."""
     if not line.startswith("{"):
-        cells = [match[1] for match in _CELL.finditer(line)]
+        cells = _parts(line)
         cells = cells[: len(header.names)] if len(cells) == len(header.names) + 1 and not cells[-1] else cells
         if len(cells) != len(header.names):
             raise bad_line(name, number, f"has {len(cells):,} values for {len(header.names):,} attributes", _HINT)
         yield from ((at, _unquoted(cell)) for at, cell in enumerate(cells))
         return
     written: set[int] = set()
-    for match in _CELL.finditer(line.strip("{} ")):
-        index, _, cell = match[1].partition(" ")
+    for part in _parts(line.strip("{} ")):
+        index, _, cell = part.partition(" ")
         if not index:
             continue
         if not index.isdigit() or int(index) >= len(header.names) or not cell or int(index) in written:
-            raise bad_line(name, number, f"has {match[1][:40]!r}, which is no attribute with a value", _HINT)
+            raise bad_line(name, number, f"has {part[:40]!r}, which is no attribute with a value", _HINT)
         written.add(int(index))
         yield int(index), _unquoted(cell.strip())
-    for attribute, words in header.words.items():
-        if attribute not in written and len(words) > 2:
-            yield attribute, next(iter(words))
+    yield from ((attribute, word) for attribute, word in unwritten.items() if attribute not in written)
+
+
+def _parts(line: str) -> list[str]:
+    """What stands between commas, quoted or not."""
+    return [match[1].strip() for match in _CELL.finditer(line)]
+
+
+def _is_set(cell: str, number: int, name: str) -> bool:
+    """Whether a document has a label, by what its cell says."""
+    found = _SET.get(cell.lower())
+    if found is None:
+        try:
+            found = {0.0: False, 1.0: True}.get(float(cell))
+        except ValueError:
+            found = None
+    if found is None:
+        raise bad_line(
+            name, number, f"has the value {cell[:40]!r} of a label, which is neither yes nor no",
+            "Write 1 where a document has a label and 0 where not; labels of more values: one attribute for each.",
+        )  # fmt: skip
+    return found
 
 
 def _value(cell: str, words: dict[str, int] | None, number: int, name: str) -> float:
@@ -233,7 +270,7 @@ def _value(cell: str, words: dict[str, int] | None, number: int, name: str) -> f
         value = float(cell)
     except ValueError:
         value = np.nan
-    if not np.isfinite(value) or (words is not None and value):
+    if not abs(value) < _LARGEST or (words is not None and value):
         raise bad_line(name, number, f"has the value {cell[:40]!r}, which its attribute does not take", _HINT)
     return value
 

@@ -24,9 +24,12 @@ _WORDS = {
 
 @dataclass
 class Found:
-    """n documents of L labels. `form`: what the files were taken for, in words. `part`: int8 (n,), `NO_PART` where
-    nothing says it. `pairs`: int64 (p, 2), document and label that may not be together. `files`: what was read;
-    `ignored`: {file, why}. The others are those of `LabelledDocuments`."""
+    """n documents of L labels.
+
+    `form`: what the files were taken for, in words. `part`: int8 (n,), `NO_PART` where nothing says it. `weights`:
+    float32 (n,), what documents count, None for 1. `pairs`: int64 (p, 2), document and label that may not be together.
+    `files`: what was read; `ignored`: {file, why}. The others are those of `LabelledDocuments`.
+    """
 
     form: str
     targets: Csr
@@ -38,6 +41,7 @@ class Found:
     label_titles: Texts | None = None
     label_bodies: Texts | None = None
     label_features: Csr | None = None
+    weights: np.ndarray | None = None
     pairs: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
     files: tuple[str, ...] = ()
     ignored: tuple[dict[str, str], ...] = ()
@@ -58,6 +62,7 @@ class Found:
             titles=None if self.titles is None else self.titles.take(rows),
             bodies=None if self.bodies is None else self.bodies.take(rows),
             features=None if self.features is None else self.features[rows],
+            weights=None if self.weights is None else self.weights[rows],
             pairs=pairs,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -66,7 +67,7 @@ def check_count(found: int, labels: int, name: str) -> None:
 
 def read_pairs(source: Source, meter: Meter, documents: int, labels: int) -> np.ndarray:
     """Pairs "document label" of one part's files, numbers from 0: int64 (p, 2)."""
-    found: list[tuple[int, int]] = []
+    found = array("q")  # plain numbers: pairs are many
     for number, line in lines_of(source, meter):
         words = line.split()
         if not words:
@@ -79,7 +80,7 @@ def read_pairs(source: Source, meter: Meter, documents: int, labels: int) -> np.
                 source.name, number, f"names document {document:,} and label {label:,}; there are {documents:,} and "
                 f"{labels:,}, counted from 0", "Upload the pairs that belong to these documents.",
             )  # fmt: skip
-        found.append((document, label))
+        found.extend((document, label))
         meter.rows_read(1, source.name)
     return np.array(found, np.int64).reshape(-1, 2)
 

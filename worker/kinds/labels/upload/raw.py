@@ -1,12 +1,14 @@
 """Raw text of the Extreme Classification Repository: trn.json, tst.json and lbl.json, an object a line.
 
 A document has `uid`, `title`, `content` and `target_ind`, the numbers of its labels; `target_rel` says how relevant
-each is, of which 0 means not at all. A label has `uid`, `title` and `content`, and its number is that of its line.
+each is, of which 0 means not at all, and `weight`, as summaries have it, how much the document counts. A label has
+`uid`, `title` and `content`, and its number is that of its line.
 """
 
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -53,34 +55,31 @@ def read(
     ids: list[str] = []
     titles: list[str] = []
     bodies: list[str] = []
+    weights: list[float] = []
     parts: list[np.ndarray] = []
-    counts, flat = [0], list[int]()
-    where: list[tuple[str, int]] = []
+    counts, flat = array("q", [0]), array("q")  # plain numbers: labels of documents are many
     first: dict[int, int] = {}
     sizes: dict[int, int] = {}
+    label_titles, label_bodies = _labels(labels, meter)
     for source in documents:
         part, start = part_of_file(source.name), len(ids)
         for number, record in objects(source, meter):
             own = _targets(record, source.name, number)
             flat.extend(own)
             counts.append(len(own))
-            if own and max(own) >= len(where) and labels is not None:
-                where.extend([(source.name, number)] * (max(own) + 1 - len(where)))
+            if label_titles is not None and max(own, default=-1) >= len(label_titles):
+                raise bad_line(
+                    source.name, number, f"names the label {max(own):,}, but {labels.name if labels else 'it'} has "
+                    f"{len(label_titles):,}", "Number labels by the lines of the label file, counted from 0.",
+                )  # fmt: skip
             ids.append(str(record.get("uid", len(ids)))[:200])
             titles.append(_text(record, "title", source.name, number, meter))
             bodies.append(_text(record, "content", source.name, number, meter))
+            weights.append(_weight(record, source.name, number))
         parts.append(np.full(len(ids) - start, part, np.int8))
         first.setdefault(part, start)
         sizes[part] = len(ids) - first[part]
-    highest = max(flat, default=-1) + 1
-    label_titles, label_bodies = _labels(labels, meter)
-    count = len(label_titles) if label_titles is not None else highest
-    if highest > count:
-        name, number = where[count]
-        raise bad_line(
-            name, number, f"names a label from {count:,} on, but {labels.name if labels else 'it'} has {count:,}",
-            "Number labels by the lines of the label file, counted from 0.",
-        )  # fmt: skip
+    count = len(label_titles) if label_titles is not None else max(flat, default=-1) + 1
     check_labels(count)
     if names is not None and label_titles is None:
         label_titles = read_label_names(names, meter, count)
@@ -93,6 +92,7 @@ def read(
         bodies=Texts.of(bodies) if any(bodies) else None,
         label_titles=label_titles,
         label_bodies=label_bodies,
+        weights=None if all(one == 1 for one in weights) else np.array(weights, np.float32),
         pairs=pairs_of(filters, meter, first, sizes, count),
     )
 
@@ -107,6 +107,13 @@ def _targets(record: dict[str, Any], name: str, line: int) -> list[int]:
     if not isinstance(relevance, list) or len(relevance) != len(own):
         raise bad_line(name, line, "has another number of relevances (target_rel) than labels", _HINT)
     return [label for label, worth in zip(own, relevance, strict=True) if worth]
+
+
+def _weight(record: dict[str, Any], name: str, line: int) -> float:
+    weight: Any = record.get("weight", 1.0)
+    if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 < weight < 1e9:
+        raise bad_line(name, line, "has a weight that is no positive number", "Write a number, or leave it out for 1.")
+    return float(weight)
 
 
 def _text(record: dict[str, Any], key: str, name: str, line: int, meter: Meter) -> str:

@@ -90,6 +90,7 @@ def read(source: Source, meter: Meter, *, labelled: bool) -> Rows:
         row = int(np.searchsorted(np.cumsum(per_row), np.flatnonzero(~np.isfinite(data))[0], side="right"))
         raise bad_line(source.name, row + 1 + bool(header), "has a value that is not a finite number", _HINT)
     matrix = csr(_matrix(per_row, flat, data, width))
+    matrix.eliminate_zeros()  # a value that is written and 0 is one that is not there
     if not labelled:
         return Rows(header, matrix)
     label_rows, label_flat = _joined(label_counts), _joined(label_indices)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -87,11 +88,13 @@ def read(
                     kept.setdefault(role, []).append(_text(batch.column(role)))
             cells.append(batch.column("labels"))
             parts.append(_parts(batch, one))
+    delimiter = delimiter or _guess(cells)
     counts, flat, names = _numbered(cells, delimiter)
     check_labels(len(names))
+    parted = f", labels parted by {delimiter!r}" if delimiter else ""  # guessed, perhaps wrongly: so it is said
     texts = {role: Texts(pa.chunked_array(chunks)) for role, chunks in kept.items()}
     found = Found(
-        f"a table of documents ({tables[0].detected.format.name})",
+        f"a table of documents ({tables[0].detected.format.name}){parted}",
         binary(np.concatenate([[0], np.cumsum(counts)]), flat, len(names)),
         np.concatenate(parts),
         ids=texts.get("id"),
@@ -136,10 +139,8 @@ def _parts(batch: Arrow, table: Table) -> np.ndarray:
 
 def _numbered(cells: Sequence[Arrow], delimiter: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Labels of each document, all of them as numbers, and the names, sorted, that they number."""
-    delimiter = delimiter or _guess(cells)
     number: dict[str, int] = {}
-    counts: list[int] = []
-    flat: list[int] = []
+    counts, flat = array("q"), array("q")  # plain numbers: labels of documents are many
     for column in cells:
         for cell in _plain(column):
             own = labels_of(cell, delimiter)

@@ -68,7 +68,11 @@ class TransferCorrelationParams(BaseModel):
             Term(2.4e-9, {"params.resamples": 1, "benchmarks": 1, "runs": 2}),
             Term(6.5e-7, {"params.example_resamples": 1, "examples": 1}),
         ),
-        memory_mb=(Term(250.0), Term(3e-4, {"examples": 1})),
+        memory_mb=(
+            Term(250.0),
+            Term(3e-4, {"examples": 1}),
+            Term(3.2e-5, {"params.resamples": 1, "benchmarks": 1}),
+        ),
     ),
 )
 def transfer_correlation(data: ScoreTable, params: TransferCorrelationParams, ctx: Context) -> Findings:
