@@ -33,6 +33,7 @@ ALL = (
     "text_density",
     "text_samplers",
     "text_scale",
+    "ask_llm",
     "labels",
     "transfer_false_claims",
     "off_policy.large_actions",

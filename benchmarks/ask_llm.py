@@ -98,24 +98,18 @@ def speed(pool: list[dict[str, Any]], judge: tuple[Path, np.ndarray], nano: Path
         with torch.no_grad():
             return [score for at in range(0, len(texts), size) for score in theirs.ask(texts[at : at + size]).tolist()]
 
-    timed = {
-        "ours": _timed(we),
-        "nano batches of 2": _timed(lambda: they(2)),
-        "nano batches of 16": _timed(lambda: they(16)),
-    }
-    again = {
-        "ours": _timed(we),
-        "nano batches of 2": _timed(lambda: they(2)),
-        "nano batches of 16": _timed(lambda: they(16)),
-    }
-    seconds = {name: round(min(timed[name][0], again[name][0]), 2) for name in timed}
-    mine, other = np.array(timed["ours"][1]), np.array(timed["nano batches of 2"][1])
-    best = lambda scores: set(np.argsort(-scores)[: JUDGED // 5].tolist())  # noqa: E731
+    loops: dict[str, Callable[[], list[float]]] = {
+        "ours": we, "nano batches of 2": lambda: they(2), "nano batches of 16": lambda: they(16),
+    }  # fmt: skip
+    taken = [{name: _timed(loop) for name, loop in loops.items()} for _ in range(2)]
+    seconds = {name: round(min(one[name][0] for one in taken), 2) for name in loops}
+    mine, other = np.array(taken[0]["ours"][1]), np.array(taken[0]["nano batches of 2"][1])
+    best = [set(np.argsort(-scores)[: JUDGED // 5].tolist()) for scores in (mine, other)]
     return {
         "documents": JUDGED, "cpu_seconds": seconds,
         "times_faster": {name: round(value / seconds["ours"], 2) for name, value in seconds.items() if name != "ours"},
         "rank_correlation": float(spearmanr(mine, other).statistic),
-        "same_best_fifth": len(best(mine) & best(other)) / (JUDGED // 5),
+        "same_best_fifth": len(best[0] & best[1]) / (JUDGED // 5),
         "nano_scores_of_1": int((other >= 1).sum()),
     }  # fmt: skip
 

@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--datasets", nargs="+", default=list(DATASETS))
     parser.add_argument("--sequences", type=int, default=0, help="the first so many; 0 takes all")
     given = parser.parse_args()
-    learning.ready(lambda: None)
+    learning.warm_up()
     figures = {
         name: compare(name, given.sequences, given.vocabulary, given.published, given.seconds)
         for name in given.datasets

@@ -16,7 +16,7 @@ _SCHEMA: JsonDict = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "stri
 OR_NONE: dict[str, Any] = {
     "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": PATTERN}, {"type": "null"}]
 }
-"""Extra of the JSON Schema of a `Budget | None`: a size that may be given in another form instead."""
+"""Extra of the JSON Schema of a `Budget | None`, in one list, which is what the API reads: for sizes of many forms."""
 _BYTES = {"B": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 
 

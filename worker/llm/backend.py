@@ -96,6 +96,9 @@ class Sampling:
     seed: int = 0
 
 
+GREEDY = Sampling()
+
+
 @dataclass(frozen=True)
 class Limits:
     """How hard a model may be asked. `batch_tokens`: tokens of one local batch, padding included."""
@@ -140,7 +143,7 @@ class Backend(Protocol):
         prompts: Sequence[str],
         schema: Mapping[str, Any] | None = None,
         max_tokens: int = 256,
-        sampling: Sampling = Sampling(),
+        sampling: Sampling = GREEDY,
         told: Told = ...,
     ) -> list[Generated]:
         """What it writes. With a JSON Schema, text that does not fit it is no answer."""

@@ -14,7 +14,7 @@ from typing import Any
 from worker.contract.context import Context
 from worker.llm.backend import Answer, Entry, Generated, Limits, Sampling
 from worker.llm.batch import GeminiInline
-from worker.llm.http import Request, Server
+from worker.llm.http import Request, Server, about_tokens
 from worker.llm.openai_compatible import from_listed
 from worker.llm.remote import Remote
 from worker.llm.written import generated
@@ -86,7 +86,7 @@ class GeminiWire:
             "contents": [{"role": "user", "parts": [{"text": prompt}]}],
             "generationConfig": {**config, **thinking},
         }
-        return Request(f"/models/{self.model}:generateContent", body, len(prompt.encode()) // 4 + 1)
+        return Request(f"/models/{self.model}:generateContent", body, about_tokens(prompt))
 
 
 def _candidate(reply: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

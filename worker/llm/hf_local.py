@@ -23,7 +23,7 @@ import torch
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.llm.answers import single_tokens
-from worker.llm.backend import Answer, Capability, Entry, Generated, Limits, Sampling, Told, unheard
+from worker.llm.backend import GREEDY, Answer, Capability, Entry, Generated, Limits, Sampling, Told, unheard
 from worker.llm.fingerprint import fingerprint
 from worker.llm.written import generated
 from worker.numerics.compiled import while_waiting
@@ -179,7 +179,7 @@ class LocalModel:
         prompts: Sequence[str],
         schema: Mapping[str, Any] | None = None,
         max_tokens: int = 256,
-        sampling: Sampling = Sampling(),  # noqa: B008
+        sampling: Sampling = GREEDY,
         told: Told = unheard,
     ) -> list[Generated]:
         """See `Backend`. The schema is told in the prompt, and text that does not fit it is no answer.

@@ -31,7 +31,13 @@ _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, http
 _HEARD_EVERY_S = 0.3
 _IN_A_ROW = 20  # so many failures without an answer between them, and the server is given up
 _SHOWN = 200
+BYTES_A_TOKEN = 3  # English has about 4: what cannot be counted is estimated high, and texts are cut early
 _ADDRESS = re.compile(r"\bhttps?://[^\s'\"<>]+")  # servers quote their own, and those behind them
+
+
+def about_tokens(text: str) -> int:
+    """How many tokens a text takes, where they cannot be counted."""
+    return -(-len(text.encode()) // BYTES_A_TOKEN)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from worker.contract.context import Context
 from worker.llm.answers import by_text, summed
 from worker.llm.backend import Answer, Entry, Generated, Limits, Sampling
 from worker.llm.batch import OpenAIFile
-from worker.llm.http import Request, Server
+from worker.llm.http import Request, Server, about_tokens
 from worker.llm.remote import Remote
 from worker.llm.written import generated
 
@@ -103,7 +103,7 @@ class OpenAIWire:
             else {"prompt": self.template.replace("{prompt}", prompt)}
         )
         body = {"model": self.model, **asked, **more, **(self.extra or {})}
-        return Request(self.path, body, len(prompt.encode()) // 4 + 1)
+        return Request(self.path, body, about_tokens(prompt))
 
 
 def from_listed(

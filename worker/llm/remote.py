@@ -15,10 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from worker.contract.errors import JobError
-from worker.llm.backend import NO, YES, Answer, Capability, Entry, Generated, Sampling, Told, unheard
-from worker.llm.http import Failed, Reply, Request, Server
+from worker.llm.backend import GREEDY, NO, YES, Answer, Capability, Entry, Generated, Sampling, Told, unheard
+from worker.llm.http import BYTES_A_TOKEN, Failed, Reply, Request, Server, about_tokens
 
-_BYTES_A_TOKEN = 3  # English has about 4: what cannot be counted is estimated high, and texts are cut early
 _PROBE = "Is water wet at room temperature? Answer with one word, yes or no."
 
 
@@ -81,11 +80,11 @@ class Remote:
 
     def size(self, prompt: str) -> int:
         """Tokens, estimated at three bytes each."""
-        return -(-len(prompt.encode()) // _BYTES_A_TOKEN)
+        return about_tokens(prompt)
 
     def head(self, text: str, tokens: int) -> str:
         """The beginning that takes so many tokens by the same estimate."""
-        return text.encode()[: tokens * _BYTES_A_TOKEN].decode(errors="ignore")
+        return text.encode()[: tokens * BYTES_A_TOKEN].decode(errors="ignore")
 
     def score(
         self, prompts: Sequence[str], yes: Sequence[str], no: Sequence[str], told: Told = unheard
@@ -103,7 +102,7 @@ class Remote:
         prompts: Sequence[str],
         schema: Mapping[str, Any] | None = None,
         max_tokens: int = 256,
-        sampling: Sampling = Sampling(),  # noqa: B008
+        sampling: Sampling = GREEDY,
         told: Told = unheard,
     ) -> list[Generated]:
         """See `Backend`."""
@@ -142,8 +141,8 @@ def _counted(given: Counted, sent: Request) -> Counted:
     """With an estimate, where the server does not say how many tokens it took: a limit must not be passed unseen."""
     if given.n_in_tokens:
         return given
-    written = len(given.text.encode()) if isinstance(given, Generated) else 0
-    return replace(given, n_in_tokens=sent.tokens, n_out_tokens=max(1, -(-written // _BYTES_A_TOKEN)))
+    written = given.text if isinstance(given, Generated) else ""
+    return replace(given, n_in_tokens=sent.tokens, n_out_tokens=max(1, about_tokens(written)))
 
 
 def _no_answer(failed: Failed) -> Answer:

@@ -12,6 +12,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from numba.core import config
 HEARTBEAT_S = 0.2
 WARM_UPS: list[Callable[[], object]] = []
 """What has all loops of a module compiled, for whoever would rather wait before there is work."""
+_WARM: set[Callable[[], object]] = set()
 
 
 @cache
@@ -74,3 +76,17 @@ def while_waiting(work: Callable[[], Any], heartbeat: Callable[[], None]) -> Any
     if "error" in box:
         raise box["error"]
     return box["result"]
+
+
+def ready(warm_up: Callable[[], object], heartbeat: Callable[[], None]) -> None:
+    """Have the loops compiled that `warm_up()` runs, once a process, with `heartbeat()` called meanwhile."""
+    if warm_up not in _WARM:
+        while_waiting(warm_up, heartbeat)
+        _WARM.add(warm_up)
+
+
+def by_rows(rows: int, block: int, threads: int, work: Callable[[int, int], None]) -> None:
+    """`work(first, last)` for blocks of so many rows, on so many threads: what is compiled holds no lock."""
+    starts = range(0, rows, block)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda start: work(start, min(start + block, rows)), starts))

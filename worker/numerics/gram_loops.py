@@ -7,8 +7,6 @@ are visited.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 from scipy import sparse
 
-from worker.numerics.compiled import WARM_UPS, compiled, while_waiting
+from worker.numerics.compiled import WARM_UPS, by_rows, compiled
 
 BLOCK = 256  # rows; two blocks of them in bits stay in the level-2 cache
 
@@ -38,20 +36,13 @@ def add_bits(out: np.ndarray, x: np.ndarray, y: np.ndarray, *, symmetric: bool) 
 
     `symmetric`: both are the same rows, and only what is on and above the diagonal of blocks of `BLOCK` is done.
     """
-    _by_rows(len(x), lambda first, last: _add_bits(out, x, y, first, last, symmetric))
+    by_rows(len(x), BLOCK, torch.get_num_threads(), lambda first, last: _add_bits(out, x, y, first, last, symmetric))
 
 
 def add_products(out: np.ndarray, x: sparse.csr_array, y: sparse.csc_array) -> None:
     """Add the products of sparse rows of x (n, d) and of y (m, d) to `out` (n, m), visiting what both hold alone."""
     arrays = (x.indptr, x.indices, x.data, y.indptr, y.indices, y.data)
-    _by_rows(x.shape[0], lambda first, last: _add_products(out, *arrays, first, last))
-
-
-def _by_rows(rows: int, add: Callable[[int, int], None]) -> None:
-    """`add(first, last)` for blocks of rows, on as many threads as torch has."""
-    starts = range(0, rows, BLOCK)
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        list(threads.map(lambda start: add(start, min(start + BLOCK, rows)), starts))
+    by_rows(x.shape[0], BLOCK, torch.get_num_threads(), lambda first, last: _add_products(out, *arrays, first, last))
 
 
 @intrinsic
@@ -93,17 +84,12 @@ def _add_products(
                 out[i, users[other]] += values[at] * theirs[other]
 
 
-def ready(heartbeat: Callable[[], None]) -> None:
-    """Have the loops compiled, in this process once."""
-    if not _add_bits.signatures:
-        while_waiting(_compile, heartbeat)
-
-
-def _compile() -> None:
+def warm_up() -> None:
+    """Have the loops compiled."""
     for dtype in (np.float32, np.float64):
         out = np.zeros((1, 1), dtype)
         add_bits(out, np.zeros((1, 1), np.uint64), np.zeros((1, 1), np.uint64), symmetric=True)
         add_products(out, sparse.csr_array(out), sparse.csc_array(out))
 
 
-WARM_UPS.append(_compile)
+WARM_UPS.append(warm_up)

@@ -7,12 +7,11 @@ at a draw are a splitmix64 stream of its own, started by (key, draw, row): how r
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 
-from worker.numerics.compiled import WARM_UPS, compiled, while_waiting
+from worker.numerics.compiled import WARM_UPS, by_rows, compiled
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -39,13 +38,8 @@ def samples_projected(
 
 
 def _by_rows(rows: int, work: Callable[[int, int], None]) -> None:
-    threads = min(torch.get_num_threads(), rows)
-    if threads < 2:
-        work(0, rows)
-        return
-    cuts = [rows * part // threads for part in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, cuts[:-1], cuts[1:]))
+    threads = torch.get_num_threads()
+    by_rows(rows, max(1, -(-rows // threads)), threads, work)
 
 
 @compiled
@@ -140,13 +134,8 @@ def _project(
         out[row] *= own[row]
 
 
-def ready(heartbeat: Callable[[], None]) -> None:
-    """Have the loops compiled, in this process once."""
-    if not _mean.signatures:
-        while_waiting(_compile, heartbeat)
-
-
-def _compile() -> None:
+def warm_up() -> None:
+    """Have the loops compiled."""
     for dtype in (np.float32, np.float64):
         table, rows = np.ones(1 << 16, dtype), np.ones((1, 1), dtype)
         noise(table, 0, 0, rows)
@@ -154,4 +143,4 @@ def _compile() -> None:
         samples_projected(table, rows, 0, 1, rows, rows.copy())
 
 
-WARM_UPS.append(_compile)
+WARM_UPS.append(warm_up)

@@ -37,6 +37,7 @@ from worker.kinds.interactions.needs import ITEM_FEATURES, TEST_USERS
 from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.summary import InteractionsSummary
 from worker.numerics import gram_loops
+from worker.numerics.compiled import ready
 
 Rows = sparse.csr_array
 KIND = "interactions"
@@ -107,7 +108,7 @@ def judge(
     Raises `JobError` `too_few_rows` when there are no test users, `Cancelled` when a stop was asked for, `TimeOver`
     when the time is over before anything was measured.
     """
-    gram_loops.ready(lambda: ctx.progress(0, 1, phase="compile"))
+    ready(gram_loops.warm_up, lambda: ctx.progress(0, 1, phase="compile"))
     params = readable(data, params, ctx)
     params = params.model_copy(update={"learners": and_floors(params.learners, learners_of(KIND))})
     held = hold_out(data, params, ctx)

@@ -20,7 +20,6 @@ from worker.kinds.interactions.sampling.order import Order, TrainEvents
 from worker.kinds.interactions.summary import InteractionsSummary
 
 DEFAULT_PERCENT, DEFAULT_USERS = 20.0, 500
-# A budget or none in one list, which is what the API reads.
 
 
 class EventsParams(BaseModel):

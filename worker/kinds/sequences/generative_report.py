@@ -29,6 +29,7 @@ from worker.kinds.sequences.pieces.encoding import Encoder
 from worker.kinds.sequences.pieces.generative import GenerativeFit, GenerativeModel, Training, item_encoder
 from worker.kinds.sequences.ranking import Ranking
 from worker.kinds.sequences.tokeniser import Tokeniser
+from worker.numerics.compiled import ready
 
 TOKENS, ITEMS, ONE = "t5-actionpiece", "t5-items", "one reading"
 LABELS = {TOKENS: "T5 on ActionPiece tokens", ITEMS: "T5 on item ids"}
@@ -48,7 +49,7 @@ def compare(data: Sequences, tokeniser: Tokeniser, params: Any, evaluate: Any, c
             pointer="/params/beams",
         )
     held = replace(held, params=evaluate.model_copy(update={"k": ks}))
-    encoding.ready(lambda: ctx.progress(0, 1, phase="compile"))
+    ready(encoding.warm_up, lambda: ctx.progress(0, 1, phase="compile"))
     encoders = {
         TOKENS: Encoder.of(tokeniser.vocabulary, tokeniser.item_features),
         ITEMS: item_encoder(data.n_items),

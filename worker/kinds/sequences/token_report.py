@@ -27,6 +27,7 @@ from worker.kinds.sequences.pieces.vocabulary import Vocabulary
 from worker.kinds.sequences.rows import Rows, bounds
 from worker.kinds.sequences.splits import TRAIN
 from worker.kinds.sequences.tokeniser import Tokeniser
+from worker.numerics.compiled import ready
 
 SEQUENCES, EPOCHS, CHEAP_EVENTS = 500, 5, 150_000
 """Sequences that are measured; draws that use is counted over; training events of cheap vocabularies."""
@@ -35,7 +36,7 @@ OWN, SETS, IN_SET, FLAT = "this vocabulary", "this vocabulary, no random order",
 
 def judge(data: Sequences, tokeniser: Tokeniser, params: Any, ctx: Context) -> Findings:
     """The findings; `params.bootstrap` resamples behind the interval."""
-    encoding.ready(lambda: ctx.progress(0, 1, phase="compile"))
+    ready(encoding.warm_up, lambda: ctx.progress(0, 1, phase="compile"))
     encoder = Encoder.of(tokeniser.vocabulary, tokeniser.item_features)
     held = _held(data, ctx.seed)
     if not len(held):

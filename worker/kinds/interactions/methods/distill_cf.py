@@ -30,6 +30,7 @@ from worker.kinds.interactions.forms import bytes_of_rows, index_bytes
 from worker.kinds.interactions.rows import UserRows
 from worker.kinds.interactions.summary import InteractionsSummary
 from worker.numerics import gram_loops, gumbel_loops
+from worker.numerics.compiled import ready
 from worker.numerics.seeds import mix
 
 DENSE_LIMIT = 60_000_000  # n * I numbers; about ten such float32 matrices are alive at once
@@ -229,7 +230,7 @@ COST = Cost(
 def distill_cf(data: Interactions, params: DistillCFParams, ctx: Context) -> InteractionsSummary:
     """Synthetic users, learned so that a recommender trained on them serves the real ones."""
     for loops in (gram_loops, gumbel_loops):
-        loops.ready(lambda: ctx.progress(0, 1, phase="compile"))
+        ready(loops.warm_up, lambda: ctx.progress(0, 1, phase="compile"))
     real, columns = training_rows(data, params.max_items, ctx)
     ranked_events, longer = None, 0
     if params.export == "ranked":

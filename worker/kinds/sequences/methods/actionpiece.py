@@ -24,6 +24,7 @@ from worker.kinds.sequences.pieces import corpus, encoding, item_codes
 from worker.kinds.sequences.pieces.encoding import Encoder
 from worker.kinds.sequences.pieces.learning import Rules, learn
 from worker.kinds.sequences.tokeniser import Tokeniser
+from worker.numerics.compiled import ready
 
 
 class ActionPieceParams(BaseModel):
@@ -92,7 +93,7 @@ def actionpiece(data: Sequences, params: ActionPieceParams, ctx: Context) -> Tok
             f"counts {params.min_count:g}."
         )
     with ctx.part("tokens", 1, 1) as part:
-        encoding.ready(lambda: part.progress(0, 1, phase="compile"))
+        ready(encoding.warm_up, lambda: part.progress(0, 1, phase="compile"))
         written = corpus.written(data, Encoder.of(vocabulary, codes.features), part)
     facts = codes.facts | {
         "learned_from_events": len(drawn.items),

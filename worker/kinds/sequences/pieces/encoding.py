@@ -11,7 +11,6 @@ O(L log L) per sequence of L features for `feature`, O(L m) per merge for the ot
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -23,7 +22,7 @@ from worker.kinds.sequences.pieces import vocabulary_core as chain
 from worker.kinds.sequences.pieces.pairs import Core, key_of, place_of
 from worker.kinds.sequences.pieces.vocabulary import Vocabulary
 from worker.kinds.sequences.rows import Rows, bounds, places
-from worker.numerics.compiled import WARM_UPS, compiled, while_waiting
+from worker.numerics.compiled import WARM_UPS, compiled
 
 Shuffle = Literal["feature", "none", "token"]
 _NOWHERE = -1
@@ -258,13 +257,8 @@ class Encoder:
         return self._by_features.get(tuple(features.tolist()))
 
 
-def ready(heartbeat: Callable[[], None]) -> None:
-    """Have the loops compiled, in this process once."""
-    if not _merge_sets.signatures:
-        while_waiting(_compile, heartbeat)
-
-
-def _compile() -> None:
+def warm_up() -> None:
+    """Have the loops compiled."""
     features = np.array([[0, 0], [0, 1], [1, 0]])
     vocabulary = Vocabulary.of_features(features)
     vocabulary = Vocabulary(2, vocabulary.features, np.array([[1, 3]]), np.ones(1))
@@ -273,4 +267,4 @@ def _compile() -> None:
         encoder.encode(Rows.of([[0, 1]]), shuffle, np.random.default_rng(0))
 
 
-WARM_UPS.append(_compile)
+WARM_UPS.append(warm_up)

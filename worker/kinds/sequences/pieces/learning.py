@@ -20,7 +20,7 @@ from worker.kinds.sequences.pieces import pairs as p
 from worker.kinds.sequences.pieces import vocabulary_core as core_loops
 from worker.kinds.sequences.pieces.pairs import Core
 from worker.kinds.sequences.pieces.vocabulary import Vocabulary
-from worker.numerics.compiled import WARM_UPS, while_waiting
+from worker.numerics.compiled import WARM_UPS, ready
 
 EXACT_UP_TO = 12
 """Features up to which weights are whole numbers of units; above it they are rounded to 2^-24, the same everywhere."""
@@ -176,7 +176,7 @@ def learn(indptr: np.ndarray, items: np.ndarray, item_features: np.ndarray, rule
             arrays = {"nodes": core.nodes, "heads": core.heads, "rules": core.rules[:done]}
             ctx.checkpoint(done, arrays | {"priority": core.priority[:done]}, {})
 
-    ready(lambda: ctx.progress(0, 1, phase="compile"))
+    ready(warm_up, lambda: ctx.progress(0, 1, phase="compile"))
     core = counted(core, learned, heartbeat)
     least = 1 if stale else max(1, int(np.ceil(rules.min_count * scale)))
     core = run(core, lambda core: core_loops.merge_pairs(core, rules.size, stale, least, WORK), heartbeat)
@@ -198,13 +198,7 @@ def counted(core: Core, learned: int, heartbeat: Callable[[Core], None]) -> Core
     return core
 
 
-def ready(heartbeat: Callable[[], None]) -> None:
-    """Have the loops compiled, in this process once."""
-    if not core_loops.merge_pairs.signatures:
-        while_waiting(_compile, heartbeat)
-
-
-def _compile() -> None:
+def warm_up() -> None:
     """Learn two merges of a made-up corpus."""
     features = np.array([[0, 0], [0, 1], [1, 0]])
     initial = Vocabulary.of_features(features)
@@ -215,4 +209,4 @@ def _compile() -> None:
     run(core, lambda core: core_loops.merge_pairs(core, rules.size, False, 1, WORK), lambda _: None)
 
 
-WARM_UPS.append(_compile)
+WARM_UPS.append(warm_up)
