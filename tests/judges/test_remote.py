@@ -20,12 +20,12 @@ from tests.judges.server import KEY
 from worker.contract.context import Context
 from worker.contract.errors import Cancelled, JobError
 from worker.kinds.text.judging_prompt import Prompt
+from worker.llm.answers import from_listed
 from worker.llm.asking import ask
 from worker.llm.backend import NO, YES, Backend, Limits, Sampling, open_backend, unheard
 from worker.llm.hf_local import LocalModel
 from worker.llm.http import Failed, Server, _parsed
 from worker.llm.limits import Bucket
-from worker.llm.openai_compatible import from_listed
 from worker.llm.remote import Remote, _counted
 from worker.llm.retry import TRIES, pause_s, worth_another
 from worker.llm.written import generated

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from worker.contract.errors import JobError
+from worker.llm.backend import Answer
+
+_LEAST_LEFT = 1e-6  # rounding of the listed probabilities
 
 
 def single_tokens(tokenizer: Any, spellings: Sequence[str]) -> list[int]:
@@ -56,6 +59,28 @@ def by_text(candidates: Iterable[tuple[str, float]]) -> dict[str, float]:
         text = plain(token)
         found[text] = float(np.logaddexp(found[text], logp)) if text in found else float(logp)
     return found
+
+
+def from_listed(
+    pairs: Sequence[tuple[str, float]], text: str, spent_in: int, spent_out: int, yes: Sequence[str], no: Sequence[str]
+) -> Answer:
+    """The answer that listed alternatives amount to. Of an answer that was not listed, every spelling is at most as
+    likely as the least likely token that was, and all together at most what the listed ones leave of 1: an answer is
+    taken as the lesser of the two."""
+    listed = {token: logp for token, logp in by_text(pairs).items() if math.isfinite(logp)}
+    if not listed:
+        reason = "no probabilities in the answer" if text else "an empty answer"
+        return Answer(n_in_tokens=spent_in, n_out_tokens=spent_out, raw=text[:40], reason=reason)
+    logp_yes, logp_no, least = summed(listed, yes), summed(listed, no), min(listed.values())
+    left = math.log(max(_LEAST_LEFT, 1 - math.fsum(map(math.exp, listed.values()))))
+    mass = min(1.0, math.exp(logp_yes) + math.exp(logp_no))
+    return Answer(
+        logp_yes if math.isfinite(logp_yes) else min(left, least + math.log(len(yes))),
+        logp_no if math.isfinite(logp_no) else min(left, least + math.log(len(no))),
+        mass, spent_in, spent_out,
+        raw=max(listed, key=lambda token: listed[token])[:40],
+        censored=not math.isfinite(logp_yes),
+    )  # fmt: skip
 
 
 def said(text: str) -> str:

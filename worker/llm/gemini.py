@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.contract.context import Context
+from worker.llm.answers import from_listed
 from worker.llm.backend import Answer, Entry, Generated, Limits, Sampling
 from worker.llm.batch import GeminiInline
 from worker.llm.http import Request, Server, about_tokens
-from worker.llm.openai_compatible import from_listed
 from worker.llm.remote import Remote
 from worker.llm.written import generated
 

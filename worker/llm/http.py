@@ -122,14 +122,8 @@ class Server:
 
     def upload(self, path: str, fields: Mapping[str, str], name: str, content: bytes) -> Reply:
         """Send a file beside form fields."""
-        boundary = f"distillery-{self._rng.getrandbits(128):032x}"
-        parts = [
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()
-        ]
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-        kind = "Content-Type: application/jsonl\r\n\r\n"
-        body = ("".join(parts) + head + kind).encode() + content + f"\r\n--{boundary}--\r\n".encode()
-        return self._trying("POST", path, body, 0, f"multipart/form-data; boundary={boundary}")
+        whole = httpx.Request("POST", path, data=fields, files={"file": (name, content, "application/jsonl")})
+        return self._trying("POST", path, whole.read(), 0, whole.headers["Content-Type"])
 
     def lines(self, path: str) -> list[dict[str, Any]] | Failed:
         """A file of JSON lines at a path."""

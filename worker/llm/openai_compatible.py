@@ -7,13 +7,12 @@ of the two was asked: a list of tokens with their alternatives, or the older par
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from worker.contract.context import Context
-from worker.llm.answers import by_text, summed
+from worker.llm.answers import from_listed
 from worker.llm.backend import Answer, Entry, Generated, Limits, Sampling
 from worker.llm.batch import OpenAIFile
 from worker.llm.http import Request, Server, about_tokens
@@ -21,7 +20,6 @@ from worker.llm.remote import Remote
 from worker.llm.written import generated
 
 _SCHEMA_NAME = "answer"
-_LEAST_LEFT = 1e-6  # rounding of the listed probabilities
 
 
 def open_openai(entry: Entry, ctx: Context, limits: Limits) -> Remote:
@@ -104,28 +102,6 @@ class OpenAIWire:
         )
         body = {"model": self.model, **asked, **more, **(self.extra or {})}
         return Request(self.path, body, about_tokens(prompt))
-
-
-def from_listed(
-    pairs: Sequence[tuple[str, float]], text: str, spent_in: int, spent_out: int, yes: Sequence[str], no: Sequence[str]
-) -> Answer:
-    """The answer that listed alternatives amount to. Of an answer that was not listed, every spelling is at most as
-    likely as the least likely token that was, and all together at most what the listed ones leave of 1: an answer is
-    taken as the lesser of the two."""
-    listed = {token: logp for token, logp in by_text(pairs).items() if math.isfinite(logp)}
-    if not listed:
-        reason = "no probabilities in the answer" if text else "an empty answer"
-        return Answer(n_in_tokens=spent_in, n_out_tokens=spent_out, raw=text[:40], reason=reason)
-    logp_yes, logp_no, least = summed(listed, yes), summed(listed, no), min(listed.values())
-    left = math.log(max(_LEAST_LEFT, 1 - math.fsum(map(math.exp, listed.values()))))
-    mass = min(1.0, math.exp(logp_yes) + math.exp(logp_no))
-    return Answer(
-        logp_yes if math.isfinite(logp_yes) else min(left, least + math.log(len(yes))),
-        logp_no if math.isfinite(logp_no) else min(left, least + math.log(len(no))),
-        mass, spent_in, spent_out,
-        raw=max(listed, key=lambda token: listed[token])[:40],
-        censored=not math.isfinite(logp_yes),
-    )  # fmt: skip
 
 
 def _alternatives(logprobs: Any) -> Iterable[tuple[str, float]]:
