@@ -20,9 +20,9 @@ from worker.runtime.registry import discover, load_kind
 
 
 def product_of(method: Method) -> type[Product] | None:
-    """What a method says it delivers; None for findings."""
+    """What a method says it delivers; None for findings, also where it says that they are of one of two sorts."""
     made = typing.get_type_hints(method.run)["return"]
-    return made if issubclass(made, Product) else None
+    return made if isinstance(made, type) and issubclass(made, Product) else None
 
 
 @dataclass(frozen=True)
