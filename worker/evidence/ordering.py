@@ -131,12 +131,24 @@ def _ranked(
 
 
 def kendall(x: np.ndarray, y: np.ndarray) -> float:
-    """Kendall's tau-b of two rankings (K,); NaN where one of them is all ties. O(K^2)."""
+    """Kendall's tau-b of two rankings (K,); NaN where one of them is all ties, or a value is unknown. O(K^2)."""
     if not (np.all(np.isfinite(x)) and np.all(np.isfinite(y))):
         return float("nan")
-    first, second = np.sign(np.subtract.outer(x, x)), np.sign(np.subtract.outer(y, y))
-    below = np.sqrt(np.square(first).sum() * np.square(second).sum())
-    return float((first * second).sum() / below) if below else float("nan")
+    return float(kendalls(x[None], y[None])[0])
+
+
+def kendalls(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """tau-b (R,) of the rows of x and y (R, K), each over what neither row has as NaN. O(R K^2), also in memory."""
+    first, second = _signs(x), _signs(y)
+    both = np.isfinite(first) & np.isfinite(second)
+    first, second = np.where(both, first, 0.0), np.where(both, second, 0.0)
+    below = np.sqrt(np.square(first).sum(axis=(1, 2)) * np.square(second).sum(axis=(1, 2)))
+    with np.errstate(invalid="ignore"):
+        return np.where(below > 0, (first * second).sum(axis=(1, 2)) / below, np.nan)
+
+
+def _signs(x: np.ndarray) -> np.ndarray:
+    return np.sign(x[:, :, None] - x[:, None, :])
 
 
 def _tried(m: Measurements, set_name: str) -> dict[Key, tuple[Settings, Scores]]:

@@ -17,7 +17,7 @@ from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.learner import Learner, Trainable, learners_of
 from worker.evidence.measurements import TrainedResult, TrainingSet
-from worker.evidence.ordering import kendall
+from worker.evidence.ordering import kendalls
 from worker.evidence.statistics import resample, value_of
 from worker.evidence.training import Contender, train_all
 from worker.kinds.interactions.dataset import Interactions
@@ -85,7 +85,7 @@ class Zoo:
         full = values[FULL]
         found = np.full((resamples, len(self.samples)), np.nan)
         for column, sample in enumerate(self.samples):
-            found[:, column] = [agreement(a, b) for a, b in zip(full, values[sample.name], strict=True)]
+            found[:, column] = agreements(full, values[sample.name])
         return found
 
     def _drawn(self, drawn: np.ndarray, place: dict[tuple[str, str], int], name: str) -> np.ndarray:
@@ -96,18 +96,22 @@ class Zoo:
 
 
 def agreement(full: np.ndarray, sample: np.ndarray) -> float:
-    """Kendall's tau-b of two rankings of the learners (L,).
+    """tau-b of the rankings of the learners (L,) on the full data and on a sample; see `agreements`."""
+    return float(agreements(full[None], sample[None])[0])
+
+
+def agreements(full: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    """Kendall's tau-b (R,) of rankings of the learners, row by row (R, L).
 
     A learner that cannot be trained on the sample stands last there: whoever works with the sample loses it. A sample
     on which all are equal says nothing of their order: 0. NaN where the full data has no order.
     """
     known = np.isfinite(full)
-    full, sample = full[known], sample[known]
-    if len(full) < 2 or np.ptp(full) == 0:
-        return float("nan")
-    lowest = np.nanmin(sample, initial=0.0)
-    tau = kendall(full, np.where(np.isfinite(sample), sample, lowest - 1.0))
-    return tau if np.isfinite(tau) else 0.0
+    there = known & np.isfinite(sample)
+    lowest = np.where(there, sample, 0.0).min(axis=1, keepdims=True)  # scores are not negative
+    tau = kendalls(full, np.where(there, sample, lowest - 1.0))
+    ordered = np.where(known, full, -np.inf).max(axis=1) > np.where(known, full, np.inf).min(axis=1)
+    return np.where(ordered, np.nan_to_num(tau), np.nan)
 
 
 def compare(

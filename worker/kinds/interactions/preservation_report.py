@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -50,9 +51,13 @@ class Compared:
     metric: str
     drawn: np.ndarray
 
+    @cached_property
+    def _values(self) -> np.ndarray:
+        return np.array([self.zoo.tau(sample, self.metric) for sample in self.zoo.samples])
+
     def of(self, samples: list[int]) -> Tau:
         """The mean tau of some samples, by their positions; those without one are left out."""
-        values = np.array([self.zoo.tau(self.zoo.samples[at], self.metric) for at in samples])
+        values = self._values[samples]
         known = [at for at, value in zip(samples, values, strict=True) if np.isfinite(value)]
         if not known:
             return Tau(float("nan"), np.full(len(self.drawn), np.nan))
@@ -66,7 +71,7 @@ class Compared:
             if one.sampler == sampler and percent in (None, one.percent)
         ]  # fmt: skip
 
-    @property
+    @cached_property
     def samplers(self) -> list[str]:
         """Samplers by mean tau over all sizes, the best first."""
         names = list(dict.fromkeys(one.sampler for one in self.zoo.samples))
