@@ -6,6 +6,9 @@ STAMP := .venv/.installed
 PROCESSES ?= 2
 PYTEST := $(BIN)/pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=40
 
+# Services start many processes: without compiled modules kept on disk each would compile all sources again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo up down test test-slow test-faults test-faults-full test-security spectral test-gpu lint bench openapi settings clean
 
 demo: $(STAMP)  ## distil the bundled dataset end to end and print the report
