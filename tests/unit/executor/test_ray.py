@@ -133,7 +133,7 @@ def test_nothing_of_a_cluster_outlives_the_process_that_started_it(tmp_path: Pat
         others = [one for one in psutil.process_iter() if one.pid != parent.pid and _session(one.pid) == parent.pid]
         assert len(others) > 3
         os.killpg(parent.pid, number)  # as a worker ends a job: the whole group at once
-        # Asked to end, it does so by itself, or Ray ends it with 1, whose own thread may see first that its raylet is gone.
+        # Asked to end, it does so by itself, or Ray does with 1: its own thread may see first that the raylet is gone.
         assert parent.wait(60) in ((3, 1) if number == signal.SIGTERM else (-9,))
     finally:
         parent.kill()
