@@ -1,6 +1,6 @@
 """A Vision Transformer (Dosovitskiy et al., arXiv:2010.11929, section 3.1) of any size, plain as timm's.
 
-    z_0 = [class token; E p_1; ...; E p_n] + position,   z <- z + s Attn(LN z),   z <- z + b MLP(LN z),   logits = W LN(z[0])
+    z = [class token; E p_1; ...; E p_n] + position,   z <- z + Attn(LN z),   z <- z + b MLP(LN z),   W LN(z[0])
 
 Parameters are named and shaped as in timm's `vision_transformer`, so that a state dict of it loads as it stands
 (`worker.kinds.images.teachers.checkpoint`). b is 1 but for the MLP blocks that ReMem scales down
@@ -24,7 +24,8 @@ _EPS = 1e-6  # of the layer norms, as in timm
 @dataclass(frozen=True)
 class ViTShape:
     """Sizes of the network: images (channels, side, side) in patches of `patch` pixels, `depth` blocks of `width` with
-    `heads` heads and an MLP of `hidden` units, `classes` logits. `biased`: whether queries, keys and values have a bias.
+    `heads` heads and an MLP of `hidden` units, `classes` logits. `biased`: whether queries, keys and values have
+    a bias. Raises `JobError` `invalid_input` where patches or heads do not fit.
     """
 
     channels: int
@@ -102,6 +103,7 @@ class Block(nn.Module):
         self.mlp_scale = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (n, t, width) to the same."""
         x = x + self.attn(self.norm1(x))
         if self.mlp_scale == 0:
             return x
@@ -131,6 +133,7 @@ class ViT(nn.Module):
         return self.norm(z[:, 0])
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, classes)."""
         return self.head(self.features(x))
 
     @property

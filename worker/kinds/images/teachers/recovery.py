@@ -72,7 +72,7 @@ def watched(teacher: nn.Module) -> Iterator[Statistics]:
 
 @dataclass(frozen=True)
 class Recovery:
-    """How images are recovered: `steps` of size `rate`, `weight` r of the statistics, rolled by up to `jitter` pixels."""
+    """How images are recovered: `steps` of size `rate`, `weight` r of the statistics, rolls of `jitter` pixels."""
 
     steps: int = 1000
     rate: float = 0.25

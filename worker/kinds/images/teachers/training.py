@@ -149,7 +149,9 @@ class _Run:
                 for name, value in one.items()
                 if isinstance(value, Tensor)
             }
-            ctx.checkpoint(step, _named("network", _copy(self.network)) | _named("best", self.best) | moments, self._said())
+            ctx.checkpoint(
+                step, _named("network", _copy(self.network)) | _named("best", self.best) | moments, self._said()
+            )
 
     def resume(self, ctx: Context) -> int:
         """Go on where an earlier attempt was: the number of steps that are taken."""
