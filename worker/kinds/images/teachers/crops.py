@@ -94,7 +94,7 @@ def tile_side(side: int, factor: int) -> int:
 
 
 def padded(tiles: Tensor, side: int, fill: Tensor) -> Tensor:
-    """Tiles (m, c, t, t) in the middle of canvases (m, c, side, side) of the colour `fill` (c,), as a teacher sees them."""
+    """Tiles (m, c, t, t) in the middle of canvases (m, c, side, side) of one colour (c,), as a teacher sees them."""
     t = tiles.shape[2]
     if t == side:
         return tiles
