@@ -58,6 +58,10 @@ class Teacher:
     device: str
     validation: float = math.nan
 
+    def to_json(self) -> dict[str, float]:
+        """What settings of an origin say of it."""
+        return {} if math.isnan(self.validation) else {"teacher_validation_accuracy": self.validation}
+
     @torch.no_grad()
     def logits(self, images: ImageSet, ctx: Context | None = None) -> np.ndarray:
         """float32 (n, C) of images as they are stored; progress is told to `ctx`."""
