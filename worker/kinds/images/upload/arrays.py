@@ -10,7 +10,7 @@ import numpy as np
 from worker.ingest.formats.npz import archive_of, open_array
 from worker.ingest.limits import Meter
 from worker.ingest.sources import ZIP, Source
-from worker.kinds.images.splits import TEST, TRAIN, VALIDATION
+from worker.kinds.images.dataset import TEST, TRAIN, VALIDATION
 from worker.kinds.images.upload.decoding import Form
 from worker.kinds.images.upload.piece import Found, Piece, refuse
 
@@ -60,9 +60,7 @@ def _pairs(archive: zipfile.ZipFile, where: str) -> list[tuple[str, str, int | N
     return found
 
 
-def _pieces(
-    source: Source, pairs: Sequence[tuple[str, str, int | None]], form: Form, meter: Meter
-) -> Iterator[Piece]:
+def _pieces(source: Source, pairs: Sequence[tuple[str, str, int | None]], form: Form, meter: Meter) -> Iterator[Piece]:
     with archive_of(source, meter) as archive:
         for name, labels_name, part in pairs:
             labels = _labels(archive, labels_name, meter)
