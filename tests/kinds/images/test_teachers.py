@@ -123,26 +123,27 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_bits(optimiser: str, rho
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
-def test_crops_are_squares_within_the_image_and_deterministic() -> None:
+def test_crops_are_within_the_image_and_deterministic() -> None:
     rows = np.array([4, 9, 2])
-    one = crops.drawn(rows, 50, 9, 12, 0.3, np.random.default_rng(3))
-    two = crops.drawn(rows, 50, 9, 12, 0.3, np.random.default_rng(3))
+    one = crops.drawn(rows, 50, (9, 12), 0.3, np.random.default_rng(3))
+    two = crops.drawn(rows, 50, (9, 12), 0.3, np.random.default_rng(3))
     assert np.array_equal(one.top, two.top)
-    assert np.array_equal(one.side, two.side)
+    assert np.array_equal(one.width, two.width)
     assert one.row.tolist() == np.repeat(rows, 50).tolist()
-    assert (one.top >= 0).all()
-    assert (one.left >= 0).all()
-    assert (one.top + one.side <= 9).all()
-    assert (one.left + one.side <= 12).all()
-    assert one.side.min() >= 4
-    assert one.side.max() == 9
+    assert min(one.top.min(), one.left.min()) >= 0
+    assert (one.top + one.height <= 9).all()
+    assert (one.left + one.width <= 12).all()
+    assert one.height.min() >= 4
+    assert (one.height.max(), one.width.max()) == (9, 12)
+    whole = crops.drawn(rows, 2, (9, 12), 1.0, np.random.default_rng(3))
+    assert set(whole.height.tolist()) == {9}
+    assert set(whole.top.tolist()) == {0}
 
 
 def test_a_crop_of_the_tiles_size_is_the_pixels_themselves() -> None:
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
-    assert np.array_equal(crops.cut(image, 2, 3, 4, 4), image[2:6, 3:7])
-    flat = np.full((8, 8, 1), 77, np.uint8)
-    assert (crops.cut(flat, 0, 0, 8, 3) == 77).all()
+    assert np.array_equal(crops.resized(image[2:6, 3:7], (4, 4)), image[2:6, 3:7])
+    assert (crops.resized(np.full((8, 6, 1), 77, np.uint8), (3, 4)) == 77).all()
 
 
 def test_the_best_crop_of_each_image_and_the_least_losses() -> None:
@@ -158,8 +159,9 @@ def test_tiles_fill_canvases_row_by_row() -> None:
     canvases = crops.tiled(tiles, 2)
     assert canvases.shape == (2, 4, 4, 1)
     assert canvases[0, :, :, 0].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
+    assert crops.tile_size((28, 14), 2) == (14, 7)
     with pytest.raises(JobError, match="do not fill"):
-        crops.tile_side(28, 3)
+        crops.tile_size((28, 28), 3)
 
 
 def test_statistics_of_what_a_norm_has_seen_are_no_distance_from_it() -> None:

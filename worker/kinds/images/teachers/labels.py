@@ -20,7 +20,7 @@ from worker.kinds.images.teachers.teacher import Teacher, accuracy_on, some
 from worker.kinds.images.teachers.training import Recipe, train
 
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
-_PROXY_STEPS, _PROXY_WIDTH, _PROXY_HELD = 200, 16, 2_000
+_PROXY_STEPS, _PROXY_WIDTH, _PROXY_HELD = 100, 16, 2_000
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,7 @@ class Labels:
         return {"temperature": self.temperature, "temperatures_tried": [dict(one) for one in self.tried]}
 
 
-def labelled(
-    data: Images, images: ImageSet, teacher: Teacher, temperature: float | None, ctx: Context
-) -> Labels:
+def labelled(data: Images, images: ImageSet, teacher: Teacher, temperature: float | None, ctx: Context) -> Labels:
     """The teacher's labels of images; without a temperature, the one whose labels teach a small network best.
 
     Of equal ones the lowest is taken; without validation images 1.
@@ -50,14 +48,21 @@ def labelled(
         if temperature is None:
             ctx.warn("There are no validation images: soft labels have temperature 1.")
         chosen = 1.0 if temperature is None else temperature
-        return Labels(softened(logits, chosen).numpy(), chosen)
+        return Labels(_stored(logits, chosen), chosen)
     tried: list[dict[str, float]] = []
     for number, one in enumerate(TEMPERATURES):
-        with ctx.part(f"temperature {one:g}", number, len(TEMPERATURES), label="choose temperature", seed=ctx.seed) as part:
-            accuracy = _proxy(replace(images, soft=softened(logits, one).numpy()), held, part)
+        with ctx.part(
+            f"temperature {one:g}", number, len(TEMPERATURES), label="choose temperature", seed=ctx.seed
+        ) as part:
+            accuracy = _proxy(replace(images, soft=_stored(logits, one)), held, part)
         tried.append({"temperature": one, "validation_accuracy": accuracy})
     best = max(tried, key=lambda one: one["validation_accuracy"])["temperature"]
-    return Labels(softened(logits, best).numpy(), best, tuple(tried))
+    return Labels(_stored(logits, best), best, tuple(tried))
+
+
+def _stored(logits: Tensor, temperature: float) -> np.ndarray:
+    """Labels rounded to the half precision that they are delivered in."""
+    return softened(logits, temperature).half().float().numpy()
 
 
 def _proxy(images: ImageSet, held: ImageSet, ctx: Context) -> float:

@@ -19,7 +19,11 @@ class TeacherParams(BaseModel):
         "fine-tuned for its students.",
     )
     teacher_width: int = Field(
-        32, ge=8, le=512, multiple_of=4, description="Channels of the teacher's first layer; a ViT has twice as many numbers a token."
+        32,
+        ge=8,
+        le=512,
+        multiple_of=4,
+        description="Channels of the teacher's first layer; a ViT has twice as many numbers a token.",
     )
     teacher_epochs: int | None = Field(
         None, ge=1, le=1_000, description="Epochs of the teacher; null: by the preset and the number of images."
