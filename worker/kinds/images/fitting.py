@@ -21,8 +21,9 @@ from torch.nn import functional
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.images.augmentation import augment
-from worker.kinds.images.image_set import ImageSet
+from worker.kinds.images.image_set import ImageSet, Loss
 
+_LEAST = 1e-6
 _AHEAD = 512  # images that a network is asked about at once
 _ON_DEVICE = 1_000_000_000  # bytes of images that may lie on the device whole
 
@@ -64,10 +65,18 @@ class Classifier:
         return np.concatenate(found) if found else np.zeros((0, asked.classes), np.float32)
 
     def probabilities(self, asked: ImageSet) -> np.ndarray:
-        """float32 (n, C): the softmax of the logits; of scores learned by squared error, their softmax as well."""
-        logits = self.logits(asked)
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        """float32 (n, C) for images as stored."""
+        return as_probabilities(self.logits(asked), self.seen.loss)
+
+
+def as_probabilities(scores: np.ndarray, loss: Loss) -> np.ndarray:
+    """Probabilities (n, C) of what was learned by a loss: the softmax of logits; of scores that were learned by squared
+    error, whose classes are centred, what lies above 0 after centring is undone."""
+    if loss == "mse":
+        powers = np.maximum(scores + 1 / scores.shape[1], _LEAST)
+    else:
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def blocks(count: int, size: int) -> list[np.ndarray]:
@@ -81,9 +90,9 @@ def train(
     recipe: Recipe,
     ctx: Context,
     *,
-    after_epoch: Callable[[int, nn.Module], None] | None = None,
+    watch: Callable[[Tensor, Tensor], None] | None = None,
 ) -> Classifier:
-    """Train a network in place. `after_epoch(epoch, network)` is called after each, from 0.
+    """Train a network in place. `watch(numbers, logits)` is told of every batch what the network said before the step.
 
     Random numbers come from `ctx.seed`. Raises `JobError` `diverged` when the loss is not a number.
     """
@@ -108,12 +117,13 @@ def train(
             x = fetch(numbers)
             x = augment(x, recipe.augmentation, generator) if recipe.augmentation else x
             at = numbers.to(device)
-            loss = (weights[at] * _losses(network(x), targets[at], images)).mean()
+            logits = network(x)
+            loss = (weights[at] * _losses(logits, targets[at], images)).mean()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
-        if after_epoch is not None:
-            after_epoch(epoch, network)
+            if watch is not None:
+                watch(numbers, logits.detach())
     if not bool(torch.isfinite(loss)):
         raise JobError("diverged", "The loss of the network is not a number.")
     return Classifier(network.eval(), images, device)

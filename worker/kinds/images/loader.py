@@ -1,8 +1,8 @@
 """The loader that travels with a summary: what it holds, as numpy arrays and as a torch dataset."""
 
-LOADER = '''"""Load this summary. `x` float32 (m, c, h, w) as networks see it, `y` classes (m,), `targets` (m, C) what is to be
-learned (soft labels, or the classes), `weights` (m,), `classes` their names; `encode(pixels)`: other images uint8
-(n, h, w, c) as networks see them; `dataset()`: a torch dataset of (image, target, weight)."""
+LOADER = '''"""Load this summary. `x` float32 (m, c, h, w) as networks see it, `y` classes (m,), `targets` (m, C) what
+is to be learned (soft labels, or the classes), `weights` (m,), `classes` their names; `encode(pixels)`: other images
+uint8 (n, h, w, c) as networks see them; `dataset()`: a torch dataset of (image, target, weight)."""
 import json, pathlib
 import numpy as np
 

@@ -23,6 +23,7 @@ CANDIDATES = 50_000
 """Images of a class that a picker looks at, or as many as are asked for; of more, as many at random."""
 _EXACT = 20_000  # points up to which k-means takes all of them at every step
 _CHUNK = 8192
+_SIDE = 32
 
 
 def spread(images: ImageSet, counts: np.ndarray, features: Features, pick: Picker, ctx: Context) -> np.ndarray:
@@ -44,8 +45,24 @@ def candidates(y: np.ndarray, one: int, count: int, rng: np.random.Generator) ->
 
 
 def pixel_features(images: ImageSet) -> Features:
-    """Points that are the standardised pixels themselves."""
-    return lambda rows: images.batch(rows).reshape(len(rows), -1)
+    """Points that are the standardised pixels themselves; of images above 32 pixels a side, the means of blocks."""
+    block = max(1, -(-max(images.shape[1:]) // _SIDE))
+
+    def points(rows: np.ndarray) -> np.ndarray:
+        parts = [_shrunk(images.batch(part), block) for part in np.split(rows, range(_CHUNK, len(rows), _CHUNK))]
+        return np.concatenate(parts)
+
+    return points
+
+
+def _shrunk(x: np.ndarray, block: int) -> np.ndarray:
+    """The means (n, D) of blocks of pixels; what remains at the edges is left out."""
+    n, c, h, w = x.shape
+    high, wide = h // block, w // block
+    if block == 1:
+        return x.reshape(n, -1)
+    cut = x[:, :, : high * block, : wide * block].reshape(n, c, high, block, wide, block)
+    return cut.mean(axis=(3, 5)).reshape(n, -1)
 
 
 def at_random(x: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -102,6 +119,13 @@ def clusters(x: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.nd
         warnings.simplefilter("ignore", ConvergenceWarning)  # of equal rows several centres lie on one another
         model.fit(x)
     return np.asarray(model.cluster_centers_, np.float32), np.bincount(model.labels_, minlength=count)
+
+
+def medoids(x: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """The row nearest the centre of every cluster of k-means, no row twice."""
+    if count >= len(x):
+        return np.arange(len(x))[:count]
+    return nearest_rows(x, clusters(x, count, rng)[0])
 
 
 def nearest_rows(x: np.ndarray, centres: np.ndarray) -> np.ndarray:
