@@ -4,7 +4,8 @@ from the very teacher that labelled a summary."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from worker.contract.context import Context
@@ -14,7 +15,7 @@ from worker.kinds.images.remem import tuning
 from worker.kinds.images.remem.students import StudentRecipe
 from worker.kinds.images.remem.tuning import Candidate, TuningRecipe
 from worker.kinds.images.teachers import teacher as networks
-from worker.kinds.images.teachers.labels import Labels, labelled
+from worker.kinds.images.teachers.labels import labelled
 from worker.kinds.images.teachers.params import Preset, TeacherParams
 from worker.kinds.images.teachers.teacher import Teacher, TeacherRecipe
 
@@ -59,14 +60,21 @@ def _epochs(params: TeacherParams, images: int, share: float) -> int:
     return params.teacher_epochs or min(most, max(least, math.ceil(views / max(1, images))))
 
 
-def control(data: Images, images: ImageSet, settings: Mapping[str, Any], ctx: Context) -> Labels:
-    """Labels for real images that a summary is compared with, by the teacher that its settings name, or a usual one.
+def control(data: Images, draws: Sequence[ImageSet], settings: Mapping[str, Any], ctx: Context) -> list[ImageSet]:
+    """Draws of real images, of one size, with soft labels: what a summary is compared with.
 
-    The temperature is chosen for these images as it was for the summary; `ctx` needs the seed of the job.
+    The teacher is the one that the settings of the summary name, or a usual one; the temperature is chosen for the
+    first draw, as it is for a summary. `ctx` needs the seed of the job.
     """
-    fields = TeacherParams.model_fields
-    params = TeacherParams(**{name: settings[name] for name in fields if name in settings and name != "temperature"})
+    named = {name: settings[name] for name in TeacherParams.model_fields if name in settings}
+    params = TeacherParams(**named | {"temperature": None})
     with ctx.part("teacher", 0, 2, label="train the teacher", seed=ctx.seed) as part:
         teacher = labeller(data, params, part)
-    with ctx.part(f"labels {len(images)}", 1, 2, label="label", seed=ctx.seed) as part:
-        return labelled(data, images, teacher, None, part)
+    temperature: float | None = None
+    found: list[ImageSet] = []
+    for number, images in enumerate(draws):
+        with ctx.part(f"labels {len(images)} {number}", 1, 2, label="label random images", seed=ctx.seed) as part:
+            labels = labelled(data, images, teacher, temperature, part)
+        temperature = labels.temperature
+        found.append(replace(images, soft=labels.soft))
+    return found

@@ -116,8 +116,8 @@ def _ways(found: Comparison) -> Table:
     among = next((way.information.among for way in found.ways if way.information), 0)
     note = (
         f"The InfoNCE bound is of finding one image among {among}; it cannot be above {np.log(max(1, among)):.2f} "
-        "nats. Pixels explained: the share of the pixels' variance that ridge regression from the logits explains. Both are "
-        "of validation images, learned on images of the slice; only differences between rows mean something."
+        "nats. Pixels explained: the share of the pixels' variance that ridge regression from the logits explains. "
+        "Both are of validation images, learned on images of the slice; only differences between rows mean something."
     )
     rows = tuple(_facts(way) for way in found.ways)
     return Table("teachers", "Ways of fine-tuning", columns, rows, note=note, heading="Teachers")
