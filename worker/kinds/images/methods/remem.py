@@ -23,6 +23,7 @@ from worker.kinds.images.dataset import Images
 from worker.kinds.images.teachers.params import Preset
 
 _VIEWS = {"quick": 40_000, "standard": 400_000, "paper": 4_000_000}  # images that pretraining sees
+_EPOCHS = {"quick": 8, "standard": 60, "paper": 300}
 
 
 class ReMemParams(BaseModel):
@@ -81,7 +82,6 @@ def remem(data: Images, params: ReMemParams, ctx: Context) -> Findings:
     from worker.kinds.images.remem.tuning import Candidate, TuningRecipe
 
     parts = slices(data, params.pretrain_share, params.tune_images, params.imbalance, ctx.seed)
-    views = _VIEWS[params.preset]
     grid = [Candidate(rho, scale) for scale in params.scales for rho in params.rhos]
     ways = (Candidate(), *(one for one in grid if not one.plain))
     if len(ways) == 1:
@@ -91,20 +91,20 @@ def remem(data: Images, params: ReMemParams, ctx: Context) -> Findings:
         params.depth,
         heads=max(1, params.width // 16),
         patch=params.patch,
-        pretraining=_epochs(views, len(parts.pretraining)),
-        tuning=_epochs(views // 4, len(parts.tuning)),
+        pretraining=_epochs(params.preset, 1, len(parts.pretraining)),
+        tuning=_epochs(params.preset, 1 / 4, len(parts.tuning)),
         top=params.top,
         candidates=ways,
-        student=StudentRecipe(16, _epochs(views // 8, len(parts.tuning)), params.share, params.temperature),
+        student=StudentRecipe(16, _epochs(params.preset, 1 / 8, len(parts.tuning)), params.share, params.temperature),
     )
     student = StudentRecipe(
-        params.student_width, _epochs(views // 2, len(parts.tuning)), params.share, params.temperature
+        params.student_width, _epochs(params.preset, 1 / 2, len(parts.tuning)), params.share, params.temperature
     )
     found = compare(data, parts, recipe, student, params.seeds, ctx)
     settings = params.model_dump() | {"ways": [one.label for one in ways]}
     return findings(data, found, settings, ctx)
 
 
-def _epochs(views: int, images: int) -> int:
-    """Epochs in which so many images are seen, 2 to 60."""
-    return min(60, max(2, round(views / max(1, images))))
+def _epochs(preset: Preset, share: float, images: int) -> int:
+    """Epochs in which this share of the preset's images is seen, two at least."""
+    return min(_EPOCHS[preset], max(2, round(share * _VIEWS[preset] / max(1, images))))

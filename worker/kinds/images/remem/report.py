@@ -66,7 +66,7 @@ def verdict_of(found: Comparison, seed: int) -> Verdict:
     if least <= 0 and status != "cheap_is_better":
         status = "undetermined"
         reasons = ("neither teacher helps its students beyond what their classes teach them",)
-    settled = ("a stronger teacher: more pretraining, or a checkpoint", "more seeds") if reasons else ()
+    settled = ("a stronger teacher: another preset, or more images that pretrain it", "more seeds") if reasons else ()
     return Verdict(status, sentence, mean, low, high, "points", reasons, settled)
 
 

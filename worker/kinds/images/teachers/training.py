@@ -1,7 +1,8 @@
 """Training a network by steps on batches: teachers, fine-tuned teachers and their students alike.
 
 Every draw follows from (seed, step), so that a run that is stopped and resumed ends with the bytes of an undisturbed
-one. The state that is best on validation is kept, ties to the earlier; where there is nothing to validate on, the last.
+one. Of ten looks at validation the state that is best there is kept, ties to the earlier; where there is nothing to
+validate on, the last.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ Batch = Callable[[np.ndarray, torch.Generator], tuple[Tensor, Any]]
 """`(rows int64 (b,), generator)` -> what the network sees (b, c, h, w), and what its loss compares it with."""
 Loss = Callable[[Tensor, Any], Tensor]
 """`(logits (b, C), targets)` -> a scalar."""
+LOOKS = 10
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def train(
     validate: Callable[[nn.Module], float] | None,
     ctx: Context,
 ) -> Fitted:
-    """Train a network in place on `rows` rows. `validate`: its accuracy on validation data, after every epoch.
+    """Train a network in place on `rows` rows. `validate`: its accuracy on validation data.
 
     A finished run of an earlier attempt is found again. At the time limit the best so far is returned, with a warning.
     Raises `JobError` `diverged` where the loss is no longer finite.
@@ -83,7 +85,7 @@ def train(
     network = network.to(ctx.device)
     optimiser = recipe.optimiser_of(network)
     per_epoch = math.ceil(rows / recipe.batch)
-    steps = recipe.epochs * per_epoch
+    steps, every = recipe.epochs * per_epoch, max(1, recipe.epochs // LOOKS)
     run = _Run(network, optimiser, validate)
     step = run.resume(ctx)
     while step < steps:
@@ -108,8 +110,9 @@ def train(
         run.total += value
         step += 1
         late = ctx.out_of_time()
-        if step % per_epoch == 0 or late:
-            run.look(epoch + 1, (within + 1))
+        due = step % per_epoch == 0 and ((epoch + 1) % every == 0 or step == steps)
+        if due or late:
+            run.look(epoch + 1, step)
         run.offer(step, ctx)
         if late and step < steps:
             ctx.warn(f"The time limit ended the training of a network in epoch {epoch + 1} of {recipe.epochs}.")
@@ -123,13 +126,13 @@ class _Run:
     def __init__(self, network: nn.Module, optimiser: torch.optim.Optimizer, validate: Any) -> None:
         self.network, self.optimiser, self.validate = network, optimiser, validate
         self.best = _copy(network)
-        self.score, self.epoch, self.total = math.nan, 0, 0.0
+        self.score, self.epoch, self.total, self.looked = math.nan, 0, 0.0, 0
         self.curve: list[dict[str, float]] = []
 
-    def look(self, epoch: int, batches: int) -> None:
-        """After an epoch of so many batches: validate, and keep what is best."""
-        entry = {"epoch": float(epoch), "loss": self.total / batches}
-        self.total = 0.0
+    def look(self, epoch: int, step: int) -> None:
+        """In this epoch, after so many steps in all: validate, and keep what is best."""
+        entry = {"epoch": float(epoch), "loss": self.total / (step - self.looked)}
+        self.total, self.looked = 0.0, step
         if self.validate is None:
             self.best, self.epoch = _copy(self.network), epoch
         else:
@@ -162,7 +165,8 @@ class _Run:
         self.best = _below("best", arrays)
         said = point.state
         self.score = math.nan if said["score"] is None else said["score"]
-        self.epoch, self.total, self.curve = said["epoch"], said["total"], list(said["curve"])
+        self.epoch, self.total, self.looked = said["epoch"], said["total"], said["looked"]
+        self.curve = list(said["curve"])
         if point.done:
             return 2**62
         self.network.load_state_dict(_below("network", arrays))
@@ -182,7 +186,8 @@ class _Run:
 
     def _said(self) -> dict[str, Any]:
         score = self.score if math.isfinite(self.score) else None
-        return {"score": score, "epoch": self.epoch, "total": self.total, "curve": self.curve}
+        said = {"score": score, "epoch": self.epoch, "total": self.total, "looked": self.looked}
+        return said | {"curve": list(self.curve)}
 
 
 @contextmanager
