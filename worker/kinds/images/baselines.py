@@ -19,11 +19,15 @@ from worker.evidence.training import Contender
 from worker.kinds.images.budget import balanced, image_bytes
 from worker.kinds.images.dataset import Images
 from worker.kinds.images.image_set import ImageSet
+from worker.kinds.images.labelling import control
 from worker.kinds.images.selection.pickers import at_random, herding, pixel_features, spread
 from worker.kinds.images.summary import LABEL, ImagesSummary
 from worker.numerics.npz import npz_bytes
 
 PICKS = {"random": "random images", "random-soft": "random images with soft labels", "herding": "herded images"}
+SOFT = "random-soft"
+MADE_BY = {"random": "random", SOFT: "softlabel", "herding": "herding"}
+"""The method that makes the same."""
 ENCODING = "arrays"
 _APART = 0.05  # shares of the bytes below which sets count as equal
 _SAMPLE = 1_000  # images of the full data that are compressed
@@ -76,7 +80,10 @@ class _Cheap:
         found: list[Contender] = []
         for pick in self._picks:
             drawn = self._drawn(pick, counts)
-            found.append(self._contender(f"{pick}{suffix}", f"{PICKS[pick]}{beside}", pick, drawn))
+            if pick == SOFT:
+                with self._ctx.part(f"control{suffix}", seed=self._ctx.seed) as part:
+                    drawn = control(self._data, drawn, summary.origin.settings, part)
+            found.append(self._contender(f"{pick}{suffix}", f"{PICKS[pick]}{beside}", MADE_BY[pick], drawn))
         each = image_bytes(self._data)
         fits = balanced(record.bytes // each, self._data.counts)
         if "random" in self._picks and abs(fits.sum() * each / max(1, record.bytes) - 1) < 1:

@@ -94,7 +94,10 @@ class ImagesSummary(Product):
     @cached_property
     def images(self) -> ImageSet:
         """What learners are trained on."""
-        x = self.x if self.real else self.decoder.images(self._arrays, self.shape)
+        x = self.x
+        if not self.real or self.decoder.kind != "pixels":
+            seen = {"x": self.encoding.encode(self.x)} if self.real else {}
+            x = self.decoder.images(self._arrays | seen, self.shape)
         return ImageSet(
             x,
             self.y,
