@@ -122,6 +122,7 @@ def _plan(
             "held out": [one.digest for one in (validation, test)],
         },
         code=_code(),
+        timings=2,
     )
 
 
