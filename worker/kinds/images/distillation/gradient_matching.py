@@ -1,8 +1,8 @@
 """Gradient matching (DC, arXiv:2006.05929; DSA, arXiv:2102.08259): synthetic images train a network as real ones do.
 
-Algorithm 1 of DC. For each step a fresh network. `outer` times: for each class, the gradient that its synthetic images give is brought
-near to that of a real batch, under the same augmentation where there is one; then the network itself learns from the
-synthetic images for `inner` epochs, so that gradients match along a training, not only at its beginning.
+Algorithm 1 of DC. For each step a fresh network. `outer` times: for each class, the gradient that its synthetic images
+give is brought near to that of a real batch, under the same augmentation where there is one; then the network itself
+learns from the synthetic images for `inner` epochs, so that gradients match along a training, not only at its start.
 """
 
 from __future__ import annotations

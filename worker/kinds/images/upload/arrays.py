@@ -60,9 +60,7 @@ def _pairs(archive: zipfile.ZipFile, where: str) -> list[tuple[str, str, int | N
     return found
 
 
-def _pieces(
-    source: Source, pairs: Sequence[tuple[str, str, int | None]], form: Form, meter: Meter
-) -> Iterator[Piece]:
+def _pieces(source: Source, pairs: Sequence[tuple[str, str, int | None]], form: Form, meter: Meter) -> Iterator[Piece]:
     with archive_of(source, meter) as archive:
         for name, labels_name, part in pairs:
             labels = _labels(archive, labels_name, meter)

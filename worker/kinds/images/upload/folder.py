@@ -11,7 +11,9 @@ from worker.kinds.images.upload.decoding import MOST_BYTES, SUFFIXES, Form
 from worker.kinds.images.upload.parts import part_of
 from worker.kinds.images.upload.piece import Found, Piece, refuse
 
-CURE = "Put every image into a folder named as its class: class/file.png, or train/class/file.png and test/class/file.png."
+CURE = (
+    "Put every image into a folder named as its class: class/file.png, or train/class/file.png and test/class/file.png."
+)
 
 
 def is_image(source: Source) -> bool:
