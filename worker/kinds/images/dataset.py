@@ -23,8 +23,8 @@ from worker.ingest.arrow import Arrow
 from worker.kinds.images.encoding import Encoding
 from worker.kinds.images.image_set import ImageSet
 from worker.kinds.images.pixel_file import PixelFile, mapped
-from worker.kinds.images.splits import TEST, TRAIN, VALIDATION
 
+TRAIN, VALIDATION, TEST = 0, 1, 2
 PARTS = ("train", "validation", "test")
 PIXELS_FILE, ROWS_FILE, SCHEMA_FILE = "pixels.npy", "rows.parquet", "schema.json"
 _BLOCK = 2048

@@ -33,7 +33,7 @@ def _statistics(images: Images) -> dict[str, Any]:
         "channels": c,
         "values": c * h * w,
         "labels": {images.classes[at]: int(counts[at]) for at in most},
-        "least_of_a_class": int(images.counts.min(initial=0)),
+        "least_of_a_class": int(images.counts.min()) if len(images.counts) else 0,
     }
 
 

@@ -14,21 +14,21 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Whitening:
-    """An affine map of flattened images, d = c * h * w. `centre`: float32 (d,); `forward`: float32 (d, d), symmetric;
-    `back`: its inverse."""
+class ZCA:
+    """An affine map of flattened images, d = c * h * w. `mean`: float32 (d,); `matrix`: float32 (d, d), symmetric;
+    `inverse`: of it."""
 
-    centre: np.ndarray
-    forward: np.ndarray
-    back: np.ndarray
+    mean: np.ndarray
+    matrix: np.ndarray
+    inverse: np.ndarray
 
     def whiten(self, x: np.ndarray) -> np.ndarray:
         """Standardised images (n, c, h, w), whitened."""
-        return ((x.reshape(len(x), -1) - self.centre) @ self.forward).reshape(x.shape)
+        return ((x.reshape(len(x), -1) - self.mean) @ self.matrix).reshape(x.shape)
 
     def colour(self, x: np.ndarray) -> np.ndarray:
         """Whitened images (n, c, h, w) as they were."""
-        return (x.reshape(len(x), -1) @ self.back + self.centre).reshape(x.shape)
+        return (x.reshape(len(x), -1) @ self.inverse + self.mean).reshape(x.shape)
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Encoding:
 
     mean: np.ndarray
     std: np.ndarray
-    whitening: Whitening | None = field(default=None, compare=False)
+    whitening: ZCA | None = field(default=None, compare=False)
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (n, h, w, c) as float32 (n, c, h, w)."""
@@ -52,7 +52,7 @@ class Encoding:
         pixels = (x.transpose(0, 2, 3, 1) * self.std + self.mean) * 255
         return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
-    def whitened(self, whitening: Whitening) -> Encoding:
+    def whitened(self, whitening: ZCA) -> Encoding:
         """The same, with whitening after it."""
         return replace(self, whitening=whitening)
 
@@ -61,6 +61,6 @@ class Encoding:
         return {"mean": self.mean.tolist(), "std": self.std.tolist()}
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any], whitening: Whitening | None = None) -> Encoding:
+    def from_json(cls, stored: Mapping[str, Any], whitening: ZCA | None = None) -> Encoding:
         """Back from its JSON."""
         return cls(np.array(stored["mean"], np.float32), np.array(stored["std"], np.float32), whitening)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from worker.kinds.images.encoding import Encoding
 
 Loss = Literal["cross-entropy", "mse"]
+_BLOCK = 2048
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,18 @@ class ImageSet:
             soft=None if self.soft is None else self.soft[numbers],
             weights=None if self.weights is None else self.weights[numbers],
         )
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of all of it."""
+        found = hashlib.sha256(repr((self.x.dtype.str, self.shape, self.classes, self.loss, self.rate)).encode())
+        for start in range(0, len(self), _BLOCK):
+            found.update(np.ascontiguousarray(self.stored(np.arange(start, min(start + _BLOCK, len(self))))).tobytes())
+        zca = self.encoding.whitening
+        arrays = (self.y, self.soft, self.weights, self.encoding.mean, self.encoding.std, zca and zca.matrix)
+        for array in arrays:
+            found.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()
 
     def under(self, encoding: Encoding) -> ImageSet:
         """The same stored pixels, as networks see them under another encoding."""

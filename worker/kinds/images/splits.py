@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-TRAIN, VALIDATION, TEST = 0, 1, 2
+from worker.kinds.images.dataset import TEST, TRAIN, VALIDATION
+
 UNKNOWN = -1
 TEST_SHARE = 0.2
 _LEAST_A_CLASS, _MOST_VALIDATION = 10, 5_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from worker.kinds.images.splits import TEST, TRAIN, VALIDATION
+from worker.kinds.images.dataset import TEST, TRAIN, VALIDATION
 
 _NAMES = {
     "train": TRAIN, "training": TRAIN,
