@@ -11,10 +11,12 @@ taken as 1 instead of reg.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 
-import torch
-from torch import Tensor
+import numpy as np
+
+from worker.kinds.images.encoding import ZCA
+from worker.kinds.images.image_set import ImageSet
 
 LAMBDA = 0.1
 LARGEST = 12_288
@@ -22,46 +24,31 @@ LARGEST = 12_288
 _ROWS = 4096
 
 
-@dataclass(frozen=True)
-class Whitening:
-    """`mean` (d,), `matrix` and `inverse` (d, d), float32."""
-
-    mean: Tensor
-    matrix: Tensor
-    inverse: Tensor
-
-    def whiten(self, x: Tensor) -> Tensor:
-        """Images (n, c, h, w) in whitened space, of the same shape."""
-        return ((x.flatten(1) - self.mean.to(x)) @ self.matrix.to(x)).view_as(x)
-
-    def restore(self, z: Tensor) -> Tensor:
-        """Images (n, c, h, w) of whitened ones."""
-        return (z.flatten(1) @ self.inverse.to(z) + self.mean.to(z)).view_as(z)
-
-
-def whitening(x: Tensor, ridge: float = LAMBDA) -> Whitening:
-    """The whitening of images (n, c, h, w), computed in float64.
+def whitening(images: ImageSet, tick: Callable[[], None] = lambda: None, ridge: float = LAMBDA) -> ZCA:
+    """The whitening of standardised images, computed in float64. `tick` is called for every few thousand images.
 
     Raises `ValueError` for images of more than `LARGEST` numbers.
     """
-    d = math.prod(x.shape[1:])
+    d = math.prod(images.shape)
     if d > LARGEST:
         raise ValueError(f"whitening of images of {d:,} numbers needs a matrix of {d * d:,}; at most {LARGEST:,}")
-    rows = x.flatten(1)
-    n = len(rows)
-    mean = rows.mean(0, dtype=torch.float64)
-    covariance = torch.zeros(d, d, dtype=torch.float64, device=x.device)
-    for start in range(0, n, _ROWS):  # all rows in float64 would be a second copy of the data
-        part = rows[start : start + _ROWS].double() - mean
-        covariance.addmm_(part.T, part)
+    n = len(images)
+    blocks = [np.arange(start, min(start + _ROWS, n)) for start in range(0, n, _ROWS)]
+    total = np.zeros(d)
+    for block in blocks:
+        tick()
+        total += images.batch(block).reshape(len(block), d).sum(0, dtype=np.float64)
+    mean = total / n
+    covariance = np.zeros((d, d))
+    for block in blocks:
+        tick()
+        rows = images.batch(block).reshape(len(block), d) - mean
+        covariance += rows.T @ rows
     covariance /= n
-    reg = float(ridge * covariance.trace() / d)
-    values, vectors = torch.linalg.eigh(covariance)
-    scales = values.clamp_min(0) + reg
+    values, vectors = np.linalg.eigh(covariance)
+    scales = np.maximum(values, 0) + ridge * covariance.trace() / d
     if n <= d:
         scales[: d - n + 1] = 1.0  # eigh sorts upwards: directions that no centred row spans come first
-    if not float(scales.min()) > 0:  # constant images
-        scales.clamp_min_(1e-12)
-    root = scales.sqrt()
+    root = np.sqrt(np.maximum(scales, 1e-12))  # of constant images nothing is left
     matrix, inverse = (vectors / root) @ vectors.T, (vectors * root) @ vectors.T
-    return Whitening(mean.float(), matrix.float(), inverse.float())
+    return ZCA(mean.astype(np.float32), matrix.astype(np.float32), inverse.astype(np.float32))

@@ -32,6 +32,7 @@ class ExpertTraining:
     batch: int = 256
     strategy: str = "none"
     flatness: float = 0.0
+    momentum: float = 0.0
 
 
 def train_expert(network: Network, real: RealImages, training: ExpertTraining, seed: int, ctx: Context) -> np.ndarray:
@@ -44,6 +45,7 @@ def train_expert(network: Network, real: RealImages, training: ExpertTraining, s
     if point is not None:
         path[: done + 1] = torch.from_numpy(point.arrays["path"])
     theta = path[done].to(real.device)
+    velocity = torch.zeros_like(theta) if point is None else torch.from_numpy(point.arrays["velocity"]).to(real.device)
     for epoch in range(done, training.epochs):
         generator = torch.Generator().manual_seed(mix(seed, epoch))
         order = torch.randperm(len(real), generator=generator).numpy()
@@ -52,9 +54,11 @@ def train_expert(network: Network, real: RealImages, training: ExpertTraining, s
             rows = order[begin : begin + training.batch]
             x = augment(real.batch(rows), training.strategy, generator)
             y = real.y[torch.from_numpy(rows).to(real.device)]
-            theta = theta - training.rate * _gradient(network, layout, theta, x, y, training.flatness)
+            gradient = _gradient(network, layout, theta, x, y, training.flatness)
+            velocity = training.momentum * velocity + gradient
+            theta = theta - training.rate * velocity
         path[epoch + 1] = theta.cpu()
-        ctx.checkpoint(epoch + 1, {"path": path[: epoch + 2]}, {})
+        ctx.checkpoint(epoch + 1, {"path": path[: epoch + 2], "velocity": velocity}, {})
     return path.numpy()
 
 
@@ -92,3 +96,12 @@ def experts(
             seed = mix(ctx.seed, 3, number)
             kept.append({"theta": train_expert(network(mix(seed, 0)), real, training, mix(seed, 1), part)})
     return [one["theta"] for one in kept]
+
+
+def with_weights(network: Network, theta: Tensor) -> Network:
+    """The network, with its parameters set to a vector (P,)."""
+    named = dict(network.named_parameters())
+    with torch.no_grad():
+        for name, one in Layout.of(network).named(theta).items():
+            named[name].copy_(one)
+    return network
