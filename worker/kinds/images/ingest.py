@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from worker.contract.context import Context
 from worker.contract.kind import Sources
 from worker.contract.text import storable
 from worker.ingest.limits import Limits, Meter
-from worker.ingest.options import parse_options
+from worker.ingest.options import ColumnMap, ReadOptions, column_map, parse_options
 from worker.ingest.sources import Source
 from worker.kinds.images import dataset, description, splits
 from worker.kinds.images.class_names import classes_of
@@ -26,21 +26,17 @@ from worker.kinds.images.splits import UNKNOWN
 from worker.kinds.images.upload import conversions, layouts
 from worker.kinds.images.upload.decoding import Channels, Form
 from worker.kinds.images.upload.piece import Found, Piece, refuse
+from worker.kinds.images.upload.tables import PATHS
 
 LEAST_IMAGES = 20
 
 
-class IngestOptions(BaseModel):
+class IngestOptions(ReadOptions):
     """How images with classes become a dataset version."""
 
-    model_config = ConfigDict(extra="forbid")
-
+    columns: ColumnMap = column_map(PATHS, example='{"label": "digit", "image": "filepath"}')
     layout: Literal[("auto", *layouts.NAMES)] = Field(
         "auto", description="Form of the upload; `auto` looks at its files."
-    )
-    columns: dict[str, str | int] = Field(
-        default_factory=dict,
-        description='Of tables, which column is what: {"label": "digit", "image": "filepath"}.',
     )
     resize: int = Field(
         0,

@@ -22,17 +22,19 @@ _PARTS = {"": None, "train": TRAIN, "val": VALIDATION, "validation": VALIDATION,
 
 def recognises(sources: Sequence[Source]) -> bool:
     """Whether there is an npz."""
-    return any(source.name.lower().endswith(".npz") for source in sources) or len(sources) == 1
+    return any(_is_archive(source) for source in sources)
 
 
-def is_archive(source: Source, meter: Meter) -> bool:
-    """Whether a file is an npz, whatever its name."""
-    return source.head(meter)[0].startswith(ZIP)
+def _is_archive(source: Source) -> bool:
+    if source.name.lower().endswith(".npz"):
+        return True
+    with source.path.open("rb") as raw:  # an npz by another name: an archive of arrays is not unpacked
+        return not source.compression and raw.read(4) == ZIP
 
 
-def find(sources: Sequence[Source], form: Form, meter: Meter) -> Found:
+def find(sources: Sequence[Source], form: Form, meter: Meter, options: object) -> Found:
     """The images of an npz. Raises `JobError` that names what is missing."""
-    archives = [source for source in sources if source.name.lower().endswith(".npz")] or list(sources[:1])
+    archives = [source for source in sources if _is_archive(source)]
     if len(archives) > 1:
         raise refuse(f"The upload has {len(archives)} npz files.", "Put all arrays into one npz.")
     source = archives[0]

@@ -26,7 +26,7 @@ def recognises(sources: Sequence[Source]) -> bool:
     return any(is_image(source) for source in sources)
 
 
-def find(sources: Sequence[Source], form: Form, meter: Meter) -> Found:
+def find(sources: Sequence[Source], form: Form, meter: Meter, options: object) -> Found:
     """The images of the archive. Raises `JobError` where the folders do not tell classes."""
     images = sorted((source for source in sources if is_image(source)), key=lambda source: source.name)
     paths = [PurePosixPath(source.name).parts[:-1] for source in images]
