@@ -1,6 +1,6 @@
 """Learn images by differentiating through a random window of a network's training on them (RaT-BPTT).
 
-Feng et al., "Embarrassingly Simple Dataset Distillation", arXiv:2310.07506: trainings end at a random step, and only the
+Feng et al., "Embarrassingly Simple Dataset Distillation", arXiv:2310.07506: trainings end at a random step, only the
 last window of steps is differentiated, which keeps gradients short and yet meets all ages of a network.
 """
 
