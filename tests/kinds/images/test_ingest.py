@@ -144,7 +144,7 @@ def test_bomb_when_uploaded_then_is_refused_before_it_is_decoded(tmp_path: Path)
     good = {f"{one}/{at}.png": encoded(np.full((4, 4), at, np.uint8)) for one in "ab" for at in range(12)}
     bomb = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
-    with pytest.raises(JobError, match="400|may have") as refused:
+    with pytest.raises(JobError, match="may have") as refused:
         read(zipped(tmp_path / "x.zip", good | {"a/bomb.png": bomb.getvalue()}), tmp_path)
     assert refused.value.hint
     with pytest.raises(JobError) as refused:
@@ -158,9 +158,10 @@ def test_folders_that_tell_no_class_when_uploaded_then_the_layout_is_shown(tmp_p
         with pytest.raises(JobError, match=r"one class|lies in no folder") as refused:
             read(zipped(tmp_path / "x.zip", members), tmp_path)
         assert refused.value.hint
+    members = {f"{one}/{two}/{at}.png": picture for one in "xy" for two in "ab" for at in range(9)}
+    files = zipped(tmp_path / "x.zip", members)
     with pytest.raises(JobError, match="deeper"):
-        members = {f"{one}/{two}/{at}.png": picture for one in "xy" for two in "ab" for at in range(9)}
-        read(zipped(tmp_path / "x.zip", members), tmp_path)
+        read(files, tmp_path)
 
 
 def test_pickles_of_cifar_when_uploaded_then_the_binary_version_is_named(tmp_path: Path):

@@ -16,7 +16,7 @@ from worker.contract.errors import JobError
 from worker.kinds.images.networks.vit import ViT, ViTShape, fresh_vit
 from worker.kinds.images.remem import information
 from worker.kinds.images.remem.reweighting import fold, top_scales, usual_top
-from worker.kinds.images.teachers.checkpoint import arrays_of, read_state, resampled, shape_of, vit_of
+from worker.kinds.images.teachers.checkpoint import arrays_of, read_shapes, read_state, resampled, shape_of, vit_of
 
 SHAPE = ViTShape(channels=3, side=8, classes=5, patch=2, width=16, depth=4, heads=2, hidden=24)
 
@@ -132,7 +132,8 @@ def test_a_checkpoint_comes_back_and_says_its_sizes(tmp_path: Path) -> None:
     network = fresh_vit(SHAPE, 3).eval()
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, tmp_path / "vit.safetensors")
     state = read_state(tmp_path / "vit.safetensors")
-    assert shape_of(state, heads=2) == SHAPE
+    assert read_shapes(tmp_path / "vit.safetensors") == {name: tuple(value.shape) for name, value in state.items()}
+    assert shape_of(read_shapes(tmp_path / "vit.safetensors"), heads=2) == SHAPE
     back = vit_of(state, side=8, classes=5, channels=3, seed=0, heads=2).eval()
     assert torch.equal(back(_images()), network(_images()))
 

@@ -32,7 +32,7 @@ _ON_DEVICE = 1_000_000_000  # bytes of images that may lie on the device whole
 class Recipe:
     """How a network is trained. `steps`: at least so many; `epochs`: at least so many of these."""
 
-    steps: int = 1000
+    steps: int = 300
     epochs: int = 10
     rate: float = 0.01
     momentum: float = 0.9

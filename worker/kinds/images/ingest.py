@@ -18,7 +18,7 @@ from worker.contract.text import storable
 from worker.ingest.limits import Limits, Meter
 from worker.ingest.options import ColumnMap, ReadOptions, column_map, parse_options
 from worker.ingest.sources import Source
-from worker.kinds.images import dataset, description, splits
+from worker.kinds.images import dataset, description, splits, uploaded_network
 from worker.kinds.images.class_names import classes_of
 from worker.kinds.images.dataset import TEST, TRAIN, VALIDATION, Images, Schema, channel_statistics
 from worker.kinds.images.pixel_file import PixelFile, mapped
@@ -75,6 +75,8 @@ def ingest(
     meter = Meter(Limits(**limits))
     files = conversions.opened(sources, meter)
     _report(meter, files, ctx)
+    if uploaded_network.is_network(files):
+        return uploaded_network.ingest(files[0], out, meter, ctx)
     found = layouts.find(files, given.layout, Form(given.resize, given.channels), meter, given)
     out.mkdir(parents=True, exist_ok=True)
     collected = _Collected(out / dataset.PIXELS_FILE, given.channels)

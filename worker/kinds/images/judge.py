@@ -25,6 +25,8 @@ from worker.kinds.images.image_set import ImageSet
 from worker.kinds.images.metrics import measure, metrics_of
 from worker.kinds.images.needs import TEST_IMAGES
 from worker.kinds.images.predictor import AUGMENTED, PLAIN, RECIPES, Predictor, Training
+from worker.kinds.images.showing import bytes as stored_bytes
+from worker.kinds.images.showing import figures, neighbours, pictures, ranking_scores
 from worker.kinds.images.summary import ImagesSummary
 
 __all__ = ["EvaluateParams", "evaluate_params", "judge"]
@@ -55,6 +57,9 @@ def judge(data: Images, summaries: Sequence[ImagesSummary], params: EvaluatePara
     with ctx.part("train", 1, 1, seed=ctx.seed) as part:
         trained = train_all(plan, part)
     names = [one.record.name for one in sets if one.record.role == "summary"]
+    summary, shown = summaries[0], plan.learners[0]
+    scored = ranking_scores.table(trained.results, shown.name, shown.label, summary.soft is not None)
+    in_bytes = stored_bytes.table([one.record.label for one in sets if one.record.role == "summary"], summaries)
     return Measurements(
         kind=KIND,
         unit="image",
@@ -68,6 +73,10 @@ def judge(data: Images, summaries: Sequence[ImagesSummary], params: EvaluatePara
         results=trained.results,
         protocol=_protocol(data, plan, len(validation), len(test), params, ctx),
         origins={name: one.origin for name, one in zip(names, summaries, strict=True)},
+        plots=figures.plots(trained.results, shown.name, shown.label, summary),
+        pictures=pictures.pictures(data, summary, seed=ctx.seed),
+        tables=tuple(one for one in (scored, in_bytes) if one is not None),
+        privacy=neighbours.privacy(data, summary, seed=ctx.seed),
         warnings=tuple(
             dict.fromkeys([*(text for one in summaries for text in one.warnings), *ctx.warnings, *_warnings(test)])
         ),
@@ -113,6 +122,7 @@ def _plan(
             "held out": [one.digest for one in (validation, test)],
         },
         code=_code(),
+        timings=2,
     )
 
 

@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
+
 from worker.contract.context import Context
+from worker.contract.errors import JobError
 from worker.kinds.images.dataset import Images
 from worker.kinds.images.image_set import ImageSet
 from worker.kinds.images.remem import tuning
@@ -18,6 +21,7 @@ from worker.kinds.images.teachers import teacher as networks
 from worker.kinds.images.teachers.labels import labelled
 from worker.kinds.images.teachers.params import Preset, TeacherParams
 from worker.kinds.images.teachers.teacher import Teacher, TeacherRecipe
+from worker.kinds.images.uploaded_network import TEACHER, UploadedNetwork
 
 _VIEWS: Mapping[Preset, int] = {"quick": 150_000, "standard": 750_000, "paper": 3_000_000}  # images a teacher sees
 _EPOCHS = (3, 40)
@@ -28,8 +32,26 @@ _GRID = tuple(Candidate(rho, scale) for scale in (1.0, 0.5, 0.25, 0.0) for rho i
 def labeller(data: Images, params: TeacherParams, ctx: Context) -> Teacher:
     """The teacher that parameters name; for the same version, parameters and seed the same one every time."""
     if params.teacher == "remem":
-        return tuning.taught(data, tuning_recipe(params, len(data.train)), ctx)
+        return tuning.taught(data, tuning_recipe(params, len(data.train)), ctx, given_state(ctx))
     return convolutional(data, params, ctx)
+
+
+def given_state(ctx: Context) -> dict[str, Tensor] | None:
+    """The weights that a job was given as the input `teacher`, None for none.
+
+    Raises `JobError` `invalid_input` where it is a version with images.
+    """
+    given = ctx.inputs.get(TEACHER.name)
+    if given is None:
+        return None
+    if not isinstance(given, UploadedNetwork):
+        raise JobError(
+            "invalid_input",
+            "What was given as the teacher holds images and no network.",
+            hint="Upload the state dict of a Vision Transformer of timm as one safetensors file.",
+            pointer="/inputs/teacher",
+        )
+    return given.state()
 
 
 def convolutional(data: Images, params: TeacherParams, ctx: Context) -> Teacher:

@@ -35,7 +35,7 @@ class Training:
     """How long and how wide networks are trained, for all learners and sets alike. `width`: 0 stands for 128 channels
     on a GPU and 32 without. `flips`: whether a mirrored image is of the same class."""
 
-    steps: int = 1000
+    steps: int = 300
     epochs: int = 10
     width: int = 0
     flips: bool = True

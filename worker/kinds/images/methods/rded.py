@@ -29,6 +29,7 @@ from worker.kinds.images.decoder import Decoder
 from worker.kinds.images.summary import ImagesSummary
 from worker.kinds.images.teachers.cost import TEACHER
 from worker.kinds.images.teachers.params import TeacherParams
+from worker.kinds.images.uploaded_network import TEACHER as NETWORK
 
 if TYPE_CHECKING:
     from worker.kinds.images.teachers.teacher import Teacher
@@ -57,6 +58,7 @@ class RDEDParams(SizeParams, TeacherParams):
     paper="arXiv:2312.03526",
     device="any",
     memory_mb=2048,
+    inputs=(NETWORK,),
     cost=Cost(seconds=(Term(2.0), *TEACHER, Term(3e-4, {"params.candidates": 1, "params.crops": 1, "classes": 1}))),
 )
 def rded(data: Images, params: RDEDParams, ctx: Context) -> ImagesSummary:

@@ -21,6 +21,7 @@ from worker.contract.method import Cost, Term, method
 from worker.evidence.findings import Findings
 from worker.kinds.images.dataset import Images
 from worker.kinds.images.teachers.params import Preset
+from worker.kinds.images.uploaded_network import TEACHER
 
 _VIEWS = {"quick": 40_000, "standard": 400_000, "paper": 4_000_000}  # images that pretraining sees
 _EPOCHS = {"quick": 8, "standard": 60, "paper": 300}
@@ -65,6 +66,7 @@ class ReMemParams(BaseModel):
     paper="arXiv:2506.23041",
     device="any",
     memory_mb=3072,
+    inputs=(TEACHER,),
     cost=Cost(
         seconds=(
             Term(10.0),
@@ -76,7 +78,8 @@ class ReMemParams(BaseModel):
 )
 def remem(data: Images, params: ReMemParams, ctx: Context) -> Findings:
     """Whether teachers tuned as ReMem does make better students than plainly tuned ones, on this dataset."""
-    from worker.kinds.images.remem.comparison import compare, slices  # torch, which listing methods does not need
+    from worker.kinds.images.labelling import given_state  # torch, which listing methods does not need
+    from worker.kinds.images.remem.comparison import compare, slices
     from worker.kinds.images.remem.report import findings
     from worker.kinds.images.remem.students import StudentRecipe
     from worker.kinds.images.remem.tuning import Candidate, TuningRecipe
@@ -100,7 +103,7 @@ def remem(data: Images, params: ReMemParams, ctx: Context) -> Findings:
     student = StudentRecipe(
         params.student_width, _epochs(params.preset, 1 / 2, len(parts.tuning)), params.share, params.temperature
     )
-    found = compare(data, parts, recipe, student, params.seeds, ctx)
+    found = compare(data, parts, recipe, student, params.seeds, ctx, given_state(ctx))
     settings = params.model_dump() | {"ways": [one.label for one in ways]}
     return findings(data, found, settings, ctx)
 

@@ -17,6 +17,7 @@ from worker.kinds.images.selection.pickers import at_random, spread
 from worker.kinds.images.summary import ImagesSummary, of_rows
 from worker.kinds.images.teachers.cost import TEACHER
 from worker.kinds.images.teachers.params import TeacherParams
+from worker.kinds.images.uploaded_network import TEACHER as NETWORK
 
 
 class SoftLabelParams(SizeParams, TeacherParams):
@@ -31,6 +32,7 @@ class SoftLabelParams(SizeParams, TeacherParams):
     paper="arXiv:2406.10485",
     device="any",
     memory_mb=2048,
+    inputs=(NETWORK,),
     cost=Cost(seconds=(Term(2.0), *TEACHER)),
 )
 def softlabel(data: Images, params: SoftLabelParams, ctx: Context) -> ImagesSummary:

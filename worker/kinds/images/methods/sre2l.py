@@ -26,6 +26,7 @@ from worker.kinds.images.dataset import Images
 from worker.kinds.images.summary import ImagesSummary, made
 from worker.kinds.images.teachers.cost import TEACHER
 from worker.kinds.images.teachers.params import TeacherParams
+from worker.kinds.images.uploaded_network import TEACHER as NETWORK
 
 if TYPE_CHECKING:
     from worker.kinds.images.teachers.recovery import Recovery
@@ -51,6 +52,7 @@ class SRe2LParams(SizeParams, TeacherParams):
     paper="arXiv:2306.13092",
     device="any",
     memory_mb=2048,
+    inputs=(NETWORK,),
     cost=Cost(seconds=(Term(2.0), *TEACHER, Term(0.1, {"budget": 1}))),
 )
 def sre2l(data: Images, params: SRe2LParams, ctx: Context) -> ImagesSummary:

@@ -47,12 +47,14 @@ class Way:
 @dataclass(frozen=True)
 class Comparison:
     """`students`: by name, bool (seeds, n): which test images each student has right. `ways`: all that were tried, the
-    plain one first; `best`: the one beside it. `slices`: what was trained on."""
+    plain one first; `best`: the one beside it. `slices`: what was
+    trained on; `given`: fine-tuning began with an uploaded network."""
 
     ways: Sequence[Way]
     best: Tuned
     students: Mapping[str, np.ndarray]
     slices: Slices
+    given: bool = False
 
 
 def slices(data: Images, share: float, count: int, imbalance: float, seed: int) -> Slices:
@@ -125,7 +127,7 @@ def compare(
             with part.part(name, number, len(found), label="estimate information", seed=ctx.seed) as inner:
                 teacher = Teacher(one.network.eval(), data.encoding, ctx.device)
                 ways.append(Way(one, _information(teacher, parts.tuning, held, inner), _right(teacher, test)))
-    return Comparison(ways, best, students, parts)
+    return Comparison(ways, best, students, parts, given=state is not None)
 
 
 def _best_other(found: Sequence[Tuned]) -> Tuned:

@@ -148,9 +148,14 @@ def _plots(found: Comparison) -> tuple[Plot, ...]:
 def _protocol(data: Images, found: Comparison, seeds: int) -> str:
     tuning = found.slices.tuning
     counts = np.bincount(tuning.y, minlength=len(data.classes))
+    start = (
+        "Every way of fine-tuning begins with the uploaded Vision Transformer"
+        if found.given
+        else f"A Vision Transformer was pretrained on {len(found.slices.pretraining):,} training images; every way of "
+        "fine-tuning begins with it"
+    )
     return (
-        f"A Vision Transformer was pretrained on {len(found.slices.pretraining):,} training images; every way of "
-        f"fine-tuning begins with it and sees the same {len(tuning):,} other training images, {counts.max():,} of the "
+        f"{start} and sees the same {len(tuning):,} other training images, {counts.max():,} of the "
         f"most and {counts.min():,} of the least frequent class, with the same draws. Students are ConvNets that see "
         f"the same images as their teacher; each sort has {seeds} seeds. The way beside the plain one was chosen by "
         "short students on validation images, as were the best epochs. Intervals are of a paired "

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -32,21 +32,41 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise _refused(f"it is not a safetensors file ({unfit})") from unfit
 
 
-def shape_of(state: Mapping[str, Tensor], heads: int | None = None) -> ViTShape:
-    """The sizes of a timm ViT by its state dict. Raises `JobError` `invalid_input` where it is another network."""
-    needed = ("cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight", "norm.weight")
-    missing = [name for name in needed if name not in state]
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes in a safetensors file. Raises `JobError` `invalid_input` where it is none."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, ValueError) as unfit:
+        raise _refused(f"it is not a safetensors file ({unfit})", "/files") from unfit
+
+
+def shape_of(shapes: Mapping[str, tuple[int, ...]], heads: int | None = None, *, pointer: str = _POINTER) -> ViTShape:
+    """The sizes of a timm ViT by the shapes of its state dict; `classes` is 0 without a head.
+
+    Raises `JobError` `invalid_input` where it is another network.
+    """
+    needed = (
+        "cls_token",
+        "pos_embed",
+        "patch_embed.proj.weight",
+        "blocks.0.attn.qkv.weight",
+        "blocks.0.mlp.fc1.weight",
+    )
+    missing = [name for name in needed if name not in shapes]
     if missing:
-        raise _refused(f"{missing[0]} is missing: it is no plain ViT of timm")
-    width, channels, patch, wide = state["patch_embed.proj.weight"].shape
-    side = round((state["pos_embed"].shape[1] - 1) ** 0.5)
-    if patch != wide or side * side + 1 != state["pos_embed"].shape[1]:
-        raise _refused("its patches or its grid of positions are not square")
-    depth = len({name.split(".")[1] for name in state if name.startswith("blocks.")})
-    heads = heads or (width // _USUAL_HEAD if width >= _USUAL_HEAD else 1)
-    hidden = state["blocks.0.mlp.fc1.weight"].shape[0] if "blocks.0.mlp.fc1.weight" in state else 4 * width
-    classes = len(state["head.weight"]) if "head.weight" in state else 0
-    biased = "blocks.0.attn.qkv.bias" in state
+        raise _refused(f"{missing[0]} is missing: it is no plain ViT of timm", pointer)
+    if len(shapes["patch_embed.proj.weight"]) != 4 or len(shapes["pos_embed"]) != 3:
+        raise _refused("its patches or positions have shapes of another network", pointer)
+    width, channels, patch, wide = shapes["patch_embed.proj.weight"]
+    side = round((shapes["pos_embed"][1] - 1) ** 0.5)
+    if patch != wide or side * side + 1 != shapes["pos_embed"][1]:
+        raise _refused("its patches or its grid of positions are not square", pointer)
+    depth = len({name.split(".")[1] for name in shapes if name.startswith("blocks.")})
+    heads = heads or (width // _USUAL_HEAD if width % _USUAL_HEAD == 0 else 1)
+    classes = shapes["head.weight"][0] if "head.weight" in shapes else 0
+    biased = "blocks.0.attn.qkv.bias" in shapes
+    hidden = shapes["blocks.0.mlp.fc1.weight"][0]
     return ViTShape(channels, side * patch, classes, patch, width, depth, heads, hidden, biased)
 
 
@@ -58,7 +78,7 @@ def vit_of(
     A checkpoint of three channels reads one channel by the sum of its filters, as if the image were grey. The head is
     new where it has another number of classes. Raises `JobError` `invalid_input` where the weights do not fit.
     """
-    there = shape_of(state, heads)
+    there = shape_of({name: tuple(value.shape) for name, value in state.items()}, heads)
     if side % there.patch:
         raise _refused(f"its patches of {there.patch} pixels do not divide images of {side}; resize them at upload")
     if channels not in (there.channels, 1):
@@ -107,10 +127,10 @@ def arrays_of(network: ViT) -> dict[str, np.ndarray]:
     return found
 
 
-def _refused(reason: str) -> JobError:
+def _refused(reason: str, pointer: str = _POINTER) -> JobError:
     return JobError(
         "invalid_input",
         f"The checkpoint of the teacher cannot be used: {reason}.",
         hint="Give a state dict of timm's VisionTransformer as safetensors, or leave the teacher out.",
-        pointer=_POINTER,
+        pointer=pointer,
     )

@@ -101,7 +101,8 @@ def remembered(data: Images, network: nn.Module, about: Mapping[str, Any], ctx: 
         return Teacher(
             network.to(ctx.device).eval(), data.encoding, ctx.device, math.nan if validation is None else validation
         )
-    network, validation = make(ctx)
+    with ctx.part(f"train {key[-12:]}", label="train the teacher", seed=ctx.seed) as part:
+        network, validation = make(part)  # a resume point is of this key alone
     if not ctx.out_of_time():  # one that the time limit cut short is not what the key says
         state = {"validation": None if math.isnan(validation) else validation}
         ctx.remember(key, {name: value.cpu() for name, value in network.state_dict().items()}, state)
