@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from tests.kinds.images.small import small_digits
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.images.budget import SizeParams, balanced, counts_of
+from worker.kinds.images.dataset import Images
 from worker.kinds.images.networks import build
 from worker.kinds.images.selection import proxies
 from worker.kinds.images.selection.by_score import by_score, kept
@@ -145,3 +147,23 @@ def test_proxies_when_they_watch_a_training_then_learn_and_count(tmp_path: Path)
     assert right.mean() > 0.7
     assert (said[0].forgotten >= -1).all()
     assert said[0].forgotten[right].max() >= 0
+
+
+def test_auto_when_asked_then_follows_share_side_values_and_machine(tmp_path: Path):
+    from worker.kinds.images.methods.auto import choice
+
+    data = small_digits(tmp_path)  # 64 training images of 8 x 8
+
+    def of(count: int, side: int) -> Images:
+        pixels = np.broadcast_to(np.uint8(0), (count, side, side, 3))
+        label = np.arange(count) % 10
+        return replace(data, pixels=pixels, label=label, split=np.zeros(count, np.int8))
+
+    assert choice(data, 7, "cpu")[0] == "el2n"
+    assert choice(data, 6, "cpu")[0] == "kip-fc"
+    assert choice(of(10_000, 128), 100, "cpu")[0] == "rded"
+    assert choice(of(10_000, 32), 50, "cuda")[0] == "dm"
+    assert choice(of(10_000, 32), 50, "cpu")[0] == "kip-fc"
+    assert choice(of(10_000, 32), 800, "cpu")[0] == "k-medoids"
+    assert choice(of(10_000, 48), 50, "cpu")[0] == "k-medoids"
+    assert choice(of(10_000, 48), 50, "cpu")[1].endswith("takes long on this machine")

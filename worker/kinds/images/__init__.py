@@ -50,7 +50,23 @@ def _no_images(detail: str, pointer: str) -> JobError:
     return JobError("invalid_input", detail, hint=hint, pointer=pointer)
 
 
-JUDGING_COST = Cost(seconds=(Term(10.0),), memory_mb=(Term(700.0),))
+# A rough guide from one core: a ConvNet of width 32 sees some 1,500 images of 28 x 28 pixels a second in training; every
+# set is trained with and without augmentation.
+_CONVNET, _MLP, _LENET = ({"evaluate.learners": name} for name in ("convnet", "mlp", "lenet"))
+_FULL = {"images_train": 1.0, "values": 1.0, "evaluate.epochs": 1.0, "evaluate.seeds": 1.0}
+_SETS = {"evaluate.steps": 1.0, "evaluate.seeds": 1.0, "evaluate.draws": 1.0, "values": 1.0}
+JUDGING_COST = Cost(
+    seconds=(
+        Term(10.0),
+        Term(2e-6, _FULL, _CONVNET),
+        Term(4e-4, _SETS, _CONVNET),
+        Term(2e-7, _FULL, _MLP),
+        Term(3e-5, _SETS, _MLP),
+        Term(3e-7, _FULL, _LENET),
+        Term(6e-5, _SETS, _LENET),
+    ),
+    memory_mb=(Term(700.0), Term(4e-6, {"images_train": 1, "values": 1})),
+)
 
 KIND: Kind[Images] = Kind(
     name="images",

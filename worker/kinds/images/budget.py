@@ -24,7 +24,13 @@ class SizeParams(BaseModel):
         description='Images (100), a share of the training images ("1%") or bytes ("150kB").',
         json_schema_extra=OR_NONE,
     )
-    ipc: int | None = Field(None, ge=1, le=100_000, description="Images per class; 1 when no size is given.")
+    ipc: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="Images per class; 1 when no size is given.",
+        json_schema_extra={"units_each": "classes", "units_unsaid": DEFAULT_IPC},
+    )
 
     @model_validator(mode="after")
     def _one_size(self) -> SizeParams:
