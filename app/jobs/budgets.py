@@ -31,6 +31,20 @@ def need_possible_budget(
         raise Refused("budget_too_large", detail, hint=_bounds(total, units), pointer="/params/budget")
 
 
+def budget_said(params: Mapping[str, Any], schema: Mapping[str, Any], statistics: Mapping[str, Any]) -> object:
+    """The budget of a job, also where it was said in another form: a field that is announced with `units_each` counts
+    units for each of that quantity of the version (images per class), `units_unsaid` of them where nothing is said."""
+    if params.get("budget") is not None:
+        return params["budget"]
+    for name, field in schema.get("properties", {}).items():
+        each = statistics.get(field.get("units_each", ""))
+        if isinstance(each, int):
+            said = params.get(name)
+            count = field.get("units_unsaid") if said is None else said
+            return count * each if isinstance(count, int | float) else None
+    return None
+
+
 def share_of_bytes(budget: object, params: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
     """Whether a budget is a share of the bytes: `share_of_bytes` of the announced field names the other parameters,
     with their values, under which it is."""

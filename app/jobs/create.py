@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Text, bindparam, func, insert, literal, selec
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app import tracing
-from app.jobs.budgets import need_possible_budget, share_of_bytes
+from app.jobs.budgets import budget_said, need_possible_budget, share_of_bytes
 from app.jobs.catalogue import checked_parameters, checked_reading, find_method
 from app.jobs.checkpoint import adopt_checkpoint
 from app.jobs.errors import Refused
@@ -91,7 +91,8 @@ def _create(conn: Connection, tenant_id: str, new: NewJob, quota: Quota, validat
     if validate_only:
         need_allowed(new.limits, quota_of(conn, tenant_id, quota))
         of_bytes = share_of_bytes(row["params"].get("budget"), row["params"], method["params_schema"])
-        cost = estimate(method["cost"], statistics, row["params"], row["evaluate"], of_bytes=of_bytes)
+        said = {**row["params"], "budget": budget_said(row["params"], method["params_schema"], statistics)}
+        cost = estimate(method["cost"], statistics, said, row["evaluate"], of_bytes=of_bytes)
         return {**row, "cost": cost, "progress": {}, "attempt": 0, "fence": 0, "last_seq": 0}
     # One creation of a tenant at a time: the look for identical work and the insert must not interleave.
     own = quota_of(conn, tenant_id, quota, lock=True)

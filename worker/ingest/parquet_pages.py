@@ -31,8 +31,14 @@ class Extent:
     listed: int = 0
 
 
-def extent(raw: IO[bytes], metadata: Any, names: set[str], meter: Meter, where: str) -> Extent:
-    """Walk the pages of the columns of these names; refuses a page that no honest writer makes."""
+def extent(
+    raw: IO[bytes], metadata: Any, names: set[str], meter: Meter, where: str, page_bytes: int = PAGE_BYTES
+) -> Extent:
+    """Walk the pages of the columns of these names; refuses a page that no honest writer makes.
+
+    `page_bytes`: the most a page may decode to; writers look at its size only once in so many values, so that pages of
+    large values are large.
+    """
     found, pages = Extent(), 0
     for group in range(metadata.num_row_groups):
         for place in range(metadata.num_columns):
@@ -42,8 +48,8 @@ def extent(raw: IO[bytes], metadata: Any, names: set[str], meter: Meter, where: 
                 continue
             for size, values in _pages(raw, chunk, where):
                 pages += 1
-                if size > PAGE_BYTES or pages > _MOST_PAGES:
-                    what, got, limit = ("a page", size, PAGE_BYTES) if size > PAGE_BYTES else ("pages", pages, 10**6)
+                if size > page_bytes or pages > _MOST_PAGES:
+                    what, got, limit = ("a page", size, page_bytes) if size > page_bytes else ("pages", pages, 10**6)
                     raise JobError(
                         "decoded_too_large",
                         f"{where} has {what} of {got:,}, above the limit of {limit:,}.",

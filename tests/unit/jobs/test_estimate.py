@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.jobs.budgets import budget_said
 from app.jobs.estimate import budget_in_units, estimate, total
 
 KNOWN: dict[str, Any] = {
@@ -97,3 +98,13 @@ def test_estimate_when_a_budget_is_a_share_then_of_the_kinds_units() -> None:
 def test_estimate_when_nothing_was_announced_then_unknown() -> None:
     unknown = {"seconds": None, "memory_mb": None}
     assert estimate({}, {}, {}, {}) == {**unknown, "judging": unknown}
+
+
+def test_budget_when_said_as_units_for_each_of_a_quantity_then_is_known_in_units():
+    schema = {"properties": {"budget": {}, "ipc": {"units_each": "classes", "units_unsaid": 1}}}
+    statistics = {"classes": 10}
+    assert budget_said({"budget": None, "ipc": 5}, schema, statistics) == 50
+    assert budget_said({"budget": None, "ipc": None}, schema, statistics) == 10
+    assert budget_said({"budget": "1%", "ipc": None}, schema, statistics) == "1%"
+    assert budget_said({"budget": None}, schema, {}) is None
+    assert budget_said({}, {"properties": {"budget": {}}}, statistics) is None

@@ -32,7 +32,7 @@ def recognise(sample: Sample) -> bool:
 def describe(sample: Sample, meter: Meter) -> Detected:
     """The columns with types, by the schema in the footer, fields inside structs too."""
     source = sample.source
-    with _opened(source, Meter(meter.limits)) as (file, _):
+    with opened(source, Meter(meter.limits)) as (file, _):
         columns, paths = typed_columns(file.schema_arrow)
     meter.columns(len(columns), source.name)
     return Detected(source, PARQUET, columns, layout={"paths": paths})
@@ -48,7 +48,7 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
     names = [one.column.name for one in wanted]
     paths = [detected.layout["paths"][one.column.index] for one in wanted]
     text = [one.column.name for one in wanted if one.content == "text" or one.column.type == "text"]
-    with _opened(source, meter, text) as (file, raw):
+    with opened(source, meter, text) as (file, raw):
         _promise(file, paths, meter, source)
         found = extent(raw, file.metadata, set(names), meter, source.name)
         rows = max(file.metadata.num_rows, 1)
@@ -88,7 +88,11 @@ def _width(kind: Arrow) -> int:
 
 
 @contextmanager
-def _opened(source: Source, meter: Meter, text: Sequence[str] = ()) -> Generator[tuple[Any, IO[bytes]]]:
+def opened(source: Source, meter: Meter, text: Sequence[str] = ()) -> Generator[tuple[Any, IO[bytes]]]:
+    """The file, its footer checked, and its bytes; what it raises while it is read becomes a `JobError`.
+
+    `text`: columns that stay dictionary-encoded.
+    """
     with source.seekable(meter) as raw:
         size = raw.seek(0, 2)
         raw.seek(max(size - 8, 0))

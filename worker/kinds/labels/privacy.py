@@ -6,10 +6,10 @@ An attack that fails proves nothing: it is called an attack, and no guarantee.
 from __future__ import annotations
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from worker.contract.context import Context
 from worker.evidence.measurements import PrivacyRow
+from worker.evidence.membership import by_nearness
 from worker.kinds.labels.dataset import TEST, Csr, LabelledDocuments
 from worker.kinds.labels.summary import LabelsSummary
 from worker.kinds.labels.vectors import Vectoriser
@@ -31,16 +31,10 @@ def privacy(data: LabelledDocuments, summary: LabelsSummary, ctx: Context) -> tu
     others = vectoriser.transform(held_out.take(np.sort(rng.permutation(len(held_out))[:_LOOKED_AT])))
     near = _nearest(own[np.sort(rng.permutation(own.shape[0])[:_LOOKED_AT])], train)
     inside, outside = _nearest(members, own), _nearest(others, own)
-    auc = float(roc_auc_score(np.repeat([1, 0], [len(inside), len(outside)]), np.concatenate([inside, outside])))
-    # Hanley and McNeil (1982)
-    one, two, n, m = auc / (2 - auc), 2 * auc**2 / (1 + auc), len(inside), len(outside)
-    error = np.sqrt((auc * (1 - auc) + (n - 1) * (one - auc**2) + (m - 1) * (two - auc**2)) / (n * m))
-    low, high = max(0.0, auc - 1.96 * float(error)), min(1.0, auc + 1.96 * float(error))
-    attack = "Membership attack on documents: AUC, 0.5 is guessing"
     return (
         PrivacyRow("Nearest real document, median", float(np.median(near)), "cosine", len(near)),
         PrivacyRow("Equal to a real document", 100 * float(np.mean(near > 1 - 1e-6)), "% of documents", len(near)),
-        PrivacyRow(attack, auc, "AUC", n + m, "an attack, no guarantee", low, high),
+        by_nearness(inside, outside, "documents"),
     )
 
 

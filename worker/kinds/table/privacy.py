@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from worker.evidence.measurements import PrivacyRow
+from worker.evidence.membership import by_nearness
 from worker.kinds.table.dataset import TEST, TRAIN, Table
 from worker.kinds.table.summary import TableSummary
 
@@ -50,17 +51,7 @@ def _attack(
         return ()
     inside = _nearest(train[members], own)
     outside = _nearest(test[rng.permutation(len(test))[:_LOOKED_AT]], own)
-    order = np.sort(outside)
-    won = len(order) - 0.5 * (np.searchsorted(order, inside, "left") + np.searchsorted(order, inside, "right"))
-    won = won / len(order)
-    auc = float(won.mean())
-    # Hanley and McNeil (1982)
-    one, two = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    n, m = len(inside), len(outside)
-    error = np.sqrt((auc * (1 - auc) + (n - 1) * (one - auc**2) + (m - 1) * (two - auc**2)) / (n * m))
-    low, high = max(0.0, auc - 1.96 * error), min(1.0, auc + 1.96 * error)
-    label = "Membership attack on rows: AUC, 0.5 is guessing"
-    return (PrivacyRow(label, auc, "AUC", n + m, "an attack, no guarantee", float(low), float(high)),)
+    return (by_nearness(-inside, -outside, "rows"),)
 
 
 def _nearest(rows: np.ndarray, real: np.ndarray, leave: np.ndarray | None = None) -> np.ndarray:

@@ -1,0 +1,60 @@
+"""Networks: shapes, sizes, seeds, double backward."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from worker.kinds.images.networks import NAMES, build
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("channels", "side"), [(1, 8), (1, 28), (3, 32), (3, (20, 26))])
+def test_every_network_takes_images_of_any_usual_size(name, channels, side):
+    small = {"width": 2} if name == "lenet" else {"width": 8}
+    network = build(name, channels, side, 5, seed=3, **small)
+    size = (side, side) if isinstance(side, int) else side
+    x = torch.randn(2, channels, *size)
+    assert network(x).shape == (2, 5)
+    assert network.features(x).shape == (2, network.width)
+    assert float(network(x).detach().std()) > 0  # a norm over one pixel would leave nothing
+
+
+def test_the_field_s_network_has_its_published_size():
+    network = build("convnet", 1, 28, 10, seed=0)
+    assert sum(one.numel() for one in network.parameters()) == 317_706
+    assert network.width == 2048
+    assert sum(one.numel() for one in build("convnet", 3, 32, 10, seed=0).parameters()) == 320_010
+
+
+def test_depth_follows_the_side_and_choices_are_taken():
+    blocks = {side: sum(isinstance(one, torch.nn.Conv2d) for one in build("convnet", 3, side, 2, seed=0, width=4).body)
+              for side in (8, 16, 32, 64, 128)}  # fmt: skip
+    assert blocks == {8: 1, 16: 2, 32: 3, 64: 4, 128: 5}
+    bare = build("convnet", 3, 32, 2, seed=0, width=4, norm="none", pool="max", activation="sigmoid", depth=2)
+    names = [type(one).__name__ for one in bare.body]
+    assert names == ["Conv2d", "Sigmoid", "MaxPool2d"] * 2
+
+
+def test_a_seed_decides_the_weights_and_nothing_else_moves():
+    torch.manual_seed(7)
+    before = torch.random.get_rng_state()
+    first, again, other = (build("convnet", 1, 8, 3, seed=seed, width=4) for seed in (1, 1, 2))
+    assert torch.equal(before, torch.random.get_rng_state())
+    for one, same in zip(first.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, same)
+    assert not torch.equal(first.head.weight, other.head.weight)
+
+
+def test_gradients_of_gradients_agree_with_differences():
+    network = build("convnet", 1, 8, 3, seed=0, width=3, activation="sigmoid").double()
+    y = torch.tensor([0, 2])
+
+    def norm_of_gradient(x):
+        loss = torch.nn.functional.cross_entropy(network(x), y)
+        return sum(
+            one.square().sum() for one in torch.autograd.grad(loss, list(network.parameters()), create_graph=True)
+        )
+
+    x = torch.randn(2, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    assert torch.autograd.gradcheck(norm_of_gradient, (x,), atol=1e-6)

@@ -1,0 +1,152 @@
+"""What a summary of images is compared with: the full data, and real images that cost nothing to choose.
+
+Random images and herded ones, as many of every class as the summary stores; random ones that take as many bytes; and
+the control that sinks most published gains: random images with the soft labels of a teacher trained on the full data,
+whatever labels the summary has.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from worker.contract.context import Context, seed_of
+from worker.evidence.measurements import Role, TrainingSet
+from worker.evidence.training import Contender
+from worker.kinds.images.budget import balanced, image_bytes
+from worker.kinds.images.dataset import Images
+from worker.kinds.images.image_set import ImageSet
+from worker.kinds.images.labelling import control
+from worker.kinds.images.selection.pickers import at_random, herding, pixel_features, spread
+from worker.kinds.images.summary import LABEL, ImagesSummary
+from worker.numerics.npz import npz_bytes
+
+PICKS = {"random": "random images", "random-soft": "random images with soft labels", "herding": "herded images"}
+SOFT = "random-soft"
+MADE_BY = {"random": "random", SOFT: "softlabel", "herding": "herding"}
+"""The method that makes the same."""
+ENCODING = "arrays"
+_APART = 0.05  # shares of the bytes below which sets count as equal
+_SAMPLE = 1_000  # images of the full data that are compressed
+
+
+def contenders(
+    data: Images, summaries: Sequence[ImagesSummary], picks: Sequence[str], *, draws: int, ctx: Context
+) -> list[Contender]:
+    """The full data, the summaries in each of their forms, and the alternatives of each."""
+    found = [Contender(_whole(data), (data.train,))]
+    cheap = _Cheap(data, picks, draws, ctx)
+    for number, summary in enumerate(summaries):
+        name = "summary" if not number else f"summary-{number + 1}"
+        label = "this summary" if len(summaries) == 1 else f"summary {number + 1}: {summary.origin.method or 'given'}"
+        record = _record(name, label, "summary", summary)
+        images = summary.images
+        found.append(Contender(record, (replace(images, weights=None),)))
+        found += [
+            Contender(_record(f"{name}-{form}", f"{label} {said}", "form", summary, of=name), (given,))
+            for form, said, given in forms(summary)
+        ]
+        beside = "" if len(summaries) == 1 else f" (as summary {number + 1})"
+        found += cheap.of(summary, record, "" if not number else f"-{number + 1}", beside)
+    return found
+
+
+def forms(summary: ImagesSummary) -> list[tuple[str, str, ImageSet]]:
+    """(name, what it is, images) of every other form that a summary is delivered in, or that tells its parts apart."""
+    images, found = summary.images, list[tuple[str, str, ImageSet]]()
+    plain = replace(images, weights=None)
+    if images.weights is not None:
+        found.append(("weighted", "with its weights", images))
+    if not summary.real:
+        found.append(("png", "as PNG files", replace(plain, x=summary.pixels)))
+    if images.soft is not None:
+        found.append(("hard", "with hard labels", replace(plain, soft=None, loss="cross-entropy")))
+    return found
+
+
+class _Cheap:
+    """The alternatives of summaries, each drawn once for all that have the same size."""
+
+    def __init__(self, data: Images, picks: Sequence[str], draws: int, ctx: Context) -> None:
+        self._data, self._picks, self._draws, self._ctx = data, picks, draws, ctx
+
+    def of(self, summary: ImagesSummary, record: TrainingSet, suffix: str, beside: str) -> list[Contender]:
+        """Those of one summary: of equal images, then of equal bytes."""
+        counts = np.bincount(summary.y, minlength=len(summary.classes)) // summary.decoder.times
+        counts = np.minimum(counts, self._data.counts)
+        found: list[Contender] = []
+        for pick in self._picks:
+            drawn = self._drawn(pick, counts)
+            if pick == SOFT:
+                with self._ctx.part(f"control{suffix}", seed=self._ctx.seed) as part:
+                    drawn = control(self._data, drawn, summary.origin.settings, part)
+            found.append(self._contender(f"{pick}{suffix}", f"{PICKS[pick]}{beside}", MADE_BY[pick], drawn))
+        each = image_bytes(self._data)
+        fits = balanced(record.bytes // each, self._data.counts)
+        if "random" in self._picks and abs(fits.sum() * each / max(1, record.bytes) - 1) < 1:
+            apart = abs(int(fits.sum()) - int(counts.sum())) / max(1, int(counts.sum()))
+            if apart > _APART and fits.sum() >= len(fits):
+                label = f"random images of equal bytes{beside}"
+                drawn = self._drawn("random", fits)
+                found.append(self._contender(f"random-bytes{suffix}", label, "random", drawn, equal="bytes"))
+        return found
+
+    def _drawn(self, pick: str, counts: np.ndarray) -> list[ImageSet]:
+        train, found = self._data.train, list[ImageSet]()
+        for draw in range(1 if pick == "herding" else self._draws):
+            seed = seed_of(self._ctx.seed, f"random {draw}" if pick != "herding" else "herding")
+            with self._ctx.part(f"{pick} {counts.sum()} {draw}", seed=seed) as part:
+                if pick == "herding":
+                    rows = spread(train, counts, pixel_features(train), herding, part)
+                else:
+                    rows = spread(train, counts, lambda rows: rows[:, None], at_random, part)
+            taken = train.take(rows)
+            found.append(replace(taken, x=np.ascontiguousarray(taken.x[taken.rows]), rows=None, weights=None))
+        return found
+
+    def _contender(
+        self, name: str, label: str, method: str, drawn: Sequence[ImageSet], equal: str = "images"
+    ) -> Contender:
+        first = drawn[0]
+        made = TrainingSet(
+            name, label, "baseline", len(first), float(len(first)), _bytes_of(first), ENCODING, method,
+            "bytes" if equal == "bytes" else "rows", _compressed(first),
+        )  # fmt: skip
+        return Contender(made, tuple(drawn))
+
+
+def _bytes_of(images: ImageSet) -> int:
+    label = np.dtype(LABEL).itemsize if images.soft is None else 2 * images.classes
+    return int(images.x.nbytes + len(images) * label)
+
+
+def _compressed(images: ImageSet) -> int:
+    labels = images.y.astype(LABEL) if images.soft is None else images.soft.astype(np.float16)
+    return len(npz_bytes({"x": images.x, "y": labels}))
+
+
+def _record(name: str, label: str, role: Role, summary: ImagesSummary, *, of: str = "") -> TrainingSet:
+    stored = len(summary) // summary.decoder.times
+    total = sum(summary.parts_in_bytes.values())
+    packed = len(summary.packed())
+    if (zca := summary.encoding.whitening) is not None:
+        packed += len(zlib.compress(zca.matrix.tobytes(), 1))
+    return TrainingSet(
+        name, label, role, stored, float(len(summary)), total, ENCODING, summary.origin.method, "rows", packed, of
+    )
+
+
+def _whole(data: Images) -> TrainingSet:
+    """The full data; what it compresses to is estimated from a sample of its images."""
+    train = data.train
+    sample = train.stored(np.arange(0, len(train), max(1, len(train) // _SAMPLE)))
+    share = len(zlib.compress(np.ascontiguousarray(sample).tobytes(), 6)) / max(1, sample.nbytes)
+    pixels = len(train) * int(np.prod(data.shape))
+    labels = len(train) * (np.dtype(LABEL).itemsize if data.soft is None else 2 * len(data.classes))
+    return TrainingSet(
+        "full", "full data", "full", len(train), float(len(train)), pixels + labels, ENCODING,
+        compressed=int(pixels * share) + labels,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Picks of real images: one file a way of picking."""
