@@ -83,11 +83,19 @@ def curve(points: Sequence[tuple[float, float]], name: str) -> Markup:
     return _svg(body, said, 300, 80, "curve")
 
 
+def in_order(value: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Quantiles from the least to the most, the mean after them."""
+    return [(key, value[key]) for key in (*_QUANTILES, "mean") if key in value]
+
+
 def _svg(body: str, said: str, width: int, height: int, sort: str) -> Markup:
-    return Markup('<svg class="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+    fit = "none" if sort == "spread" else "xMidYMid"
+    shape = '<svg class="{}" viewBox="0 0 {} {}" preserveAspectRatio="{}" role="img" aria-label="{}">{}</svg>'
+    return Markup(shape).format(  # noqa: S704 - the rest is escaped
         sort,
         width,
         height,
+        fit,
         said,
         Markup(body),  # noqa: S704 - numbers of ours
     )

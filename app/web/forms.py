@@ -98,8 +98,10 @@ def values_of(fields: Sequence[Field], filled: Mapping[str, list[str]]) -> dict[
 def _field(
     name: str, schema: Mapping[str, Any], prefix: str, required: bool, given: Mapping[str, Any], error: str
 ) -> Field:
-    forms = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
-    may_be_left = len(forms) < len(schema.get("anyOf", [schema]))
+    every = schema.get("anyOf", [schema])
+    may_be_left = {"type": "null"} in every
+    # A form that has no type of its own is another spelling of one that has.
+    forms = [one for one in every if one.get("type") != "null" and isinstance(one.get("type"), str)] or [{}]
     default = schema.get("default")
     shared: dict[str, Any] = {
         "name": f"{prefix}.{name}",
@@ -112,6 +114,8 @@ def _field(
         "error": error,
     }
     if len(forms) == 1:
+        if may_be_left and forms[0].get("type") == "boolean":
+            return Field(**shared, sort="choice", choices=(True, False))
         return Field(**shared, **_shape(forms[0]))
     # Several forms, such as 500, "1%" or "150kB": one text, that is a number when it reads as one.
     patterns = [one["pattern"] for one in forms if "pattern" in one]

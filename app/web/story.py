@@ -62,8 +62,10 @@ class Story:
                 case "succeeded" | "failed" | "cancelled" as ended:
                     self._end_phase(at)
                     self.lines.append((at, ended, str(data.get("detail", ""))))
+                case "checkpoint":  # too many to be of interest
+                    pass
                 case other:
-                    self.lines.append((at, other, ""))
+                    self.lines.append((at, str(other), ""))
 
     def _progress(self, at: datetime, data: Mapping[str, Any]) -> None:
         phase = str(data.get("phase") or "")

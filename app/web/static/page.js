@@ -20,12 +20,6 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 // A refused form begins with what was wrong.
 document.getElementById("problem")?.focus();
 
-// What is chosen says what it is.
-const kind = document.getElementById("kind");
-kind?.addEventListener("change", () => {
-  document.querySelector("[data-kind-about]").textContent = kind.selectedOptions[0].dataset.about;
-});
-
 // The columns that were seen in a file before it was sent are offered where a column is asked for.
 const columns = document.getElementById("columns");
 const seen = sessionStorage.getItem("columns:" + location.pathname.split("/").pop());

@@ -173,7 +173,7 @@
     at("send").disabled = true;
     try {
       if (!form.dataset.made) {
-        const body = JSON.stringify({ name: document.getElementById("name").value.trim(), kind: document.getElementById("kind").value });
+        const body = JSON.stringify({ name: document.getElementById("name").value.trim(), kind: form.elements.kind.value });
         form.dataset.made = (await (await ask("POST", "/v1/datasets", { "Content-Type": "application/json" }, body)).json()).id;
       }
       at("said").textContent = "Sending…";
