@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from sqlalchemy import select
 
@@ -36,3 +37,9 @@ def offered(caller: Caller) -> Bundled | None:
     """The bundled dataset, where it is installed and a worker reads its kind."""
     can_read = select(method.c.name).where(method.c.kind == MSWEB.kind, method.c.name == "ingest")
     return MSWEB if MSWEB.file.is_file() and caller.conn.scalar(can_read) else None
+
+
+def quick_job(caller: Caller, name: str) -> str:
+    """The query of the form of the job that shows what the service does; empty for datasets of other names."""
+    offer = offered(caller)
+    return urlencode(offer.job) if offer is not None and offer.name == name else ""

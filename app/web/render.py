@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse
+from starlette.responses import Response
 
 from app.api.openapi import TITLE, VERSION
 from app.api.problems import Problem, kind_of
@@ -30,11 +32,12 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_WORTH_IT = 1000  # bytes
 
 
 def page(
     request: Request, template: str, *, caller: Caller | None = None, status: int = 200, **values: Any
-) -> HTMLResponse:
+) -> Response:
     """The answer: a template with its values; `caller`: who has signed in."""
     secret = request.app.state.services.settings.secret
     session = cookie_of(request.scope)
@@ -45,8 +48,17 @@ def page(
         "title": TITLE,
         "version": VERSION,
     }
-    text = _environment().get_template(template).render(shared | values)
-    return HTMLResponse(text, status, headers=HEADERS)
+    return sent(request, _environment().get_template(template).render(shared | values), "text/html", status=status)
+
+
+def sent(
+    request: Request, text: str, media_type: str, *, status: int = 200, headers: Mapping[str, str] = HEADERS
+) -> Response:
+    """The answer with this text, compressed for who takes that: a report is a long page."""
+    body, named = text.encode("utf-8", "replace"), {**headers, "Vary": "Accept-Encoding"}
+    if len(body) > _WORTH_IT and "gzip" in request.headers.get("accept-encoding", ""):
+        body, named["Content-Encoding"] = gzip.compress(body, 6, mtime=0), "gzip"
+    return Response(body, status, named, media_type=f"{media_type}; charset=utf-8")
 
 
 def part(template: str, **values: Any) -> str:
@@ -54,7 +66,7 @@ def part(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(values)
 
 
-def problem_page(request: Request, problem: Problem) -> HTMLResponse:
+def problem_page(request: Request, problem: Problem) -> Response:
     """The page that says what was refused, and what to do."""
     known = kind_of(problem.code)
     answer = page(

@@ -150,6 +150,7 @@ def _dataset(
         preview_columns=list(dict.fromkeys(name for row in preview for name in row))[:_PREVIEW_COLUMNS],
         fields=_reading(caller, view, problem, filled),
         problem=problem,
+        quick=bundled.quick_job(caller, view.name),
         jobs=list_jobs(caller, first_page(size=10), dataset=dataset_id).items if found else [],
         summaries=summaries.list_summaries(caller, first_page(size=10), dataset=dataset_id).items if found else [],
     )

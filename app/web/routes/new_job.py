@@ -41,8 +41,7 @@ def choose(request: Request, caller: Chooser) -> Response:
     found = methods.list_methods(caller, first_page(size=LARGEST_SIZE), kind=chosen.kind).items
     ordered = sorted(found, key=lambda one: (task_order(one.task), one.name != "auto", one.name))
     grouped = [(task, list(those)) for task, those in groupby(ordered, key=lambda one: one.task)]
-    offer = bundled.offered(caller)
-    quick = offer if offer is not None and offer.name == chosen.name else None
+    quick = bundled.quick_job(caller, chosen.name)
     return page(request, "new_job_method.html", caller=caller, dataset=chosen, groups=grouped, quick=quick)
 
 

@@ -17,7 +17,7 @@ from app.store import jobs as jobs_store
 from app.store import summaries as store
 from app.store.artifacts import list_artifacts
 from app.web.ask import first_page, go, names_of, wanted
-from app.web.render import HEADERS, page
+from app.web.render import HEADERS, page, sent
 from app.web.reports import page_of, style_of
 from app.web.route import PageRoute
 
@@ -91,7 +91,7 @@ def show_report(request: Request, caller: SummaryReader, report_id: str) -> Resp
 def report_style(request: Request, caller: SummaryReader, report_id: str) -> Response:
     """The style that the report brings, for the report alone."""
     headers = {**HEADERS, "Cache-Control": "private, max-age=31536000, immutable"}
-    return Response(style_of(caller, report_id), media_type="text/css", headers=headers)
+    return sent(request, style_of(caller, report_id), "text/css", headers=headers)
 
 
 def _verdict(caller: Caller, one: SummaryItem) -> dict[str, Any]:
