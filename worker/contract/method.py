@@ -26,12 +26,13 @@ class Input:
     """Something a method takes beside its dataset, known in `ctx.inputs` under `name`.
 
     `type`: a `summary` (what an earlier job delivered), a `dataset` version as its own kind loads it, or `either`: a
-    version of the method's kind is then read as a summary of the method's dataset. `kind`: of what kind, "" for the
-    method's own. `many`: several of them, which then come as a list.
+    version of the method's kind is then read as a summary of the method's dataset; `evidence`: what the report of a
+    summary measured (`worker.evidence.restore`). `kind`: of what kind, "" for the method's own. `many`: several of
+    them, which then come as a list.
     """
 
     name: str
-    type: Literal["summary", "dataset", "either"] = "either"
+    type: Literal["summary", "dataset", "either", "evidence"] = "either"
     kind: str = ""
     required: bool = True
     many: bool = False
