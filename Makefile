@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorde
 # Services start many processes: without compiled modules kept on disk each would compile all sources again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo up down test test-slow test-faults test-faults-full test-security spectral test-gpu lint bench openapi settings clean
+.PHONY: demo up down test test-slow test-faults test-faults-full test-security test-browser screenshots spectral test-gpu lint bench openapi settings clean
 
 demo: $(STAMP)  ## distil the bundled dataset end to end and print the report
 	$(BIN)/distillery demo
@@ -21,7 +21,7 @@ down: $(STAMP)  ## stop it
 	$(BIN)/distillery down
 
 test: $(STAMP)  ## every test that takes seconds
-	$(PYTEST) -m "not slow and not faults and not security and not gpu"
+	$(PYTEST) -m "not slow and not faults and not security and not browser and not gpu"
 
 test-slow: $(STAMP)  ## the figures of the papers, and other tests of minutes
 	$(PYTEST) -m "slow and not faults" --timeout=1800
@@ -34,6 +34,14 @@ test-faults-full: $(STAMP)  ## the same with every count of the fault table: abo
 
 test-security: $(STAMP)  ## attack a running service
 	$(PYTEST) tests/security --timeout=600
+
+test-browser: $(STAMP)  ## the pages in a real browser; skipped where there is none
+	.ci/browser
+	$(BIN)/pytest -q tests/browser -m browser --timeout=300 --durations=10 -rs
+
+screenshots: $(STAMP)  ## write docs/screenshots from a service that runs for it
+	.ci/browser
+	$(BIN)/python -m tests.browser.screenshots docs/screenshots
 
 spectral:  ## lint openapi.json; needs node
 	npx --yes @stoplight/spectral-cli@6.16.3 lint openapi.json --ruleset tests/security/spectral.yaml --fail-severity=warn

@@ -41,9 +41,11 @@ from app.api.routes import (
 )
 from app.api.server import Server, configure, inherited
 from app.api.services import Services
+from app.api.sessions import Sessions
 from app.api.tenant_limits import TenantLimits
 from app.api.token_buckets import SharedBuckets
 from app.settings import Settings
+from app.web import page_routers
 
 _ROUTERS = (
     jobs,  # asked for most often, and looked through in this order
@@ -101,12 +103,15 @@ def create_app(settings: Settings) -> FastAPI:
     refusals.install(app)
     for module in _ROUTERS:
         app.include_router(module.router)
+    for router in page_routers():
+        app.include_router(router, include_in_schema=False)
     app.add_middleware(
         TenantLimits,
         buckets=buckets if settings.rate_limit_per_s else None,
         per_s=settings.rate_limit_per_s,
         burst=settings.rate_limit_burst,
     )
+    app.add_middleware(Sessions, secret=settings.secret)
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(MetricsMiddleware, metrics=metrics, route_of=route_template)
     app.add_middleware(tracing.Tracing, route_of=route_template)

@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 from app.api.metrics import route_template
 from app.api.problems import Problem
 from app.api.services import Services, services_of
+from app.api.sessions import signed_in
 from app.store import audit
-from app.store.api_keys import Identity, identify, touch
+from app.store.api_keys import Identity, identify, identity_of, touch
 
 bearer = HTTPBearer(auto_error=False, description="An API key, `dsk_<id>_<secret>`.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
@@ -95,9 +96,10 @@ async def identify_caller(request: Request, credentials: HTTPAuthorizationCreden
 def _authorised(conn: Connection, asking: Asking) -> Identity:
     services, scopes = asking.services, asking.scopes
     token = asking.credentials.credentials if asking.credentials else ""
-    identity = identify(conn, token)
+    session_of = None if asking.credentials else signed_in(asking.request.scope)
+    identity = identity_of(conn, session_of) if session_of else identify(conn, token)
     if identity is None:
-        services.keys.forget(token)
+        services.keys.forget(token or f"session {session_of}")
         raise Problem("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
     if missing := [scope for scope in scopes if scope not in identity.scopes]:
         if "admin" in missing:

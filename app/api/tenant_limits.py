@@ -16,10 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.places import WHO
 from app.api.problems import Problem
 from app.api.services import Services
+from app.api.sessions import signed_in
 from app.api.token_buckets import Taken
-from app.store.api_keys import identify
+from app.store.api_keys import identify, identity_of
 
-_OF_TENANTS = "/v1/"
+_OF_TENANTS = ("/v1/", "/ui")
 _REFUSED_AFTER_S = 0.5  # less than any Retry-After; whoever ignores that one is no burden either
 
 
@@ -91,11 +92,16 @@ async def _tenant_of(services: Services, scope: Scope) -> str | None:
     """Whose key it is; looked for in the database only when this process has not seen it just before."""
     given = next((value for name, value in scope["headers"] if name == b"authorization"), b"").decode("latin-1")
     scheme, token = get_authorization_scheme_param(given)
-    if scheme.lower() != "bearer" or not token:
+    session_of = None if given else signed_in(scope)
+    if session_of is not None:
+        token = f"session {session_of}"
+    elif scheme.lower() != "bearer" or not token:
         return None
     if (known := services.keys.tenant_of(token)) is not None:
         return known
-    identity = await services.reading(lambda conn: identify(conn, token))
+    identity = await services.reading(
+        lambda conn: identify(conn, token) if session_of is None else identity_of(conn, session_of)
+    )
     if identity is None:
         return None
     services.keys.remember(token, identity.tenant_id)

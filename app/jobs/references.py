@@ -131,7 +131,7 @@ def _resolve_reference(
     conn: Connection, tenant_id: str, method: JobRow, declared: JobRow, text: str, pointer: str
 ) -> Reference:
     is_summary = text.startswith("sum_")
-    if declared["type"] not in ("either", "summary" if is_summary else "dataset"):
+    if declared["type"] not in ("either", *(("summary", "evidence") if is_summary else ("dataset",))):
         raise Refused(
             "invalid_params",
             f"`{declared['name']}` of {method['name']} is a {declared['type']}; {text} is none.",
@@ -148,7 +148,7 @@ def _resolve_reference(
 
 
 def _example(declared: JobRow) -> str:
-    examples = {"summary": '"sum_..."', "dataset": '"ds_...@1"'}
+    examples = {"summary": '"sum_..."', "evidence": '"sum_..."', "dataset": '"ds_...@1"'}
     one = examples.get(declared["type"], '"sum_..." or "ds_...@1"')
     return f"[{one}, ...]" if declared["many"] else one
 

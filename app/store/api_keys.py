@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -102,7 +102,13 @@ def identify(conn: Connection, token: str) -> Identity | None:
     row = _VALID.one(conn, {"key_id": f"key_{parts[1]}"})
     if row is None or not hmac.compare_digest(row["secret_sha256"], _digest(parts[2])):
         return None
-    return Identity(row["id"], row["tenant_id"], row["name"], frozenset(row["scopes"]))
+    return _identity(row)
+
+
+def identity_of(conn: Connection, key_id: str) -> Identity | None:
+    """The identity of a live key that is known by its id alone, to be asked only for one whose secret was shown."""
+    row = _VALID.one(conn, {"key_id": key_id})
+    return None if row is None else _identity(row)
 
 
 def touch(conn: Connection, key_id: str) -> None:
@@ -192,6 +198,10 @@ def main() -> None:
     settings = DatabaseSettings()  # pyright: ignore[reportCallIssue] - filled from the environment
     tenant_name = sys.argv[1] if len(sys.argv) > 1 else "default"
     sys.stdout.write(ensure_first_key(settings.database_url, tenant_name=tenant_name) + "\n")
+
+
+def _identity(row: Mapping[str, Any]) -> Identity:
+    return Identity(row["id"], row["tenant_id"], row["name"], frozenset(row["scopes"]))
 
 
 def _digest(secret: str) -> bytes:

@@ -16,6 +16,7 @@ from worker.contract.product import Product
 from worker.evidence.findings import Findings
 from worker.evidence.measurements import Measurements
 from worker.evidence.report import build
+from worker.evidence.restore import Evidence, restore
 from worker.runtime.registry import discover, load_kind
 
 
@@ -46,11 +47,23 @@ class RunMethod:
         ctx.evaluate = kind.judging.params()(**(tiny.of(self.name).evaluate or tiny.evaluate))
         if method.needs:
             ctx.credentials = dict(tiny.credentials())
-        if any(one.required for one in method.inputs):  # the dataset itself is the summary that needs no other method
+        if any(one.type == "evidence" for one in method.inputs):
+            ctx.inputs = {one.name: [self._judged(data), self._judged(data)] for one in method.inputs}
+        elif any(one.required for one in method.inputs):  # the dataset itself is the summary that needs no other method
             assert kind.adopt is not None
             given = kind.adopt(data, data)
             ctx.inputs = {one.name: [given] if one.many else given for one in method.inputs if one.required}
         return method.run(data, method.params(), ctx)
+
+    def _judged(self, data: Any) -> Evidence:
+        """The evidence of the dataset itself, as the summary that needs no other method; judged once for all runs."""
+        kind, folder = load_kind(self.kind), self.canonical.parent / f"evidence-{self.canonical.name}"
+        if not (folder / "report.json").is_file():
+            assert kind.adopt is not None
+            product, ctx = kind.adopt(data, data), Context()
+            params = kind.judging.params()(**tiny_of(self.kind).evaluate)
+            build(product.judge(data, params, ctx), {"kind": self.kind, "method": "itself"}).write(folder)
+        return restore(folder)
 
     def outcome(self, made: Any) -> str:
         """A hash of the files that are delivered, or of the report of what was found."""

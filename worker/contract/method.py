@@ -5,6 +5,8 @@ Nothing here knows of Celery, SQL or HTTP, so the same function runs in a notebo
 
 from __future__ import annotations
 
+import inspect
+import sys
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -24,12 +26,13 @@ class Input:
     """Something a method takes beside its dataset, known in `ctx.inputs` under `name`.
 
     `type`: a `summary` (what an earlier job delivered), a `dataset` version as its own kind loads it, or `either`: a
-    version of the method's kind is then read as a summary of the method's dataset. `kind`: of what kind, "" for the
-    method's own. `many`: several of them, which then come as a list.
+    version of the method's kind is then read as a summary of the method's dataset; `evidence`: what the report of a
+    summary measured (`worker.evidence.restore`). `kind`: of what kind, "" for the method's own. `many`: several of
+    them, which then come as a list.
     """
 
     name: str
-    type: Literal["summary", "dataset", "either"] = "either"
+    type: Literal["summary", "dataset", "either", "evidence"] = "either"
     kind: str = ""
     required: bool = True
     many: bool = False
@@ -77,6 +80,11 @@ class Method:
     needs: tuple[str, ...]
     cost: Cost
 
+    @property
+    def about(self) -> str:
+        """What its file says of it: what it does and when it is worth it, its formula and paper, what it costs."""
+        return inspect.cleandoc(sys.modules[self.run.__module__].__doc__ or "")
+
     def announcement(self) -> dict[str, Any]:
         """The row of the `method` table: JSON only."""
         return {
@@ -86,7 +94,8 @@ class Method:
             "version": self.version,
             "paper": self.paper,
             "summary": self.summary,
-            "params_schema": self.params.model_json_schema(),
+            # In the schema, as what it says of judging is: a further column would say it of ingests, too.
+            "params_schema": self.params.model_json_schema() | {"x-about": self.about},
             "device": self.device,
             "queue": self.queue,
             "cost": {"memory_mb": self.memory_mb, "estimate": asdict(self.cost)},

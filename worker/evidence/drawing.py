@@ -120,7 +120,10 @@ def _latin(text: str) -> str:
 
 
 def inline(svg: str, name: str) -> str:
-    """The drawing for a page: scales with its column, takes the page's colours, ids apart from other drawings'."""
+    """The drawing for a page: scales with its column, takes the page's colours, ids apart from other drawings'.
+
+    It brings no style, which a page with a strict content policy would refuse: what was style is attributes.
+    """
     prefix = f"{_slug(name)}-"
     body = svg[svg.index("<svg") :]
     body = re.sub(r'(<svg\b[^>]*?) width="[^"]*"', r"\1", body, count=1)
@@ -129,9 +132,19 @@ def inline(svg: str, name: str) -> str:
     body = re.sub(r'\bid="', f'id="{prefix}', body)
     body = body.replace("url(#", f"url(#{prefix}").replace('href="#', f'href="#{prefix}')
     body = re.sub(r'aria-labelledby="([^" ]+) ([^"]+)"', rf'aria-labelledby="{prefix}\1 {prefix}\2"', body, count=1)
+    body = re.sub(r"<style\b.*?</style>", "", body, count=1, flags=re.DOTALL)
+    body = body.replace("<svg ", '<svg stroke-linejoin="round" stroke-linecap="butt" ', 1)
+    body = re.sub(r' style="([^"]*)"', lambda found: _as_attributes(found[1]), body)
     for colour, variable in VARIABLES.items():
         body = body.replace(colour, f"var({variable})")
     return body
+
+
+def _as_attributes(style: str) -> str:
+    """The declarations of a style attribute as attributes of the same names; the font is the page's own."""
+    declared = (one.partition(":") for one in style.split(";") if one.strip())
+    named = ((name.strip(), value.strip()) for name, _, value in declared)
+    return "".join(f' {name}="{value}"' for name, value in named if name != "font-family")
 
 
 def _finish(svg: str, plot: Plot) -> str:

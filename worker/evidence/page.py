@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from worker.evidence import wording
 from worker.evidence.findings import Findings
+from worker.evidence.page_table import ShownCell, ShownRow, ShownTable
 from worker.evidence.table import Cell, Column, Table
 
 _LIFTED = ("n", "draws", "seeds")
@@ -20,42 +21,12 @@ _LIFTED = ("n", "draws", "seeds")
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing ready to stand in the page."""
+    """A drawing ready to stand in the page, and the table behind it."""
 
     name: str
     title: str
     svg: str
-
-
-@dataclass(frozen=True)
-class ShownCell:
-    """A cell as text: the value and, smaller, its interval."""
-
-    text: str
-    interval: str = ""
-    number: bool = False
-
-
-@dataclass(frozen=True)
-class ShownRow:
-    """A row of a table; `group` is a heading to print above it, or ""."""
-
-    cells: tuple[ShownCell, ...]
-    group: str = ""
-    stressed: bool = False
-
-
-@dataclass(frozen=True)
-class ShownTable:
-    """A table as the page prints it. `heads`: (label, unit, is a number)."""
-
-    name: str
-    heading: str
-    caption: str
-    note: str
-    heads: tuple[tuple[str, str, bool], ...]
-    rows: tuple[ShownRow, ...]
-    folded: bool
+    table: ShownTable
 
 
 def render(report: dict[str, Any], found: Findings, figures: list[Figure]) -> str:
@@ -68,7 +39,7 @@ def render(report: dict[str, Any], found: Findings, figures: list[Figure]) -> st
             {"title": one.title, "description": one.description, "data": b64encode(one.png).decode()}
             for one in found.pictures
         ],
-        figures=[{"name": f.name, "title": f.title, "svg": Markup(f.svg)} for f in figures],  # noqa: S704
+        figures=[{"name": f.name, "title": f.title, "svg": Markup(f.svg), "table": f.table} for f in figures],  # noqa: S704
         environment=report["reproduce"].get("environment") or {},
     )
 

@@ -12,6 +12,7 @@ from worker.evidence import drawing, markdown, page
 from worker.evidence.conclude import conclude
 from worker.evidence.findings import Findings
 from worker.evidence.measurements import Measurements, Protocol
+from worker.evidence.plot_table import table_of
 from worker.evidence.reproduce import reproduce
 from worker.evidence.table import Table, finite
 from worker.evidence.wording import about
@@ -79,7 +80,8 @@ def build(evidence: Measurements | Findings, job: Mapping[str, Any]) -> Report:
     pictures = {drawing.file_name(one.name, "png"): one.png for one in found.pictures}
     content = document(found, job)
     figures = [
-        page.Figure(p.name, p.title, drawing.inline(drawings[drawing.file_name(p.name)], p.name)) for p in found.plots
+        page.Figure(p.name, p.title, drawing.inline(drawings[drawing.file_name(p.name)], p.name), table_of(p))
+        for p in found.plots
     ]
     page_text, text = page.render(content, found, figures), markdown.render(content, found)
     return Report(content, page_text, text, found.tables, drawings, prints, pictures, found.files)

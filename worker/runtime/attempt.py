@@ -94,6 +94,10 @@ def _run_method(kind: Kind[Any], method: Method, assignment: Assignment, ctx: Ch
 
 def _load_input(kind: Kind[Any], data: Any, declared: Input, given: GivenInput) -> Any:
     folder = Path(given.folder)
+    if given.type == "evidence":
+        from worker.evidence.restore import restore
+
+        return restore(folder, f"/inputs/{declared.name}")
     own = kind if given.kind == kind.name else load_kind(given.kind)
     if given.type == "summary":
         return read_product(own, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib import import_module
 from typing import Any
 
 from worker.contract.kind import Kind
@@ -37,13 +38,14 @@ def _judging(kind: Kind[Any]) -> dict[str, Any]:
 
 
 def _ingest(kind: Kind[Any]) -> dict[str, Any]:
+    about = import_module(f"worker.kinds.{kind.name}").__doc__ or ""
     return {
         "kind": kind.name,
         "task": "ingest",
         "name": "ingest",
         "version": kind.ingest.version,
         "paper": "",
-        "summary": f"Turn uploaded files into a version of {kind.name}.",
+        "summary": about.strip().partition("\n")[0] or f"Files that are read as {kind.name}.",
         "params_schema": kind.ingest.options.model_json_schema(),
         "evaluate_schema": {},
         "device": "cpu",

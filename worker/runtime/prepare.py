@@ -18,7 +18,7 @@ from app.jobs.states import JobRow
 from app.settings import Settings
 from app.store.blobs import Blobs, CorruptBlob
 from app.store.database import allow_silence
-from app.store.tables import artifact, dataset, dataset_version, summary
+from app.store.tables import artifact, dataset, dataset_version, method, summary
 from worker.runtime.credentials import credentials_for
 from worker.runtime.protocol import Assignment, GivenInput
 
@@ -36,8 +36,14 @@ def prepare(conn: Connection, blobs: Blobs, settings: Settings, job: JobRow) -> 
     folder = home / str(job["fence"])
     folder.mkdir(parents=True)
     reference = f"{job['dataset_id']}@{job['dataset_version']}"
-    inputs = {name: [_input(conn, blobs, text, folder / "inputs" / name / str(at)) for at, text in enumerate(texts)]
-              for name, texts in references_of(job["inputs"]).items()}  # fmt: skip
+    types = _input_types(conn, job)
+    inputs = {
+        name: [
+            _input(conn, blobs, text, folder / "inputs" / name / str(at), types.get(name, ""))
+            for at, text in enumerate(texts)
+        ]
+        for name, texts in references_of(job["inputs"]).items()
+    }
     _link(conn, blobs, reference, "canonical/", folder / "data")
     _link(conn, blobs, job["id"], KEPT, folder / "keep")
     content = _content(conn, job)
@@ -76,7 +82,17 @@ def _ingest_limits(settings: Settings) -> dict[str, int]:
     return {name.removeprefix("ingest_"): value for name, value in named.items()}
 
 
-def _input(conn: Connection, blobs: Blobs, text: str, place: Path) -> GivenInput:
+def _input_types(conn: Connection, job: JobRow) -> dict[str, str]:
+    """What the method declared its further inputs to be."""
+    own = (method.c.kind == job["kind"], method.c.name == job["method"])
+    return {one["name"]: one["type"] for one in conn.scalar(select(method.c.inputs).where(*own)) or ()}
+
+
+def _input(conn: Connection, blobs: Blobs, text: str, place: Path, sort: str) -> GivenInput:
+    if sort == "evidence":
+        row = conn.execute(select(summary.c.kind, summary.c.report_id).where(summary.c.id == text)).one()
+        _link(conn, blobs, str(row.report_id), "", place)
+        return GivenInput("evidence", str(row.kind), str(place))
     if text.startswith("sum_"):
         _link(conn, blobs, text, "", place)
         kind = conn.scalar(select(summary.c.kind).where(summary.c.id == text))

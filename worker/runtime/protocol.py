@@ -20,7 +20,8 @@ OUTPUTS = ("summary", "dataset", "report", "canonical", "figures")
 
 @dataclass(frozen=True)
 class GivenInput:
-    """A further input of a job: the files of a summary, or the canonical files of a dataset version of a kind."""
+    """A further input of a job: the files of a summary, those of its report (`evidence`), or the canonical files of a
+    dataset version of a kind."""
 
     type: str
     kind: str

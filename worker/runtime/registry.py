@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -75,9 +76,15 @@ def unavailable() -> dict[str, str]:
 
 
 def _import_methods(kind: str) -> None:
+    package = _imported(kind, f"worker.kinds.{kind}")
     methods = _imported(kind, f"worker.kinds.{kind}.methods")
     for module in pkgutil.iter_modules(methods.__path__, f"{methods.__name__}."):
         _imported(kind, module.name)
+    # Summaries that learners judge can be compared by the scores that their reports hold, whatever the kind.
+    if package.KIND.products and importlib.util.find_spec(f"worker.kinds.{kind}.learners"):
+        from worker.evidence import compare  # only here: it needs numpy, which looking for kinds does not
+
+        METHODS.setdefault((kind, compare.NAME), compare.method_of(kind))
 
 
 def _imported(kind: str, module: str) -> Any:

@@ -1,0 +1,121 @@
+"""Put summaries of one dataset side by side from the scores that their reports hold: nothing is trained.
+
+Every kind whose summaries are judged by learners has it as the method `compare`. Figures are those of the reports, the
+bootstrap is drawn anew with the same test units for all of them, so that the difference between two summaries has an
+interval of its own, which two intervals that overlap do not tell. Reports of different protocols are refused: such
+figures never share a table. O(resamples x units x results) time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+
+from worker.contract.context import Context
+from worker.contract.errors import JobError
+from worker.contract.kind import NoParams
+from worker.contract.method import Cost, Input, Method, Term
+from worker.evidence.columns import counted, counts, spread, with_interval
+from worker.evidence.comparison import Comparison
+from worker.evidence.measurements import Measurements
+from worker.evidence.merge import merge
+from worker.evidence.restore import Evidence
+from worker.evidence.table import Cell, Column, Table
+
+NAME = "compare"
+SUMMARIES = Input("summaries", "evidence", many=True, description="Summaries of this dataset, as they were judged.")
+
+
+def compare(data: object, params: NoParams, ctx: Context) -> Measurements:
+    """Several summaries of this dataset side by side, with the differences between them; nothing is trained."""
+    del data, params  # what is compared was measured already
+    given: Sequence[Evidence] = ctx.inputs[SUMMARIES.name]
+    ctx.progress(0, 2, phase="merge")
+    if len(given) < 2:
+        raise JobError(
+            "invalid_input",
+            "There is one summary, and nothing to compare it with.",
+            hint="Name two or more.",
+            pointer=f"/inputs/{SUMMARIES.name}",
+        )
+    try:
+        merged = merge(_named(given))
+    except ValueError as error:
+        raise JobError(
+            "invalid_input",
+            f"These summaries cannot share a table: {error}.",
+            hint="Judge them alike: the same version, `evaluate` settings and learners.",
+            pointer=f"/inputs/{SUMMARIES.name}",
+        ) from None
+    ctx.progress(1, 2, phase="differences")
+    return replace(merged, tables=(differences(Comparison(merged)),))
+
+
+def differences(c: Comparison) -> Table:
+    """Each summary against each other one, learner by learner, on the same test units."""
+    m = c.measurements
+    rows: list[dict[str, Cell]] = []
+    for learner in m.learners:
+        for one, other in combinations(m.summaries, 2):
+            ahead = c.ahead(learner.name, one.name, other.name)
+            if ahead is None:
+                continue
+            low, high = ahead.estimate.low, ahead.estimate.high
+            said = "the first" if low > 0 else "the second" if high < 0 else "neither is clearly ahead"
+            rows.append(
+                {"learner": learner.label, "first": one.label, "second": other.label, "said": said}
+                | spread("ahead", ahead, m.metric.scale)
+                | spread("kept", c.ahead_in_share(learner.name, one.name, other.name), 100)
+                | {"bytes": one.bytes - other.bytes}
+                | counts(ahead)
+            )
+    return Table(
+        "differences",
+        f"{m.metric.label} of each learner on the first summary less that on the second",
+        (
+            Column("learner", "Learner", "text"),
+            Column("first", "First", "text"),
+            Column("second", "Second", "text"),
+            *with_interval("ahead", "First ahead by", m.metric.unit, m.metric.decimals),
+            *with_interval("kept", "In shares of the full data", "%"),
+            Column("said", "Ahead", "text"),
+            Column("bytes", "Bytes more", unit="B", decimals=0),
+            *counted(m.test.units),
+        ),
+        tuple(rows),
+        note=f"In brackets: 95\u202f% intervals of the difference, {m.bootstrap} paired bootstrap resamples.",
+        heading="Against each other",
+        group="learner",
+    )
+
+
+def method_of(kind: str) -> Method:
+    """The method of a kind."""
+    return Method(
+        kind=kind,
+        task="compare",
+        name=NAME,
+        version=1,
+        paper="",
+        summary=(compare.__doc__ or "").strip(),
+        params=NoParams,
+        run=compare,
+        device="cpu",
+        queue="cpu",
+        memory_mb=1024,
+        inputs=(SUMMARIES,),
+        needs=(),
+        cost=Cost(seconds=(Term(5.0),)),
+    )
+
+
+def _named(given: Sequence[Evidence]) -> dict[str, Measurements]:
+    """By their labels, which are made to differ."""
+    named: dict[str, Measurements] = {}
+    for one in given:
+        label, number = one.label, 2
+        while label in named:
+            label, number = f"{one.label} ({number})", number + 1
+        named[label] = one.measurements
+    return named
