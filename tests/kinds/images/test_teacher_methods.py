@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from worker.kinds.images.methods.sre2l import SRe2LParams, sre2l
 from worker.kinds.images.networks import build
 from worker.kinds.images.selection.pickers import at_random, spread
 from worker.kinds.images.splits import random_split
+from worker.kinds.images.summary import ImagesSummary
 from worker.kinds.images.teachers.crops import resized
 from worker.kinds.images.teachers.params import TeacherParams
 
@@ -106,7 +109,7 @@ def test_whole_images_are_kept_as_they_are_and_the_easiest_are_taken() -> None:
         assert {x.tobytes() for x in made.x[made.y == one]} == {x.tobytes() for x in easiest}
 
 
-def test_tiles_of_a_canvas_are_images_of_their_own() -> None:
+def test_tiles_of_a_canvas_are_images_of_their_own(tmp_path: Path) -> None:
     made = rded(images(), RDEDParams(ipc=1, factor=2, candidates=20, **SHORT), Context(seed=1))
     assert made.stored == 4
     assert len(made.images) == len(made) == 16
@@ -114,6 +117,12 @@ def test_tiles_of_a_canvas_are_images_of_their_own() -> None:
     assert made.y.tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
     assert made.soft is not None
     assert made.soft.shape == (16, 4)
+    made.write(tmp_path, images())
+    back = ImagesSummary.read(tmp_path)
+    assert np.array_equal(back.images.all(), made.images.all())
+    loaded = runpy.run_path(str(tmp_path / "load.py"))
+    assert loaded["x"] == pytest.approx(made.images.all(), abs=1e-5)
+    assert loaded["targets"] == pytest.approx(made.soft)
     with pytest.raises(JobError, match="do not fill") as refused:
         rded(images(), RDEDParams(factor=3, **SHORT), Context())
     assert refused.value.pointer == "/params/factor"

@@ -92,4 +92,4 @@ def kip_fc(data: Images, params: KipParams, ctx: Context) -> ImagesSummary:
     iterations = params.iterations or _ITERATIONS[params.preset]
     problem = InducingPoints(synthetic, begun.real, settings, optimiser, iterations, ctx.seed)
     learned = begun.learned(problem, by_regression(begun, settings), iterations)
-    return begun.summary(learned, "kip-fc", "kernel-ridge")
+    return begun.summary(learned, "kip-fc", "ntk")

@@ -20,6 +20,7 @@ from worker.contract.context import Context
 from worker.contract.method import Cost, Term, method
 from worker.evidence.findings import Findings
 from worker.kinds.images.dataset import Images
+from worker.kinds.images.teachers.cost import by_preset
 from worker.kinds.images.teachers.params import Preset
 from worker.kinds.images.uploaded_network import TEACHER
 
@@ -70,9 +71,7 @@ class ReMemParams(BaseModel):
     cost=Cost(
         seconds=(
             Term(10.0),
-            Term(300.0, only={"params.preset": "quick"}),
-            Term(3000.0, only={"params.preset": "standard"}),
-            Term(30000.0, only={"params.preset": "paper"}),
+            *by_preset(0.4, 4.0, 40.0, "values"),  # with the usual network, four ways and three seeds
         )
     ),
 )

@@ -24,7 +24,7 @@ from worker.contract.product import Origin
 from worker.kinds.images.budget import SizeParams, counts_of, image_bytes
 from worker.kinds.images.dataset import Images
 from worker.kinds.images.summary import ImagesSummary, made
-from worker.kinds.images.teachers.cost import TEACHER
+from worker.kinds.images.teachers.cost import TEACHER, by_preset
 from worker.kinds.images.teachers.params import TeacherParams
 from worker.kinds.images.uploaded_network import TEACHER as NETWORK
 
@@ -53,7 +53,7 @@ class SRe2LParams(SizeParams, TeacherParams):
     device="any",
     memory_mb=2048,
     inputs=(NETWORK,),
-    cost=Cost(seconds=(Term(2.0), *TEACHER, Term(0.1, {"budget": 1}))),
+    cost=Cost(seconds=(Term(2.0), *TEACHER, *by_preset(1e-3, 5e-3, 1e-2, "classes", "values"))),
 )
 def sre2l(data: Images, params: SRe2LParams, ctx: Context) -> ImagesSummary:
     """Images made from the batch statistics of a trained network, with soft labels."""
