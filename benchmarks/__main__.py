@@ -35,6 +35,8 @@ ALL = (
     "text_scale",
     "ask_llm",
     "labels",
+    "image_kip",
+    "image_step",
     "transfer_false_claims",
     "off_policy.large_actions",
     "off_policy.suite",

@@ -41,7 +41,7 @@ def test_adabelief_takes_large_steps_where_gradients_agree():
             optimiser.step({"x": torch.ones_like(x)})
         moved[rule] = float((start() - x).mean())
     assert moved["adam"] == pytest.approx(0.2)
-    assert moved["adabelief"] > 2 * moved["adam"]
+    assert moved["adabelief"] > 1.5 * moved["adam"]
 
 
 def test_lamb_moves_by_a_share_of_the_norm():

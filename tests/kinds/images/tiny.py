@@ -34,5 +34,14 @@ def _loaded(summary: Any) -> tuple[str, float]:
 TINY = Tiny(
     _upload,
     _loaded,
-    evaluate={"learners": ["convnet"], "seeds": 1, "steps": 20, "epochs": 2, "width": 8, "draws": 2, "bootstrap": 100},
+    evaluate={
+        "learners": ["convnet"],
+        "baselines": ["random", "random-soft"],
+        "seeds": 1,
+        "steps": 5,
+        "epochs": 1,
+        "width": 8,
+        "draws": 1,
+        "bootstrap": 100,
+    },
 )

@@ -50,8 +50,8 @@ def _no_images(detail: str, pointer: str) -> JobError:
     return JobError("invalid_input", detail, hint=hint, pointer=pointer)
 
 
-# A rough guide from one core: a ConvNet of width 32 sees some 1,500 images of 28 x 28 pixels a second in training; every
-# set is trained with and without augmentation.
+# A rough guide from one core: a ConvNet of width 32 sees some 1,500 images of 28 x 28 pixels a second in training, and
+# every set is trained with and without augmentation.
 _CONVNET, _MLP, _LENET = ({"evaluate.learners": name} for name in ("convnet", "mlp", "lenet"))
 _FULL = {"images_train": 1.0, "values": 1.0, "evaluate.epochs": 1.0, "evaluate.seeds": 1.0}
 _SETS = {"evaluate.steps": 1.0, "evaluate.seeds": 1.0, "evaluate.draws": 1.0, "values": 1.0}

@@ -79,8 +79,7 @@ class Backpropagation:
         """Images and learned labels as they now stand."""
         targets = self.synthetic.targets
         soft = None if targets is None else torch.softmax(targets.detach(), 1)
-        rate = self.settings.rate if self.settings.inner == "sgd" else None
-        return self.synthetic.candidate(soft, rate)
+        return self.synthetic.candidate(soft)
 
     def step(self, number: int, tick: Tick) -> float:
         """One network's training, and its loss on a real batch."""

@@ -56,7 +56,11 @@ class Preparation:
     @cached_property
     def real(self) -> RealImages:
         """The training images on the device."""
-        return RealImages(self.data.train.under(self.encoding), self.ctx.device)
+
+        def tick() -> None:
+            self.ctx.progress(0, 1, phase="prepare")
+
+        return RealImages(self.data.train.under(self.encoding), self.ctx.device, tick)
 
     @property
     def classes(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -18,14 +18,17 @@ _BLOCK = 4096
 class RealImages:
     """Images as networks see them. `y`: int64 (n,) on the device; `by_class`: row numbers of each class."""
 
-    def __init__(self, images: ImageSet, device: str, tick: object = None) -> None:
+    def __init__(self, images: ImageSet, device: str, tick: Callable[[], None] = lambda: None) -> None:
         self.source, self.device, self.classes = images, device, images.classes
         self.y = torch.from_numpy(images.y.astype(np.int64)).to(device)
         self.by_class = [np.flatnonzero(images.y == number) for number in range(images.classes)]
         self._held: Tensor | None = None
         if len(images) * int(np.prod(images.shape)) * 4 <= HELD:
             blocks = [np.arange(start, min(start + _BLOCK, len(images))) for start in range(0, len(images), _BLOCK)]
-            parts = [torch.from_numpy(images.batch(block)) for block in blocks]
+            parts: list[Tensor] = []
+            for block in blocks:
+                tick()
+                parts.append(torch.from_numpy(images.batch(block)))
             self._held = torch.cat(parts).to(device) if parts else None
 
     def __len__(self) -> int:

@@ -1,8 +1,7 @@
 """Learn images and labels from which random convolutional features predict the real images, by ridge regression.
 
 Loo et al., "Efficient Dataset Distillation using Random Feature Approximation", arXiv:2210.12067: kernel inducing
-points for convolutional networks at a cost linear in the images (`distillation.random_features`). No training within
-the loop.
+points for convolutional networks, linear in the images (`distillation.random_features`); no training in the loop.
 """
 
 from __future__ import annotations
