@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.kinds.images.small import small_digits
 from worker.contract.context import Context
@@ -50,8 +52,8 @@ def test_report_of_made_images_when_judged_then_has_all_that_must_stand_beside_t
         one["name"] for one in said["tables"]
     }
     assert {"recall", "confusion"} <= {one["name"] for one in said["plots"]}
-    pictures = {"pictures/real-images.png", "pictures/summary-images.png", "pictures/nearest-real.png"}
-    assert pictures <= report.files.keys()
+    assert report.pictures.keys() == {"real-images.png", "summary-images.png", "nearest-real.png"}
+    assert all(Image.open(io.BytesIO(png)).size[0] > 64 for png in report.pictures.values())
 
 
 def test_summary_with_soft_labels_when_judged_then_hard_labels_and_random_images_with_soft_ones_are_beside(

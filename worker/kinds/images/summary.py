@@ -56,8 +56,8 @@ class ImagesSummary(Product):
     `x`: uint8 (s, h, w, c), real images or crops of them, or float16 (s, c, h, w), made ones as networks see them under
     `encoding`, or what `decoder` makes m images of, with `coefficients` (m, K) where that takes some. `y`: int64 (m,);
     `weights`: float32 (m,); `soft`: float32 (m, C), probabilities, or scores for the loss `mse`. `shape`: (c, h, w) of
-    an image. `rate`: the step size that networks are to be trained with, where that was learned, too. `rows`: int64
-    (m,), numbers of real images in the version; None for made ones.
+    an image. `rate`: the step size that networks are to be trained with, where it was learned, too. `rows`: int64 (m,),
+    numbers of real images in the version; None for made ones.
     """
 
     type: ClassVar[str] = "images"

@@ -90,4 +90,4 @@ def kip_fc(data: Images, params: KipParams, ctx: Context) -> ImagesSummary:
     problem = InducingPoints(synthetic, begun.real, settings, optimiser, ctx.seed)
     iterations = params.iterations or _ITERATIONS[params.preset]
     learned = begun.learned(problem, by_regression(begun, settings), iterations)
-    return begun.summary(learned, "kip-fc", "kernel-ridge")
+    return begun.summary(learned, "kip-fc", "ntk")
