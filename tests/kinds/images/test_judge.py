@@ -18,6 +18,7 @@ from worker.evidence.report import build
 from worker.kinds.images import KIND
 from worker.kinds.images.dataset import TEST, TRAIN, Images
 from worker.kinds.images.metrics import expected_calibration_error, measure
+from worker.kinds.images.predictor import RECIPES
 from worker.kinds.images.showing import neighbours
 from worker.kinds.images.showing.ranking_scores import augmentation_robust_score, label_robust_score
 from worker.kinds.images.summary import ImagesSummary
@@ -46,6 +47,9 @@ def test_report_of_made_images_when_judged_then_has_all_that_must_stand_beside_t
     assert sets["random"].rows == sets["herding"].rows == 8
     assert abs(sets["random-bytes"].bytes / sets["summary"].bytes - 1) < 0.1
     assert sets["random-bytes"].rows > 8
+    assert all(one.compressed <= one.bytes + 20 for one in found.sets)
+    tried = next(one.tried for one in found.results if one.learner == "convnet" and one.set == "summary")
+    assert [dict(one.settings) for one in tried] == [dict(one) for one in RECIPES]
     report = build(found, {})
     said = json.loads(report.json_text())
     assert {"fidelity", "cross_learner", "ranking-scores", "bytes", "privacy"} <= {

@@ -125,6 +125,14 @@ class ImagesSummary(Product):
         return found
 
     @property
+    def needed(self) -> list[np.ndarray]:
+        """What networks are trained on, as it is stored, but for whitening: weights that are alike, and classes beside
+        soft labels, say nothing."""
+        idle = {"weights"} if np.ptp(self.weights) <= 1e-6 else set[str]()
+        idle |= set() if self.soft is None else {"y"}
+        return [array for name, array in self._arrays.items() if name not in idle]
+
+    @property
     def parts_in_bytes(self) -> Mapping[str, int]:
         """Bytes of what a user needs to train on it, by what they are: pixels, labels, weights, decoder, whitening."""
         labels = self._arrays["y" if self.soft is None else "soft"].nbytes
