@@ -38,7 +38,7 @@ class Training:
     on a GPU and 32 without. `flips`: whether a mirrored image is of the same class."""
 
     steps: int = 300
-    epochs: int = 10
+    epochs: int = 5
     width: int = 0
     flips: bool = True
 

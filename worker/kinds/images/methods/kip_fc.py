@@ -71,7 +71,6 @@ def by_regression(begun: Preparation, settings: KernelSettings) -> Validate | No
     cost=Cost(
         seconds=(
             Term(3.0),
-            Term(1.5e-7, {"params.iterations": 1, "budget": 1, "values": 1}),
             Term(5e-5, {"budget": 1, "values": 1}, {"params.preset": "quick"}),
             Term(3e-4, {"budget": 1, "values": 1}, {"params.preset": "standard"}),
             Term(3e-3, {"budget": 1, "values": 1}, {"params.preset": "paper"}),
