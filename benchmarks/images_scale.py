@@ -9,14 +9,17 @@ take more than 4 GB of private memory; what it took and how long is printed.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from benchmarks.record import write as record
 from worker.contract.context import Context
 from worker.kinds.images import KIND
 from worker.runtime import limits
@@ -25,7 +28,7 @@ from worker.runtime.registry import discover
 _BATCH = 10_000
 
 
-def write(folder: Path, images: int) -> list[tuple[str, Path]]:
+def files_of(folder: Path, images: int) -> list[tuple[str, Path]]:
     """Files of ten classes, one of them for testing."""
     rng = np.random.default_rng(0)
     patterns = rng.integers(40, 216, (10, 3072))
@@ -49,23 +52,26 @@ def main() -> None:
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        files = write(folder, given.images)
+        files = files_of(folder, given.images)
         limits.apply(given.memory_mb, cuda=False)
-        _timed("ingest", lambda: KIND.ingest.run(files, {}, folder / "canonical", Context(), {}))
+        steps = [_timed("ingest", lambda: KIND.ingest.run(files, {}, folder / "canonical", Context(), {}))]
         for _, path in files:
             path.unlink()
         data = KIND.load(folder / "canonical")
         for method in ("k-center", "k-means"):
             chosen = discover()["images", method]
-            _timed(method, lambda chosen=chosen: chosen.run(data, chosen.params(ipc=given.ipc), Context(seed=1)))
+            run = partial(chosen.run, data, chosen.params(ipc=given.ipc), Context(seed=1))
+            steps.append(_timed(method, run))
+        about = {"images": given.images, "images_per_class": given.ipc, "private_memory_limit_mb": given.memory_mb}
+        record("images_scale", {**about, "steps": steps}, ("numpy", "scikit-learn"))
 
 
-def _timed(what: str, work: object) -> None:
+def _timed(what: str, work: Callable[[], Any]) -> dict[str, Any]:
     wall, cpu = time.perf_counter(), time.process_time()
-    work()  # type: ignore[operator]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # mapped pixels included
+    work()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # pages of mapped pixels included
     took = {"cpu_s": round(time.process_time() - cpu, 1), "wall_s": round(time.perf_counter() - wall, 1)}
-    print(json.dumps({"step": what, "peak_mb": round(peak)} | took), flush=True)
+    return {"step": what, "peak_resident_mb": round(peak)} | took
 
 
 if __name__ == "__main__":
