@@ -144,7 +144,7 @@ def test_bomb_when_uploaded_then_is_refused_before_it_is_decoded(tmp_path: Path)
     good = {f"{one}/{at}.png": encoded(np.full((4, 4), at, np.uint8)) for one in "ab" for at in range(12)}
     bomb = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
-    with pytest.raises(JobError, match="may have") as refused:
+    with pytest.raises(JobError, match="too large") as refused:
         read(zipped(tmp_path / "x.zip", good | {"a/bomb.png": bomb.getvalue()}), tmp_path)
     assert refused.value.hint
     with pytest.raises(JobError) as refused:
@@ -202,6 +202,26 @@ def test_index_that_names_a_missing_picture_when_uploaded_then_the_row_is_named(
     files = zipped(tmp_path / "x.zip", {"a.png": picture, "index.csv": b"filepath,label\na.png,0\nb.png,1\n"})
     with pytest.raises(JobError, match=r"'b.png' in row 1"):
         read(files, tmp_path)
+
+
+def test_table_that_names_no_pictures_when_it_lies_beside_folders_then_is_passed_over(tmp_path: Path):
+    members = {f"{one}/{at}.png": encoded(np.full((4, 4), at, np.uint8)) for one in "ab" for at in range(12)}
+    files = zipped(tmp_path / "x.zip", members | {"notes.csv": b"class,meaning\na,first\nb,second\n"})
+    data, said = read(files, tmp_path)
+    assert said["detection"]["layout"] == "folder"
+    assert said["detection"]["ignored"] == ["notes.csv"]
+    assert data.classes == ("a", "b")
+
+
+def test_files_when_one_is_named_then_only_it_is_read(tmp_path: Path):
+    np.savez(tmp_path / "other.npz", x=X[:20], y=Y[:20])
+    files = [*saved(tmp_path, x=X, y=Y), ("other.npz", tmp_path / "other.npz")]
+    assert len(read(files, tmp_path / "a", file="images*")[0]) == 40
+    with pytest.raises(JobError, match="2 npz files"):
+        read(files, tmp_path / "b")
+    with pytest.raises(JobError, match="No file matches") as refused:
+        read(files, tmp_path / "c", file="*.zip")
+    assert refused.value.pointer == "/options/file"
 
 
 def test_test_images_that_are_training_images_too_when_uploaded_then_leakage_is_warned_of(tmp_path: Path):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.kinds.images.small import small_digits
 from worker.contract.context import Context
@@ -16,6 +18,7 @@ from worker.evidence.report import build
 from worker.kinds.images import KIND
 from worker.kinds.images.dataset import TEST, TRAIN, Images
 from worker.kinds.images.metrics import expected_calibration_error, measure
+from worker.kinds.images.predictor import RECIPES
 from worker.kinds.images.showing import neighbours
 from worker.kinds.images.showing.ranking_scores import augmentation_robust_score, label_robust_score
 from worker.kinds.images.summary import ImagesSummary
@@ -44,14 +47,17 @@ def test_report_of_made_images_when_judged_then_has_all_that_must_stand_beside_t
     assert sets["random"].rows == sets["herding"].rows == 8
     assert abs(sets["random-bytes"].bytes / sets["summary"].bytes - 1) < 0.1
     assert sets["random-bytes"].rows > 8
+    assert all(one.compressed <= one.bytes + 20 for one in found.sets)
+    tried = next(one.tried for one in found.results if one.learner == "convnet" and one.set == "summary")
+    assert [dict(one.settings) for one in tried] == [dict(one) for one in RECIPES]
     report = build(found, {})
     said = json.loads(report.json_text())
     assert {"fidelity", "cross_learner", "ranking-scores", "bytes", "privacy"} <= {
         one["name"] for one in said["tables"]
     }
     assert {"recall", "confusion"} <= {one["name"] for one in said["plots"]}
-    pictures = {"pictures/real-images.png", "pictures/summary-images.png", "pictures/nearest-real.png"}
-    assert pictures <= report.files.keys()
+    assert report.pictures.keys() == {"real-images.png", "summary-images.png", "nearest-real.png"}
+    assert all(Image.open(io.BytesIO(png)).size[0] > 64 for png in report.pictures.values())
 
 
 def test_summary_with_soft_labels_when_judged_then_hard_labels_and_random_images_with_soft_ones_are_beside(

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from tests.kinds.images.small import small_digits
@@ -21,7 +20,6 @@ from worker.kinds.images import KIND
 from worker.kinds.images.adoption import adopt
 from worker.kinds.images.dataset import TEST, TRAIN, Images
 from worker.kinds.images.decoder import Decoder
-from worker.kinds.images.encoding import ZCA
 from worker.kinds.images.summary import ImagesSummary, made, of_rows
 from worker.kinds.images.whitening import whitening
 
@@ -33,9 +31,7 @@ def learned(data: Images, **more) -> ImagesSummary:
 
 
 def whitened(data: Images) -> ImagesSummary:
-    found = whitening(torch.from_numpy(data.train.all()))
-    zca = ZCA(found.mean.numpy(), found.matrix.numpy(), found.inverse.numpy())
-    return learned(data, encoding=data.encoding.whitened(zca))
+    return learned(data, encoding=data.encoding.whitened(whitening(data.train)))
 
 
 def of_basis(data: Images) -> ImagesSummary:

@@ -51,19 +51,19 @@ def _no_images(detail: str, pointer: str) -> JobError:
 
 
 # A rough guide from one core: a ConvNet of width 32 sees some 1,500 images of 28 x 28 pixels a second in training, and
-# every set is trained with and without augmentation.
+# every set is trained by four recipes.
 _CONVNET, _MLP, _LENET = ({"evaluate.learners": name} for name in ("convnet", "mlp", "lenet"))
 _FULL = {"images_train": 1.0, "values": 1.0, "evaluate.epochs": 1.0, "evaluate.seeds": 1.0}
 _SETS = {"evaluate.steps": 1.0, "evaluate.seeds": 1.0, "evaluate.draws": 1.0, "values": 1.0}
 JUDGING_COST = Cost(
     seconds=(
         Term(10.0),
-        Term(2e-6, _FULL, _CONVNET),
-        Term(4e-4, _SETS, _CONVNET),
-        Term(2e-7, _FULL, _MLP),
-        Term(3e-5, _SETS, _MLP),
-        Term(3e-7, _FULL, _LENET),
-        Term(6e-5, _SETS, _LENET),
+        Term(4e-6, _FULL, _CONVNET),
+        Term(8e-4, _SETS, _CONVNET),
+        Term(4e-7, _FULL, _MLP),
+        Term(6e-5, _SETS, _MLP),
+        Term(6e-7, _FULL, _LENET),
+        Term(1.2e-4, _SETS, _LENET),
     ),
     memory_mb=(Term(700.0), Term(4e-6, {"images_train": 1, "values": 1})),
 )

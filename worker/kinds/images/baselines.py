@@ -22,7 +22,6 @@ from worker.kinds.images.image_set import ImageSet
 from worker.kinds.images.labelling import control
 from worker.kinds.images.selection.pickers import at_random, herding, pixel_features, spread
 from worker.kinds.images.summary import LABEL, ImagesSummary
-from worker.numerics.npz import npz_bytes
 
 PICKS = {"random": "random images", "random-soft": "random images with soft labels", "herding": "herded images"}
 SOFT = "random-soft"
@@ -125,15 +124,19 @@ def _bytes_of(images: ImageSet) -> int:
 
 def _compressed(images: ImageSet) -> int:
     labels = images.y.astype(LABEL) if images.soft is None else images.soft.astype(np.float16)
-    return len(npz_bytes({"x": images.x, "y": labels}))
+    return _zipped(images.x, labels)
+
+
+def _zipped(*arrays: np.ndarray) -> int:
+    """Bytes of arrays after lossless compression."""
+    return len(zlib.compress(b"".join(np.ascontiguousarray(one).tobytes() for one in arrays), 6))
 
 
 def _record(name: str, label: str, role: Role, summary: ImagesSummary, *, of: str = "") -> TrainingSet:
     stored = len(summary) // summary.decoder.times
     total = sum(summary.parts_in_bytes.values())
-    packed = len(summary.packed())
-    if (zca := summary.encoding.whitening) is not None:
-        packed += len(zlib.compress(zca.matrix.tobytes(), 1))
+    zca = summary.encoding.whitening
+    packed = _zipped(*summary.needed) + (0 if zca is None else len(zlib.compress(zca.matrix.tobytes(), 1)))
     return TrainingSet(
         name, label, role, stored, float(len(summary)), total, ENCODING, summary.origin.method, "rows", packed, of
     )

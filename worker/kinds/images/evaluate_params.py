@@ -26,7 +26,7 @@ class EvaluateParams(BaseModel):
     baselines: list[str] = Field([], description="Cheap picks of the same number of images of every class.")
     seeds: int = Field(2, ge=1, le=20, description="Trainings of every network on every set, each with its own seed.")
     steps: int = Field(300, ge=1, le=100_000, description="Steps of a training, at least.")
-    epochs: int = Field(10, ge=1, le=3_000, description="Epochs of a training, at least: what full data gets.")
+    epochs: int = Field(5, ge=1, le=3_000, description="Epochs of a training, at least: what full data gets.")
     width: int = Field(
         0, ge=0, le=512, description="Channels of a convolution; 0: 128 on a GPU and 32 without, as time allows."
     )

@@ -101,15 +101,14 @@ def train(
     targets = torch.from_numpy(images.targets()).to(device)
     weights = torch.from_numpy(np.ones(len(images), np.float32) if images.weights is None else images.weights)
     weights = (weights / weights.mean()).to(device)
-    rate = recipe.rate if images.rate is None else images.rate
     optimiser = torch.optim.SGD(
-        network.parameters(), lr=rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        network.parameters(), lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
     epochs, loss = recipe.epochs_of(len(images)), torch.zeros(())
     per_epoch = math.ceil(len(images) / recipe.batch)
     for epoch in range(epochs):
         if epoch == epochs // 2 + 1:
-            optimiser.param_groups[0]["lr"] = rate / 10
+            optimiser.param_groups[0]["lr"] = recipe.rate / 10
         network.train()
         order = torch.randperm(len(images), generator=generator)
         for step, numbers in enumerate(order.split(recipe.batch)):

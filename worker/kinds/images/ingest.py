@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,7 @@ from worker.kinds.images.upload.piece import Found, Piece, refuse
 from worker.kinds.images.upload.tables import PATHS
 
 LEAST_IMAGES = 20
+_NO_TEST = "no test images given"
 
 
 class IngestOptions(ReadOptions):
@@ -73,7 +75,7 @@ def ingest(
     """
     given = parse_options(IngestOptions, options)
     meter = Meter(Limits(**limits))
-    files = conversions.opened(sources, meter)
+    files = _named(conversions.opened(sources, meter), given.file)
     _report(meter, files, ctx)
     if uploaded_network.is_network(files):
         return uploaded_network.ingest(files[0], out, meter, ctx)
@@ -89,7 +91,7 @@ def ingest(
     ctx.progress(0, 2, phase="split")
     part = np.concatenate(collected.parts)
     split, said = _split(part, label, given)
-    _tell(collected, found, label, split, classes, given, ctx)
+    _tell(collected, found, label, split, classes, said, ctx)
     schema = Schema(classes, channel_statistics(pixels, np.flatnonzero(split == TRAIN)), said)
     names = pa.array([storable(name) for name in collected.names], pa.string())
     dataset.save_rows(Images(pixels, label, split, schema, names), out)
@@ -111,6 +113,15 @@ def ingest(
             "classes": list(classes[:100]),
         },
     }
+
+
+def _named(files: Sequence[Source], pattern: str) -> list[Source]:
+    """The files whose name, or last part of it, matches; all for the pattern ""."""
+    found = [one for one in files if not pattern or any(fnmatch(n, pattern) for n in (one.name, Path(one.name).name))]
+    if not found:
+        names = ", ".join(one.name for one in files[:20])
+        raise refuse(f"No file matches {pattern!r}. Files: {names}.", "Name one of them.", "/options/file")
+    return found
 
 
 def _report(meter: Meter, files: Sequence[Source], ctx: Context) -> None:
@@ -181,13 +192,13 @@ def _split(part: np.ndarray, label: np.ndarray, given: IngestOptions) -> tuple[n
         split = splits.random_split(label, 0.0, given.seed)
         kept = part == VALIDATION
         split[kept] = VALIDATION
-        return splits.with_validation(split, label, given.val_fraction, given.seed), f"no test images given; {drawn}"
+        return splits.with_validation(split, label, given.val_fraction, given.seed), f"{_NO_TEST}; {drawn}"
     return splits.with_validation(part, label, given.val_fraction, given.seed), "given"
 
 
 def _tell(
     collected: _Collected, found: Found, label: np.ndarray, split: np.ndarray, classes: Sequence[str],
-    given: IngestOptions, ctx: Context,
+    said: str, ctx: Context,
 ) -> None:  # fmt: skip
     """Refuse what nothing can be learned from, and warn of what is doubtful."""
     counts = np.bincount(label[split == TRAIN], minlength=len(classes))
@@ -199,9 +210,9 @@ def _tell(
             "Add some, leave the class out, or say split=random.",
         )
     parts = np.concatenate(collected.parts)
-    if (parts != UNKNOWN).any() and not (parts != UNKNOWN).all() and given.split == "auto":
+    if (parts != UNKNOWN).any() and not (parts != UNKNOWN).all():
         ctx.warn("Some images lie in a part of a split and some in none: the split was drawn.")
-    elif "no test images" in _split(parts, label, given)[1]:
+    elif said.startswith(_NO_TEST):
         ctx.warn("The upload has no test images: a fifth of every class was drawn for testing.")
     rare = classes[int(counts.argmin())]
     if counts.min() < 10:

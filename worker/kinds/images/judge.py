@@ -24,7 +24,7 @@ from worker.kinds.images.evaluate_params import KIND, EvaluateParams, evaluate_p
 from worker.kinds.images.image_set import ImageSet
 from worker.kinds.images.metrics import measure, metrics_of
 from worker.kinds.images.needs import TEST_IMAGES
-from worker.kinds.images.predictor import AUGMENTED, PLAIN, RECIPES, Predictor, Training
+from worker.kinds.images.predictor import RECIPES, Predictor, Training
 from worker.kinds.images.showing import bytes as stored_bytes
 from worker.kinds.images.showing import figures, neighbours, pictures, ranking_scores
 from worker.kinds.images.summary import ImagesSummary
@@ -64,7 +64,7 @@ def judge(data: Images, summaries: Sequence[ImagesSummary], params: EvaluatePara
         kind=KIND,
         unit="image",
         units="images",
-        event="images",
+        event="images for training",
         sets=tuple(one.record for one in sets),
         tests=(TestSet("test", "held-out images", "images", len(test), _rows(test).astype(str)),),
         learners=tuple(sorted(plan.learners, key=lambda one: one.floor)),
@@ -133,7 +133,8 @@ def _learners(params: EvaluateParams) -> list[Learner]:
     for name in and_floors(params.learners, known):
         one = known[name]
         if one.settings == RECIPES:
-            recipes = {"tuned": RECIPES, "yes": (AUGMENTED,), "no": (PLAIN,)}[params.augment]
+            wanted = {"tuned": ("no", "dsa"), "yes": ("dsa",), "no": ("no",)}[params.augment]
+            recipes = tuple(recipe for recipe in RECIPES if recipe["augment"] in wanted)
             one = replace(one, settings=recipes, seeds=params.seeds)
         found.append(one)
     return found
@@ -161,13 +162,14 @@ def _protocol(data: Images, plan: Plan, tuned: int, tested: int, params: Evaluat
     }
     flips = "with" if training.flips else "without"
     text = (
-        "Every network is trained on each set alone, from the same starts: SGD with step 0.01 (that of the summary, "
-        "where it was learned with it), momentum 0.9, weight decay 5e-4, batches of 256, a tenth of the step from "
-        f"half-time on, for as many epochs as make {number(training.steps)} steps, {training.epochs} at least; "
-        f"convolutions have {width} channels. Whether images are augmented (one of colour, crop, cutout, scale, "
-        f"rotation at a time, as DSA, {flips} mirroring) is a setting, chosen for every set anew on {number(tuned)} "
-        "validation images; soft labels are learned by cross-entropy, scores by squared error. Images are standardised "
-        "by the training part's mean and deviation, and whitened where the summary is; models trained on it see test "
+        "Every network is trained on each set alone, from the same starts: SGD with momentum 0.9, weight decay 5e-4, "
+        "batches of 256, a tenth of the step from half-time on, for as many epochs as make "
+        f"{number(training.steps)} steps, {training.epochs} at least; convolutions have {width} channels. The step "
+        "size (0.01, or the one that was learned with the images, and 0.1) and whether images are augmented (one of "
+        f"colour, crop, cutout, scale, rotation at a time, as DSA, {flips} mirroring) are settings, chosen for every "
+        f"set anew on {number(tuned)} validation images; soft labels are learned by cross-entropy, scores by squared "
+        "error. Images are standardised by the training part's mean and deviation, and whitened where the summary is; "
+        "models trained on it see test "
         f"images the same way. Figures are over {number(tested)} test images: accuracy is the share whose class is "
         "predicted, balanced accuracy its mean over the classes, macro F1 the mean over classes of 2TP/(2TP+FP+FN), "
         "log-loss minus the logarithm of the probability given to the class, taken as at least one in a million; the "

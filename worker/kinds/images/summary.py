@@ -55,9 +55,9 @@ class ImagesSummary(Product):
 
     `x`: uint8 (s, h, w, c), real images or crops of them, or float16 (s, c, h, w), made ones as networks see them under
     `encoding`, or what `decoder` makes m images of, with `coefficients` (m, K) where that takes some. `y`: int64 (m,);
-    `weights`: float32 (m,); `soft`: float32 (m, C), probabilities, or scores for the loss `mse`. `shape`: (c, h, w) of an image.
-    `rate`: the step size that networks are to be trained with, where that was learned, too. `rows`: int64 (m,), numbers
-    of real images in the version; None for made ones.
+    `weights`: float32 (m,); `soft`: float32 (m, C), probabilities, or scores for the loss `mse`. `shape`: (c, h, w) of
+    an image. `rate`: the step size that networks are to be trained with, where it was learned, too. `rows`: int64 (m,),
+    numbers of real images in the version; None for made ones.
     """
 
     type: ClassVar[str] = "images"
@@ -123,6 +123,14 @@ class ImagesSummary(Product):
         if self.coefficients is not None:
             found["coefficients"] = self.coefficients
         return found
+
+    @property
+    def needed(self) -> list[np.ndarray]:
+        """What networks are trained on, as it is stored, but for whitening: weights that are alike, and classes beside
+        soft labels, say nothing."""
+        idle = {"weights"} if np.ptp(self.weights) <= 1e-6 else set[str]()
+        idle |= set() if self.soft is None else {"y"}
+        return [array for name, array in self._arrays.items() if name not in idle]
 
     @property
     def parts_in_bytes(self) -> Mapping[str, int]:

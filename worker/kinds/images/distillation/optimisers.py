@@ -37,14 +37,14 @@ class Optimiser:
         self.taken = torch.zeros((), dtype=torch.int64)
 
     @torch.no_grad()
-    def step(self, gradients: Mapping[str, Tensor]) -> None:
-        """One step on the variables that have a gradient here."""
+    def step(self, gradients: Mapping[str, Tensor], share: float = 1.0) -> None:
+        """One step on the variables that have a gradient here, of a share of the step sizes."""
         self.taken += 1
         for name, gradient in gradients.items():
             variable = self.variables[name]
             if self.decay:
-                variable.mul_(1 - self.lr[name] * self.decay)
-            variable.sub_(self._direction(name, gradient), alpha=self.lr[name])
+                variable.mul_(1 - share * self.lr[name] * self.decay)
+            variable.sub_(self._direction(name, gradient), alpha=share * self.lr[name])
 
     def _direction(self, name: str, gradient: Tensor) -> Tensor:
         first = self.first[name]

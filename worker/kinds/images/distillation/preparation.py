@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -141,13 +141,14 @@ class Preparation:
 
         def accuracy(candidate: Candidate, ctx: Context) -> float:
             channels, height, width = self.data.shape
+            rate = candidate.rate or recipe.rate  # one that was learned with the images, where there is one
             network = build(
                 "convnet", channels, (height, width), self.classes, seed=mix(self.ctx.seed, 11), device=ctx.device,
                 width=self.width,
             )  # fmt: skip
             with ctx.part("network", seed=mix(self.ctx.seed, 12)) as part:
                 try:
-                    fitted = train(network, self.images(candidate), recipe, part)
+                    fitted = train(network, self.images(candidate), replace(recipe, rate=rate), part)
                 except JobError as error:
                     if error.code == "diverged":
                         return 0.0  # a candidate on which nothing can be trained is no good one

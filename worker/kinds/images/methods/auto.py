@@ -65,7 +65,8 @@ def _made(name: str, data: Images, size: dict[str, object], ctx: Context) -> Ima
     if name == "rded":
         from worker.kinds.images.methods.rded import RDEDParams, rded
 
-        return rded(data, RDEDParams.model_validate(size | {"factor": 2}), ctx)
+        factor = 1 if any(side % 2 for side in data.shape[1:]) else 2  # tiles fill a canvas
+        return rded(data, RDEDParams.model_validate(size | {"factor": factor}), ctx)
     if name == "dm":
         from worker.kinds.images.methods.dm import DMParams, dm
 

@@ -25,13 +25,15 @@ from worker.kinds.images.distillation.preparation import Preparation, prepare
 from worker.kinds.images.distillation.ridge import centred
 from worker.kinds.images.summary import ImagesSummary
 
-_ITERATIONS = {"quick": 300, "standard": 2_000, "paper": 20_000}
+_ITERATIONS = {"quick": 400, "standard": 2_000, "paper": 20_000}
 
 
 class KipParams(FormParams):
     """Parameters of `kip-fc`."""
 
-    lr_img: float = Field(0.03, gt=0, le=10, description="Step size of Adam, in standard deviations of a pixel.")
+    lr_img: float = Field(
+        0.08, gt=0, le=10, description="Step size of Adam at the start, in standard deviations of a pixel."
+    )
     kernel: Literal["ntk", "nngp"] = Field("ntk", description="Tangent kernel, or that of the network at birth.")
     kernel_depth: int = Field(1, ge=1, le=4, description="Hidden layers of the perceptron.")
     ridge: float = Field(RIDGE, gt=0, le=10, description="Ridge, as a share of the kernel's mean diagonal.")
@@ -69,7 +71,6 @@ def by_regression(begun: Preparation, settings: KernelSettings) -> Validate | No
     cost=Cost(
         seconds=(
             Term(3.0),
-            Term(1.5e-7, {"params.iterations": 1, "budget": 1, "values": 1}),
             Term(5e-5, {"budget": 1, "values": 1}, {"params.preset": "quick"}),
             Term(3e-4, {"budget": 1, "values": 1}, {"params.preset": "standard"}),
             Term(3e-3, {"budget": 1, "values": 1}, {"params.preset": "paper"}),
@@ -87,7 +88,7 @@ def kip_fc(data: Images, params: KipParams, ctx: Context) -> ImagesSummary:
     synthetic = begun.synthetic(labels if params.learn_labels else None)
     settings = KernelSettings(params.kernel, params.kernel_depth, params.ridge, begun.batch_real(1000))
     optimiser = Optimiser(synthetic.variables, params.lr_img)
-    problem = InducingPoints(synthetic, begun.real, settings, optimiser, ctx.seed)
     iterations = params.iterations or _ITERATIONS[params.preset]
+    problem = InducingPoints(synthetic, begun.real, settings, optimiser, iterations, ctx.seed)
     learned = begun.learned(problem, by_regression(begun, settings), iterations)
-    return begun.summary(learned, "kip-fc", "kernel-ridge")
+    return begun.summary(learned, "kip-fc", "ntk")

@@ -53,7 +53,7 @@ class SRe2LParams(SizeParams, TeacherParams):
     device="any",
     memory_mb=2048,
     inputs=(NETWORK,),
-    cost=Cost(seconds=(Term(2.0), *TEACHER, *by_preset(1e-3, 5e-3, 1e-2, "classes", "values"))),
+    cost=Cost(seconds=(Term(2.0), *TEACHER, *by_preset(1.8e-4, 9e-4, 1.8e-3, "budget", "values"))),
 )
 def sre2l(data: Images, params: SRe2LParams, ctx: Context) -> ImagesSummary:
     """Images made from the batch statistics of a trained network, with soft labels."""

@@ -28,7 +28,7 @@ MOST_BYTES = 100_000_000
 Channels = Literal["auto", "1", "3"]
 _DAMAGE = (
     OSError, EOFError, SyntaxError, ValueError, TypeError, IndexError, KeyError, struct.error, UnidentifiedImageError,
-    Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError, OverflowError,
+    MemoryError, OverflowError,
 )  # fmt: skip
 
 
@@ -48,6 +48,8 @@ class Form:
                 return self._decoded(data, name, meter)
         except JobError:
             raise
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:
+            raise _too_large(name, str(bomb)) from bomb
         except _DAMAGE as broken:
             raise refuse(
                 f"{name} is no image that can be read: {str(broken)[:160]}.",
@@ -58,11 +60,7 @@ class Form:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         wide, high = image.size
         if wide * high > MOST_PIXELS:
-            raise refuse(
-                f"{name} has {wide:,} x {high:,} pixels; an image may have {MOST_PIXELS:,}.",
-                "Make it smaller before uploading.",
-                code="decoded_too_large",
-            )
+            raise _too_large(name, f"{wide:,} x {high:,} pixels")
         meter.promised(3 * wide * high, name)
         meter.decoded(3 * wide * high, name)
         if self.side:
@@ -90,6 +88,14 @@ class Form:
         scaled = np.asarray(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
         top, left = (scaled.shape[0] - self.side) // 2, (scaled.shape[1] - self.side) // 2
         return scaled[top : top + self.side, left : left + self.side].reshape(self.side, self.side, channels)
+
+
+def _too_large(name: str, measured: str) -> JobError:
+    return refuse(
+        f"{name} is too large ({measured[:100]}); an image may have {MOST_PIXELS:,} pixels.",
+        "Make it smaller before uploading.",
+        code="decoded_too_large",
+    )
 
 
 def _eight_bit(image: Image.Image) -> np.ndarray:

@@ -43,7 +43,7 @@ def find(sources: Sequence[Source], layout: str, form: Form, meter: Meter, optio
         one = next((one for one in _LAYOUTS.values() if one.recognises(sources)), None)
     else:
         one = _LAYOUTS[layout]
-        if not one.recognises(sources):
+        if layout != "index" and not one.recognises(sources):
             one = None
     if one is None:
         names = ", ".join(source.name for source in sources[:10])

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from worker.ingest.columns import COUNTED, Wanted
+from worker.ingest.columns import COUNTED, Wanted, plain_name
 from worker.ingest.detect import detect
 from worker.ingest.format import Detected
 from worker.ingest.formats import FORMATS
-from worker.ingest.limits import Meter
+from worker.ingest.limits import Limits, Meter
 from worker.ingest.sample import Sample
 from worker.ingest.sources import Source
 from worker.ingest.table import Role, Schema, Table, as_table, numbered_batches, read_columns
@@ -34,7 +35,8 @@ PATHS = Schema(
     ),
 )
 _LEAST_PIXELS = 4
-_SUFFIXES = (".csv", ".tsv", ".txt")
+_INDICES = (".csv", ".tsv")
+_SUFFIXES = (*_INDICES, ".txt")
 
 
 def is_table(source: Source) -> bool:
@@ -48,9 +50,16 @@ def recognises_pixels(sources: Sequence[Source]) -> bool:
 
 
 def recognises_paths(sources: Sequence[Source]) -> bool:
-    """Whether a CSV or TSV lies beside images."""
-    tables = (source for source in sources if PurePosixPath(source.name).suffix.lower() in (".csv", ".tsv"))
-    return any(True for _ in tables) and any(is_image(source) for source in sources)
+    """Whether a CSV or TSV that names images lies beside them."""
+    if not any(is_image(source) for source in sources):
+        return False
+    return any(_names_images(source) for source in sources if PurePosixPath(source.name).suffix.lower() in _INDICES)
+
+
+def _names_images(source: Source) -> bool:
+    """Whether the first line of a table has a known name of a column of paths: others lie beside folders, too."""
+    first = source.head(Meter(Limits()))[0].partition(b"\n")[0].decode("utf-8", "replace")
+    return any(plain_name(cell) in PATHS.names - PIXELS.names for cell in re.split(r"[,;\t|]", first))
 
 
 def _detected(source: Source, options: Any, names: frozenset[str], meter: Meter) -> Detected:
@@ -115,7 +124,7 @@ def _as_numbers(words: np.ndarray) -> np.ndarray:
 
 def find_paths(sources: Sequence[Source], form: Form, meter: Meter, options: Any) -> Found:
     """The images that a table names, each with its class."""
-    tables = [s for s in sources if PurePosixPath(s.name).suffix.lower() in (".csv", ".tsv")]
+    tables = [source for source in sources if PurePosixPath(source.name).suffix.lower() in _INDICES]
     read = [as_table(_detected(source, options, PATHS.names, meter), _asked(options), PATHS) for source in tables]
     listed = list[tuple[Source, str, int | None]]()
     images = {source.name: source for source in sources if is_image(source)}

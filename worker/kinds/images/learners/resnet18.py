@@ -10,7 +10,7 @@ from worker.kinds.images.image_set import ImageSet
 from worker.kinds.images.predictor import RECIPES, NetworkFit, network
 
 
-@learner(kind="images", name="resnet", label="ResNet-18", usual=False, seeds=3, settings=RECIPES)
-def resnet(images: ImageSet, params: Any, ctx: Context) -> NetworkFit:
+@learner(kind="images", name="resnet18", label="ResNet-18", usual=False, seeds=3, settings=RECIPES)
+def resnet18(images: ImageSet, params: Any, ctx: Context) -> NetworkFit:
     """ResNet-18, its first stage half as wide as the ConvNet."""
     return network("resnet18", images, params, ctx, width=params.training.width_on(ctx.device) // 2)
