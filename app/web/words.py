@@ -65,9 +65,8 @@ def size(value: float | None) -> str:
     if value < 1000:
         return f"{value:.0f}{_SPACE}B"
     step = min(4, int(math.log(value) / math.log(1000) + 0.00005))
-    value /= 1000**step
-    unit = ("B", "kB", "MB", "GB", "TB")[step]
-    return f"{value:.3g}{_SPACE}{unit}" if value < 100 else f"{value:.0f}{_SPACE}{unit}"
+    scaled, unit = value / 1000**step, ("B", "kB", "MB", "GB", "TB")[step]
+    return f"{scaled:.3g}{_SPACE}{unit}" if scaled < 100 else f"{scaled:.0f}{_SPACE}{unit}"
 
 
 def duration(seconds: float | None) -> str:
