@@ -118,6 +118,19 @@ def test_upload_when_the_connection_is_killed_then_goes_on_where_it_was(
     print(f"{len(content) / 1e6:.1f} MB, cut once: {going_on[0]}")
 
 
+def test_summaries_when_compared_then_their_differences_are_tested(person: Person, finished: dict[str, str]) -> None:
+    page = person.page
+    person.go(f"/ui/summaries/{finished['summary']}")
+    person.click("Compare")
+    assert page.locator("tbody tr").count() >= 2
+    person.click("Test the differences")
+    page.get_by_text("to make it").wait_for()
+    assert len(page.locator("select[multiple]").evaluate("one => [...one.selectedOptions].map(o => o.value)")) >= 2
+    person.click("Start the job")
+    person.click("Read the report", timeout_s=60)
+    assert page.get_by_role("heading", name="Against each other").count() == 1
+
+
 def test_reader_without_scripts_when_they_look_around_then_reads_everything(
     watched: Watched, key: str, finished: dict[str, str]
 ) -> None:
