@@ -143,7 +143,7 @@ def _dataset(caller: Caller, form: Fields) -> Any:
 def _offered(caller: Caller, sort: str, kind: str, dataset_id: str) -> list[tuple[str, str]]:
     """What an input can be: (reference, how it is called). Summaries of this dataset come first."""
     found: list[tuple[str, str]] = []
-    if sort in ("summary", "either"):
+    if sort in ("summary", "evidence", "either"):
         made = summaries.list_summaries(caller, first_page(size=200), kind=kind).items
         made.sort(key=lambda one: not one.source.startswith(f"{dataset_id}@"))
         found += [(one.id, f"{one.method}, {one.created_at:%d %b %H:%M}, {one.id[-6:]}") for one in made]
