@@ -60,9 +60,15 @@ def estimate(request: Request, caller: JobWriter, form: Form) -> Response:
     """What the job would take, as a part of the page."""
     try:
         would_be = document(jobs.create_job(request, caller, _asked(caller, form), validate_only=True))
-        text = part("estimate.html", cost=would_be["cost"], device=would_be["queue"], problem=None)
+        text = part(
+            "estimate.html",
+            cost=would_be["cost"],
+            device=would_be["queue"],
+            judged=bool(would_be["evaluate"]),
+            problem=None,
+        )
     except (Refused, Problem, ValidationError) as refused:
-        text = part("estimate.html", cost=None, device="", problem=_problem_of(refused))
+        text = part("estimate.html", cost=None, device="", judged=False, problem=_problem_of(refused))
     return HTMLResponse(text, headers=HEADERS)
 
 
