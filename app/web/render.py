@@ -102,7 +102,7 @@ def _environment() -> Environment:
     )
     known: dict[str, Any] = {"static": address_of, "charts": charts, "tasks": words.TASKS}
     cast(dict[str, Any], environment.globals).update(known)
-    named = ("number", "size", "duration", "moment", "ago", "took", "label", "state", "task_name")
+    named = ("number", "size", "duration", "moment", "ago", "took", "label", "state", "task_name", "prose")
     filters = cast(dict[str, Any], environment.filters)
     filters.update({name: getattr(words, name) for name in named})
     filters["as_json"] = lambda value: json.dumps(value, ensure_ascii=False, default=str)

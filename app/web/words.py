@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from typing import Any
+
+from markupsafe import Markup, escape
 
 _SPACE = "\u202f"
 NOTHING = "–"
@@ -109,6 +112,11 @@ def label(name: str) -> str:
     """A field's name as words: `inner_lambda` is Inner lambda."""
     words = name.replace("_", " ").strip()
     return words[:1].upper() + words[1:]
+
+
+def prose(text: str) -> Markup:
+    """A description: what stands between backticks is code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 def state(value: str) -> str:
