@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -100,8 +100,10 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"static": address_of, "charts": charts, "tasks": words.TASKS}
-    named = ("number", "size", "duration", "moment", "ago", "took", "label", "state", "task_name")
-    environment.filters |= {name: getattr(words, name) for name in named}
-    environment.filters["as_json"] = lambda value: json.dumps(value, ensure_ascii=False, default=str)
+    known: dict[str, Any] = {"static": address_of, "charts": charts, "tasks": words.TASKS}
+    cast(dict[str, Any], environment.globals).update(known)
+    named = ("number", "size", "duration", "moment", "ago", "took", "label", "state", "task_name", "prose")
+    filters = cast(dict[str, Any], environment.filters)
+    filters.update({name: getattr(words, name) for name in named})
+    filters["as_json"] = lambda value: json.dumps(value, ensure_ascii=False, default=str)
     return environment

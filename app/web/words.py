@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from typing import Any
+
+from markupsafe import Markup, escape
 
 _SPACE = "\u202f"
 NOTHING = "–"
@@ -65,9 +68,8 @@ def size(value: float | None) -> str:
     if value < 1000:
         return f"{value:.0f}{_SPACE}B"
     step = min(4, int(math.log(value) / math.log(1000) + 0.00005))
-    value /= 1000**step
-    unit = ("B", "kB", "MB", "GB", "TB")[step]
-    return f"{value:.3g}{_SPACE}{unit}" if value < 100 else f"{value:.0f}{_SPACE}{unit}"
+    scaled, unit = value / 1000**step, ("B", "kB", "MB", "GB", "TB")[step]
+    return f"{scaled:.3g}{_SPACE}{unit}" if scaled < 100 else f"{scaled:.0f}{_SPACE}{unit}"
 
 
 def duration(seconds: float | None) -> str:
@@ -110,6 +112,11 @@ def label(name: str) -> str:
     """A field's name as words: `inner_lambda` is Inner lambda."""
     words = name.replace("_", " ").strip()
     return words[:1].upper() + words[1:]
+
+
+def prose(text: str) -> Markup:
+    """A description: what stands between backticks is code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 def state(value: str) -> str:

@@ -128,6 +128,7 @@ def _tell(found: EmbeddedService, *, as_json: bool, note: str) -> None:
         emit_json({**_document(found), "api_key": key})
         return
     say(f"Distillery is {note} at {found.url}")
+    say(f"  page    {found.url}/ui")
     say(f"  API     {found.url}/docs")
     say(f"  home    {found.home}")
     say(f"  API key {key}")

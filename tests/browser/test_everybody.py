@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.browser.people import PHONE, WIDE, Watched
+from tests.service import Service
 
 pytestmark = pytest.mark.browser
 MOST_BYTES = 100_000
@@ -57,12 +59,17 @@ def test_every_page_when_examined_then_no_rule_of_accessibility_is_broken(
 
 
 def test_every_page_when_on_a_phone_then_nothing_is_wider_than_it(
-    watched: Watched, key: str, finished: dict[str, str]
+    watched: Watched, key: str, finished: dict[str, str], http: httpx.Client
 ) -> None:
     watched.expected = ("404",)
+    failing = {"name": "a_name_without_a_place_to_break_it" * 5, "kind": "points", "columns": {"x": "nowhere"}}
+    dataset = http.post("/v1/datasets", json=failing).raise_for_status().json()["id"]
+    http.put(f"/v1/datasets/{dataset}/files/{'long' * 40}.csv", content=b"lon,lat\n1,2\n").raise_for_status()
+    job = http.post(f"/v1/datasets/{dataset}/commit").raise_for_status().json()["job"]["id"]
+    Service.wait(lambda: http.get(f"/v1/jobs/{job}").json()["state"] == "failed", 60, "the job to fail")
     page = watched.person(key, PHONE).page
     wide = {}
-    for path in addresses(finished):
+    for path in (*addresses(finished), f"/ui/datasets/{dataset}", f"/ui/jobs/{job}"):
         page.goto(path)
         width = page.evaluate("document.documentElement.scrollWidth")
         if width > PHONE[0]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -21,7 +22,8 @@ OBSERVE = """(selector) => { window.seen = [];
   const note = () => { const found = document.querySelector(selector);
     const text = found ? found.textContent : ""; const last = window.seen.at(-1);
     if (!last || last[1] !== text) window.seen.push([Date.now(), text]); };
-  new MutationObserver(note).observe(document.body, {subtree: true, childList: true, characterData: true}); note(); }"""
+  new MutationObserver(note).observe(document.body, {subtree: true, childList: true, characterData: true}); note();
+  addEventListener("pagehide", () => sessionStorage.setItem("seen", JSON.stringify(window.seen))); }"""
 
 
 def start(http: httpx.Client, dataset: str, seed: int, pause_s: float) -> str:
@@ -47,7 +49,9 @@ def test_progress_when_a_job_runs_then_seen_within_a_second(person: Person, http
     person.go(f"/ui/jobs/{job}")
     page.evaluate(OBSERVE, "#job-now .percent")
     page.get_by_role("link", name="See the summary").wait_for(timeout=60_000)
-    seen = {int(re.sub(r"\D", "", text)): at for at, text in page.evaluate("window.seen") if re.search(r"\d", text)}
+    page.get_by_role("button", name="Run it again").wait_for()
+    noted: list[Any] = json.loads(page.evaluate("sessionStorage.getItem('seen')"))
+    seen = {int(re.sub(r"\D", "", text)): at for at, text in noted if re.search(r"\d", text)}
     first = min(seen.values())
     lags = [(seen[percent] - at) / 1000 for at, percent in steps(http, job) if percent in seen and at > first]
     print(f"{len(lags)} steps seen after median {statistics.median(lags):.2f} s, at most {max(lags):.2f} s")

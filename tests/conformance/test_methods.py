@@ -42,7 +42,7 @@ def test_method_when_run_stopped_and_resumed_then_keeps_the_rules_and_what_it_de
     """In time, cancelled within two seconds, resumed to the same bytes, within its memory, read by its own loader."""
     kind, name = key
     method = METHODS[key]
-    work = RunMethod(kind, name, tiny(kind, name), tmp_path / "out")
+    work = RunMethod(kind, name, tiny(kind, name), tmp_path / "out").made_ready()
     live(work, method.memory_mb, tmp_path)
     if (product := product_of(method)) is not None:
         delivered = next((tmp_path / "out").iterdir())

@@ -16,7 +16,7 @@ from worker.contract.product import Product
 from worker.evidence.findings import Findings
 from worker.evidence.measurements import Measurements
 from worker.evidence.report import build
-from worker.evidence.restore import Evidence, restore
+from worker.evidence.restore import restore
 from worker.runtime.registry import discover, load_kind
 
 
@@ -39,6 +39,20 @@ class RunMethod:
     def method(self) -> Method:
         return discover()[self.kind, self.name]
 
+    @property
+    def _evidence(self) -> Path:
+        return self.canonical.parent / "evidence"
+
+    def made_ready(self) -> RunMethod:
+        """What the method takes is made: the evidence of the dataset itself, which needs no other method."""
+        kind = load_kind(self.kind)
+        if any(one.type == "evidence" for one in self.method.inputs) and not self._evidence.exists():
+            assert kind.adopt is not None
+            data, params = kind.load(self.canonical), kind.judging.params()(**tiny_of(self.kind).evaluate)
+            judged = kind.adopt(data, data).judge(data, params, Context())
+            build(judged, {"kind": self.kind, "method": "itself"}).write(self._evidence)
+        return self
+
     def do(self, ctx: Context) -> Any:
         """What the method returns."""
         kind, method = load_kind(self.kind), self.method
@@ -48,22 +62,12 @@ class RunMethod:
         if method.needs:
             ctx.credentials = dict(tiny.credentials())
         if any(one.type == "evidence" for one in method.inputs):
-            ctx.inputs = {one.name: [self._judged(data), self._judged(data)] for one in method.inputs}
+            ctx.inputs = {one.name: [restore(self._evidence), restore(self._evidence)] for one in method.inputs}
         elif any(one.required for one in method.inputs):  # the dataset itself is the summary that needs no other method
             assert kind.adopt is not None
             given = kind.adopt(data, data)
             ctx.inputs = {one.name: [given] if one.many else given for one in method.inputs if one.required}
         return method.run(data, method.params(), ctx)
-
-    def _judged(self, data: Any) -> Evidence:
-        """The evidence of the dataset itself, as the summary that needs no other method; judged once for all runs."""
-        kind, folder = load_kind(self.kind), self.canonical.parent / f"evidence-{self.canonical.name}"
-        if not (folder / "report.json").is_file():
-            assert kind.adopt is not None
-            product, ctx = kind.adopt(data, data), Context()
-            params = kind.judging.params()(**tiny_of(self.kind).evaluate)
-            build(product.judge(data, params, ctx), {"kind": self.kind, "method": "itself"}).write(folder)
-        return restore(folder)
 
     def outcome(self, made: Any) -> str:
         """A hash of the files that are delivered, or of the report of what was found."""

@@ -91,7 +91,9 @@ def finished(http: httpx.Client, job_id: str) -> dict[str, Any]:
 
 def test_catalogue_when_a_plug_in_brings_a_kind_then_lists_its_methods_ingest_and_learners(http: httpx.Client):
     rows = {item["name"]: item for item in http.get("/v1/methods?kind=points").json()["items"]}
-    assert rows.keys() == {"every-nth", "evaluate"}
+    assert rows.keys() == {"compare", "every-nth", "evaluate"}
+    assert rows["compare"]["evaluate_schema"] == {}
+    assert rows["every-nth"]["params_schema"]["x-about"].startswith("Keep every n-th point: a pick that costs nothing")
     assert rows["every-nth"]["evaluate_schema"]["properties"]["learners"]["items"]["enum"] == [
         "majority",
         "nearest-mean",
@@ -118,6 +120,19 @@ def test_report_when_judged_then_names_the_kinds_own_units(first: Any):
     assert "of full-data accuracy (nearest mean) with 10.0\u202f% of the points" in verdict["sentence"]
     assert "24 random points" in verdict["sentence"]
     assert "users" not in first.report.markdown()
+
+
+def test_summaries_when_compared_then_by_the_scores_of_their_reports(client: Client, points: str, first: Any):
+    second = client.run("every-nth", points, budget=48).wait(timeout=60)
+    made = [one.view["result"]["summary"] for one in (first, second)]
+    job = client.run("compare", points, inputs={"summaries": made}).wait(timeout=60)
+    report = job.report.json()
+    [table] = [one for one in report["tables"] if one["name"] == "differences"]
+    assert {row["learner"] for row in table["rows"]} == {"nearest mean", "majority"}
+    assert all(row["n"] == 80 for row in table["rows"])
+    kept = [one["verdict"]["value"] for one in report["summaries"]]
+    assert kept == [one.report.json()["verdict"]["value"] for one in (first, second)], "as their own reports say"
+    assert job.view["result"].get("summary") is None
 
 
 def test_summary_when_made_then_is_read_by_its_loader_and_is_a_version(client: Client, first: Any, tmp_path: Path):

@@ -8,6 +8,7 @@ figures never share a table. O(resamples x units x results) time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -18,6 +19,9 @@ from worker.contract.kind import NoParams
 from worker.contract.method import Cost, Input, Method, Term
 from worker.evidence.columns import counted, counts, spread, with_interval
 from worker.evidence.comparison import Comparison
+from worker.evidence.conclude import conclude
+from worker.evidence.findings import Findings
+from worker.evidence.learners import named
 from worker.evidence.measurements import Measurements
 from worker.evidence.merge import merge
 from worker.evidence.restore import Evidence
@@ -27,7 +31,7 @@ NAME = "compare"
 SUMMARIES = Input("summaries", "evidence", many=True, description="Summaries of this dataset, as they were judged.")
 
 
-def compare(data: object, params: NoParams, ctx: Context) -> Measurements:
+def compare(data: object, params: NoParams, ctx: Context) -> Findings:
     """Several summaries of this dataset side by side, with the differences between them; nothing is trained."""
     del data, params  # what is compared was measured already
     given: Sequence[Evidence] = ctx.inputs[SUMMARIES.name]
@@ -49,7 +53,31 @@ def compare(data: object, params: NoParams, ctx: Context) -> Measurements:
             pointer=f"/inputs/{SUMMARIES.name}",
         ) from None
     ctx.progress(1, 2, phase="differences")
-    return replace(merged, tables=(differences(Comparison(merged)),))
+    c = Comparison(merged)
+    found = conclude(replace(merged, tables=(differences(c),)), {"kind": merged.kind, "task": "compare"})
+    first = part_of(merged.summary.name)
+    because = f"Verdict and figures at the head are those of {first}; each summary's own stand below. {found.because}"
+    return replace(found, headline=headline(c), because=because)
+
+
+def headline(c: Comparison) -> str:
+    """Which summary keeps most, by the learner that the first one's verdict speaks of; and whether that is certain."""
+    m = c.measurements
+    learner, _ = named(c, m.summary.name)
+    shares = {one.name: c.share(learner.name, one.name) for one in m.summaries} if learner else {}
+    ranked = sorted(((s.value, name) for name, s in shares.items() if s and math.isfinite(s.value)), reverse=True)
+    if learner is None or len(ranked) < 2:
+        return "The summaries share no learner that was measured on all"
+    (_, best), (_, second) = ranked[:2]
+    ahead = c.ahead(learner.name, best, second)
+    if ahead is None or not ahead.estimate.low > 0:
+        return f"No summary is clearly ahead by {learner.label}"
+    return f"{part_of(best)} is ahead of {part_of(second)} by {learner.label}"
+
+
+def part_of(name: str) -> str:
+    """Of which report a set of merged measurements is."""
+    return name.partition(":")[0]
 
 
 def differences(c: Comparison) -> Table:

@@ -23,7 +23,10 @@ def catalogue() -> list[dict[str, Any]]:
             row["inputs"] += [
                 extra for extra in one["inputs"] if extra["name"] not in {i["name"] for i in row["inputs"]}
             ]
-            methods.append(row | {"evaluate_schema": one["schema"], "cost": row["cost"] | one["cost"]})
+            # What takes evidence judges nothing: that was done.
+            judges = all(given["type"] != "evidence" for given in row["inputs"])
+            cost = one["cost"] if judges else {"units": one["cost"]["units"]}
+            methods.append(row | {"evaluate_schema": one["schema"] if judges else {}, "cost": row["cost"] | cost})
     return methods + [_ingest(kind) for kind in kinds.values()]
 
 

@@ -7,6 +7,7 @@ from app.api.pages.page import prose
 
 _BODY = (
     f"<h1>{TITLE} {VERSION}</h1>{prose(SUMMARY)}"
+    '<p><a href="/ui">Open the pages</a>: upload, run, compare and download in a browser.</p>'
     "<p>This is a REST service: programs talk to it, with <code>curl</code>, with the Python client "
     "<code>distillery.Client</code>, or with the command <code>distillery</code>.</p>"
     "<ul>"

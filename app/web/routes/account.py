@@ -66,11 +66,8 @@ def show_webhooks(request: Request, caller: WebhookWriter) -> Response:
 def create_webhook(request: Request, caller: WebhookWriter, form: Form) -> Response:
     """A new endpoint; its secret is on this page and nowhere else."""
     try:
-        body = WebhookCreate(
-            url=form.get("url", [""])[0].strip(),
-            description=form.get("description", [""])[0].strip(),
-            events=form.get("events", []),  # pyright: ignore[reportArgumentType] - checked by the model
-        )
+        given = {name: form.get(name, [""])[0].strip() for name in ("url", "description")}
+        body = WebhookCreate.model_validate({**given, "events": form.get("events", [])})
         made = document(hooks.create_webhook(request, caller, body))
     except ValidationError:
         return _webhooks(request, caller, error="Give an address that begins with https://.")
@@ -90,7 +87,9 @@ def test_webhook(request: Request, caller: WebhookWriter, webhook_id: str) -> Re
 @router.post("/ui/webhooks/{webhook_id}/switch")
 def switch_webhook(request: Request, caller: WebhookWriter, webhook_id: str, form: Form) -> Response:
     """Enable or disable it."""
-    hooks.update_webhook(caller, webhook_id, WebhookPatch(enabled=form.get("enabled", [""])[0] == "yes"))
+    hooks.update_webhook(
+        caller, webhook_id, WebhookPatch.model_validate({"enabled": form.get("enabled", [""])[0] == "yes"})
+    )
     return go("/ui/webhooks")
 
 

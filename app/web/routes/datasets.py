@@ -42,7 +42,7 @@ def create_dataset(request: Request, caller: DatasetWriter, form: Form) -> Respo
     """A new dataset; its files are put on its own page."""
     given = {name: form.get(name, [""])[0].strip() for name in ("name", "kind")}
     try:
-        made = document(api.create_dataset(request, caller, DatasetCreate(**given)))
+        made = document(api.create_dataset(request, caller, DatasetCreate.model_validate(given)))
     except ValidationError:
         return _list(request, caller, error="Give the dataset a name of at most 200 characters.", given=given)
     except Refused as refused:
@@ -59,9 +59,8 @@ def create_bundled(request: Request, caller: DatasetWriter) -> Response:
     for one in api.list_datasets(caller, first_page(size=LARGEST_SIZE), name=offer.name).items:
         if one.name == offer.name and one.state != "failed":
             return go(f"/ui/datasets/{one.id}")
-    made = document(
-        api.create_dataset(request, caller, DatasetCreate(name=offer.name, kind=offer.kind, columns=offer.columns))
-    )
+    named = {"name": offer.name, "kind": offer.kind, "columns": offer.columns}
+    made = document(api.create_dataset(request, caller, DatasetCreate.model_validate(named)))
     with caller.services.blobs.incoming() as incoming:
         incoming.write(offer.file.read_bytes())
         stored = incoming.finish()

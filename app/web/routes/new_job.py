@@ -60,9 +60,15 @@ def estimate(request: Request, caller: JobWriter, form: Form) -> Response:
     """What the job would take, as a part of the page."""
     try:
         would_be = document(jobs.create_job(request, caller, _asked(caller, form), validate_only=True))
-        text = part("estimate.html", cost=would_be["cost"], device=would_be["queue"], problem=None)
+        text = part(
+            "estimate.html",
+            cost=would_be["cost"],
+            device=would_be["queue"],
+            judged=bool(would_be["evaluate"]),
+            problem=None,
+        )
     except (Refused, Problem, ValidationError) as refused:
-        text = part("estimate.html", cost=None, device="", problem=_problem_of(refused))
+        text = part("estimate.html", cost=None, device="", judged=False, problem=_problem_of(refused))
     return HTMLResponse(text, headers=HEADERS)
 
 
@@ -143,7 +149,7 @@ def _dataset(caller: Caller, form: Fields) -> Any:
 def _offered(caller: Caller, sort: str, kind: str, dataset_id: str) -> list[tuple[str, str]]:
     """What an input can be: (reference, how it is called). Summaries of this dataset come first."""
     found: list[tuple[str, str]] = []
-    if sort in ("summary", "either"):
+    if sort in ("summary", "evidence", "either"):
         made = summaries.list_summaries(caller, first_page(size=200), kind=kind).items
         made.sort(key=lambda one: not one.source.startswith(f"{dataset_id}@"))
         found += [(one.id, f"{one.method}, {one.created_at:%d %b %H:%M}, {one.id[-6:]}") for one in made]

@@ -18,8 +18,10 @@ router = APIRouter(route_class=PageRoute)
 
 @router.get("/ui/sign-in")
 async def show_sign_in(request: Request) -> Response:
-    """The form."""
-    return page(request, "sign_in.html", next=_own(wanted(request, "next")), error="")
+    """The form. Who followed a link from another site is sent on first: their cookie did not come along from there."""
+    back = _own(wanted(request, "next"))
+    from_elsewhere = request.headers.get("sec-fetch-site") == "cross-site"
+    return page(request, "sign_in.html", next=back, error="", go_on=back if from_elsewhere else "")
 
 
 @router.post("/ui/sign-in")
@@ -30,7 +32,7 @@ async def sign_in(request: Request, form: Form) -> Response:
     identity = await services.reading(lambda conn: identify(conn, token))
     if identity is None:
         error = "That is no valid key. Keys begin with dsk_ and are shown once, when they are made."
-        return page(request, "sign_in.html", status=401, next=back, error=error)
+        return page(request, "sign_in.html", status=401, next=back, error=error, go_on="")
     answer = go(back or "/ui")
     answer.set_cookie(
         COOKIE,
@@ -39,7 +41,7 @@ async def sign_in(request: Request, form: Form) -> Response:
         path="/",
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=_over_tls(request),
     )
     answer.headers["Cache-Control"] = "no-store"
     return answer
@@ -51,6 +53,12 @@ def sign_out(request: Request, caller: Anyone) -> Response:
     answer = go("/ui/sign-in")
     answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
     return answer
+
+
+def _over_tls(request: Request) -> bool:
+    """Whether the browser's own connection is one; a proxy says so. Who makes that up only harms their own cookie."""
+    said = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
+    return "https" in (request.url.scheme, said)
 
 
 def _own(address: str) -> str:

@@ -60,6 +60,9 @@ def test_sign_in_when_the_key_is_right_then_a_cookie_that_does_not_hold_it(api: 
     assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
     assert api.token.rpartition("_")[2] not in cookie
     assert browser.get("/ui/jobs").status_code == 200
+    assert "Secure" not in cookie.split("; "), "this connection has no TLS"
+    safe = Browser(api.client).post("/ui/sign-in", {"key": api.token}, X_Forwarded_Proto="https")
+    assert "Secure" in safe.headers["set-cookie"].split("; ")
 
 
 @pytest.mark.parametrize("key", ["", "dsk_x_y", "nonsense", "dsk_\0_x"])
@@ -80,6 +83,14 @@ def test_page_when_nobody_signed_in_then_to_the_sign_in_and_back(client: TestCli
     assert (answer.status_code, answer.headers["location"]) == (303, "/ui/sign-in?next=%2Fui%2Fjobs%3Fstate%3Dfailed")
     part = client.get("/ui/jobs", headers={"HX-Request": "true"}, follow_redirects=False)
     assert part.headers["hx-redirect"] == "/ui/sign-in", "a part of a page does not become a sign-in inside it"
+
+
+def test_page_when_a_link_of_another_site_leads_to_it_then_asked_for_again_from_here(api: Api) -> None:
+    elsewhere = api.client.get("/ui/sign-in?next=%2Fui%2Fjobs", headers={"Sec-Fetch-Site": "cross-site"}).text
+    assert '<meta http-equiv="refresh" content="0; url=/ui/jobs">' in elsewhere
+    evil = "/ui/sign-in?next=https%3A%2F%2Fevil.example"
+    assert "refresh" not in api.client.get(evil, headers={"Sec-Fetch-Site": "cross-site"}).text
+    assert "refresh" not in api.client.get("/ui/sign-in?next=%2Fui%2Fjobs").text
 
 
 def test_session_when_its_key_is_revoked_then_over(api: Api) -> None:
