@@ -1,12 +1,7 @@
 """Learn images by differentiating through a random window of a network's training on them (RaT-BPTT).
 
-<<<<<<< HEAD
-Feng et al., "Embarrassingly Simple Dataset Distillation", arXiv:2310.07506: trainings end at a random step, only the
-last window of steps is differentiated, which keeps gradients short and yet meets all ages of a network.
-=======
 Feng et al., "Embarrassingly Simple Dataset Distillation", arXiv:2310.07506: trainings end at a random step, and only
 the last window of steps is differentiated, which keeps gradients short and yet meets all ages of a network.
->>>>>>> imga
 """
 
 from __future__ import annotations
