@@ -120,12 +120,11 @@ def test_upload_when_the_connection_is_killed_then_goes_on_where_it_was(
 
 def test_summaries_when_compared_then_their_differences_are_tested(person: Person, finished: dict[str, str]) -> None:
     page = person.page
-    person.go(f"/ui/summaries/{finished['summary']}")
-    person.click("Compare")
-    assert page.locator("tbody tr").count() >= 2
+    person.go(f"/ui/compare?summary={finished['summary']}&summary={finished['other']}")
+    assert page.locator("tbody tr").count() == 2
     person.click("Test the differences")
     page.get_by_text("to make it").wait_for()
-    assert page.locator("[name='inputs.summaries']:checked").count() >= 2
+    assert page.locator("[name='inputs.summaries']:checked").count() == 2
     assert page.get_by_text("to judge it").count() == 0, "what is compared was judged already"
     person.click("Start the job")
     person.click("Read the report", timeout_s=60)

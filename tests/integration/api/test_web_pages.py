@@ -359,6 +359,8 @@ def test_compare_when_protocols_differ_then_no_table_is_shared(api: Api, browser
     assert page.count("<table") == 2
     assert page.count("<strong>97.3</strong>") == 3
     assert "[96.8, 97.8]" in page
+    [tested] = re.findall(r"inputs.summaries=([^\"]*)", page)
+    assert set(tested.split(",")) == {first["summary"], second["summary"]}, "what shares a table can be tested"
     assert "3.25\u202fkB" in page
 
 
