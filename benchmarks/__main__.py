@@ -37,6 +37,7 @@ ALL = (
     "labels",
     "image_kip",
     "image_step",
+    "image_teachers",
     "transfer_false_claims",
     "off_policy.large_actions",
     "off_policy.suite",
