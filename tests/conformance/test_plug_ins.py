@@ -14,5 +14,6 @@ def test_toy_kind_when_installed_then_it_keeps_all_the_rules():
     environment = {**os.environ, "PYTHONPATH": python_path("points")}
     done = subprocess.run([sys.executable, "-m", "pytest", *words], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-    # its methods, `compare` among them, and its ingest announced, its methods run, its upload read and left, its version and product judged
+    # its methods (compare among them) and its ingest announced, its methods run, its upload read and left, its version
+    # and product judged
     assert "11 passed" in done.stdout
