@@ -94,7 +94,7 @@ def learn(problem: Problem, validate: Validate | None, ctx: Context, *, epochs: 
             _consider(state, problem, validate, ctx, loss, epochs)
         _offer(state, problem, ctx)
         ctx.progress(number, epochs + 1, phase="condense", loss=loss)
-        if late:
+        if late and number < epochs:
             ctx.warn(
                 f"The time limit ended the condensation after {number} of {epochs} epochs; the summary is the best "
                 f"one until then (epoch {state.epoch})."
