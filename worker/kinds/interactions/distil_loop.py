@@ -202,7 +202,7 @@ def learn(
             raise _diverged(state.step) from failure
         state.save(ctx)
         ctx.progress(state.step, recipe.steps, phase="distil", loss=loss, best=max(state.best_score, 0.0))
-        if late:
+        if late and state.step < recipe.steps:
             ctx.warn(
                 f"The time limit ended the distillation after {state.step} of {recipe.steps} steps; the "
                 f"summary is the best one until then (step {state.best_step})."
