@@ -11,8 +11,10 @@ import numpy as np
 
 from worker.kinds.images.encoding import Encoding
 
-Loss = Literal["cross-entropy", "mse"]
+Loss = Literal["cross-entropy", "mse", "logits"]
+"""`mse` of the scores of centred classes, `logits`: squared error, too, of a teacher's centred logits."""
 _BLOCK = 2048
+_LEAST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,9 @@ class ImageSet:
     """`x`: uint8 (N, h, w, c), perhaps mapped, or float (N, c, h, w) as networks see it under `encoding`. `rows`: int64
     (n,), which of them, None for all. `y`: int64 (n,) classes below `classes`.
 
-    `soft`: float32 (n, classes), what is to be learned instead of `y`: probabilities, or scores for the loss `mse`.
-    `weights`: float32 (n,), None where all count alike. `rate`: the step size that the images were made for.
+    `soft`: float32 (n, classes), what is to be learned instead of `y`: probabilities, or scores where the loss is not
+    cross-entropy. `weights`: float32 (n,), None where all count alike. `rate`: the step size that the images were made
+    for.
     """
 
     x: np.ndarray
@@ -95,3 +98,13 @@ class ImageSet:
     def targets(self) -> np.ndarray:
         """What is to be learned: `soft`, or the classes as float32 (n, classes)."""
         return np.eye(self.classes, dtype=np.float32)[self.y] if self.soft is None else self.soft
+
+
+def as_probabilities(scores: np.ndarray, loss: Loss) -> np.ndarray:
+    """Probabilities (n, C) of what was learned by a loss: the softmax of logits; of scores that were learned by squared
+    error from centred classes, what lies above 0 after centring is undone."""
+    if loss == "mse":
+        powers = np.maximum(scores + 1 / scores.shape[1], _LEAST)
+    else:
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
