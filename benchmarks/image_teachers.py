@@ -5,9 +5,8 @@
 Needs `fashion-mnist` beside the clone (or in $DISTILLERY_SHARED_DATA). One job each, with one teacher, a ConvNet of
 width 32 at the preset quick; then ConvNets of width 32, which no teacher was, are trained on every set for 300 steps
 without augmentation (the recipe of Dataset Condensation, arXiv:2006.05929), and measured on the 5,000 test images.
-Random images are drawn anew for every seed, the same ones with hard labels, with hard labels for every view of them,
-and with the teacher's labels of these views. Nothing was chosen on test images. Writes
-benchmarks/results/image_teachers.json.
+Random images are drawn anew for every seed, the same ones with hard labels, and in views with the teacher's labels.
+Nothing was chosen on test images. Writes benchmarks/results/image_teachers.json.
 """
 
 from __future__ import annotations
@@ -35,6 +34,8 @@ from worker.kinds.images.networks import build
 from worker.kinds.images.remem.comparison import difference
 from worker.kinds.images.selection.pickers import at_random, spread
 from worker.kinds.images.splits import with_validation
+from worker.kinds.images.summary import ImagesSummary
+from worker.kinds.images.views import Views
 
 STEPS, WIDTH, RESAMPLES = 300, 32, 1_000
 METHODS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
@@ -62,9 +63,9 @@ def right(images: ImageSet, test: ImageSet, seed: int) -> np.ndarray:
     return model.logits(test).argmax(axis=1) == test.y
 
 
-def hard(images: ImageSet) -> ImageSet:
-    """The same with their classes alone."""
-    return replace(images, soft=None, loss="cross-entropy")
+def hard(summary: ImagesSummary) -> ImageSet:
+    """Its images with their classes alone, without views."""
+    return replace(summary, soft=None, loss="cross-entropy", views=Views()).images
 
 
 def main() -> None:
@@ -91,7 +92,6 @@ def main() -> None:
     print("labelled", seconds, flush=True)
     sets: dict[str, list[ImageSet]] = {
         "random, hard labels": drawn,
-        "random views, hard labels": [hard(one.images) for one in soft],
         "random, soft labels": [one.images for one in soft],
     }
     settings: dict[str, Any] = {"random": dict(soft[0].origin.settings)}
@@ -104,7 +104,7 @@ def main() -> None:
         seconds[name] = time.perf_counter() - started
         settings[name] = dict(summary.origin.settings)
         sets[f"{name}, soft labels"] = [summary.images] * arguments.seeds
-        sets[f"{name}, hard labels"] = [hard(summary.images)] * arguments.seeds
+        sets[f"{name}, hard labels"] = [hard(summary)] * arguments.seeds
         sizes[name] = dict(summary.parts_in_bytes)
         print(name, settings[name], flush=True)
     found: dict[str, np.ndarray] = {}

@@ -25,7 +25,7 @@ from worker.kinds.images.summary import LABEL, PIXELS, ImagesSummary
 
 PICKS = {"random": "random images", "random-soft": "random images with soft labels", "herding": "herded images"}
 SOFT = "random-soft"
-MADE_BY = {"random": "random", SOFT: "softlabel", "herding": "herding"}
+MADE_BY = {"random": "random", "herding": "herding"}
 """The method that makes the same."""
 ENCODING = "arrays"
 _APART = 0.05  # shares of the bytes below which sets count as equal
@@ -140,19 +140,8 @@ def _record(name: str, label: str, role: Role, summary: ImagesSummary, *, of: st
     total = sum(summary.parts_in_bytes.values())
     zca = summary.encoding.whitening
     packed = _zipped(*summary.needed) + (0 if zca is None else len(zlib.compress(zca.matrix.tobytes(), 1)))
-    return TrainingSet(
-        name,
-        label,
-        role,
-        stored,
-        float(len(summary) * summary.views.count),
-        total,
-        ENCODING,
-        summary.origin.method,
-        "rows",
-        packed,
-        of,
-    )
+    seen = float(len(summary) * summary.views.count)
+    return TrainingSet(name, label, role, stored, seen, total, ENCODING, summary.origin.method, "rows", packed, of)
 
 
 def _whole(data: Images) -> TrainingSet:

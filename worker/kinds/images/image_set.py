@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from worker.kinds.images.encoding import Encoding
+from worker.kinds.images.views import viewed
 
 Loss = Literal["cross-entropy", "mse", "logits"]
 """`mse` of the scores of centred classes, `logits`: squared error, too, of a teacher's centred logits."""
@@ -23,7 +24,8 @@ class ImageSet:
     (n,), which of them, None for all. `y`: int64 (n,) classes below `classes`.
 
     `soft`: float32 (n, classes), what is to be learned instead of `y`: probabilities, or scores where the loss is not
-    cross-entropy. `weights`: float32 (n,), None where all count alike. `rate`: the step size that the images were made
+    cross-entropy. `maps`: float32 (n, 2, 3), which view of an image each is (`views`), None where they are the images
+    themselves. `weights`: float32 (n,), None where all count alike. `rate`: the step size that the images were made
     for.
     """
 
@@ -36,6 +38,7 @@ class ImageSet:
     weights: np.ndarray | None = None
     loss: Loss = "cross-entropy"
     rate: float | None = None
+    maps: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -56,7 +59,8 @@ class ImageSet:
     def batch(self, numbers: np.ndarray) -> np.ndarray:
         """Images by their numbers in this set: float32 (b, c, h, w), as networks see them."""
         x = self.stored(numbers)
-        return self.encoding.encode(x) if x.dtype == np.uint8 else x.astype(np.float32)
+        x = self.encoding.encode(x) if x.dtype == np.uint8 else x.astype(np.float32)
+        return x if self.maps is None else viewed(x, self.maps[numbers])
 
     def all(self) -> np.ndarray:
         """All images: float32 (n, c, h, w)."""
@@ -64,7 +68,7 @@ class ImageSet:
 
     def pixels(self, numbers: np.ndarray) -> np.ndarray:
         """Images by their numbers: uint8 (b, h, w, c)."""
-        x = self.stored(numbers)
+        x = self.stored(numbers) if self.maps is None else self.batch(numbers)
         return x if x.dtype == np.uint8 else self.encoding.decode(x)
 
     def take(self, numbers: np.ndarray) -> ImageSet:
@@ -75,6 +79,7 @@ class ImageSet:
             y=self.y[numbers],
             soft=None if self.soft is None else self.soft[numbers],
             weights=None if self.weights is None else self.weights[numbers],
+            maps=None if self.maps is None else self.maps[numbers],
         )
 
     @cached_property
@@ -84,7 +89,7 @@ class ImageSet:
         for start in range(0, len(self), _BLOCK):
             found.update(np.ascontiguousarray(self.stored(np.arange(start, min(start + _BLOCK, len(self))))).tobytes())
         zca = self.encoding.whitening
-        arrays = (self.y, self.soft, self.weights, self.encoding.mean, self.encoding.std, zca and zca.matrix)
+        arrays = (self.y, self.soft, self.weights, self.maps, self.encoding.mean, self.encoding.std, zca and zca.matrix)
         for array in arrays:
             found.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
         return found.hexdigest()

@@ -106,7 +106,7 @@ def control(data: Images, draws: Sequence[ImageSet], settings: Mapping[str, Any]
     it is for a summary. `ctx` needs the seed of the job.
     """
     named = {name: settings[name] for name in TeacherParams.model_fields if name in settings}
-    params = TeacherParams(**{"labels": "soft", "views": 1} | named | {"temperature": None})
+    params = TeacherParams.model_validate({"labels": "soft", "views": 1} | named | {"temperature": None})
     with ctx.part("teacher", 0, 2, label="train the teacher", seed=ctx.seed) as part:
         teacher = labeller(data, params, part)
     found: list[ImagesSummary] = []

@@ -97,11 +97,10 @@ class ImagesSummary(Product):
     @cached_property
     def images(self) -> ImageSet:
         """What learners are trained on: every view of every image, those of an image one after another."""
-        one, count = replace(self._alone, soft=self.soft), self.views.count
-        if count == 1:
-            return one
-        weights = None if one.weights is None else np.repeat(one.weights, count)
-        return replace(one, x=self.views.of(one.all()), y=np.repeat(one.y, count), weights=weights)
+        if self.views.count == 1:
+            return replace(self._alone, soft=self.soft)
+        each = self._alone.take(np.repeat(np.arange(len(self)), self.views.count))
+        return replace(each, soft=self.soft, maps=self.views.maps(len(self)))
 
     @cached_property
     def _alone(self) -> ImageSet:

@@ -8,53 +8,60 @@ stream numpy promises never to change.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-DEGREES, STRETCH, SHIFT = 15.0, 1.2, 0.125
-"""Most that a view is turned, stretched or shrunk, and shifted, in sides of the image."""
+_BLOCK = 1024  # views made at once
+_ITSELF = np.eye(2, 3, dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Views:
-    """`count` views of every image; `seed` of the generator that draws them."""
+    """`count` views of every image; `seed` of the generator that draws them.
+
+    `degrees`, `stretch`, `shift`: most that a view is turned, stretched or shrunk, and shifted, in sides of the image.
+    """
 
     count: int = 1
     seed: int = 0
+    degrees: float = 15.0
+    stretch: float = 1.2
+    shift: float = 0.125
 
     def to_json(self) -> dict[str, Any]:
         """All that a loader needs to draw them again."""
-        return asdict(self) | {"degrees": DEGREES, "stretch": STRETCH, "shift": SHIFT}
+        return asdict(self)
 
     @classmethod
-    def from_json(cls, stored: dict[str, Any] | None) -> Views:
+    def from_json(cls, stored: Mapping[str, Any] | None) -> Views:
         """Back from its JSON; None stands for the images alone."""
-        return cls() if stored is None else cls(stored["count"], stored["seed"])
+        return cls(**stored or {})
 
     def maps(self, images: int) -> np.ndarray:
-        """float32 (images, count, 2, 3): where each view looks for its pixels, in coordinates that run from -1 to 1."""
+        """float32 (images * count, 2, 3), those of an image one after another: where each view looks for its pixels, in
+        coordinates that run from -1 to 1."""
         raw = np.random.PCG64(self.seed).random_raw(images * self.count * 5)
-        u = 2.0**-63 * raw.reshape(images, self.count, 5) - 1  # uniform in [-1, 1)
+        u = raw.reshape(images, self.count, 5) * 2.0**-63 - 1  # uniform in [-1, 1)
         u[:, 0] = 0
-        angle, across, down = np.radians(DEGREES) * u[..., 0], STRETCH ** u[..., 1], STRETCH ** u[..., 2]
-        cos, sin = np.cos(angle), np.sin(angle)
-        rows = [across * cos, -down * sin, 2 * SHIFT * u[..., 3], across * sin, down * cos, 2 * SHIFT * u[..., 4]]
-        return np.stack(rows, -1).reshape(images, self.count, 2, 3).astype(np.float32)
+        angle, across, down = np.radians(self.degrees) * u[..., 0], self.stretch ** u[..., 1], self.stretch ** u[..., 2]
+        cos, sin, shifts = np.cos(angle), np.sin(angle), 2 * self.shift * u[..., 3:]
+        rows = [across * cos, -down * sin, shifts[..., 0], across * sin, down * cos, shifts[..., 1]]
+        return np.stack(rows, -1).reshape(-1, 2, 3).astype(np.float32)
 
-    def of(self, x: np.ndarray) -> np.ndarray:
-        """Views float32 (n * count, c, h, w) of images float (n, c, h, w) as networks see them, those of an image one
-        after another, itself first; bilinear."""
-        if self.count == 1:
-            return x
-        import torch  # which reading a summary does not need
-        from torch.nn import functional
 
-        maps = torch.from_numpy(self.maps(len(x)).reshape(-1, 2, 3))
-        every = torch.from_numpy(np.repeat(x.astype(np.float32), self.count, axis=0))
-        seen = functional.grid_sample(
-            every, functional.affine_grid(maps, list(every.shape), align_corners=False), align_corners=False
-        ).numpy()
-        seen[:: self.count] = x  # not interpolated
-        return seen
+def viewed(x: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """What maps (n, 2, 3) see of images float (n, c, h, w) as networks see them: float32, bilinear. An image that its
+    map leaves alone is itself, to the bit."""
+    import torch  # which reading a summary does not need
+    from torch.nn import functional
+
+    seen = x.astype(np.float32)
+    moved = np.flatnonzero((maps != _ITSELF).any(axis=(1, 2)))
+    for start in range(0, len(moved), _BLOCK):
+        rows = moved[start : start + _BLOCK]
+        grid = functional.affine_grid(torch.from_numpy(maps[rows]), [len(rows), *x.shape[1:]], align_corners=False)
+        seen[rows] = functional.grid_sample(torch.from_numpy(seen[rows]), grid, align_corners=False).numpy()
+    return seen
