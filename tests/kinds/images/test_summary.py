@@ -100,7 +100,7 @@ def test_loader_is_short_and_the_pictures_are_the_images(tmp_path: Path):
     summary = real(data)
     summary.write(folder, data)
     code = [line for line in (folder / "load.py").read_text().splitlines() if line.strip()]
-    assert len(code) <= 60
+    assert len(code) <= 50
     for row in range(3):
         picture = Image.open(io.BytesIO((folder / "images" / str(summary.y[row]) / f"{row}.png").read_bytes()))
         assert (np.asarray(picture) == summary.x[row, :, :, 0]).all()
