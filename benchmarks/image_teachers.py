@@ -5,8 +5,8 @@
 Needs `fashion-mnist` beside the clone (or in $DISTILLERY_SHARED_DATA). One job each, with one teacher, a ConvNet of
 width 32 at the preset quick; then ConvNets of width 32, which no teacher was, are trained on every set for 300 steps
 without augmentation (the recipe of Dataset Condensation, arXiv:2006.05929), and measured on the 5,000 test images.
-Random images are drawn anew for every seed, the same ones with hard and with soft labels. Nothing was chosen on test
-images. Writes benchmarks/results/image_teachers.json.
+Random images are drawn anew for every seed, the same ones with hard labels, and in views with the teacher's labels.
+Nothing was chosen on test images. Writes benchmarks/results/image_teachers.json.
 """
 
 from __future__ import annotations
@@ -28,11 +28,14 @@ from worker.kinds.images.fitting import Recipe, train
 from worker.kinds.images.image_set import ImageSet
 from worker.kinds.images.labelling import control
 from worker.kinds.images.methods.rded import RDEDParams, rded
+from worker.kinds.images.methods.softlabel import SoftLabelParams
 from worker.kinds.images.methods.sre2l import SRe2LParams, sre2l
 from worker.kinds.images.networks import build
 from worker.kinds.images.remem.comparison import difference
 from worker.kinds.images.selection.pickers import at_random, spread
 from worker.kinds.images.splits import with_validation
+from worker.kinds.images.summary import ImagesSummary
+from worker.kinds.images.views import Views
 
 STEPS, WIDTH, RESAMPLES = 300, 32, 1_000
 METHODS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
@@ -60,6 +63,11 @@ def right(images: ImageSet, test: ImageSet, seed: int) -> np.ndarray:
     return model.logits(test).argmax(axis=1) == test.y
 
 
+def hard(summary: ImagesSummary) -> ImageSet:
+    """Its images with their classes alone, without views."""
+    return replace(summary, soft=None, loss="cross-entropy", views=Views()).images
+
+
 def main() -> None:
     """Run, say what was found, and write it."""
     parser = argparse.ArgumentParser(description="Soft labels, rded and sre2l on Fashion-MNIST.")
@@ -79,11 +87,15 @@ def main() -> None:
         for n in range(arguments.seeds)
     ]
     with ctx.part("control", seed=0) as part:
-        soft = control(data, drawn, {"teacher": "convnet", "teacher_width": WIDTH, "preset": "quick"}, part)
+        soft = control(data, drawn, SoftLabelParams(ipc=arguments.ipc, teacher_width=WIDTH).model_dump(), part)
     seconds = {"teacher and labels": time.perf_counter() - started}
     print("labelled", seconds, flush=True)
-    sets: dict[str, list[ImageSet]] = {"random, hard labels": drawn, "random, soft labels": soft}
-    settings: dict[str, Any] = {}
+    sets: dict[str, list[ImageSet]] = {
+        "random, hard labels": drawn,
+        "random, soft labels": [one.images for one in soft],
+    }
+    settings: dict[str, Any] = {"random": dict(soft[0].origin.settings)}
+    sizes = {"random": dict(soft[0].parts_in_bytes)}
     for name in arguments.methods:
         run, params = METHODS[name]
         started = time.perf_counter()
@@ -92,7 +104,8 @@ def main() -> None:
         seconds[name] = time.perf_counter() - started
         settings[name] = dict(summary.origin.settings)
         sets[f"{name}, soft labels"] = [summary.images] * arguments.seeds
-        sets[f"{name}, hard labels"] = [replace(summary.images, soft=None)] * arguments.seeds
+        sets[f"{name}, hard labels"] = [hard(summary)] * arguments.seeds
+        sizes[name] = dict(summary.parts_in_bytes)
         print(name, settings[name], flush=True)
     found: dict[str, np.ndarray] = {}
     for name, images in sets.items():
@@ -122,6 +135,7 @@ def main() -> None:
         "differences": {name: dict(zip(("mean", "low", "high"), one, strict=True)) for name, one in apart.items()},
         "goals": goals,
         "seconds": {name: round(one, 1) for name, one in seconds.items()},
+        "bytes": sizes,
         "settings": settings,
     }
     write("image_teachers", figures, ("torch", "numpy"))

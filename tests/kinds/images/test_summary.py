@@ -21,6 +21,7 @@ from worker.kinds.images.adoption import adopt
 from worker.kinds.images.dataset import TEST, TRAIN, Images
 from worker.kinds.images.decoder import Decoder
 from worker.kinds.images.summary import ImagesSummary, made, of_rows
+from worker.kinds.images.views import Views
 from worker.kinds.images.whitening import whitening
 
 RNG = np.random.default_rng(0)
@@ -49,12 +50,20 @@ def real(data: Images) -> ImagesSummary:
     return of_rows(data, np.flatnonzero(data.split == TRAIN)[[5, 0, 9]], Origin("test"), weights=np.array([1, 2, 3.0]))
 
 
+def viewed(summary: ImagesSummary) -> ImagesSummary:
+    """With logits of three views of every image."""
+    soft = RNG.normal(size=(3 * len(summary), 4)).astype(np.float16).astype(np.float32)
+    return replace(summary, views=Views(3, 7), soft=soft, loss="logits")
+
+
 SUMMARIES = {
     "real": real,
     "learned": learned,
     "whitened": whitened,
     "basis": of_basis,
     "multiform": canvases,
+    "viewed": lambda data: viewed(real(data)),
+    "viewed canvases": lambda data: viewed(canvases(data)),
     "scores": lambda data: learned(data, soft=RNG.normal(size=(4, 4)), loss="mse", rate=0.03),
 }
 
@@ -80,7 +89,8 @@ def test_summary_when_written_then_reads_back_the_same_and_its_loader_gives_what
     pixels = data.part(TEST).pixels(np.arange(3))
     seen = data.part(TEST).under(summary.encoding).batch(np.arange(3))
     np.testing.assert_allclose(loaded["encode"](pixels), seen, atol=1e-5)
-    assert len(loaded["dataset"]()) == len(summary)
+    assert len(loaded["dataset"]()) == len(summary.images)
+    assert loaded["y"].tolist() == summary.images.y.tolist()
 
 
 def test_loader_is_short_and_the_pictures_are_the_images(tmp_path: Path):
@@ -90,7 +100,7 @@ def test_loader_is_short_and_the_pictures_are_the_images(tmp_path: Path):
     summary = real(data)
     summary.write(folder, data)
     code = [line for line in (folder / "load.py").read_text().splitlines() if line.strip()]
-    assert len(code) <= 45
+    assert len(code) <= 50
     for row in range(3):
         picture = Image.open(io.BytesIO((folder / "images" / str(summary.y[row]) / f"{row}.png").read_bytes()))
         assert (np.asarray(picture) == summary.x[row, :, :, 0]).all()
@@ -119,6 +129,7 @@ def test_bytes_count_labels_decoder_and_whitening(tmp_path: Path):
     assert canvases(data).parts_in_bytes == {
         "pixels": 4 * 64 * 2, "labels": 36 * 4 * 2, "weights": 0, "decoder": 0, "whitening": 0,
     }  # fmt: skip
+    assert viewed(canvases(data)).parts_in_bytes["labels"] == 3 * 36 * 4 * 2
     assert of_basis(data).parts_in_bytes["decoder"] == 4 * 3 * 2
     assert whitened(data).parts_in_bytes["whitening"] == 4 * (64 * 64 + 64)
     about = tmp_path / "about"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from functools import cache
 from pathlib import Path
@@ -26,7 +27,7 @@ from worker.kinds.images.summary import ImagesSummary
 from worker.kinds.images.teachers.crops import resized
 from worker.kinds.images.teachers.params import TeacherParams
 
-SHORT = {"teacher_epochs": 4, "temperature": 2.0}
+SHORT = {"teacher_epochs": 4, "temperature": 2.0, "labels": "soft", "views": 1}
 
 
 @cache
@@ -62,7 +63,7 @@ def test_soft_labels_are_of_real_training_images_and_sum_to_one() -> None:
 
 
 def test_the_temperature_is_the_one_whose_labels_teach_best_on_validation() -> None:
-    made = softlabel(images(), SoftLabelParams(ipc=3, teacher_epochs=4), Context(seed=2))
+    made = softlabel(images(), SoftLabelParams(ipc=3, labels="soft", views=2, teacher_epochs=4), Context(seed=2))
     tried = made.origin.settings["temperatures_tried"]
     assert [one["temperature"] for one in tried] == [1, 2, 4, 8]
     best = max(one["validation_accuracy"] for one in tried)
@@ -70,9 +71,44 @@ def test_the_temperature_is_the_one_whose_labels_teach_best_on_validation() -> N
     assert chosen["validation_accuracy"] == best
 
 
+def test_logits_of_views_are_the_teachers_centred_and_scaled(tmp_path: Path) -> None:
+    data, ctx = images(), Context(seed=2)
+    made = softlabel(data, SoftLabelParams(ipc=3, teacher_epochs=4, views=5), ctx)
+    assert made.loss == "logits"
+    assert made.soft is not None
+    assert made.soft.shape == (60, 4)
+    assert made.parts_in_bytes["labels"] == 60 * 4 * 2
+    z = labeller(data, TeacherParams(teacher_epochs=4), ctx).logits(made.images)
+    z -= z.mean(axis=1, keepdims=True)
+    assert made.origin.settings["temperature"] == pytest.approx(z.std(), rel=1e-4)
+    assert made.soft == pytest.approx(z / z.std(), abs=2e-3)
+    assert made.images.y.tolist() == np.repeat(made.y, 5).tolist()
+    alone = softlabel(data, SoftLabelParams(ipc=3, teacher_epochs=4, views=1), ctx)
+    assert np.array_equal(alone.x, made.x)
+    assert np.array_equal(alone.images.all(), made.images.all()[::5])
+    made.write(tmp_path, data)
+    loaded = runpy.run_path(str(tmp_path / "load.py"))
+    assert loaded["x"] == pytest.approx(made.images.all(), abs=1e-5)
+    assert np.array_equal(loaded["targets"], made.soft)
+    assert json.loads((tmp_path / "train_recipe.json").read_text())["labels"] == "logits"
+
+
+def test_random_images_get_labels_of_the_same_form_and_views_and_count_their_bytes() -> None:
+    data, ctx = images(), Context(seed=2)
+    made = softlabel(data, SoftLabelParams(ipc=3, teacher_epochs=4, views=5), ctx)
+    first, second = control(data, [data.chosen(made.rows)] * 2, made.origin.settings, ctx)
+    assert first.packed() == made.packed()
+    assert first.parts_in_bytes == made.parts_in_bytes
+    assert np.array_equal(first.images.all(), made.images.all())
+    assert np.array_equal(first.soft, second.soft)
+    usual = control(data, [data.chosen(made.rows)], {"teacher_epochs": 4}, ctx)[0]
+    assert usual.loss == "cross-entropy"
+    assert usual.soft.shape == (12, 4)
+
+
 def test_softer_labels_have_more_entropy() -> None:
     cold, warm = (
-        softlabel(images(), SoftLabelParams(ipc=2, teacher_epochs=4, temperature=one), Context(seed=2)).soft
+        softlabel(images(), SoftLabelParams(ipc=2, **SHORT | {"temperature": one}), Context(seed=2)).soft
         for one in (1.0, 8.0)
     )
     assert cold is not None
@@ -130,7 +166,7 @@ def test_tiles_of_a_canvas_are_images_of_their_own(tmp_path: Path) -> None:
 
 def test_recovered_images_are_pixels_that_the_network_takes_for_their_class() -> None:
     data = images()
-    made = sre2l(data, SRe2LParams(ipc=2, steps=60, teacher_epochs=15, temperature=2.0), Context(seed=1))
+    made = sre2l(data, SRe2LParams(ipc=2, steps=60, **SHORT | {"teacher_epochs": 15}), Context(seed=1))
     assert np.bincount(made.y).tolist() == [2] * 4
     x = made.images.all()
     low, high = (data.encoding.encode(np.full((1, 1, 1, 1), one, np.uint8)).item() for one in (0, 255))
@@ -170,7 +206,7 @@ def test_without_validation_images_the_temperature_is_one_and_that_is_said() -> 
     split = np.where(data.split == 1, 0, data.split).astype(np.int8)
     bare = Images(data.pixels, data.label, split, data.schema)
     ctx = Context(seed=1)
-    made = softlabel(bare, SoftLabelParams(ipc=1, teacher_epochs=2), ctx)
+    made = softlabel(bare, SoftLabelParams(ipc=1, labels="soft", teacher_epochs=2), ctx)
     assert made.origin.settings["temperature"] == 1
     assert any("no validation images" in said for said in ctx.warnings)
 

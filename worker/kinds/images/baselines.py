@@ -21,11 +21,11 @@ from worker.kinds.images.dataset import Images
 from worker.kinds.images.image_set import ImageSet
 from worker.kinds.images.labelling import control
 from worker.kinds.images.selection.pickers import at_random, herding, pixel_features, spread
-from worker.kinds.images.summary import LABEL, ImagesSummary
+from worker.kinds.images.summary import LABEL, PIXELS, ImagesSummary
 
 PICKS = {"random": "random images", "random-soft": "random images with soft labels", "herding": "herded images"}
 SOFT = "random-soft"
-MADE_BY = {"random": "random", SOFT: "softlabel", "herding": "herding"}
+MADE_BY = {"random": "random", "herding": "herding"}
 """The method that makes the same."""
 ENCODING = "arrays"
 _APART = 0.05  # shares of the bytes below which sets count as equal
@@ -60,7 +60,8 @@ def forms(summary: ImagesSummary) -> list[tuple[str, str, ImageSet]]:
     if images.weights is not None:
         found.append(("weighted", "with its weights", images))
     if not summary.real:
-        found.append(("png", "as PNG files", replace(plain, x=summary.pixels)))
+        rounded = replace(summary, x=summary.pixels, decoder=PIXELS, coefficients=None).images
+        found.append(("png", "as PNG files", replace(rounded, weights=None)))
     if images.soft is not None:
         found.append(("hard", "with hard labels", replace(plain, soft=None, loss="cross-entropy")))
     return found
@@ -79,10 +80,14 @@ class _Cheap:
         found: list[Contender] = []
         for pick in self._picks:
             drawn = self._drawn(pick, counts)
+            name, label = f"{pick}{suffix}", f"{PICKS[pick]}{beside}"
             if pick == SOFT:
                 with self._ctx.part(f"control{suffix}", seed=self._ctx.seed) as part:
-                    drawn = control(self._data, drawn, summary.origin.settings, part)
-            found.append(self._contender(f"{pick}{suffix}", f"{PICKS[pick]}{beside}", MADE_BY[pick], drawn))
+                    soft = control(self._data, drawn, summary.origin.settings, part)
+                images = tuple(replace(one.images, weights=None) for one in soft)
+                found.append(Contender(_record(name, label, "baseline", soft[0]), images))
+            else:
+                found.append(self._contender(name, label, MADE_BY[pick], drawn))
         each = image_bytes(self._data)
         fits = balanced(record.bytes // each, self._data.counts)
         if "random" in self._picks and abs(fits.sum() * each / max(1, record.bytes) - 1) < 1:
@@ -118,13 +123,11 @@ class _Cheap:
 
 
 def _bytes_of(images: ImageSet) -> int:
-    label = np.dtype(LABEL).itemsize if images.soft is None else 2 * images.classes
-    return int(images.x.nbytes + len(images) * label)
+    return int(images.x.nbytes + len(images) * np.dtype(LABEL).itemsize)
 
 
 def _compressed(images: ImageSet) -> int:
-    labels = images.y.astype(LABEL) if images.soft is None else images.soft.astype(np.float16)
-    return _zipped(images.x, labels)
+    return _zipped(images.x, images.y.astype(LABEL))
 
 
 def _zipped(*arrays: np.ndarray) -> int:
@@ -137,9 +140,8 @@ def _record(name: str, label: str, role: Role, summary: ImagesSummary, *, of: st
     total = sum(summary.parts_in_bytes.values())
     zca = summary.encoding.whitening
     packed = _zipped(*summary.needed) + (0 if zca is None else len(zlib.compress(zca.matrix.tobytes(), 1)))
-    return TrainingSet(
-        name, label, role, stored, float(len(summary)), total, ENCODING, summary.origin.method, "rows", packed, of
-    )
+    seen = float(len(summary) * summary.views.count)
+    return TrainingSet(name, label, role, stored, seen, total, ENCODING, summary.origin.method, "rows", packed, of)
 
 
 def _whole(data: Images) -> TrainingSet:

@@ -41,10 +41,13 @@ class SizeParams(BaseModel):
         return self
 
 
-def image_bytes(data: Images, *, soft: bool = False, made: bool = False) -> int:
-    """Bytes that an image with its label takes: pixels of a byte each, two where they are `made`."""
+def image_bytes(data: Images, *, soft: bool = False, made: bool = False, views: int = 1) -> int:
+    """Bytes that an image takes with its class, or with a soft label of each of its `views`.
+
+    Pixels take a byte each, two where they are `made`.
+    """
     c, h, w = data.shape
-    label = 2 * len(data.classes) if soft else np.dtype(LABEL).itemsize
+    label = 2 * len(data.classes) * views if soft else np.dtype(LABEL).itemsize
     return c * h * w * (2 if made else 1) + label
 
 

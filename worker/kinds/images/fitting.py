@@ -21,9 +21,8 @@ from torch.nn import functional
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.images.augmentation import augment
-from worker.kinds.images.image_set import ImageSet, Loss
+from worker.kinds.images.image_set import ImageSet, as_probabilities
 
-_LEAST = 1e-6
 _AHEAD = 512  # images that a network is asked about at once
 _ON_DEVICE = 1_000_000_000  # bytes of images that may lie on the device whole
 
@@ -67,16 +66,6 @@ class Classifier:
     def probabilities(self, asked: ImageSet) -> np.ndarray:
         """float32 (n, C) for images as stored."""
         return as_probabilities(self.logits(asked), self.seen.loss)
-
-
-def as_probabilities(scores: np.ndarray, loss: Loss) -> np.ndarray:
-    """Probabilities (n, C) of what was learned by a loss: the softmax of logits; of scores that were learned by squared
-    error, whose classes are centred, what lies above 0 after centring is undone."""
-    if loss == "mse":
-        powers = np.maximum(scores + 1 / scores.shape[1], _LEAST)
-    else:
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def blocks(count: int, size: int) -> list[np.ndarray]:
@@ -130,7 +119,7 @@ def train(
 
 def _losses(logits: Tensor, targets: Tensor, images: ImageSet) -> Tensor:
     """The loss (b,) of each image."""
-    if images.loss == "mse":
+    if images.loss in ("mse", "logits"):
         return (logits - targets).square().sum(dim=1)
     return -(targets * functional.log_softmax(logits, dim=1)).sum(dim=1)
 

@@ -8,20 +8,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from worker.contract.context import Context
 from worker.contract.errors import JobError
+from worker.contract.product import Origin
 from worker.kinds.images.dataset import Images
 from worker.kinds.images.image_set import ImageSet
 from worker.kinds.images.remem import tuning
 from worker.kinds.images.remem.students import StudentRecipe
 from worker.kinds.images.remem.tuning import Candidate, TuningRecipe
+from worker.kinds.images.summary import ImagesSummary, of_pixels
 from worker.kinds.images.teachers import teacher as networks
 from worker.kinds.images.teachers.labels import labelled
 from worker.kinds.images.teachers.params import Preset, TeacherParams
 from worker.kinds.images.teachers.teacher import Teacher, TeacherRecipe
 from worker.kinds.images.uploaded_network import TEACHER, UploadedNetwork
+from worker.kinds.images.views import Views
 
 _VIEWS: Mapping[Preset, int] = {"quick": 150_000, "standard": 750_000, "paper": 3_000_000}  # images a teacher sees
 _EPOCHS = (3, 40)
@@ -82,21 +86,33 @@ def _epochs(params: TeacherParams, images: int, share: float) -> int:
     return params.teacher_epochs or min(most, max(least, math.ceil(views / max(1, images))))
 
 
-def control(data: Images, draws: Sequence[ImageSet], settings: Mapping[str, Any], ctx: Context) -> list[ImageSet]:
+def with_labels(
+    data: Images, summary: ImagesSummary, teacher: Teacher, params: TeacherParams, ctx: Context
+) -> ImagesSummary:
+    """A summary with the teacher's label of every view of its images, in the form that parameters name; its origin
+    tells of them, too. `ctx` needs the seed of the job, which the views are drawn by."""
+    summary = replace(summary, views=Views(params.views, ctx.seed % 2**32))
+    labels = labelled(data, summary.images, teacher, params.labels, params.temperature, ctx)
+    settings = dict(summary.origin.settings) | labels.to_json() | teacher.to_json()
+    origin = replace(summary.origin, settings=settings)
+    return replace(summary, soft=labels.soft, loss=labels.loss, origin=origin, warnings=tuple(ctx.warnings))
+
+
+def control(data: Images, draws: Sequence[ImageSet], settings: Mapping[str, Any], ctx: Context) -> list[ImagesSummary]:
     """Draws of real images, of one size, with soft labels: what a summary is compared with.
 
-    The teacher is the one that the settings of the summary name, or a usual one; the temperature is chosen for the
-    first draw, as it is for a summary. `ctx` needs the seed of the job.
+    The teacher, the views and the form of the labels are those that the settings of the summary name; where they name
+    none, a usual teacher gives every image one label in probabilities. The temperature is chosen for the first draw, as
+    it is for a summary. `ctx` needs the seed of the job.
     """
     named = {name: settings[name] for name in TeacherParams.model_fields if name in settings}
-    params = TeacherParams(**named | {"temperature": None})
+    params = TeacherParams.model_validate({"labels": "soft", "views": 1} | named | {"temperature": None})
     with ctx.part("teacher", 0, 2, label="train the teacher", seed=ctx.seed) as part:
         teacher = labeller(data, params, part)
-    temperature: float | None = None
-    found: list[ImageSet] = []
+    found: list[ImagesSummary] = []
     for number, images in enumerate(draws):
         with ctx.part(f"labels {len(images)} {number}", 1, 2, label="label random images", seed=ctx.seed) as part:
-            labels = labelled(data, images, teacher, temperature, part)
-        temperature = labels.temperature
-        found.append(replace(images, soft=labels.soft))
+            plain = of_pixels(data, images.pixels(np.arange(len(images))), images.y, Origin("softlabel"))
+            found.append(with_labels(data, plain, teacher, params, part))
+        params = params.model_copy(update={"temperature": found[0].origin.settings["temperature"]})
     return found

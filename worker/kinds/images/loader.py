@@ -1,8 +1,9 @@
 """The loader that travels with a summary: what it holds, as numpy arrays and as a torch dataset."""
 
-LOADER = '''"""Load this summary. `x` float32 (m, c, h, w) as networks see it, `y` classes (m,), `targets` (m, C) what
-is to be learned (soft labels, or the classes), `weights` (m,), `classes` their names; `encode(pixels)`: other images
-uint8 (n, h, w, c) as networks see them; `dataset()`: a torch dataset of (image, target, weight)."""
+LOADER = '''"""Load this summary. `x` float32 (m, c, h, w) as networks see it (all views of an image in a row), `y`
+classes (m,), `targets` (m, C) what is to be learned (soft labels, scores, or the classes), `weights` (m,), `classes`
+their names; `encode(pixels)`: other images uint8 (n, h, w, c) as networks see them; `dataset()`: a torch dataset of
+(image, target, weight). `recipe` says by which loss."""
 import json, pathlib
 import numpy as np
 
@@ -32,10 +33,25 @@ def _decode(x, kind, factor, size):
     return enlarge(tiles.reshape(-1, x.shape[1], tall, wide), size).numpy()
 
 
-x, kind = stored["x"], about["decoder"]["kind"]
+def _views(x, count, seed, degrees, stretch, shift):
+    import torch
+    u = np.random.PCG64(seed).random_raw(len(x) * count * 5).reshape(-1, count, 5) * 2.0**-63 - 1
+    u[:, 0] = 0
+    turned, across, down = np.radians(degrees) * u[..., 0], stretch ** u[..., 1], stretch ** u[..., 2]
+    right, low, cos, sin = 2 * shift * u[..., 3], 2 * shift * u[..., 4], np.cos(turned), np.sin(turned)
+    maps = np.stack([across * cos, -down * sin, right, across * sin, down * cos, low], -1).reshape(-1, 2, 3)
+    seen = torch.from_numpy(np.repeat(x, count, axis=0))
+    grid = torch.nn.functional.affine_grid(torch.from_numpy(np.float32(maps)), seen.shape, align_corners=False)
+    seen = torch.nn.functional.grid_sample(seen, grid, align_corners=False).numpy()
+    seen[::count] = x
+    return seen
+
+
+x, kind, count = stored["x"], about["decoder"]["kind"], about["views"]["count"]
 x = encode(x) if x.dtype == np.uint8 else x.astype("f4")
 x = x if kind == "pixels" else _decode(x, kind, about["decoder"]["factor"], about["size"])
-y, weights = stored["y"].astype("i8"), stored["weights"]
+x = x if count == 1 else _views(x, **about["views"])
+y, weights = stored["y"].astype("i8").repeat(count), stored["weights"].repeat(count)
 targets = stored["soft"].astype("f4") if "soft" in stored else np.eye(len(classes), dtype="f4")[y]
 
 

@@ -3,14 +3,14 @@
 What is read back is, bit for bit, what was measured:
 
     summary.npz         `x`: real images uint8 (s, h, w, c), or made ones float16 (s, c, h, w) as networks see them, or
-                        what they are decoded from; `y` (m,); `weights` (m,); `soft` (m, C)
+                        what they are decoded from; `y` (m,); `weights` (m,); `soft` (m * views, C)
     images/             the same as PNG, in folders by class
     contact_sheet.png   all of them, or some of each class, a row a class
-    preprocess.json     classes, mean and deviation of the channels, size, decoder
+    preprocess.json     classes, mean and deviation of the channels, size, decoder, views
     zca.npz             of whitened ones: mean, matrix and its inverse
     train_recipe.json   how networks were trained on it
     indices.csv         of real images: their numbers in the version, what they were called, class, weight
-    load.py             a loader that needs numpy, and torch where something is decoded
+    load.py             a loader that needs numpy, and torch where something is decoded or viewed
     summary.json        where it comes from
     dataset/            the images as canonical files of a dataset version, all for training
 """
@@ -20,7 +20,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,9 +35,10 @@ from worker.kinds.images import dataset
 from worker.kinds.images.dataset import TRAIN, Images, Schema
 from worker.kinds.images.decoder import Decoder
 from worker.kinds.images.encoding import ZCA, Encoding
-from worker.kinds.images.image_set import ImageSet, Loss
+from worker.kinds.images.image_set import ImageSet, Loss, as_probabilities
 from worker.kinds.images.loader import LOADER
 from worker.kinds.images.sheet import contact_sheet, png
+from worker.kinds.images.views import Views
 from worker.numerics.npz import npz_bytes, write_npz
 
 FORMAT, VERSION = "distillery-images", 1
@@ -46,7 +47,7 @@ MOST_FILES = 2_000
 LABEL = np.uint16
 """What a class is stored as."""
 _SHEET_COLUMNS, _SHEET_ROWS = 10, 50
-PIXELS = Decoder()
+PIXELS, ALONE = Decoder(), Views()
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ class ImagesSummary(Product):
 
     `x`: uint8 (s, h, w, c), real images or crops of them, or float16 (s, c, h, w), made ones as networks see them under
     `encoding`, or what `decoder` makes m images of, with `coefficients` (m, K) where that takes some. `y`: int64 (m,);
-    `weights`: float32 (m,); `soft`: float32 (m, C), probabilities, or scores for the loss `mse`. `shape`: (c, h, w) of
-    an image. `rate`: the step size that networks are to be trained with, where it was learned, too. `rows`: int64 (m,),
-    numbers of real images in the version; None for made ones.
+    `weights`: float32 (m,); `soft`: float32 (m * views, C), a label of every view of every image: probabilities, or
+    scores where the loss is not cross-entropy. `shape`: (c, h, w) of an image. `rate`: the step size that networks are
+    to be trained with, where it was learned, too. `rows`: int64 (m,), numbers of real images in the version; None for
+    made ones.
     """
 
     type: ClassVar[str] = "images"
@@ -74,11 +76,12 @@ class ImagesSummary(Product):
     rows: np.ndarray | None = None
     decoder: Decoder = PIXELS
     coefficients: np.ndarray | None = None
+    views: Views = ALONE
     origin: Origin = field(default_factory=Origin)
     warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        """Images that networks are trained on."""
+        """Images, whatever the number of views that networks are trained on."""
         return len(self.y)
 
     @property
@@ -93,7 +96,15 @@ class ImagesSummary(Product):
 
     @cached_property
     def images(self) -> ImageSet:
-        """What learners are trained on."""
+        """What learners are trained on: every view of every image, those of an image one after another."""
+        if self.views.count == 1:
+            return replace(self._alone, soft=self.soft)
+        each = self._alone.take(np.repeat(np.arange(len(self)), self.views.count))
+        return replace(each, soft=self.soft, maps=self.views.maps(len(self)))
+
+    @cached_property
+    def _alone(self) -> ImageSet:
+        """The images without further views, and without soft labels."""
         x = self.x
         if not self.real or self.decoder.kind != "pixels":
             seen = {"x": self.encoding.encode(self.x)} if self.real else {}
@@ -103,7 +114,6 @@ class ImagesSummary(Product):
             self.y,
             self.encoding,
             len(self.classes),
-            soft=self.soft,
             weights=self.weights if np.ptp(self.weights) > 1e-6 else None,
             loss=self.loss,
             rate=self.rate,
@@ -112,7 +122,15 @@ class ImagesSummary(Product):
     @cached_property
     def pixels(self) -> np.ndarray:
         """The images as uint8 (m, h, w, c): what a PNG of them holds."""
-        return self.images.pixels(np.arange(len(self)))
+        return self._alone.pixels(np.arange(len(self)))
+
+    @property
+    def probabilities(self) -> np.ndarray | None:
+        """What the soft label of each image itself says, float32 (m, C); None where there is none."""
+        if self.soft is None or self.loss == "mse":
+            return None
+        own = self.soft[:: self.views.count]
+        return own if self.loss == "cross-entropy" else as_probabilities(own, self.loss)
 
     @property
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -169,6 +187,7 @@ class ImagesSummary(Product):
                 "order": "n, channels, height, width",
                 "whitened": self.encoding.whitening is not None,
                 "decoder": self.decoder.to_json(),
+                "views": self.views.to_json(),
             },
         )
         _write_json(
@@ -181,8 +200,8 @@ class ImagesSummary(Product):
                 "weight_decay": 5e-4,
                 "batch": 256,
                 "schedule": "a tenth of the learning rate from half-time on",
-                "loss": self.loss,
-                "labels": "hard" if self.soft is None else "soft",
+                "loss": "cross-entropy" if self.loss == "cross-entropy" else "mse",
+                "labels": "hard" if self.soft is None else "logits" if self.loss == "logits" else "soft",
             },
         )
         about = {
@@ -206,8 +225,7 @@ class ImagesSummary(Product):
         split = np.full(len(self), TRAIN, np.int8)
         plain = Schema(self.classes, Encoding(self.encoding.mean, self.encoding.std), "all for training")
         weights = self.weights if np.ptp(self.weights) > 1e-6 else None
-        soft = self.soft if self.loss == "cross-entropy" else None
-        return Images(self.pixels, self.y, split, plain, None, weights, soft)
+        return Images(self.pixels, self.y, split, plain, None, weights, self.probabilities)
 
     def _write_pictures(self, folder: Path) -> None:
         shown = first_of_each(self.y, len(self.classes), max(1, MOST_FILES // len(self.classes)))
@@ -258,6 +276,7 @@ class ImagesSummary(Product):
             rows,
             Decoder(**seen["decoder"]),
             arrays.get("coefficients"),
+            Views.from_json(seen.get("views")),
             Origin.from_json(about["origin"]),
             tuple(about["warnings"]),
         )
@@ -269,9 +288,16 @@ class ImagesSummary(Product):
         return judge(data, [self], params, ctx)
 
 
-def of_rows(
-    data: Images, rows: np.ndarray, origin: Origin, *, weights: np.ndarray | None = None, soft: np.ndarray | None = None
+def of_pixels(
+    data: Images, x: np.ndarray, y: np.ndarray, origin: Origin, *, decoder: Decoder = PIXELS
 ) -> ImagesSummary:
+    """Pixels of real images uint8 (s, h, w, c), which count alike; `y` has a class for every image that `decoder`
+    gives."""
+    weights = np.ones(len(y), np.float32)
+    return ImagesSummary(x, y, data.classes, data.encoding, data.shape, weights, decoder=decoder, origin=origin)
+
+
+def of_rows(data: Images, rows: np.ndarray, origin: Origin, *, weights: np.ndarray | None = None) -> ImagesSummary:
     """Real images, by their numbers in the version (s,), in the order of their classes."""
     order = np.argsort(data.label[rows], kind="stable")
     rows = np.asarray(rows, np.int64)[order]
@@ -283,7 +309,6 @@ def of_rows(
         data.encoding,
         data.shape,
         weights,
-        None if soft is None else _rounded(soft[order]),
         rows=rows,
         origin=origin,
     )

@@ -17,8 +17,8 @@ from torch import Tensor
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.learner import Settings, learner
-from worker.kinds.images.fitting import as_probabilities, blocks
-from worker.kinds.images.image_set import ImageSet
+from worker.kinds.images.fitting import blocks
+from worker.kinds.images.image_set import ImageSet, as_probabilities
 from worker.numerics.ntk import ntk
 from worker.numerics.ridge import NotPositiveDefinite, factorise
 
@@ -40,7 +40,7 @@ class KernelClassifier:
         for numbers in blocks(len(images), _AHEAD):
             rows = torch.from_numpy(images.batch(numbers)).flatten(1).to(self.x)
             found.append((ntk(rows, self.x) @ self.alpha).cpu().numpy())
-        return as_probabilities(np.concatenate(found), "mse")
+        return as_probabilities(np.concatenate(found), "logits" if self.seen.loss == "logits" else "mse")
 
 
 @dataclass(frozen=True)

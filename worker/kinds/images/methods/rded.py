@@ -7,14 +7,14 @@ O(classes x candidates x crops) answers of the teacher, beside its training.
 
 Departures from the published code: a canvas is cut into its tiles again and each is enlarged to an image of its own, so
 that tiles are judged, labelled and learned from in one form (published: the mosaic is the image, students see random
-crops of it, and tiles are padded with zeros when they are judged); one label a tile is stored instead of a teacher that
-is asked for every batch; and the choice is kept honest by labels and images of random ones beside it in every report.
+crops of it, and tiles are padded with zeros when they are judged); labels of some views of every
+tile are stored instead of a teacher that is asked for every batch; and the choice is kept honest by labels and images
+of random ones beside it in every report.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +26,7 @@ from worker.contract.product import Origin
 from worker.kinds.images.budget import SizeParams, counts_of, image_bytes
 from worker.kinds.images.dataset import Images
 from worker.kinds.images.decoder import Decoder
-from worker.kinds.images.summary import ImagesSummary
+from worker.kinds.images.summary import ImagesSummary, of_pixels
 from worker.kinds.images.teachers.cost import TEACHER
 from worker.kinds.images.teachers.params import TeacherParams
 from worker.kinds.images.uploaded_network import TEACHER as NETWORK
@@ -54,7 +54,7 @@ class RDEDParams(SizeParams, TeacherParams):
     kind="images",
     task="distil",
     name="rded",
-    version=1,
+    version=2,
     paper="arXiv:2312.03526",
     device="any",
     memory_mb=2048,
@@ -63,26 +63,23 @@ class RDEDParams(SizeParams, TeacherParams):
 )
 def rded(data: Images, params: RDEDParams, ctx: Context) -> ImagesSummary:
     """The crops of real images that a teacher recognises best, with its soft labels; nothing is optimised."""
-    from worker.kinds.images.labelling import labeller  # torch, which listing methods does not need
+    from worker.kinds.images.labelling import labeller, with_labels  # torch, which listing methods does not need
     from worker.kinds.images.teachers.crops import tile_size, tiled
-    from worker.kinds.images.teachers.labels import labelled
 
     size = tile_size(data.shape[1:], params.factor)
     each, pixels = params.factor**2, math.prod(data.shape)
-    counts = counts_of(data, params, bytes_each=pixels + each * (image_bytes(data, soft=True) - pixels))
+    counts = counts_of(
+        data, params, bytes_each=pixels + each * (image_bytes(data, soft=True, views=params.views) - pixels)
+    )
     with ctx.part("teacher", 0, 3, label="train the teacher", seed=ctx.seed) as part:
         teacher = labeller(data, params, part)
     with ctx.part("crops", 1, 3, label="judge crops", seed=ctx.seed) as part:
         tiles, y = _best(data, counts * each, size, params, teacher, part)
     decoder = Decoder("multiform", params.factor) if params.factor > 1 else Decoder()
-    weights = np.ones(len(y), np.float32)
-    summary = ImagesSummary(
-        tiled(tiles, params.factor), y, data.classes, data.encoding, data.shape, weights, decoder=decoder
-    )
+    origin = Origin("rded", settings=params.model_dump(exclude_none=True))
+    summary = of_pixels(data, tiled(tiles, params.factor), y, origin, decoder=decoder)
     with ctx.part("labels", 2, 3, label="label", seed=ctx.seed) as part:
-        labels = labelled(data, summary.images, teacher, params.temperature, part)
-    settings = params.model_dump(exclude_none=True) | labels.to_json() | teacher.to_json()
-    return replace(summary, soft=labels.soft, origin=Origin("rded", settings=settings), warnings=tuple(ctx.warnings))
+        return with_labels(data, summary, teacher, params, part)
 
 
 def _best(

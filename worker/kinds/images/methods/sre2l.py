@@ -5,14 +5,13 @@ is trained on the full data. Recover: images begin as noise, one of every class 
 says their class and its batch norms see what they saw of real images (`worker.kinds.images.teachers.recovery`).
 Relabel: soft labels of the images as they are delivered. O(steps x images) passes of the network, both ways.
 
-Departures from the published code: one label an image is stored (published: one for each of hundreds of augmented
-views, which are larger than the images); images are moved whole, not by random crops of them, which small images do not
+Departures from the published code: labels of a few augmented views are stored (published: of hundreds, which
+are larger than the images); images are moved whole, not by random crops of them, which small images do not
 have room for; and the network that gives the statistics may be another than the teacher that labels (`remem`).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,7 +47,7 @@ class SRe2LParams(SizeParams, TeacherParams):
     kind="images",
     task="distil",
     name="sre2l",
-    version=1,
+    version=2,
     paper="arXiv:2306.13092",
     device="any",
     memory_mb=2048,
@@ -57,23 +56,25 @@ class SRe2LParams(SizeParams, TeacherParams):
 )
 def sre2l(data: Images, params: SRe2LParams, ctx: Context) -> ImagesSummary:
     """Images made from the batch statistics of a trained network, with soft labels."""
-    from worker.kinds.images.labelling import convolutional, labeller  # torch, which listing methods does not need
-    from worker.kinds.images.teachers.labels import labelled
+    from worker.kinds.images.labelling import (
+        convolutional,
+        labeller,
+        with_labels,
+    )  # torch, which listing methods does not need
     from worker.kinds.images.teachers.recovery import Recovery
 
-    counts = counts_of(data, params, bytes_each=image_bytes(data, soft=True, made=True))
+    counts = counts_of(data, params, bytes_each=image_bytes(data, soft=True, made=True, views=params.views))
     with ctx.part("squeeze", 0, 3, label="train the network", seed=ctx.seed) as part:
         network = convolutional(data, params, part)
     steps = STEPS[params.preset] if params.steps is None else params.steps
     recovery = Recovery(steps, params.rate, params.statistics, params.jitter)
     with ctx.part("recover", 1, 3, label="recover images") as part:
         x, y = _recovered(data, counts, network, recovery, part)
-    summary = made(data, x, y, Origin("sre2l"))
+    settings = params.model_dump(exclude_none=True) | {"steps": steps}
+    summary = made(data, x, y, Origin("sre2l", settings=settings))
     with ctx.part("relabel", 2, 3, label="label", seed=ctx.seed) as part:
         teacher = network if params.teacher != "remem" else labeller(data, params, part)
-        labels = labelled(data, summary.images, teacher, params.temperature, part)
-    settings = params.model_dump(exclude_none=True) | {"steps": steps} | labels.to_json() | teacher.to_json()
-    return replace(summary, soft=labels.soft, origin=Origin("sre2l", settings=settings), warnings=tuple(ctx.warnings))
+        return with_labels(data, summary, teacher, params, part)
 
 
 def _recovered(

@@ -22,8 +22,8 @@ def plots(results: Sequence[TrainedResult], learner: str, label: str, summary: I
         known = {name: one for name, one in tables.items() if one is not None}
         if "summary" in known:
             found += [_recall(known, names, label), _confused(known["summary"], names, label)]
-        if summary.soft is not None and summary.loss == "cross-entropy":
-            found.append(_labels(summary.soft, summary.y, names))
+        if (said := summary.probabilities) is not None:
+            found.append(_labels(said, summary.y, names))
     return tuple(found)
 
 

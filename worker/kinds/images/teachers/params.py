@@ -28,6 +28,22 @@ class TeacherParams(BaseModel):
     teacher_epochs: int | None = Field(
         None, ge=1, le=1_000, description="Epochs of the teacher; null: by the preset and the number of images."
     )
+    labels: Literal["soft", "logits"] = Field(
+        "logits",
+        description="What is learned of the teacher: probabilities, by cross-entropy, or centred logits, by squared "
+        "error.",
+    )
     temperature: float | None = Field(
-        None, ge=0.1, le=100, description="Divides the teacher's logits; null: chosen on validation images."
+        None,
+        ge=0.1,
+        le=100,
+        description="Divides the teacher's logits; null: of soft labels chosen on validation images, of logits their "
+        "standard deviation.",
+    )
+    views: int = Field(
+        12,
+        ge=1,
+        le=1_000,
+        description="Views of every image that get a label each: itself and augmented ones, which are drawn anew from "
+        "a seed and take no bytes; labels take two a class and view.",
     )
