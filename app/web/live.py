@@ -7,7 +7,7 @@ comes back after any pause has the state of now, without gap or repeat.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from sqlalchemy import Connection
@@ -109,8 +109,8 @@ async def job_as_it_goes(services: Services, identity: Identity, job_id: str) ->
 
 def job_parts(job: JobView, story: Story, names: dict[str, str]) -> Parts:
     """What changes on a job's page while it runs."""
-    render: Callable[[str], str] = lambda name: part(f"job_{name}.html", job=job, story=story, names=names)  # noqa: E731
-    return {f"job-{name}": render(name) for name in ("now", "said", "phases", "metrics", "log")}
+    names_of_parts = ("now", "said", "phases", "metrics", "log")
+    return {f"job-{one}": part(f"job_{one}.html", job=job, story=story, names=names) for one in names_of_parts}
 
 
 def _instead(element: str, text: str) -> str:

@@ -24,9 +24,8 @@ from worker.kinds.images.selection.pickers import at_random, herding, pixel_feat
 from worker.kinds.images.summary import LABEL, PIXELS, ImagesSummary
 
 PICKS = {"random": "random images", "random-soft": "random images with soft labels", "herding": "herded images"}
+"""What stands beside a summary; real images with their classes are made by the method of the same name."""
 SOFT = "random-soft"
-MADE_BY = {"random": "random", "herding": "herding"}
-"""The method that makes the same."""
 ENCODING = "arrays"
 _APART = 0.05  # shares of the bytes below which sets count as equal
 _SAMPLE = 1_000  # images of the full data that are compressed
@@ -87,7 +86,7 @@ class _Cheap:
                 images = tuple(replace(one.images, weights=None) for one in soft)
                 found.append(Contender(_record(name, label, "baseline", soft[0]), images))
             else:
-                found.append(self._contender(name, label, MADE_BY[pick], drawn))
+                found.append(self._contender(name, label, pick, drawn))
         each = image_bytes(self._data)
         fits = balanced(record.bytes // each, self._data.counts)
         if "random" in self._picks and abs(fits.sum() * each / max(1, record.bytes) - 1) < 1:

@@ -56,11 +56,8 @@ class SRe2LParams(SizeParams, TeacherParams):
 )
 def sre2l(data: Images, params: SRe2LParams, ctx: Context) -> ImagesSummary:
     """Images made from the batch statistics of a trained network, with soft labels."""
-    from worker.kinds.images.labelling import (
-        convolutional,
-        labeller,
-        with_labels,
-    )  # torch, which listing methods does not need
+    # torch, which listing methods does not need
+    from worker.kinds.images.labelling import convolutional, labeller, with_labels
     from worker.kinds.images.teachers.recovery import Recovery
 
     counts = counts_of(data, params, bytes_each=image_bytes(data, soft=True, made=True, views=params.views))
