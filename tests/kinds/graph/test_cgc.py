@@ -189,7 +189,7 @@ def test_deep_clusters_when_made_anew_then_stay_within_their_class_and_none_is_e
     plain = torch.stack([h[parts == part].mean(0) for part in range(7)])
     assert torch.allclose(problem.candidate().x, plain, atol=1e-6), "it does not begin at plain means"
     for number in range(1, 20):
-        problem.epoch(number, lambda: None)
+        problem.step(number, lambda: None)
         assert torch.equal(owner[problem.parts], y)
         assert len(problem.parts.unique()) == 7
 

@@ -16,9 +16,10 @@ from tests.kinds.graph.training import mean_accuracy, real
 from tests.planted_graph import planted
 from worker.contract.context import Context
 from worker.contract.errors import JobError
+from worker.evidence.distilling import learn
 from worker.kinds.graph.condensation import validation
 from worker.kinds.graph.condensation.adam import Adam
-from worker.kinds.graph.condensation.loop import Candidate, learn
+from worker.kinds.graph.condensation.candidate import WORDS, Candidate
 from worker.kinds.graph.dataset import TEST, TRAIN, VALIDATION, Graph
 from worker.runtime.registry import discover
 
@@ -55,7 +56,7 @@ class Countdown:
     def tensors(self) -> dict[str, Tensor]:
         return {"x": self.x}
 
-    def epoch(self, number: int, tick: Callable[[], None]) -> float:
+    def step(self, number: int, tick: Callable[[], None]) -> float:
         self.x += 1
         return self.losses(number)
 
@@ -69,27 +70,27 @@ def peak(at: int) -> Callable[[Candidate, Context], float]:
 
 @pytest.mark.parametrize("at", [0, 3, 8])
 def test_learning_when_it_ends_then_the_candidate_that_validated_best_is_delivered(at: int):
-    learned = learn(Countdown(), peak(at), Context(), epochs=8, patience=100)
-    assert (learned.epoch, float(learned.best.x[0, 0])) == (at, at)
+    learned = learn(Countdown(), peak(at), Context(), WORDS, steps=8, patience=100)
+    assert (learned.step, float(learned.best.x[0, 0])) == (at, at)
     assert [entry["epoch"] for entry in learned.history] == list(range(9))
 
 
 def test_learning_when_patience_is_over_then_it_stops():
-    learned = learn(Countdown(), peak(1), Context(), epochs=80, patience=3)
+    learned = learn(Countdown(), peak(1), Context(), WORDS, steps=80, patience=3)
     assert learned.done == 30  # a validation every tenth epoch: the start is best, and three more were no better
-    assert learned.epoch == 0
+    assert learned.step == 0
 
 
 def test_learning_when_nothing_validates_then_the_last_is_delivered_with_a_warning():
     ctx = Context()
-    learned = learn(Countdown(), None, ctx, epochs=8, patience=1)
+    learned = learn(Countdown(), None, ctx, WORDS, steps=8, patience=1)
     assert float(learned.best.x[0, 0]) == 8
     assert "no validation nodes" in ctx.warnings[0]
 
 
 def test_learning_when_time_is_over_then_the_best_so_far_is_delivered_with_a_warning():
     ctx = Context(deadline=time.monotonic() - 1)
-    learned = learn(Countdown(), peak(8), ctx, epochs=800, patience=100)
+    learned = learn(Countdown(), peak(8), ctx, WORDS, steps=800, patience=100)
     assert learned.done == 1
     assert float(learned.best.x[0, 0]) == 1
     assert "time limit" in ctx.warnings[0]
@@ -97,7 +98,7 @@ def test_learning_when_time_is_over_then_the_best_so_far_is_delivered_with_a_war
 
 def test_learning_when_the_loss_is_not_finite_then_says_what_to_lower():
     with pytest.raises(JobError, match="epoch 4") as caught:
-        learn(Countdown(lambda n: math.nan if n == 4 else 1.0), peak(1), Context(), epochs=8, patience=100)
+        learn(Countdown(lambda n: math.nan if n == 4 else 1.0), peak(1), Context(), WORDS, steps=8, patience=100)
     assert (caught.value.code, caught.value.pointer) == ("diverged", "/params/lr_feat")
 
 

@@ -126,10 +126,10 @@ def test_matching_loss_when_differentiated_then_agrees_with_finite_differences(d
 
 def test_epochs_when_taken_then_the_loss_falls():
     given = problem()
-    first = given.epoch(1, lambda: None)
+    first = given.step(1, lambda: None)
     for number in range(2, 30):
-        given.epoch(number, lambda: None)
-    assert given.epoch(1, lambda: None) < 0.5 * first, "the same relay is matched no better than in the beginning"
+        given.step(number, lambda: None)
+    assert given.step(1, lambda: None) < 0.5 * first, "the same relay is matched no better than in the beginning"
 
 
 def test_normalise_when_a_path_then_is_known():

@@ -92,7 +92,7 @@ def test_student_when_it_steps_then_is_plain_gradient_descent(expert: np.ndarray
 def test_epochs_when_taken_then_the_student_comes_nearer_and_all_that_is_learned_moves(expert: np.ndarray):
     given = problem(expert, replace(SETTINGS, soft=True, squared=False, beta=0.1))
     before = {name: one.detach().clone() for name, one in given.adam.variables.items()}
-    losses = [given.epoch(number, lambda: None) for number in range(1, 40)]
+    losses = [given.step(number, lambda: None) for number in range(1, 40)]
     assert losses[-1] < 0.8 * losses[0]
     assert before.keys() == {"x", "step", "labels"}
     assert all(not torch.equal(before[name], one) for name, one in given.adam.variables.items())
@@ -104,7 +104,7 @@ def test_starts_when_drawn_then_never_leave_a_target_out(expert: np.ndarray, mon
         given, "loss", lambda expert, start, tick: starts.append(start) or given.x.sum() + given.step_size
     )
     for number in range(1, 60):
-        given.epoch(number, lambda: None)
+        given.step(number, lambda: None)
     assert set(starts[:2]) <= {0, 1, 2}
     assert set(starts) == {0, 1, 2, 3}
 

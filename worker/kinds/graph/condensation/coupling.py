@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worker.kinds.graph.condensation.adam import Adam
-from worker.kinds.graph.condensation.loop import Candidate
+from worker.kinds.graph.condensation.candidate import Candidate
 from worker.numerics.seeds import mix
 
 LAYERS = 2
@@ -111,7 +111,7 @@ class DeepClusters:
         with torch.no_grad():
             return Candidate(self.map.inverse(self._means(self.map(self.h))), self.owner)
 
-    def epoch(self, number: int, tick: Callable[[], None]) -> float:
+    def step(self, number: int, tick: Callable[[], None]) -> float:
         """One step on all rows, and from time to time new clusters."""
         tick()
         settings = self.settings

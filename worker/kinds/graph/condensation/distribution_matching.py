@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from worker.kinds.graph.condensation.adam import Adam
+from worker.kinds.graph.condensation.candidate import Candidate
 from worker.kinds.graph.condensation.experts import fresh_weight
-from worker.kinds.graph.condensation.loop import Candidate
 from worker.kinds.graph.condensation.structure import PairwiseEdges, normalise
 from worker.kinds.graph.networks.products import Factor, Sparse
 from worker.numerics.seeds import mix
@@ -70,7 +70,7 @@ class DistributionMatching:
             adjacency = self.structure(self.x)
         return Candidate(x, self.y, torch.where(adjacency < self.threshold, 0.0, adjacency))
 
-    def epoch(self, number: int, tick: Callable[[], None]) -> float:
+    def step(self, number: int, tick: Callable[[], None]) -> float:
         """`outer` steps, each through a network of its own."""
         generator = torch.Generator().manual_seed(mix(self.seed, number))
         of_edges = self.edges is not None and number % STRUCTURE_EVERY == 0

@@ -8,9 +8,10 @@ from pydantic import Field
 from scipy import sparse
 
 from worker.contract.context import Context
+from worker.evidence.distilling import learn
 from worker.kinds.graph.budget import SizeParams, nodes_asked
+from worker.kinds.graph.condensation.candidate import WORDS
 from worker.kinds.graph.condensation.distribution_matching import DistributionMatching
-from worker.kinds.graph.condensation.loop import learn
 from worker.kinds.graph.condensation.matched import HIDDEN
 from worker.kinds.graph.condensation.structure import PairwiseEdges
 from worker.kinds.graph.condensation.validation import edges_of, validator
@@ -83,12 +84,12 @@ def distributed(
         lr_feat=params.lr_feat * typical(seen.x), lr_adj=lr_adj or 0.0, threshold=threshold, seed=ctx.seed,
         structure=structure,
     )  # fmt: skip
-    learned = learn(problem, validator(data, ctx), ctx, epochs=params.epochs, patience=params.patience)
+    learned = learn(problem, validator(data, ctx), ctx, WORDS, steps=params.epochs, patience=params.patience)
     adjacency = edges_of(learned.best)
     if structure is not None and adjacency is None:
         ctx.warn("No edge reached the threshold in the candidate that validated best: the nodes have none.")
     return condensed(
         data, learned.best.x.cpu().numpy(), learned.best.y.cpu().numpy(), method,
         params.model_dump() | {"epochs_done": learned.done}, ctx, adjacency=adjacency, optimised_for="gcn",
-        curve=tuple(learned.history), best_step=learned.epoch,
+        curve=tuple(learned.history), best_step=learned.step,
     )  # fmt: skip

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from worker.kinds.graph.condensation.adam import Adam
-from worker.kinds.graph.condensation.loop import Candidate
+from worker.kinds.graph.condensation.candidate import Candidate
 from worker.kinds.graph.condensation.relay import DISTANCES, Relay, by_class
 from worker.kinds.graph.condensation.structure import FreeEdges, PairwiseEdges, normalise
 from worker.numerics.seeds import mix
@@ -76,7 +76,7 @@ class GradientMatching:
             self.x.detach().clone(), self.y, torch.where(adjacency < self.settings.threshold, 0.0, adjacency)
         )
 
-    def epoch(self, number: int, tick: Callable[[], None]) -> float:
+    def step(self, number: int, tick: Callable[[], None]) -> float:
         """A fresh relay, matched `outer` times; between two matches it is trained for `inner` steps."""
         generator = torch.Generator().manual_seed(mix(self.seed, number))
         theta = self.relay.fresh(self.x.shape[1], generator).to(self.x)

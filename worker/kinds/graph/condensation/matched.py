@@ -8,10 +8,11 @@ import torch
 from pydantic import Field
 
 from worker.contract.context import Context
+from worker.evidence.distilling import learn
 from worker.kinds.graph.budget import SizeParams, nodes_asked
+from worker.kinds.graph.condensation.candidate import WORDS
 from worker.kinds.graph.condensation.experts import RealNodes, Shape
 from worker.kinds.graph.condensation.gradient_matching import GradientMatching, Matching
-from worker.kinds.graph.condensation.loop import learn
 from worker.kinds.graph.condensation.relay import GCNRelay, LinearRelay, Relay
 from worker.kinds.graph.condensation.structure import FreeEdges, PairwiseEdges
 from worker.kinds.graph.condensation.validation import edges_of, validator
@@ -106,7 +107,7 @@ def matched(
         made = FreeEdges(n).to(ctx.device)
     nodes = torch.from_numpy(y).to(ctx.device)
     problem = GradientMatching(relay, first, nodes, data.n_classes, settings, ctx.seed, made)
-    learned = learn(problem, validator(data, ctx), ctx, epochs=params.epochs, patience=params.patience)
+    learned = learn(problem, validator(data, ctx), ctx, WORDS, steps=params.epochs, patience=params.patience)
     adjacency = edges_of(learned.best)
     if edges and adjacency is None:
         ctx.warn("No edge reached the threshold in the candidate that validated best: the nodes have none.")
@@ -117,5 +118,5 @@ def matched(
     }
     return condensed(
         data, learned.best.x.cpu().numpy(), learned.best.y.cpu().numpy(), method, said, ctx,
-        adjacency=adjacency, optimised_for=params.relay, curve=tuple(learned.history), best_step=learned.epoch,
+        adjacency=adjacency, optimised_for=params.relay, curve=tuple(learned.history), best_step=learned.step,
     )  # fmt: skip

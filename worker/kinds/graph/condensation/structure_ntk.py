@@ -21,7 +21,7 @@ from scipy import sparse
 from torch import Tensor
 
 from worker.kinds.graph.condensation.adam import Adam
-from worker.kinds.graph.condensation.loop import Candidate
+from worker.kinds.graph.condensation.candidate import Candidate
 from worker.kinds.graph.features import Features, dense
 from worker.kinds.graph.networks.products import Sparse
 from worker.numerics.ntk import arc_cosines, full_precision
@@ -159,7 +159,7 @@ class KernelCondensation:
         output = predict(self.real.kernel(self.x), self.real.self_kernel(self.x), self.labels, self.ridge)
         return (torch.softmax(output, 1) - self.wanted).square().mean()
 
-    def epoch(self, number: int, tick: Callable[[], None]) -> float:
+    def step(self, number: int, tick: Callable[[], None]) -> float:
         """Some steps on all train nodes."""
         total = 0.0
         for _ in range(self.steps):

@@ -7,9 +7,10 @@ from pydantic import Field
 
 from worker.contract.context import Context
 from worker.contract.errors import JobError
+from worker.evidence.distilling import learn
 from worker.kinds.graph.budget import SizeParams, nodes_asked
+from worker.kinds.graph.condensation.candidate import WORDS
 from worker.kinds.graph.condensation.experts import RealNodes, Shape, Training, experts
-from worker.kinds.graph.condensation.loop import learn
 from worker.kinds.graph.condensation.trajectory_matching import Trajectory, TrajectoryMatching
 from worker.kinds.graph.condensation.validation import validator
 from worker.kinds.graph.dataset import Graph
@@ -95,11 +96,11 @@ def followed(
         taught, shape, torch.from_numpy(x).to(ctx.device), torch.from_numpy(y).to(ctx.device), real.scale, settings,
         ctx.seed,
     )  # fmt: skip
-    learned = learn(problem, validator(data, ctx), ctx, epochs=params.epochs, patience=params.patience)
+    learned = learn(problem, validator(data, ctx), ctx, WORDS, steps=params.epochs, patience=params.patience)
     best = learned.best
     given = None if best.soft is None else best.soft.cpu().numpy()
     return condensed(
         data, best.x.cpu().numpy(), best.y.cpu().numpy() if given is None else given.argmax(axis=1), method,
         params.model_dump() | {"epochs_done": learned.done}, ctx, soft=given, optimised_for="gcn",
-        curve=tuple(learned.history), best_step=learned.epoch,
+        curve=tuple(learned.history), best_step=learned.step,
     )  # fmt: skip

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from worker.kinds.graph.condensation.adam import Adam
+from worker.kinds.graph.condensation.candidate import Candidate
 from worker.kinds.graph.condensation.experts import Shape
-from worker.kinds.graph.condensation.loop import Candidate
 from worker.numerics.seeds import mix
 
 
@@ -73,7 +73,7 @@ class TrajectoryMatching:
         soft = torch.softmax(self.labels.detach(), 1) if self.settings.soft else None
         return Candidate(self.x.detach() * self.scale, self.y, None, soft)
 
-    def epoch(self, number: int, tick: Callable[[], None]) -> float:
+    def step(self, number: int, tick: Callable[[], None]) -> float:
         """Some iterations, each with an expert and a start of its own."""
         generator = torch.Generator().manual_seed(mix(self.seed, number))
         total = 0.0

@@ -10,7 +10,8 @@ import numpy as np
 from scipy import sparse
 
 from worker.contract.context import Context
-from worker.kinds.graph.condensation.loop import Candidate, Validate
+from worker.evidence.distilling import Validate
+from worker.kinds.graph.condensation.candidate import Candidate
 from worker.kinds.graph.dataset import VALIDATION, Graph
 from worker.kinds.graph.held import held_out
 from worker.kinds.graph.networks.fitting import Schedule, fit, seeded
@@ -40,7 +41,7 @@ def edges_of(candidate: Candidate) -> sparse.csr_array | None:
     return found if found.nnz else None
 
 
-def validator(graph: Graph, ctx: Context) -> Validate | None:
+def validator(graph: Graph, ctx: Context) -> Validate[Candidate] | None:
     """What scores candidates for this graph, the whole one; None when it has no labelled validation node."""
     held = held_out(graph, VALIDATION, MOST, ctx.seed, cut_above=0)
     if not len(held):

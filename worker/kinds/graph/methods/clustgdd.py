@@ -26,6 +26,7 @@ from worker.contract.method import Cost, Term, method
 from worker.kinds.graph.allocation import allocate
 from worker.kinds.graph.budget import SizeParams, nodes_asked
 from worker.kinds.graph.clustering.kmeans import means
+from worker.kinds.graph.condensation.candidate import Candidate
 from worker.kinds.graph.condensation.cluster_graph import (
     clusters_by_class,
     edges_between,
@@ -34,7 +35,6 @@ from worker.kinds.graph.condensation.cluster_graph import (
     sparsified,
 )
 from worker.kinds.graph.condensation.costs import MEMORY, choosing
-from worker.kinds.graph.condensation.loop import Candidate
 from worker.kinds.graph.condensation.validation import validator
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.making import condensed

@@ -22,15 +22,16 @@ from scipy import sparse
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.contract.method import Cost, Term, method
+from worker.evidence.distilling import learn
 from worker.kinds.graph.allocation import allocate
 from worker.kinds.graph.budget import nodes_asked
 from worker.kinds.graph.clustering.cgc import join
 from worker.kinds.graph.clustering.kmeans import best_of
 from worker.kinds.graph.clustering.pseudo_labels import with_pseudo_labels
 from worker.kinds.graph.clustering.surest_means import PseudoParams
+from worker.kinds.graph.condensation.candidate import WORDS
 from worker.kinds.graph.condensation.costs import LEARNING, MEMORY
 from worker.kinds.graph.condensation.coupling import DeepClusters, DeepSettings
-from worker.kinds.graph.condensation.loop import learn
 from worker.kinds.graph.condensation.validation import validator
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.making import condensed
@@ -106,7 +107,7 @@ def deepcgc(data: Graph, params: DeepCGCParams, ctx: Context) -> CondensedGraph:
     problem = DeepClusters(
         *(torch.from_numpy(one).to(ctx.device) for one in (rows, y, parts, owner)), settings, ctx.seed
     )
-    learned = learn(problem, validator(data, ctx), ctx, epochs=params.epochs, patience=params.patience)
+    learned = learn(problem, validator(data, ctx), ctx, WORDS, steps=params.epochs, patience=params.patience)
     x, adjacency = learned.best.x.cpu().numpy(), None
     if params.threshold is not None:
         joined = join(x, params.threshold, params.alpha)
@@ -116,5 +117,5 @@ def deepcgc(data: Graph, params: DeepCGCParams, ctx: Context) -> CondensedGraph:
     said: dict[str, Any] = params.model_dump() | {"epochs_done": learned.done}
     return condensed(
         data, x, owner, "deepcgc", said, ctx, adjacency=adjacency, curve=tuple(learned.history),
-        best_step=learned.epoch, sees="unlabelled" if params.pseudo_label else "train",
+        best_step=learned.step, sees="unlabelled" if params.pseudo_label else "train",
     )  # fmt: skip

@@ -19,9 +19,10 @@ from pydantic import Field
 
 from worker.contract.context import Context
 from worker.contract.method import Cost, Term, method
+from worker.evidence.distilling import learn
 from worker.kinds.graph.budget import SizeParams, nodes_asked
+from worker.kinds.graph.condensation.candidate import WORDS
 from worker.kinds.graph.condensation.costs import LEARNING, MEMORY
-from worker.kinds.graph.condensation.loop import learn
 from worker.kinds.graph.condensation.structure_ntk import KernelCondensation, RealSide
 from worker.kinds.graph.condensation.validation import validator
 from worker.kinds.graph.dataset import Graph
@@ -93,11 +94,11 @@ def gcsntk(data: Graph, params: GCSNTKParams, ctx: Context) -> CondensedGraph:
         torch.from_numpy(y).to(ctx.device), data.n_classes, ridge=params.ridge,
         lr_feat=params.lr_feat * typical(seen.x), lr_label=params.lr_label, steps=STEPS,
     )  # fmt: skip
-    learned = learn(problem, validator(data, ctx), ctx, epochs=params.epochs, patience=params.patience)
+    learned = learn(problem, validator(data, ctx), ctx, WORDS, steps=params.epochs, patience=params.patience)
     best = learned.best
     soft = None if best.soft is None else best.soft.cpu().numpy()
     return condensed(
         data, best.x.cpu().numpy(), best.y.cpu().numpy() if soft is None else soft.argmax(axis=1), "gcsntk",
         params.model_dump() | {"epochs_done": learned.done}, ctx, soft=soft,
-        curve=tuple(learned.history), best_step=learned.epoch,
+        curve=tuple(learned.history), best_step=learned.step,
     )  # fmt: skip

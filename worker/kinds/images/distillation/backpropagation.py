@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from worker.evidence.distilling import Tick
 from worker.kinds.images.augmentation import apply, draw
-from worker.kinds.images.distillation.loop import Candidate, Tick
+from worker.kinds.images.distillation.candidate import Candidate
 from worker.kinds.images.distillation.optimisers import Optimiser
 from worker.kinds.images.distillation.real import RealImages
 from worker.kinds.images.distillation.synthetic import Synthetic

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from worker.evidence.distilling import Tick
 from worker.kinds.images.augmentation import apply, augment, draw
+from worker.kinds.images.distillation.candidate import Candidate
 from worker.kinds.images.distillation.gradients import class_gradient, gradient_distance
-from worker.kinds.images.distillation.loop import Candidate, Tick
 from worker.kinds.images.distillation.optimisers import Optimiser
 from worker.kinds.images.distillation.real import RealImages
 from worker.kinds.images.distillation.synthetic import Synthetic

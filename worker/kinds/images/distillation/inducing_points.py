@@ -13,7 +13,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from worker.kinds.images.distillation.loop import Candidate, Tick
+from worker.evidence.distilling import Tick
+from worker.kinds.images.distillation.candidate import Candidate
 from worker.kinds.images.distillation.optimisers import Optimiser
 from worker.kinds.images.distillation.real import RealImages
 from worker.kinds.images.distillation.ridge import centred, predict, squared_loss

@@ -15,11 +15,12 @@ from torch import Tensor
 from worker.contract.context import Context, seed_of
 from worker.contract.errors import JobError
 from worker.contract.product import Origin
+from worker.evidence.distilling import Learned, Validate, learn
 from worker.kinds.images.augmentation import COLOUR, DIGITS
 from worker.kinds.images.budget import counts_of, image_bytes
 from worker.kinds.images.dataset import VALIDATION, Images
 from worker.kinds.images.decoder import Decoder
-from worker.kinds.images.distillation.loop import Candidate, Learned, Validate, learn
+from worker.kinds.images.distillation.candidate import WORDS, Candidate
 from worker.kinds.images.distillation.params import DistilParams, FormParams, NetworkParams
 from worker.kinds.images.distillation.real import RealImages
 from worker.kinds.images.distillation.synthetic import Synthetic
@@ -132,7 +133,7 @@ class Preparation:
         """The images for training that a candidate comes to, rounded as they would be delivered."""
         return self._summary(candidate, Origin()).images
 
-    def network_validation(self, augmentation: str = "none") -> Validate | None:
+    def network_validation(self, augmentation: str = "none") -> Validate[Candidate] | None:
         """Scores a candidate by a ConvNet trained on it, on validation images; None where there are none."""
         held = self._held()
         if held is None:
@@ -171,13 +172,13 @@ class Preparation:
             return None
         return torch.from_numpy(held.under(self.encoding).all()).to(self.ctx.device), held.y
 
-    def learned(self, problem: Any, validate: Validate | None, iterations: int) -> Learned:
+    def learned(self, problem: Any, validate: Validate[Candidate] | None, iterations: int) -> Learned[Candidate]:
         """What comes of the problem."""
         return learn(
-            problem, validate, self.ctx, steps=iterations, looks=self.params.looks, patience=self.params.patience
+            problem, validate, self.ctx, WORDS, steps=iterations, looks=self.params.looks, patience=self.params.patience
         )
 
-    def summary(self, learned: Learned, method: str, optimised_for: str, **settings: Any) -> ImagesSummary:
+    def summary(self, learned: Learned[Candidate], method: str, optimised_for: str, **settings: Any) -> ImagesSummary:
         """The summary that is delivered."""
         origin = Origin(
             method,

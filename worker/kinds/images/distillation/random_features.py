@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worker.kinds.images.distillation.loop import Candidate, Tick
+from worker.evidence.distilling import Tick
+from worker.kinds.images.distillation.candidate import Candidate
 from worker.kinds.images.distillation.optimisers import Optimiser
 from worker.kinds.images.distillation.real import RealImages
 from worker.kinds.images.distillation.ridge import centred, platt_loss, predict, squared_loss

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from worker.kinds.images.distillation.loop import Candidate
+from worker.kinds.images.distillation.candidate import Candidate
 from worker.kinds.images.parameterisation import Form
 
 

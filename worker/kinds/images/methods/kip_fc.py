@@ -16,9 +16,10 @@ from torch import Tensor
 
 from worker.contract.context import Context
 from worker.contract.method import Cost, Term, method
+from worker.evidence.distilling import Validate
 from worker.kinds.images.dataset import Images
+from worker.kinds.images.distillation.candidate import Candidate
 from worker.kinds.images.distillation.inducing_points import RIDGE, InducingPoints, KernelSettings, scores
-from worker.kinds.images.distillation.loop import Candidate, Validate
 from worker.kinds.images.distillation.optimisers import Optimiser
 from worker.kinds.images.distillation.params import FormParams
 from worker.kinds.images.distillation.preparation import Preparation, prepare
@@ -40,7 +41,7 @@ class KipParams(FormParams):
     learn_labels: bool = Field(False, description="Learn soft labels, too; networks are then trained on these scores.")
 
 
-def by_regression(begun: Preparation, settings: KernelSettings) -> Validate | None:
+def by_regression(begun: Preparation, settings: KernelSettings) -> Validate[Candidate] | None:
     """Scores a candidate by its own kernel regression on validation images."""
     held = begun.validation_images()
     if held is None:
