@@ -16,6 +16,7 @@ from tests.judges.served import Served
 from tests.judges.server import KEY
 from tests.judges.train import train_judge
 from tests.kinds.text.planted import jsonl
+from tests.scanning import files_below, files_with
 from tests.service import Service
 
 JUDGED = {"learners": ["ngram"], "draws": 2, "bootstrap": 100}
@@ -65,10 +66,10 @@ def test_a_judge_of_the_operators_picks_the_good_documents_from_its_directory_an
         with pytest.raises(errors.JobFailed) as refused:
             client.run("ask-llm", dataset, backend="unknown", rate=0.2).wait(timeout=120)
         assert "hosted, judge" in refused.value.hint
-    files = [path for path in running.home.rglob("*") if path.is_file()]
+    files = files_below(running.home)
     assert len(files) > 100
-    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
-    assert [path for path in files if served.address.encode() in path.read_bytes()] == []
+    assert files_with(files, KEY) == []
+    assert files_with(files, served.address) == []
 
 
 def _lines(file: Path) -> list[str]:

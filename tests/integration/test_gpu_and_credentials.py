@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.plugins import python_path
+from tests.scanning import files_below, files_with
 from tests.service import Service
 
 SECRET = "hush-6c1f0e-nobody-else-may-know"
@@ -72,9 +73,9 @@ def test_credentials_when_a_method_needs_them_then_it_alone_gets_them(at: Witnes
 def test_credentials_when_used_then_they_are_in_no_environment_and_nothing_that_is_kept(at: Witness) -> None:
     _, saw = at.run("ask", seed=2)
     assert saw["environment"] == []
-    files = [path for path in at.service.home.rglob("*") if path.is_file()]
+    files = files_below(at.service.home)
     assert len(files) > 100
-    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+    assert files_with(files, SECRET) == []
 
 
 def test_catalogue_when_a_plug_in_is_announced_then_its_kind_needs_and_cost_are_there(at: Witness) -> None:

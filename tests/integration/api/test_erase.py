@@ -16,6 +16,7 @@ from app.store.tables import tenant
 from tests.integration.api.conftest import Api
 from tests.integration.api.test_retention import DAY, RETENTION, age, sweep
 from tests.integration.api.test_uploads import begin, patch
+from tests.scanning import files_below, files_with
 
 SECRET = "quetzalcoatlus"
 
@@ -33,11 +34,9 @@ def rows_with(engine: Engine, word: str) -> dict[str, int]:
     return found
 
 
-def files_with(settings: Settings, word: str) -> list[Path]:
+def kept_with(settings: Settings, word: str) -> list[Path]:
     """The files that hold it."""
-    folders = (settings.blob_dir, settings.staging_dir)
-    every = (path for folder in folders for path in folder.rglob("*") if path.is_file())
-    return [path for path in every if word.encode() in path.read_bytes() or word in path.name]
+    return files_with(files_below(settings.blob_dir, settings.staging_dir), word)
 
 
 def swept(engine: Engine, api: Api, settings: Settings, rounds: int = 1) -> None:
@@ -105,7 +104,7 @@ def test_dataset_when_deleted_with_cascade_then_nothing_of_it_is_left(
     word = SECRET + api.tenant_id
     kept, things = life(api, "kept"), life(api, word)
     assert len(rows_with(engine, word)) >= 8
-    assert files_with(settings, word)
+    assert kept_with(settings, word)
     gone = api.delete(f"/v1/datasets/{things['dataset']}?cascade=true", headers={"If-Match": "*"})
     assert gone.status_code == 204, gone.text
     for path in (
@@ -117,7 +116,7 @@ def test_dataset_when_deleted_with_cascade_then_nothing_of_it_is_left(
         assert api.get(path).status_code == 404, path
     swept(engine, api, settings)
     assert rows_with(engine, word) == {}
-    assert files_with(settings, word) == []
+    assert kept_with(settings, word) == []
     for path in (f"/v1/datasets/{kept['dataset']}", f"/v1/reports/{kept['reports'][1]}"):
         assert api.get(path).status_code == 200
     assert api.get(f"/v1/summaries/{kept['summary']}/files/rows.npz").content == b"summary of kept"
@@ -192,7 +191,7 @@ def test_tenant_when_erased_then_no_row_and_no_file_of_it_is_left(
     swept(engine, api, settings, rounds=3)
     assert rows_with(engine, word) == {}
     assert rows_with(engine, api.tenant_id) == {"audit": 1}, "that it was erased"
-    assert files_with(settings, word) == []
+    assert kept_with(settings, word) == []
     assert other.get(f"/v1/summaries/{theirs['summary']}/files/rows.npz").content == b"summary of theirs"
 
 

@@ -24,6 +24,7 @@ from app.store.tables import job
 from tests.integration.api.conftest import Api, add_worker, change_method
 from tests.integration.api.test_retention import sweep
 from tests.integration.api.test_uploads import CONTENT, TUS, begin, head, patch
+from tests.scanning import files_below
 from worker.runtime.supervise import Supervisor
 
 MB = bytes(1_000_000)
@@ -146,10 +147,9 @@ class Disk:
 
     def _now(self) -> int:
         sizes: dict[int, int] = {}
-        for path in (path for folder in self._folders for path in folder.rglob("*")):
+        for path in files_below(*self._folders):
             with suppress(FileNotFoundError):
-                if path.is_file():
-                    sizes[path.stat().st_ino] = path.stat().st_size
+                sizes[path.stat().st_ino] = path.stat().st_size
         return sum(sizes.values())
 
 
