@@ -29,6 +29,7 @@ ALL = (
     "graph_reduction",
     "tokeniser",
     "tokenise_large",
+    "generative",
     "executor",
     "text_density",
     "text_samplers",

@@ -19,7 +19,7 @@ from worker.kinds.sequences.farzi import loop
 from worker.kinds.sequences.farzi.loop import Progress, Schedule
 from worker.kinds.sequences.farzi.meta import MetaGradient, Unrolling, meta_gradient
 from worker.kinds.sequences.farzi.students import STUDENTS
-from worker.kinds.sequences.farzi.synthetic import Synthetic
+from worker.kinds.sequences.farzi.synthetic import Synthetic, entropy, entropy_gradient
 from worker.kinds.sequences.farzi.validation import Validate, Validation
 from worker.kinds.sequences.forms import LowRank, TrainingSet
 from worker.kinds.sequences.methods.farzi import FarziParams, farzi
@@ -77,9 +77,8 @@ def test_outer_steps_lower_the_loss_on_real_data() -> None:
     schedule = Schedule(40, 0.05, 1.0, 20, 100)
     losses: list[float] = []
 
-    def watched(made: TrainingSet, tick: Any) -> Validation:
+    def watched(now: Synthetic, tick: Any) -> Validation:
         network, theta = starts(999)
-        now = Synthetic(start.rows, state_of(made), start.tau, False, start.items, start.max_len)
         losses.append(
             meta_gradient(now, network, theta, asked, replace(how, window=20), seed=9, step=1, tick=lambda: None).loss
         )
@@ -87,16 +86,6 @@ def test_outer_steps_lower_the_loss_on_real_data() -> None:
 
     loop.distil(start, starts, asked, how, watched, schedule, Context(seed=0))
     assert losses[-1] < losses[0] - 0.1
-
-
-def state_of(made: TrainingSet) -> dict[str, Tensor]:
-    assert isinstance(made.targets, LowRank)
-    assert made.weight is not None
-    return {
-        "latent": torch.from_numpy(made.targets.latent).float(),
-        "decoder": torch.from_numpy(made.targets.decoder).float(),
-        "weight": torch.from_numpy(made.weight).log(),
-    }
 
 
 def fed(monkeypatch: pytest.MonkeyPatch, norms: list[float]) -> Progress:
@@ -166,6 +155,46 @@ def test_where_nothing_is_held_out_the_last_outer_step_is_delivered() -> None:
     assert summary.recipe["training_steps"] is None
     at_first = farzi(whole, FarziParams(**{**SMALL, "outer_steps": 0, "init": "random"}), Context(seed=3))
     assert summary.soft["soft"].digest() != at_first.soft["soft"].digest()
+
+
+@pytest.mark.parametrize("form", ["hard", "topk"])
+def test_the_form_that_is_delivered_first_is_the_one_that_is_validated(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, float] = {}
+
+    def watched(_: Validate, given: TrainingSet, __: Any) -> Validation:
+        seen[given.digest()] = score = float(len(seen))
+        return Validation(score, 6, {})
+
+    monkeypatch.setattr(Validate, "__call__", watched)
+    params = FarziParams(**{**SMALL, "outer_lr": 0.1, "init": "random", "delivery": [form], "top_k": 3})
+    summary = farzi(DATA, params, Context(seed=3))
+    delivered = summary.delivered()[form].digest()
+    assert seen[delivered] == max(seen.values())
+    assert len(seen) > 1
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_entropy_has_the_gradient_that_differences_show(tied: bool) -> None:
+    start = made(tied)
+    phi = {name: one.double() for name, one in start.phi.items()}
+    found, h = entropy_gradient(start.with_phi(phi)), 1e-6
+    for name, values in phi.items():
+        nudge = torch.zeros_like(values)
+        nudge.view(-1)[1] = h
+        both = [float(entropy(start.with_phi({**phi, name: values + s * nudge}).probabilities())) for s in (1, -1)]
+        assert float(found[name].view(-1)[1]) == pytest.approx((both[0] - both[1]) / (2 * h), abs=1e-7)
+
+
+def test_a_penalty_on_entropy_makes_events_surer_in_the_last_third() -> None:
+    steady = {**SMALL, "outer_steps": 9, "validate_every": 1, "outer_lr": 0.1, "init": "random"}
+    free, costly = (
+        farzi(DATA, FarziParams(**steady, entropy_penalty=penalty), Context(seed=3)).origin.curve for penalty in (0, 10)
+    )
+    assert [point["entropy"] for point in free[:7]] == [point["entropy"] for point in costly[:7]]
+    assert costly[-1]["entropy"] < free[-1]["entropy"]
+    assert [Schedule(9, 1, 1, 1, 1, entropy_penalty=6).penalty(step) for step in (1, 6, 9)] == [0, 0, 6]
 
 
 def test_where_no_validation_is_finite_the_job_fails() -> None:

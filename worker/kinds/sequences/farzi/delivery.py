@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from worker.kinds.sequences.farzi.synthetic import Synthetic
 from worker.kinds.sequences.forms import Events, Ids, TopK, TrainingSet
 from worker.kinds.sequences.rows import Rows, bounds
 
 _AT_ONCE = 4096
+Tick = Callable[[], None]
+
+
+def silent() -> None:
+    """Nobody is told."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What every form of synthetic sequences is: of `topk` the `k` most probable items; of `hard` rows that are drawn
+    by `seed`, the same every time, without an item twice in a row unless `repeats`."""
+
+    k: int
+    repeats: bool
+    seed: int
+
+    def __call__(self, form: str, made: Synthetic, tick: Tick = silent) -> TrainingSet:
+        """A form as learners get it; `tick` is called while rows are drawn."""
+        if form == "hard":
+            return TrainingSet.of(self.rows(made, tick), made.items, made.max_len)
+        soft = made.delivered()
+        return soft if form == "soft" else top_k(soft, self.k)
+
+    def rows(self, made: Synthetic, tick: Tick = silent) -> Rows:
+        """The rows of items of the form `hard`."""
+        return hard_rows(made.delivered(), np.random.default_rng(self.seed), repeats=self.repeats, tick=tick)
 
 
 def top_k(data: TrainingSet, k: int) -> TrainingSet:
@@ -34,9 +61,7 @@ def _top(events: Events, k: int, items: int) -> Events:
     return TopK(ids, np.maximum(share, np.finfo(np.float16).tiny))
 
 
-def hard_rows(
-    data: TrainingSet, rng: np.random.Generator, *, repeats: bool, tick: Callable[[], None] = lambda: None
-) -> Rows:
+def hard_rows(data: TrainingSet, rng: np.random.Generator, *, repeats: bool, tick: Tick = silent) -> Rows:
     """Rows of items that are drawn from a soft set, each one event longer than its places.
 
     Of items that are read, a walk: the next event is drawn from what comes next at a place where the present item is

@@ -18,8 +18,8 @@ from torch import Tensor
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.sequences.farzi.meta import MetaGradient, Real, Unrolling, meta_gradient
-from worker.kinds.sequences.farzi.synthetic import Synthetic
-from worker.kinds.sequences.farzi.validation import Validation, Validator
+from worker.kinds.sequences.farzi.synthetic import Synthetic, entropy, entropy_gradient
+from worker.kinds.sequences.farzi.validation import Validation
 from worker.kinds.sequences.networks.next_event import NextEvent
 from worker.numerics.adam import Layout
 from worker.numerics.seeds import mix
@@ -33,7 +33,8 @@ FLOOR = 0.05  # of the step size, at the end of its cosine
 @dataclass(frozen=True)
 class Schedule:
     """How many outer steps, their step size, the largest norm of a gradient, how often is validated, how many
-    validations without a better one end it, and after how many seconds it ends (None: never)."""
+    validations without a better one end it, after how many seconds it ends (None: never), and what a nat of the soft
+    events' mean entropy costs at the end."""
 
     steps: int
     lr: float
@@ -41,10 +42,15 @@ class Schedule:
     validate_every: int
     patience: int
     budget_s: float | None = None
+    entropy_penalty: float = 0.0
 
     def rate(self, step: int) -> float:
         """The step size of step 1, 2, ...: a cosine that ends at `FLOOR`."""
         return self.lr * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * (step - 1) / max(1, self.steps))))
+
+    def penalty(self, step: int) -> float:
+        """What a nat of entropy costs at a step: nothing until the last third, from there on a straight line up."""
+        return self.entropy_penalty * max(0.0, 3 * step / max(1, self.steps) - 2)
 
 
 @dataclass
@@ -123,6 +129,9 @@ class Progress:
 Starts = Callable[[int], tuple[NextEvent, Tensor]]
 """`step -> (network, its first parameters (P,))`: the learner of an outer step."""
 
+Validator = Callable[[Synthetic, Callable[[], None]], Validation]
+"""How good synthetic sequences are, in the form that is delivered first."""
+
 
 def distil(
     start: Synthetic,
@@ -152,9 +161,10 @@ def distil(
     while state.step < schedule.steps and state.worse < schedule.patience:
         state.step += 1
         network, theta = starts(state.step)
-        found = meta_gradient(
-            start.with_phi(state.phi), network, theta, real, how, seed=ctx.seed, step=state.step, tick=tick
-        )
+        made = start.with_phi(state.phi)
+        found = meta_gradient(made, network, theta, real, how, seed=ctx.seed, step=state.step, tick=tick)
+        if cost := schedule.penalty(state.step):
+            found = found.plus(cost, entropy_gradient(made))
         _take(state, found, schedule, ctx)
         state.seconds = time.monotonic() - began
         late = ctx.out_of_time() or (schedule.budget_s is not None and state.seconds > schedule.budget_s)
@@ -213,10 +223,9 @@ def _validate(
     norm: float = math.nan,
 ) -> None:
     made = start.with_phi(state.phi)
-    found: Validation | None = None if validate is None else validate(made.delivered(), tick)
+    found: Validation | None = None if validate is None else validate(made, tick)
     soft = made.probabilities().detach()
-    entropy = float(-(soft * soft.clamp(min=1e-30).log()).sum(1).mean())
-    entry = {"step": float(state.step), **({} if found is None else found.scores), "entropy": entropy}
+    entry = {"step": float(state.step), **({} if found is None else found.scores), "entropy": float(entropy(soft))}
     entry["items_that_are_likeliest_somewhere"] = float(len(soft.argmax(1).unique()))
     for name, value in (("outer_loss", loss), ("meta_gradient_norm", norm)):
         if math.isfinite(value):

@@ -10,8 +10,8 @@ cross entropy alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -142,6 +142,10 @@ class MetaGradient:
 
     loss: float
     gradients: dict[str, Tensor]
+
+    def plus(self, cost: float, others: Mapping[str, Tensor]) -> MetaGradient:
+        """The same with `cost` times another gradient by name of phi added."""
+        return replace(self, gradients={name: one + cost * others[name] for name, one in self.gradients.items()})
 
     @property
     def norm(self) -> float:

@@ -78,6 +78,20 @@ class Synthetic:
         )
 
 
+def entropy(probabilities: Tensor) -> Tensor:
+    """Mean over places of -sum_v p_v log p_v, in nats, of probabilities (e, V)."""
+    return -(probabilities * probabilities.clamp(min=1e-30).log()).sum(1).mean()
+
+
+def entropy_gradient(made: Synthetic) -> dict[str, Tensor]:
+    """The gradient of the mean entropy of all soft events with respect to phi, by name."""
+    leaves = {name: one.detach().requires_grad_(True) for name, one in made.phi.items()}
+    found = torch.autograd.grad(
+        entropy(made.with_phi(leaves).probabilities()), list(leaves.values()), allow_unused=True, materialize_grads=True
+    )
+    return dict(zip(leaves, found, strict=True))
+
+
 def half(values: Tensor) -> np.ndarray:
     """float16; what lies beyond its range is cut to it."""
     top = float(np.finfo(np.float16).max)

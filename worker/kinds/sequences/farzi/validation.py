@@ -29,9 +29,6 @@ class Validation:
     scores: dict[str, float]
 
 
-Validator = Callable[[TrainingSet, Callable[[], None]], Validation]
-
-
 @dataclass(frozen=True)
 class Validate:
     """Trains `seeds` networks by a recipe, up to the last of `steps`, and measures each after every number of them.

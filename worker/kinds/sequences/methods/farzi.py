@@ -28,13 +28,14 @@ from worker.contract.errors import JobError
 from worker.contract.method import Cost, Term, method
 from worker.contract.product import Origin
 from worker.kinds.sequences.dataset import Sequences
-from worker.kinds.sequences.farzi import delivery, initial
+from worker.kinds.sequences.farzi import initial
+from worker.kinds.sequences.farzi.delivery import Delivery, Tick, duplicates, repeats
 from worker.kinds.sequences.farzi.loop import Progress, Schedule, distil, starts_of
 from worker.kinds.sequences.farzi.meta import Real, Unrolling
 from worker.kinds.sequences.farzi.pool import omega
 from worker.kinds.sequences.farzi.students import STUDENTS, USUAL
 from worker.kinds.sequences.farzi.synthetic import Synthetic
-from worker.kinds.sequences.farzi.validation import Validate
+from worker.kinds.sequences.farzi.validation import Validate, Validation
 from worker.kinds.sequences.forms import LowRank, TrainingSet
 from worker.kinds.sequences.learners import sasrec
 from worker.kinds.sequences.selection import SelectParams
@@ -131,6 +132,13 @@ class FarziParams(SelectParams):
         ["soft", "topk", "hard"], min_length=1, max_length=3, description="Forms to deliver, the primary one first."
     )
     top_k: int = Field(32, ge=1, le=1000, description="Items that the form topk keeps of an event.")
+    entropy_penalty: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="What a nat of the soft events' entropy costs at the end, rising over the last third of the outer "
+        "steps: surer events lose less when rows are drawn from them (delivery hard, topk).",
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> FarziParams:
@@ -260,7 +268,7 @@ COST = Cost(
     kind="sequences",
     task="distil",
     name="farzi",
-    version=1,
+    version=2,
     paper="arXiv:2310.09983",
     device="any",
     memory_mb=3072,
@@ -299,6 +307,7 @@ def farzi(data: Sequences, params: FarziParams, ctx: Context) -> SequenceSummary
         params.validate_every,
         params.patience,
         params.time_budget_s,
+        params.entropy_penalty,
     )
     how = Unrolling(
         Adam(params.inner_lr, eps=params.inner_eps),
@@ -313,9 +322,15 @@ def farzi(data: Sequences, params: FarziParams, ctx: Context) -> SequenceSummary
     starts = starts_of(
         [lambda one=one: one.build(full, {"dropout": 0.0}) for one in recipes], pools, ctx.seed, ctx.device
     )
+    deliver = Delivery(params.top_k, repeats(train.rows), mix(ctx.seed, 10))
+
+    def validated(made: Synthetic, tick: Tick) -> Validation:
+        assert validate is not None  # noqa: S101 - asked only where something is held out
+        return validate(deliver(params.delivery[0], made, tick), tick)
+
     with ctx.part("distil", 1, 10) as part:
-        made, state = distil(start, starts, real, how, validate, schedule, part)
-    return _summary(data, params, start, made, state, teacher, ctx)
+        made, state = distil(start, starts, real, how, validated if validate else None, schedule, part)
+    return _summary(data, params, deliver, start, made, state, teacher, ctx)
 
 
 def _opinion(teacher: Teacher, full: TrainingSet) -> TrainingSet:
@@ -326,6 +341,7 @@ def _opinion(teacher: Teacher, full: TrainingSet) -> TrainingSet:
 def _summary(
     data: Sequences,
     params: FarziParams,
+    deliver: Delivery,
     start: Synthetic,
     made: Synthetic,
     state: Progress,
@@ -333,23 +349,12 @@ def _summary(
     ctx: Context,
 ) -> SequenceSummary:
     """The forms that were asked for, the labels before any meta-step among them where one moved them."""
-    soft = made.delivered()
-    forms: dict[str, TrainingSet] = {}
-    if "soft" in params.delivery:
-        forms["soft"] = soft
-    if "topk" in params.delivery:
-        forms["topk"] = delivery.top_k(soft, params.top_k)
     names = tuple(params.delivery)
+    forms = {form: deliver(form, made) for form in names if form != "hard"}
     if state.best_step and teacher is not None:
-        forms["labels"] = start.delivered()
+        forms["labels"] = deliver("soft", start)
         names = (*names, "labels")
-    real = data.training().rows
-    rows = delivery.hard_rows(
-        soft,
-        np.random.default_rng(mix(ctx.seed, 10)),
-        repeats=delivery.repeats(real),
-        tick=lambda: ctx.progress(9, 10, phase="draw rows"),
-    )
+    rows = deliver.rows(made, lambda: ctx.progress(9, 10, phase="draw rows"))
     settings = params.model_dump(mode="json") | {
         "n_sequences": len(rows),
         "sequence_length": int(made.rows.lengths.max()),
@@ -357,7 +362,7 @@ def _summary(
         "skipped_steps": state.skipped,
         "seed": ctx.seed,
         "training_steps": state.best_training or None,
-        "rows_that_repeat_another": delivery.duplicates(rows),
+        "rows_that_repeat_another": duplicates(rows),
         "teacher": None if teacher is None else {**teacher.settings, "validation_ndcg@10": teacher.validation},
     }
     origin = Origin(
