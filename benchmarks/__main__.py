@@ -4,53 +4,33 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
-ALL = (
-    "embedded_startup",
-    "memory",
-    "api",
-    "neighbours",
-    "claims",
-    "backup",
-    "job_layer",
-    "ingest",
-    "judging",
-    "infinite_ae",
-    "adam_reverse",
-    "farzi_figures",
-    "recommenders",
-    "distill_step",
-    "distill_cf_figures",
-    "per_byte",
-    "sampling",
-    "graph_scale",
-    "graph_splits",
-    "graphs",
-    "graph_reduction",
-    "tokeniser",
-    "tokenise_large",
-    "generative",
-    "executor",
-    "text_density",
-    "text_samplers",
-    "text_scale",
-    "ask_llm",
-    "labels",
-    "image_kip",
-    "image_step",
-    "image_teachers",
-    "transfer_false_claims",
-    "off_policy.large_actions",
-    "off_policy.suite",
-    "off_policy.coverage",
-    "off_policy.movielens",
-    "off_policy.letter",
-    "off_policy.scale",
-)
-PEER_ONLY = {"off_policy.obp_speed": "--obp-python peers/obp/bin/python (recipe in off_policy/obp_reference.py)"}
+FOLDER = Path(__file__).parent
+NEEDS = {"off_policy.obp_speed": "--obp-python peers/obp/bin/python (recipe in off_policy/obp_reference.py)"}
+"""Those that do nothing without what is named here."""
+NOT_ALONE = {"__main__", "job_layer_worker", "data_genie", "data_genie_corpus", "off_policy.obp_reference"}
+"""This file, parts of another one, and those that make what ships or what a test holds."""
+
+
+def benchmarks() -> Iterator[str]:
+    """The modules below this folder that measure something, by name."""
+    for path in sorted(FOLDER.rglob("*.py")):
+        name = ".".join(path.relative_to(FOLDER).with_suffix("").parts)
+        if "def main(" in path.read_text() and not name.startswith("peers.") and name not in NOT_ALONE:
+            yield name
+
+
+def main() -> None:
+    failed: list[str] = []
+    for name in benchmarks():
+        if name in NEEDS:
+            sys.stderr.write(f"left out: python -m benchmarks.{name} {NEEDS[name]}\n")
+        elif subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode:
+            failed.append(name)
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
+
 
 if __name__ == "__main__":
-    failed = [name for name in ALL if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode]
-    for name, needed in PEER_ONLY.items():
-        sys.stderr.write(f"left out: python -m benchmarks.{name} {needed}\n")
-    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
+    main()
