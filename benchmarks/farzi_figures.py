@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -146,17 +146,21 @@ def percent(one: Mapping[str, Any], full: Mapping[str, Any]) -> float:
 def tuned(
     data: Sequences, train: TrainingSet, learner: str, steps: Sequence[int], dropouts: Sequence[float]
 ) -> dict[str, Any]:
-    """Dropout and steps chosen on validation (mean of the seeds), then tested: once."""
+    """Dropout and steps chosen on validation (mean of the seeds), then tested: once. Steps go on beyond the last of
+    `steps` as long as validation rises."""
     validation = Ranking(data.cases("validation"), (10,), data.n_items)
     test = Ranking(data.cases("test"), KS, data.n_items)
     best: tuple[float, float, int, list[Any]] = (-1.0, 0.0, 0, [])
     for dropout in dropouts:
-        fits = [Fitting(STUDENTS[learner], train, seed) for seed in range(SEEDS)]
-        for count in steps:
+        fits, top = [Fitting(STUDENTS[learner], train, seed) for seed in range(SEEDS)], -1.0
+        for count in ladder(steps):
             models = [fit.fit({"dropout": dropout, "steps": count}, Context()) for fit in fits]
             value = 100 * float(np.mean([validation(model)["ndcg@10"].mean() for model in models]))
             if value > best[0]:
                 best = (value, dropout, count, models)
+            if count >= steps[-1] and value <= top:
+                break
+            top = max(top, value)
     value, dropout, count, models = best
     found = {
         "validation_ndcg@10": round(value, 2),
@@ -168,6 +172,15 @@ def tuned(
     }
     sys.stderr.write(f"{learner}: {json.dumps(found)}\n")
     return found
+
+
+def ladder(steps: Sequence[int]) -> Iterator[int]:
+    """These numbers of steps, and then a quarter more each time, up to ten times the last."""
+    yield from steps
+    count = steps[-1]
+    while count < 10 * steps[-1]:
+        count = int(1.25 * count)
+        yield count
 
 
 def means(measured: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:

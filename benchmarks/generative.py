@@ -1,9 +1,8 @@
 """ActionPiece to the end on Amazon Beauty: a T5-like network on tokens, the same on item ids, SASRec beside them.
 
-Run: `python -m benchmarks.generative [--epochs 10] [--test-cases 5000] [--seeds 1]`. The log is read as an upload is,
-with its items' attributes; the vocabulary, the training and the comparison are the methods' own, at the size that a CPU
-trains (`generative`'s defaults). States are chosen on validation, the test cases are asked once. One thread; results
-are added as each seed ends. The dataset lies beside the clone and may not be redistributed.
+Run: `python -m benchmarks.generative [--epochs 5] [--test-cases 5000] [--seeds 1] [--beside sasrec popularity]`. The
+log is read as an upload is, with its items' attributes; vocabulary, training and comparison are the methods' own, at the size that a CPU trains (`generative`'s defaults). States are chosen on validation, the test cases are asked
+once. One thread; results are added as each seed ends. The dataset lies beside the clone and may not be redistributed.
 """
 
 from __future__ import annotations
@@ -29,9 +28,10 @@ from worker.kinds.sequences.methods.generative import GenerativeParams, generati
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--test-cases", type=int, default=5000)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--beside", nargs="+", default=["sasrec", "popularity"], help="learners that rank")
     given = parser.parse_args()
     torch.set_num_threads(1)
     data = beauty()
@@ -44,13 +44,13 @@ def main() -> None:
         "seeds": [],
     }
     for seed in range(given.seeds):
-        figures["seeds"].append(run(data, given.epochs, given.test_cases, seed))
+        figures["seeds"].append(run(data, given.epochs, given.test_cases, seed, given.beside))
         write("generative", figures, ("torch", "numpy"))
 
 
-def run(data: Sequences, epochs: int, cases: int, seed: int) -> dict[str, Any]:
+def run(data: Sequences, epochs: int, cases: int, seed: int, beside: list[str]) -> dict[str, Any]:
     """One vocabulary, one training of each learner; percent over the test cases."""
-    judged = evaluate_params()(learners=["sasrec", "popularity"], k=[10], test_cases=cases, seeds=1)
+    judged = evaluate_params()(learners=beside, k=[10], test_cases=cases, seeds=1)
     wall, cpu = time.perf_counter(), time.process_time()
     tokeniser = actionpiece(data, ActionPieceParams(), Context(seed=seed))
     learned = time.process_time() - cpu

@@ -124,7 +124,7 @@ class FarziParams(SelectParams):
     ckpts_per_trajectory: int = Field(10, ge=1, le=200, description="Parameters that are kept of each of them.")
     validate_every: int = Field(25, ge=1, le=1000, description="Outer steps from one validation to the next.")
     validate_seeds: int = Field(2, ge=1, le=10, description="Fresh networks that are trained for a validation.")
-    patience: int = Field(20, ge=1, le=1000, description="Validations without a better one after which it ends.")
+    patience: int = Field(8, ge=1, le=1000, description="Validations without a better one after which it ends.")
     time_budget_s: float | None = Field(
         None, gt=0, le=10**7, description="Seconds after which the meta-stage ends with the best until then."
     )
