@@ -1,8 +1,9 @@
 """ActionPiece to the end on Amazon Beauty: a T5-like network on tokens, the same on item ids, SASRec beside them.
 
 Run: `python -m benchmarks.generative [--epochs 5] [--test-cases 5000] [--seeds 1] [--beside sasrec popularity]`. The
-log is read as an upload is, with its items' attributes; vocabulary, training and comparison are the methods' own, at the size that a CPU trains (`generative`'s defaults). States are chosen on validation, the test cases are asked
-once. One thread; results are added as each seed ends. The dataset lies beside the clone and may not be redistributed.
+log is read as an upload is, with its items' attributes; vocabulary, training and comparison are the methods' own, at
+the size that a CPU trains (`generative`'s defaults). States are chosen on validation, the test cases are asked once.
+One thread; results are added as each seed ends. The dataset lies beside the clone and may not be redistributed.
 """
 
 from __future__ import annotations
