@@ -47,6 +47,7 @@ def test_report_of_made_images_when_judged_then_has_all_that_must_stand_beside_t
     assert sets["random"].rows == sets["herding"].rows == 8
     assert abs(sets["random-bytes"].bytes / sets["summary"].bytes - 1) < 0.1
     assert sets["random-bytes"].rows > 8
+    assert sets["summary-png"].bytes == sets["random"].bytes + 8 * 4, "a byte a pixel, a class, a weight"
     assert all(one.compressed <= one.bytes + 20 for one in found.sets)
     tried = next(one.tried for one in found.results if one.learner == "convnet" and one.set == "summary")
     assert [dict(one.settings) for one in tried] == [dict(one) for one in RECIPES]
@@ -68,6 +69,7 @@ def test_summary_with_soft_labels_when_judged_then_hard_labels_and_random_images
     sets = {one.name: one for one in found.sets}
     assert "summary-hard" in sets
     assert sets["random-soft"].bytes == sets["summary"].bytes
+    assert (sets["summary"].bytes, sets["summary-hard"].bytes) == (8 * (64 + 12 * 2 * 4), 8 * (64 + 2))
     assert "soft-labels" in {plot.name for plot in found.plots}
 
 
