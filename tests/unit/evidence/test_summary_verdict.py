@@ -33,6 +33,7 @@ from worker.evidence.measurements import (
     TrainedResult,
     TrainingSet,
 )
+from worker.evidence.provenance import ELSEWHERE, marked
 from worker.evidence.report import build
 
 
@@ -433,6 +434,16 @@ def test_lead_over_a_baseline_of_the_same_mark_is_like_for_like() -> None:
     found = judged(measurements(sets=sets))
     assert (found.status, found.tone, found.caveat) == ("ahead", "good", "")
     assert "was made with more" not in found.sentence
+
+
+def test_summary_of_another_version_is_marked_beside_its_other_mark_and_others_are_not() -> None:
+    two = (*changed("summary", mark="was made with more"), replace(SETS[1], name="summary-2"))
+    found = marked(measurements(sets=two), [True, False])
+    marks = {one.name: one.mark for one in found.sets if one.role == "summary"}
+    assert marks == {"summary": f"was made with more and {ELSEWHERE}", "summary-2": ""}
+    verdict = judged(marked(measurements(), [True]))
+    assert (verdict.status, verdict.tone, verdict.caveat) == ("ahead", "even", ELSEWHERE)
+    assert marked(measurements(), [False]).summary.mark == ""
 
 
 # What the primary metric hides
