@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,18 @@ def test_summary_with_soft_labels_when_judged_then_hard_labels_and_random_images
     assert sets["random-soft"].bytes == sets["summary"].bytes
     assert (sets["summary"].bytes, sets["summary-hard"].bytes) == (8 * (64 + 12 * 2 * 4), 8 * (64 + 2))
     assert "soft-labels" in {plot.name for plot in found.plots}
+
+
+def test_test_images_that_are_training_images_too_when_judged_then_the_report_says_how_many(tmp_path: Path):
+    data = small_digits(tmp_path)
+    pixels, test = np.array(data.pixels), np.flatnonzero(data.split == TEST)
+    pixels[test[:3]] = pixels[np.flatnonzero(data.split == TRAIN)[0]]
+    leaking = replace(data, pixels=pixels)
+    cheap = {"learners": ["nearest-mean"], "baselines": ["random"]}
+    found = judged(leaking, made_by("random", leaking, ipc=1), **cheap)
+    said = f"3 of {len(test)} test images equal a training image: figures are too good (leakage)."
+    assert [one for one in found.warnings if "leakage" in one] == [said]
+    assert not any("leakage" in one for one in judged(data, made_by("random", data, ipc=1), **cheap).warnings)
 
 
 def test_kernel_ridge_when_trained_on_random_images_then_learns_less_than_from_all(tmp_path: Path):

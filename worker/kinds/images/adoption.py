@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 
 from worker.contract.errors import JobError
 from worker.contract.product import Origin
+from worker.kinds.images.copies import hash_of
 from worker.kinds.images.dataset import TRAIN, Images
 from worker.kinds.images.summary import ImagesSummary
 
 
 def held_out_images(data: Images, pixels: np.ndarray) -> np.ndarray:
     """Which images uint8 (n, h, w, c) equal a validation or test image of `data`, and no training image: bool (n,)."""
-    held = {_hash(data.pixels[row]) for row in np.flatnonzero(data.split != TRAIN)}
-    asked = [_hash(one) for one in pixels]
+    held = {hash_of(data.pixels[row]) for row in np.flatnonzero(data.split != TRAIN)}
+    asked = [hash_of(one) for one in pixels]
     suspects = {one for one in asked if one in held}
     if suspects:
-        suspects -= {_hash(data.pixels[row]) for row in np.flatnonzero(data.split == TRAIN)}
+        suspects -= {hash_of(data.pixels[row]) for row in np.flatnonzero(data.split == TRAIN)}
     return np.array([one in suspects for one in asked], bool)
 
 
@@ -68,10 +67,6 @@ def adopt(data: Images, other: Images) -> ImagesSummary:
         origin=Origin("uploaded subset"),
         warnings=said,
     )
-
-
-def _hash(image: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=12).digest()
 
 
 def _unfit(what: str, hint: str) -> JobError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
@@ -21,6 +20,7 @@ from worker.ingest.options import ColumnMap, ReadOptions, column_map, parse_opti
 from worker.ingest.sources import Source
 from worker.kinds.images import dataset, description, splits, uploaded_network
 from worker.kinds.images.class_names import classes_of
+from worker.kinds.images.copies import hash_of
 from worker.kinds.images.dataset import TEST, TRAIN, VALIDATION, Images, Schema, channel_statistics
 from worker.kinds.images.pixel_file import PixelFile, mapped
 from worker.kinds.images.splits import UNKNOWN
@@ -167,7 +167,7 @@ class _Collected:
         self.labels.append(piece.labels)
         self.names += piece.names
         self.parts.append(np.full(len(pixels), UNKNOWN if piece.part is None else piece.part, np.int8))
-        self.hashes += [hashlib.blake2b(one.tobytes(), digest_size=12).digest() for one in pixels]
+        self.hashes += [hash_of(one) for one in pixels]
 
     def finish(self) -> np.ndarray:
         """The pixels, mapped."""
