@@ -173,6 +173,14 @@ def test_index_when_uploaded_alone_or_with_a_blank_label_then_the_row_is_named(t
     )
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_index_when_written_as_excel_does_then_is_recognised(encoding: str, tmp_path: Path):
+    lines = ["filepath,label", *(f"p/{at}.png,{at % 2}" for at in range(40))]
+    members = {f"p/{at}.png": one for at, one in enumerate(PICTURES)}
+    data, said = read(zipped(tmp_path / "x.zip", members | {"i.csv": "\n".join(lines).encode(encoding)}), tmp_path)
+    assert (said["detection"]["layout"], data.classes) == ("index", ("0", "1"))
+
+
 def test_index_that_leaves_pictures_out_when_uploaded_then_they_are_counted(tmp_path: Path):
     lines = ["filepath,label", *(f"p/{at}.png,{at % 2}" for at in range(30))]
     _, said = read(indexed(tmp_path, lines, [f"p/{at}.png" for at in range(40)]), tmp_path)

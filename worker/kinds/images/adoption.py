@@ -28,7 +28,7 @@ def adopt(data: Images, other: Images) -> ImagesSummary:
     another size, or of a class that `data` does not have, or where none is left.
     """
     if other.shape != data.shape:
-        ours, theirs = ("{1} x {2} pixels in {0} channels".format(*one.shape) for one in (data, other))
+        ours, theirs = (f"{w} x {h} {'coloured' if c > 1 else 'grey'} pixels" for c, h, w in (data.shape, other.shape))
         raise _unfit(f"has images of {theirs}, the dataset of {ours}", "Upload it with the same resize and channels.")
     place = {name: number for number, name in enumerate(data.classes)}
     foreign = [name for at, name in enumerate(other.classes) if name not in place and (other.label == at).any()]

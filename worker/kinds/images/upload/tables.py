@@ -62,7 +62,7 @@ def recognises_paths(sources: Sequence[Source]) -> bool:
 
 def _names_images(source: Source) -> bool:
     """Whether the first line of a table has a known name of a column of paths: others lie beside folders, too."""
-    first = source.head(Meter(Limits()))[0].partition(b"\n")[0].decode("utf-8", "replace")
+    first = next(iter(Sample(source, *source.head(Meter(Limits()))).lines), "")
     return any(plain_name(cell) in _IMAGES for cell in re.split(r"[,;\t|]", first))
 
 
