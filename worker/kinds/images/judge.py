@@ -52,10 +52,10 @@ def judge(data: Images, summaries: Sequence[ImagesSummary], params: EvaluatePara
     )
     if not len(test):
         raise TEST_IMAGES.refusal()
-    with ctx.part("sets", 0, 10, seed=ctx.seed) as part:
+    with ctx.part("sets", 0, 2, seed=ctx.seed) as part:
         sets = contenders(data, summaries, params.baselines, draws=params.draws, ctx=part)
     plan = _plan(data, sets, validation, test, params, ctx)
-    with ctx.part("train", 1, 1, seed=ctx.seed) as part:
+    with ctx.part("train", 1, 2, seed=ctx.seed) as part:
         trained = train_all(plan, part)
     names = [one.record.name for one in sets if one.record.role == "summary"]
     summary, shown = summaries[0], plan.learners[0]
