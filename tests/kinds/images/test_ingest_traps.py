@@ -78,6 +78,7 @@ WRONG_NUMBERS: dict[str, tuple[dict[str, Any], str]] = {
         {"x": np.where(np.arange(40)[:, None, None] == 33, 300, X.astype(int)), "y": Y},
         r"x\[33\]",
     ),
+    "single pixels": ({"x": X[:, :1, :1], "y": Y}, "a single pixel"),
     "no height": ({"x": np.zeros((40, 0, 8), np.uint8), "y": Y}, "have the shape"),
     "labels beyond whole numbers": ({"x": X, "y": Y * 1e300}, r"reach 1e\+300"),
     "labels beyond 64 bit": ({"x": X, "y": Y.astype(np.uint64) + np.uint64(2**63)}, "reach 9.22"),

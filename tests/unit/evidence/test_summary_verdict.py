@@ -324,6 +324,21 @@ def test_bare_numbers_give_no_interval_and_no_verdict() -> None:
     assert any("no interval" in reason for reason in found.reasons)
 
 
+def test_full_data_that_may_score_nothing_leaves_the_share_without_an_interval_and_says_why() -> None:
+    right = np.repeat([1.0, 0.0], [2, 28])  # of 30 units, so that some resamples hold none
+    m = with_results(
+        measurements({"ae": {}}, users=30),
+        result("ae", "full", right),
+        result("ae", "summary", right),
+        result("ae", "random-users", 1 - right),
+    )
+    found = judged(m)
+    assert found.status == "undetermined"
+    assert any("the full data may as well score nothing" in reason for reason in found.reasons)
+    assert "about 60 test users instead of 30" in found.settled_by
+    assert "no value per unit" not in found.sentence
+
+
 # The learner
 
 

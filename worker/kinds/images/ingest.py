@@ -149,6 +149,11 @@ class _Collected:
         pixels = piece.pixels
         if self._file is None:
             h, w, c = pixels.shape[1:]
+            if h * w == 1:
+                raise refuse(
+                    f"{piece.names[0]} has a single pixel: networks of images have nothing to see in it.",
+                    "Upload its numbers as a table (kind `table`).",
+                )
             self._file = PixelFile(self._path, (h, w, c))
         h, w, c = self._file.shape
         if pixels.shape[1:3] != (h, w):
