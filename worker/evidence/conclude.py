@@ -86,8 +86,8 @@ def warnings(c: Comparison, known: Judged) -> list[str]:
         lead = c.lead(learner.name, floor.name, trained_on=m.summary.name) if learner else None
         if learner is not None and lead is not None and not lead.value > 0:
             said.append(
-                f"{learner.label} trained on the summary does not beat {floor.label}, which needs only counts of the "
-                "full data."
+                f"{learner.label} trained on the summary does not beat {floor.label} on the full data, a floor that "
+                "needs no summary."
             )
     return said
 

@@ -200,8 +200,10 @@ def _reasons(c: Comparison, learner: Learner, share: Estimate, best: Rival | Non
             cures.append("a stronger learner, or data in which there is more to learn than the floor knows")
     useless = _useless(c, learner)
     if _share_is_unknown(share, useless) and (best is None or not _decides(best.ahead)):
-        reasons.append(_neither_is_known(share, useless, best))
-        cures.append(_more_units(m, share, useless, best))
+        full = c.mean(learner.name, m.full.name)
+        near_zero = full is not None and not math.isnan(full.estimate.width)  # a share of nothing is no number
+        reasons.append(_neither_is_known(share, useless, best, near_zero))
+        cures.append(_more_units(m, share, useless, best, near_zero))
     return tuple(reasons), tuple(dict.fromkeys(cures))
 
 
@@ -226,8 +228,10 @@ def _decides(ahead: Estimate) -> bool:
     return beside_cheap(ahead.low, ahead.high) in ("ahead", "cheap_is_better")
 
 
-def _neither_is_known(share: Estimate, useless: float, best: Rival | None) -> str:
-    if math.isnan(share.width):
+def _neither_is_known(share: Estimate, useless: float, best: Rival | None, near_zero: bool) -> str:
+    if math.isnan(share.width) and near_zero:
+        text = "the full data may as well score nothing, by its own interval, so a share of it has none"
+    elif math.isnan(share.width):
         text = "this metric has no value per unit, so the share has no interval"
     else:
         floor = "half" if useless == _USELESS else f"what a floor has ({wording.number(100 * useless, 1)}\u202f%)"
@@ -240,8 +244,10 @@ def _neither_is_known(share: Estimate, useless: float, best: Rival | None) -> st
     return f"{text}, and that of the difference to the best cheap baseline holds 0"
 
 
-def _more_units(m: Measurements, share: Estimate, useless: float, best: Rival | None) -> str:
+def _more_units(m: Measurements, share: Estimate, useless: float, best: Rival | None, near_zero: bool) -> str:
     """An interval shrinks with the root of the number of test units; two digits are all this estimate is worth."""
+    if math.isnan(share.width) and near_zero:
+        return f"about {wording.number(2 * share.n)} test {m.test.units} instead of {wording.number(share.n)}"
     if math.isnan(share.width):
         return f"a metric with a value for each of the test {m.test.units}"
     needed = [share.n * (share.width / max(1 - useless, 1e-9)) ** 2]

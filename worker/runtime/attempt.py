@@ -78,6 +78,7 @@ def _run_method(kind: Kind[Any], method: Method, assignment: Assignment, ctx: Ch
     if method.task == "evaluate":  # it judges what is there already, which says nothing about making it
         params = method.params.model_validate(assignment.job["params"])
         evidence = _judge(kind, assignment, ctx, lambda part: method.run(data, params, part))
+        evidence = _with_provenance(evidence, assignment)
     else:
         made = _kept_product(kind, assignment, ctx) or _make(method, data, assignment, ctx)
         cost, evidence = {"cost": made.cost}, made.result
@@ -103,6 +104,25 @@ def _load_input(kind: Kind[Any], data: Any, declared: Input, given: GivenInput) 
         return read_product(own, folder)
     other = (own.load_input or own.load)(folder)
     return kind.adopt(data, other) if declared.type == "either" and kind.adopt is not None else other
+
+
+def _with_provenance(evidence: Any, assignment: Assignment) -> Any:
+    """Evidence in which summaries that were made of another content are marked so."""
+    from worker.evidence.measurements import Measurements
+    from worker.evidence.provenance import marked
+
+    if not isinstance(evidence, Measurements):
+        return evidence
+    own = assignment.job["dataset_content"]
+    return marked(evidence, [_content_of(given) not in ("", own) for given in assignment.inputs.get("summary", ())])
+
+
+def _content_of(given: GivenInput) -> str:
+    """The hash of the data that a summary was made of, by its manifest; "" for a version that was uploaded as one."""
+    if given.type != "summary":
+        return ""
+    manifest = json.loads((Path(given.folder) / "manifest.json").read_text(encoding="utf-8"))
+    return manifest["dataset"]["content_sha256"]
 
 
 def read_product(kind: Kind[Any], folder: Path) -> Product:

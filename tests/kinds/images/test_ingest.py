@@ -200,7 +200,7 @@ def test_parquet_without_bytes_when_uploaded_then_says_so(tmp_path: Path):
 def test_index_that_names_a_missing_picture_when_uploaded_then_the_row_is_named(tmp_path: Path):
     picture = encoded(np.zeros((4, 4), np.uint8))
     files = zipped(tmp_path / "x.zip", {"a.png": picture, "index.csv": b"filepath,label\na.png,0\nb.png,1\n"})
-    with pytest.raises(JobError, match=r"'b.png' in row 1"):
+    with pytest.raises(JobError, match=r"'b.png' in row 2"):
         read(files, tmp_path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ def test_report_of_made_images_when_judged_then_has_all_that_must_stand_beside_t
     assert sets["random"].rows == sets["herding"].rows == 8
     assert abs(sets["random-bytes"].bytes / sets["summary"].bytes - 1) < 0.1
     assert sets["random-bytes"].rows > 8
+    assert sets["summary-png"].bytes == sets["random"].bytes + 8 * 4, "a byte a pixel, a class, a weight"
     assert all(one.compressed <= one.bytes + 20 for one in found.sets)
     tried = next(one.tried for one in found.results if one.learner == "convnet" and one.set == "summary")
     assert [dict(one.settings) for one in tried] == [dict(one) for one in RECIPES]
@@ -68,7 +70,20 @@ def test_summary_with_soft_labels_when_judged_then_hard_labels_and_random_images
     sets = {one.name: one for one in found.sets}
     assert "summary-hard" in sets
     assert sets["random-soft"].bytes == sets["summary"].bytes
+    assert (sets["summary"].bytes, sets["summary-hard"].bytes) == (8 * (64 + 12 * 2 * 4), 8 * (64 + 2))
     assert "soft-labels" in {plot.name for plot in found.plots}
+
+
+def test_test_images_that_are_training_images_too_when_judged_then_the_report_says_how_many(tmp_path: Path):
+    data = small_digits(tmp_path)
+    pixels, test = np.array(data.pixels), np.flatnonzero(data.split == TEST)
+    pixels[test[:3]] = pixels[np.flatnonzero(data.split == TRAIN)[0]]
+    leaking = replace(data, pixels=pixels)
+    cheap = {"learners": ["nearest-mean"], "baselines": ["random"]}
+    found = judged(leaking, made_by("random", leaking, ipc=1), **cheap)
+    said = f"3 of {len(test)} test images equal a training image: figures are too good (leakage)."
+    assert [one for one in found.warnings if "leakage" in one] == [said]
+    assert not any("leakage" in one for one in judged(data, made_by("random", data, ipc=1), **cheap).warnings)
 
 
 def test_kernel_ridge_when_trained_on_random_images_then_learns_less_than_from_all(tmp_path: Path):

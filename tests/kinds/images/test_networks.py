@@ -58,3 +58,10 @@ def test_gradients_of_gradients_agree_with_differences():
 
     x = torch.randn(2, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
     assert torch.autograd.gradcheck(norm_of_gradient, (x,), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(1, 2), (2, 2), (3, 7), (1, 40)])
+def test_every_network_takes_images_that_are_smaller_than_its_pools(name: str, size: tuple[int, int]):
+    network = build(name, 1, size, 3, seed=3, **({"width": 2} if name == "lenet" else {"width": 8}))
+    assert network(torch.randn(1, 1, *size)).shape == (1, 3)

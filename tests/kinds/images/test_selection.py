@@ -15,7 +15,7 @@ from tests.kinds.images.small import small_digits
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.kinds.images.budget import SizeParams, balanced, counts_of
-from worker.kinds.images.dataset import Images
+from worker.kinds.images.dataset import TEST, TRAIN, Images
 from worker.kinds.images.networks import build
 from worker.kinds.images.selection import proxies
 from worker.kinds.images.selection.by_score import by_score, kept
@@ -167,3 +167,17 @@ def test_auto_when_asked_then_follows_share_side_values_and_machine(tmp_path: Pa
     assert choice(of(10_000, 32), 800, "cpu")[0] == "k-medoids"
     assert choice(of(10_000, 48), 50, "cpu")[0] == "k-medoids"
     assert choice(of(10_000, 48), 50, "cpu")[1].endswith("takes long on this machine")
+
+
+def test_images_per_class_when_too_many_then_the_cure_is_the_most_there_may_be(tmp_path: Path):
+    data = small_digits(tmp_path)
+    assert set(data.counts) == {data.counts[0]}, "as many in every class: all of them would be no summary"
+    with pytest.raises(JobError) as refused:
+        counts_of(data, SizeParams(ipc=500))
+    most = int(refused.value.hint.split("ipc=")[1].split(",")[0].rstrip("."))
+    assert counts_of(data, SizeParams(ipc=most)).sum() == 4 * (data.counts[0] - 1)
+    first = np.searchsorted(data.train.y[np.argsort(data.train.y, kind="stable")], np.arange(4))
+    rows = np.flatnonzero(data.split == TRAIN)[np.argsort(data.train.y, kind="stable")[first]]
+    with pytest.raises(JobError, match="comes to 4 images; the dataset has 4") as single:
+        counts_of(replace(data, split=np.where(np.isin(np.arange(len(data)), rows), TRAIN, TEST)), SizeParams(ipc=1))
+    assert "Upload more images" in single.value.hint

@@ -148,7 +148,7 @@ def test_version_when_adopted_then_its_held_out_images_are_left_out_and_others_m
     only_test = replace(
         data, pixels=data.part(TEST).pixels(np.arange(4)), label=data.part(TEST).y[:4], split=np.zeros(4, np.int8)
     )
-    for other, said in ((smaller, "4 x 8 pixels"), (strange, "nine"), (only_test, "nothing but")):
+    for other, said in ((smaller, "8 x 4 grey pixels"), (strange, "nine"), (only_test, "nothing but")):
         with pytest.raises(JobError, match=said) as refused:
             adopt(data, other)
         assert refused.value.pointer == "/inputs/summary"

@@ -33,6 +33,7 @@ from worker.evidence.measurements import (
     TrainedResult,
     TrainingSet,
 )
+from worker.evidence.provenance import ELSEWHERE, marked
 from worker.evidence.report import build
 
 
@@ -323,6 +324,21 @@ def test_bare_numbers_give_no_interval_and_no_verdict() -> None:
     assert any("no interval" in reason for reason in found.reasons)
 
 
+def test_full_data_that_may_score_nothing_leaves_the_share_without_an_interval_and_says_why() -> None:
+    right = np.repeat([1.0, 0.0], [2, 28])  # of 30 units, so that some resamples hold none
+    m = with_results(
+        measurements({"ae": {}}, users=30),
+        result("ae", "full", right),
+        result("ae", "summary", right),
+        result("ae", "random-users", 1 - right),
+    )
+    found = judged(m)
+    assert found.status == "undetermined"
+    assert any("the full data may as well score nothing" in reason for reason in found.reasons)
+    assert "about 60 test users instead of 30" in found.settled_by
+    assert "no value per unit" not in found.sentence
+
+
 # The learner
 
 
@@ -433,6 +449,16 @@ def test_lead_over_a_baseline_of_the_same_mark_is_like_for_like() -> None:
     found = judged(measurements(sets=sets))
     assert (found.status, found.tone, found.caveat) == ("ahead", "good", "")
     assert "was made with more" not in found.sentence
+
+
+def test_summary_of_another_version_is_marked_beside_its_other_mark_and_others_are_not() -> None:
+    two = (*changed("summary", mark="was made with more"), replace(SETS[1], name="summary-2"))
+    found = marked(measurements(sets=two), [True, False])
+    marks = {one.name: one.mark for one in found.sets if one.role == "summary"}
+    assert marks == {"summary": f"was made with more and {ELSEWHERE}", "summary-2": ""}
+    verdict = judged(marked(measurements(), [True]))
+    assert (verdict.status, verdict.tone, verdict.caveat) == ("ahead", "even", ELSEWHERE)
+    assert marked(measurements(), [False]).summary.mark == ""
 
 
 # What the primary metric hides

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import shutil
@@ -29,6 +30,20 @@ def heard(pipe: io.BytesIO, kind: str = "") -> list[dict]:
 
 def child(folder: Path, pipe: io.BytesIO | None = None, **changes) -> ChildContext:
     return ChildContext(assignment(folder, **changes), Speaker(pipe or io.BytesIO()), "cpu")
+
+
+def test_parts_wherever_work_is_cut_into_them_then_none_is_beyond_the_last():
+    beyond: list[str] = []
+    for file in (Path(__file__).parents[3] / "worker").rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)) if ".part(" in text else ():
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "part":
+                said = [
+                    one.value for one in node.args[1:3] if isinstance(one, ast.Constant) and isinstance(one.value, int)
+                ]
+                if len(said) == 2 and said[0] >= said[1]:  # a job would be done to more than all of it
+                    beyond.append(f"{file.name}:{node.lineno} {ast.unparse(node)}")
+    assert not beyond
 
 
 def test_progress_when_stages_and_parts_nest_then_the_fraction_only_grows(tmp_path: Path):

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 
 from worker.contract.errors import JobError
 from worker.contract.product import Origin
+from worker.kinds.images.copies import hash_of
 from worker.kinds.images.dataset import TRAIN, Images
 from worker.kinds.images.summary import ImagesSummary
 
 
 def held_out_images(data: Images, pixels: np.ndarray) -> np.ndarray:
     """Which images uint8 (n, h, w, c) equal a validation or test image of `data`, and no training image: bool (n,)."""
-    held = {_hash(data.pixels[row]) for row in np.flatnonzero(data.split != TRAIN)}
-    asked = [_hash(one) for one in pixels]
+    held = {hash_of(data.pixels[row]) for row in np.flatnonzero(data.split != TRAIN)}
+    asked = [hash_of(one) for one in pixels]
     suspects = {one for one in asked if one in held}
     if suspects:
-        suspects -= {_hash(data.pixels[row]) for row in np.flatnonzero(data.split == TRAIN)}
+        suspects -= {hash_of(data.pixels[row]) for row in np.flatnonzero(data.split == TRAIN)}
     return np.array([one in suspects for one in asked], bool)
 
 
@@ -29,7 +28,7 @@ def adopt(data: Images, other: Images) -> ImagesSummary:
     another size, or of a class that `data` does not have, or where none is left.
     """
     if other.shape != data.shape:
-        ours, theirs = ("{1} x {2} pixels in {0} channels".format(*one.shape) for one in (data, other))
+        ours, theirs = (f"{w} x {h} {'coloured' if c > 1 else 'grey'} pixels" for c, h, w in (data.shape, other.shape))
         raise _unfit(f"has images of {theirs}, the dataset of {ours}", "Upload it with the same resize and channels.")
     place = {name: number for number, name in enumerate(data.classes)}
     foreign = [name for at, name in enumerate(other.classes) if name not in place and (other.label == at).any()]
@@ -68,10 +67,6 @@ def adopt(data: Images, other: Images) -> ImagesSummary:
         origin=Origin("uploaded subset"),
         warnings=said,
     )
-
-
-def _hash(image: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=12).digest()
 
 
 def _unfit(what: str, hint: str) -> JobError:

@@ -44,25 +44,26 @@ def contenders(
         images = summary.images
         found.append(Contender(record, (replace(images, weights=None),)))
         found += [
-            Contender(_record(f"{name}-{form}", f"{label} {said}", "form", summary, of=name), (given,))
-            for form, said, given in forms(summary)
+            Contender(_record(f"{name}-{form}", f"{label} {said}", "form", given, of=name), (images,))
+            for form, said, given, images in forms(summary)
         ]
         beside = "" if len(summaries) == 1 else f" (as summary {number + 1})"
         found += cheap.of(summary, record, "" if not number else f"-{number + 1}", beside)
     return found
 
 
-def forms(summary: ImagesSummary) -> list[tuple[str, str, ImageSet]]:
-    """(name, what it is, images) of every other form that a summary is delivered in, or that tells its parts apart."""
-    images, found = summary.images, list[tuple[str, str, ImageSet]]()
-    plain = replace(images, weights=None)
+def forms(summary: ImagesSummary) -> list[tuple[str, str, ImagesSummary, ImageSet]]:
+    """(name, what it is, the form, what is learned of it) of every other form that a summary is delivered in, or that
+    tells its parts apart; the bytes of one are its own."""
+    images, found = summary.images, list[tuple[str, str, ImagesSummary, ImageSet]]()
     if images.weights is not None:
-        found.append(("weighted", "with its weights", images))
+        found.append(("weighted", "with its weights", summary, images))
     if not summary.real:
-        rounded = replace(summary, x=summary.pixels, decoder=PIXELS, coefficients=None).images
-        found.append(("png", "as PNG files", replace(rounded, weights=None)))
+        rounded = replace(summary, x=summary.pixels, decoder=PIXELS, coefficients=None)
+        found.append(("png", "as PNG files", rounded, replace(rounded.images, weights=None)))
     if images.soft is not None:
-        found.append(("hard", "with hard labels", replace(plain, soft=None, loss="cross-entropy")))
+        hard = replace(summary, soft=None, loss="cross-entropy")
+        found.append(("hard", "with hard labels", hard, replace(hard.images, weights=None)))
     return found
 
 

@@ -51,31 +51,32 @@ def image_bytes(data: Images, *, soft: bool = False, made: bool = False, views: 
     return c * h * w * (2 if made else 1) + label
 
 
-def counts_of(
-    data: Images, params: SizeParams, *, bytes_each: float | None = None, at_most: np.ndarray | None = None
-) -> np.ndarray:
+def counts_of(data: Images, params: SizeParams, *, bytes_each: float | None = None) -> np.ndarray:
     """Images of each class (C,) that a size comes to: alike in every class, as far as there are so many.
 
-    `bytes_each`: what one takes (those of a real image with its class unless given). `at_most` (C,): how many there may
-    be of each, the training images unless given. Raises `JobError` that names the field and the bounds.
+    `bytes_each`: what one takes (those of a real image with its class unless given). Raises `JobError` that names the
+    field and the bounds.
     """
-    room = data.counts if at_most is None else at_most
+    room = data.counts
     classes = len(data.classes)
     if params.ipc is not None:
-        if at_most is None and params.ipc > room.min():
-            rare = int(room.argmin())
+        total, least = params.ipc * classes, int(room.min())
+        most = min(least, (len(data.train) - 1) // classes)
+        cure = f"Ask for ipc={most}" if most else "Upload more images of every class: none is left to choose from"
+        if params.ipc > least:
+            others = ", or for a budget, which takes more of other classes" if most else ""
             raise JobError(
                 "budget_too_large",
-                f"The class {data.classes[rare]!r} has {int(room[rare])} training images, fewer than ipc={params.ipc}.",
-                hint=f"Ask for ipc={max(1, int(room[rare]))}, or for a budget, which takes more of other classes.",
+                f"The class {data.classes[int(room.argmin())]!r} has {least} training images, fewer than "
+                f"ipc={params.ipc}.",
+                hint=f"{cure}{others}.",
                 pointer="/params/ipc",
             )
-        total = params.ipc * classes
         if total >= len(data.train):
             raise JobError(
                 "budget_too_large",
                 f"ipc={params.ipc} comes to {total} images; the dataset has {len(data.train)} for training.",
-                hint=f"Ask for less than ipc={max(1, len(data.train) // classes)}.",
+                hint=f"{cure}.",
                 pointer="/params/ipc",
             )
         return np.full(classes, params.ipc, np.int64)

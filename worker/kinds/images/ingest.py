@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
@@ -21,6 +20,7 @@ from worker.ingest.options import ColumnMap, ReadOptions, column_map, parse_opti
 from worker.ingest.sources import Source
 from worker.kinds.images import dataset, description, splits, uploaded_network
 from worker.kinds.images.class_names import classes_of
+from worker.kinds.images.copies import hash_of
 from worker.kinds.images.dataset import TEST, TRAIN, VALIDATION, Images, Schema, channel_statistics
 from worker.kinds.images.pixel_file import PixelFile, mapped
 from worker.kinds.images.splits import UNKNOWN
@@ -30,6 +30,8 @@ from worker.kinds.images.upload.piece import Found, Piece, refuse
 from worker.kinds.images.upload.tables import PATHS
 
 LEAST_IMAGES = 20
+_DARK = 32
+"""Brightest pixel below which all pictures look black."""
 _NO_TEST = "no test images given"
 
 
@@ -87,7 +89,7 @@ def ingest(
         meter.rows_read(len(piece.pixels), "The upload")
         meter.tick()
     pixels = collected.finish()
-    classes, label = classes_of(collected.labels, found.names, given.class_order)
+    classes, label = classes_of(collected.labels, found.names, given.class_order, collected.names)
     ctx.progress(0, 2, phase="split")
     part = np.concatenate(collected.parts)
     split, said = _split(part, label, given)
@@ -138,6 +140,7 @@ class _Collected:
         self.names: list[str] = []
         self.parts: list[np.ndarray] = []
         self.hashes: list[bytes] = []
+        self.brightest = 0
         self._path, self._channels = path, channels
         self._file: PixelFile | None = None
 
@@ -146,6 +149,11 @@ class _Collected:
         pixels = piece.pixels
         if self._file is None:
             h, w, c = pixels.shape[1:]
+            if h * w == 1:
+                raise refuse(
+                    f"{piece.names[0]} has a single pixel: networks of images have nothing to see in it.",
+                    "Upload its numbers as a table (kind `table`).",
+                )
             self._file = PixelFile(self._path, (h, w, c))
         h, w, c = self._file.shape
         if pixels.shape[1:3] != (h, w):
@@ -160,10 +168,11 @@ class _Collected:
         elif pixels.shape[3] < c:
             pixels = np.repeat(pixels, c, axis=3)
         self._file.append(pixels)
+        self.brightest = max(self.brightest, int(pixels.max(initial=0)))
         self.labels.append(piece.labels)
         self.names += piece.names
         self.parts.append(np.full(len(pixels), UNKNOWN if piece.part is None else piece.part, np.int8))
-        self.hashes += [hashlib.blake2b(one.tobytes(), digest_size=12).digest() for one in pixels]
+        self.hashes += [hash_of(one) for one in pixels]
 
     def finish(self) -> np.ndarray:
         """The pixels, mapped."""
@@ -214,15 +223,68 @@ def _tell(
         ctx.warn("Some images lie in a part of a split and some in none: the split was drawn.")
     elif said.startswith(_NO_TEST):
         ctx.warn("The upload has no test images: a fifth of every class was drawn for testing.")
-    rare = classes[int(counts.argmin())]
     if counts.min() < 10:
-        ctx.warn(f"The class {rare!r} has {int(counts.min())} training images, which bounds images per class.")
-    seen = {one for one, part in zip(collected.hashes, split, strict=True) if part == TRAIN}
-    again = sum(one in seen for one, part in zip(collected.hashes, split, strict=True) if part == TEST)
-    if again:
-        ctx.warn(f"{again:,} test images equal a training image: figures on them are too good (leakage).")
-    twice = sum(count - 1 for count in Counter(collected.hashes).values() if count > 1)
-    if twice:
-        ctx.warn(f"{twice:,} images are in the upload more than once.")
+        rare = classes[int(counts.argmin())]
+        ctx.warn(
+            f"Of the class {rare!r} there {_are(int(counts.min()), 'training image')}: images per class end there."
+        )
+    tested = np.bincount(label[split == TEST], minlength=len(classes))
+    if not tested.all():
+        _tell_untested(tested, classes, ctx)
+    if collected.brightest < _DARK:
+        ctx.warn(
+            f"No pixel is brighter than {collected.brightest} of 255, so pictures look black. Networks see them "
+            "standardised and do not mind; to see them, upload numbers of 0 to 255, or floats of 0 to 1."
+        )
+    _tell_equal(collected.hashes, label, split, ctx)
     if found.ignored:
-        ctx.warn(f"{len(found.ignored)} files are no images and were left out, such as {found.ignored[0][:80]}.")
+        several = len(found.ignored) > 1
+        ctx.warn(
+            f"{len(found.ignored):,} {'files or arrays are' if several else 'file or array is'} not of the form "
+            f"{found.layout!r} that was read, or named nowhere in it, and {'were' if several else 'was'} left out: "
+            f"{', '.join(found.ignored[:3])[:200]}{' and others' if len(found.ignored) > 3 else ''}."
+        )
+
+
+def _tell_untested(tested: np.ndarray, classes: Sequence[str], ctx: Context) -> None:
+    """Warn of classes that test images say nothing of; `tested` (C,): test images of each."""
+    if not tested.any():
+        ctx.warn(
+            "No test image could be held out: a class needs three images for one. Nothing can be measured on this "
+            "version; upload more of each class, or a split with test images."
+        )
+        return
+    without = np.flatnonzero(tested == 0)
+    ctx.warn(
+        f"{len(without):,} of {len(classes):,} classes have no test image, such as {classes[int(without[0])]!r}: what "
+        "is measured says nothing of them."
+    )
+
+
+def _tell_equal(hashes: Sequence[bytes], label: np.ndarray, split: np.ndarray, ctx: Context) -> None:
+    """Warn of equal images: in training and test, in several classes, at all."""
+    times = Counter(hashes)
+    if len(times) == len(hashes):
+        return
+    classes, parts = dict[bytes, set[int]](), dict[bytes, set[int]]()
+    for one, own, part in zip(hashes, label.tolist(), split.tolist(), strict=True):
+        if times[one] > 1:
+            classes.setdefault(one, set()).add(own)
+            parts.setdefault(one, set()).add(part)
+    again = sum(part == TEST and TRAIN in parts.get(one, ()) for one, part in zip(hashes, split.tolist(), strict=True))
+    if again:
+        ctx.warn(
+            f"{again:,} test {'images equal' if again > 1 else 'image equals'} a training image: figures on them are "
+            "too good (leakage)."
+        )
+    torn = sum(len(one) > 1 for one in classes.values())
+    if torn:
+        ctx.warn(
+            f"{torn:,} {'images are' if torn > 1 else 'image is'} in several classes: no network can tell these right."
+        )
+    twice = len(hashes) - len(times)
+    ctx.warn(f"{twice:,} {'images repeat others' if twice > 1 else 'image repeats another'} of the upload.")
+
+
+def _are(count: int, what: str) -> str:
+    return f"is one {what}" if count == 1 else f"are {count:,} {what}s"

@@ -19,6 +19,7 @@ from worker.evidence.measurements import Measurements, Protocol, Scores, TestSet
 from worker.evidence.training import Contender, Plan, code_hash, train_all
 from worker.evidence.wording import number
 from worker.kinds.images.baselines import contenders
+from worker.kinds.images.copies import also_in_training
 from worker.kinds.images.dataset import TEST, VALIDATION, Images
 from worker.kinds.images.evaluate_params import KIND, EvaluateParams, evaluate_params
 from worker.kinds.images.image_set import ImageSet
@@ -51,10 +52,10 @@ def judge(data: Images, summaries: Sequence[ImagesSummary], params: EvaluatePara
     )
     if not len(test):
         raise TEST_IMAGES.refusal()
-    with ctx.part("sets", 0, 10, seed=ctx.seed) as part:
+    with ctx.part("sets", 0, 2, seed=ctx.seed) as part:
         sets = contenders(data, summaries, params.baselines, draws=params.draws, ctx=part)
     plan = _plan(data, sets, validation, test, params, ctx)
-    with ctx.part("train", 1, 1, seed=ctx.seed) as part:
+    with ctx.part("train", 1, 2, seed=ctx.seed) as part:
         trained = train_all(plan, part)
     names = [one.record.name for one in sets if one.record.role == "summary"]
     summary, shown = summaries[0], plan.learners[0]
@@ -78,7 +79,9 @@ def judge(data: Images, summaries: Sequence[ImagesSummary], params: EvaluatePara
         tables=tuple(one for one in (scored, in_bytes) if one is not None),
         privacy=neighbours.privacy(data, summary, seed=ctx.seed),
         warnings=tuple(
-            dict.fromkeys([*(text for one in summaries for text in one.warnings), *ctx.warnings, *_warnings(test)])
+            dict.fromkeys(
+                [*(text for one in summaries for text in one.warnings), *ctx.warnings, *_warnings(data, test)]
+            )
         ),
         unfinished=trained.unfinished,
         bootstrap=params.bootstrap,
@@ -183,5 +186,8 @@ def _protocol(data: Images, plan: Plan, tuned: int, tested: int, params: Evaluat
     return Protocol(fields, text)
 
 
-def _warnings(test: ImageSet) -> list[str]:
-    return [f"Only {len(test)} test images: every interval here is wide."] if len(test) < 200 else []
+def _warnings(data: Images, test: ImageSet) -> list[str]:
+    found = [f"Only {len(test)} test images: every interval here is wide."] if len(test) < 200 else []
+    if again := also_in_training(data, _rows(test)):
+        found.append(f"{again:,} of {len(test):,} test images equal a training image: figures are too good (leakage).")
+    return found

@@ -46,7 +46,7 @@ def judge(data: Sequences, summaries: Sequence[SequenceSummary], params: Evaluat
             data, summaries, params.baselines, draws=params.draws, seed=ctx.seed, ctx=part, teacher=teacher
         )
     plan = plan_of(held, sets, params, ctx)
-    with ctx.part("train", 1, 1, seed=ctx.seed) as part:
+    with ctx.part("train", 1, 2, seed=ctx.seed) as part:
         trained = train_all(plan, part)
     summary = summaries[0]
     names = [one.record.name for one in sets if one.record.role == "summary"]

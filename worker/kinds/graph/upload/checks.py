@@ -149,8 +149,13 @@ def labels_of(raw: RawGraph, remap: bool) -> tuple[np.ndarray, tuple[str, ...]]:
             hint="Give each node one class: for one label out of several, `y=labels.argmax(1)`.",
             pointer="/files",
         )
-    if given.dtype.kind in "US":
-        return _named(given.astype(str))
+    if given.dtype.kind == "S":
+        try:
+            given = np.char.decode(given, "utf-8")
+        except UnicodeDecodeError as broken:
+            raise refuse("The labels are bytes and no text in UTF-8.", "Save them as text.") from broken
+    if given.dtype.kind == "U":
+        return _named(given)
     if given.dtype.kind == "f":
         known = given[~np.isnan(given)]
         if known.size and not (np.isfinite(known).all() and bool((known == np.floor(known)).all())):
@@ -160,9 +165,11 @@ def labels_of(raw: RawGraph, remap: bool) -> tuple[np.ndarray, tuple[str, ...]]:
                 hint="Give each node a class, for instance the quantile its number lies in.",
                 pointer="/files",
             )
-        given = np.where(np.isnan(given), -1, given).astype(np.int64)
-    if given.dtype.kind not in "iub":
+        given = np.where(np.isnan(given), -1, given)
+    if given.dtype.kind not in "iubf":
         raise refuse(f"The labels are {given.dtype}.", "Save whole numbers from 0, -1 where a label is unknown.")
+    if given.dtype.kind in "uf" and given.size and not -(2**63) <= given.min() <= given.max() < 2**63:
+        raise refuse(f"The labels reach {given.max():.4g}.", "Save whole numbers from 0, -1 where a label is unknown.")
     given = given.astype(np.int64)
     return _numbered(given, remap)
 

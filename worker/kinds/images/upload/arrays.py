@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from worker.ingest.formats.npz import archive_of, open_array
+from worker.ingest.formats.npz import Array, archive_of, open_array
 from worker.ingest.limits import Meter
 from worker.ingest.sources import ZIP, Source
-from worker.kinds.images.dataset import TEST, TRAIN, VALIDATION
+from worker.kinds.images.dataset import TRAIN
 from worker.kinds.images.upload.decoding import Form
+from worker.kinds.images.upload.numbers import Scale, speak_for_themselves
+from worker.kinds.images.upload.parts import PART_NAMES
 from worker.kinds.images.upload.piece import Found, Piece, refuse
 
 CURE = "numpy.savez_compressed('images.npz', x_train=x, y_train=y, x_test=x_test, y_test=y_test), or x and y alone."
 _PIECE_VALUES = 4_000_000
 _PIXELS, _LABELS = ("x", "images", "data", "image"), ("y", "labels", "label", "targets")
-_PARTS = {"": None, "train": TRAIN, "val": VALIDATION, "validation": VALIDATION, "test": TEST}
+_LONGEST = 2**63
 
 
 def recognises(sources: Sequence[Source]) -> bool:
@@ -39,17 +42,18 @@ def find(sources: Sequence[Source], form: Form, meter: Meter, options: object) -
         raise refuse(f"The upload has {len(archives)} npz files.", "Put all arrays into one npz.")
     source = archives[0]
     with archive_of(source, meter) as archive:
-        pairs = _pairs(archive, source.name)
-    return Found("npz", (source.name,), _pieces(source, pairs, form, meter))
+        pairs, others = _pairs(archive, source.name)
+    return Found("npz", (source.name,), _pieces(source, pairs, form, meter), ignored=others)
 
 
-def _pairs(archive: zipfile.ZipFile, where: str) -> list[tuple[str, str, int | None]]:
-    """(pixels, labels, part) of every part."""
+def _pairs(archive: zipfile.ZipFile, where: str) -> tuple[list[tuple[str, str, int | None]], tuple[str, ...]]:
+    """(pixels, labels, part) of every part, and the arrays that are neither. Beside parts that are named, `x` is for
+    training."""
     names = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
     plain = {name.lower(): name for name in names}
     found: list[tuple[str, str, int | None]] = []
-    for suffix, part in _PARTS.items():
-        forms = [(f"{{}}_{suffix}", f"{suffix}_{{}}") if suffix else ("{}",)][0]
+    for suffix, part in (("", None), *PART_NAMES.items()):
+        forms = (f"{{}}_{suffix}", f"{suffix}_{{}}") if suffix else ("{}",)
         x = next((plain[key] for one in _PIXELS for form in forms if (key := form.format(one)) in plain), None)
         y = next((plain[key] for one in _LABELS for form in forms if (key := form.format(one)) in plain), None)
         if (x is None) != (y is None):
@@ -59,13 +63,17 @@ def _pairs(archive: zipfile.ZipFile, where: str) -> list[tuple[str, str, int | N
             found.append((x, y, part))
     if not found:
         raise refuse(f"{where} has no images and labels; it holds {', '.join(names)[:300] or 'nothing'}.", CURE)
-    return found
+    if len(found) > 1 and all(part != TRAIN for _, _, part in found):
+        found = [(x, y, TRAIN if part is None else part) for x, y, part in found]
+    used = {name for x, y, _ in found for name in (x, y)}
+    return found, tuple(f"{where}[{name!r}]" for name in names if name not in used)
 
 
 def _pieces(source: Source, pairs: Sequence[tuple[str, str, int | None]], form: Form, meter: Meter) -> Iterator[Piece]:
     with archive_of(source, meter) as archive:
         for name, labels_name, part in pairs:
             labels = _labels(archive, labels_name, meter)
+            scale = _scale(archive, name, meter)
             opened = open_array(archive, name, meter)
             shape = _nhwc(opened.shape, name)
             if shape[0] != len(labels):
@@ -73,19 +81,34 @@ def _pieces(source: Source, pairs: Sequence[tuple[str, str, int | None]], form: 
                     f"{name} has {shape[0]:,} images and {labels_name} {len(labels):,} labels.",
                     "Save a label for every image.",
                 )
-            each = int(np.prod(opened.shape[1:]))
-            many = max(1, _PIECE_VALUES // max(each, 1))
-            units: list[float] = []
-            for start in range(0, shape[0], many):
-                count = min(many, shape[0] - start)
-                raw = opened.take(count * each).reshape(count, *opened.shape[1:])
-                pixels = as_pixels(raw, name, start, units)
+            for start, raw in _blocks(opened):
+                pixels = scale.pixels(raw)
                 if opened.shape[1:] != shape[1:]:
-                    pixels = pixels.reshape(count, *shape[1:]) if raw.ndim == 3 else pixels.transpose(0, 2, 3, 1)
+                    pixels = pixels.reshape(-1, *shape[1:]) if raw.ndim == 3 else pixels.transpose(0, 2, 3, 1)
                 pixels = np.stack([form.array(one) for one in pixels]) if _changes(form, shape) else pixels
-                names = [f"{name}[{at}]" for at in range(start, start + count)]
-                yield Piece(pixels, labels[start : start + count], names, part)
+                names = [f"{name}[{at}]" for at in range(start, start + len(pixels))]
+                yield Piece(pixels, labels[start : start + len(pixels)], names, part)
                 meter.tick()
+
+
+def _scale(archive: zipfile.ZipFile, name: str, meter: Meter) -> Scale:
+    """What the numbers of an array stand for; it is read once more where that takes all of them."""
+    scale, opened = Scale(name), open_array(archive, name, Meter(meter.limits))
+    if not speak_for_themselves(opened.dtype):
+        _nhwc(opened.shape, name)
+        for start, raw in _blocks(opened):
+            scale.look(raw, start)
+            meter.tick()
+    return scale
+
+
+def _blocks(opened: Array) -> Iterator[tuple[int, np.ndarray]]:
+    """The images of an array (b, ...), some at a time, and the number of the first."""
+    each = math.prod(opened.shape[1:])
+    many = max(1, _PIECE_VALUES // each)
+    for start in range(0, opened.shape[0], many):
+        count = min(many, opened.shape[0] - start)
+        yield start, opened.take(count * each).reshape(count, *opened.shape[1:])
 
 
 def _changes(form: Form, shape: tuple[int, ...]) -> bool:
@@ -102,54 +125,27 @@ def _labels(archive: zipfile.ZipFile, name: str, meter: Meter) -> np.ndarray:
         )
     values = opened.take(shape[0])
     if values.dtype.kind == "S":
-        return np.char.decode(values, "utf-8", "replace")
+        try:
+            return np.char.decode(values, "utf-8")
+        except UnicodeDecodeError as broken:
+            raise refuse(f"The labels {name} are bytes and no text in UTF-8.", "Save them as text.") from broken
     if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.rint(values)).all()):
         raise refuse(f"The labels {name} are not whole numbers.", "Save them as integers or text.")
+    if values.dtype.kind in "uf" and len(values) and not -_LONGEST <= values.min() <= values.max() < _LONGEST:
+        raise refuse(f"The labels {name} reach {values.max():.4g}.", "Number the classes from 0 on, or name them.")
     return values if values.dtype.kind == "U" else values.astype(np.int64)
 
 
 def _nhwc(shape: tuple[int, ...], name: str) -> tuple[int, ...]:
     """The shape (n, h, w, c) of an array (n, h, w), (n, h, w, c) or (n, c, h, w)."""
-    if len(shape) == 3:
+    if len(shape) == 3 and 0 not in shape[1:]:
         return (*shape, 1)
-    if len(shape) == 4 and shape[3] in (1, 3, 4):
+    if len(shape) == 4 and shape[3] in (1, 3, 4) and 0 not in shape[1:]:
         return shape
-    if len(shape) == 4 and shape[1] in (1, 3, 4):
+    if len(shape) == 4 and shape[1] in (1, 3, 4) and 0 not in shape[1:]:
         return shape[0], shape[2], shape[3], shape[1]
     raise refuse(
         f"The images {name} have the shape {shape}.",
         "Save them as (n, height, width), (n, height, width, channels) or (n, channels, height, width), with 1 or 3 "
         "channels.",
     )
-
-
-def as_pixels(raw: np.ndarray, name: str, start: int, units: list[float]) -> np.ndarray:
-    """Numbers as uint8: 8 bit as they are, 16 bit by their upper half, floats of 0 to 1 or of 0 to 255.
-
-    `units`: what 1.0 stands for, decided by the first piece that tells. Raises `JobError` for NaN and other ranges.
-    """
-    if raw.dtype == np.uint8:
-        return raw
-    if raw.dtype.kind == "b":
-        return raw.astype(np.uint8) * 255
-    if raw.dtype.kind == "f":
-        if not np.isfinite(raw).all():
-            first = start + int(np.argwhere(~np.isfinite(raw))[0][0])
-            raise refuse(f"{name}[{first}] holds NaN or infinity.", "Replace them, or leave the image out.")
-        low, high = float(raw.min(initial=0)), float(raw.max(initial=0))
-        unit = 255.0 if high <= 1 else 1.0
-        units.append(unit)
-        if low < 0 or high > 255 or unit != units[0]:
-            raise refuse(
-                f"The numbers of {name} reach from {low:.3g} to {high:.3g}, at image {start}.",
-                "Save pixels of 0 to 255, or floats of 0 to 1 in all images; standardise later, in training.",
-            )
-        return np.rint(raw * unit).astype(np.uint8)
-    if raw.dtype.kind not in "iu":
-        raise refuse(f"The images {name} are {raw.dtype}.", "Save them as uint8.")
-    low, high = int(raw.min(initial=0)), int(raw.max(initial=0))
-    if low >= 0 and raw.dtype == np.uint16 and high > 255:
-        return ((raw.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if low < 0 or high > 255:
-        raise refuse(f"The numbers of {name} reach from {low} to {high}.", "Save pixels of 0 to 255 as uint8.")
-    return raw.astype(np.uint8)

@@ -19,7 +19,9 @@ from worker.contract.errors import JobError
 from worker.ingest.limits import Meter
 from worker.kinds.images.upload.piece import refuse
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
+UNREAD = (".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".svg", ".ico", ".ppm", ".pgm", ".dcm")
+"""Images of forms that are not read, by which an upload is refused: leaving them out would lose them without a word."""
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 MOST_PIXELS = 50_000_000
 """Pixels of one image; a photograph has about half as many."""
@@ -51,8 +53,11 @@ class Form:
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:
             raise _too_large(name, str(bomb)) from bomb
         except _DAMAGE as broken:
+            why = "it is empty" if not data else str(broken)[:160] or type(broken).__name__
+            if data and isinstance(broken, UnidentifiedImageError):
+                why = "it is not PNG, JPEG, BMP or WebP, whatever its name"
             raise refuse(
-                f"{name} is no image that can be read: {str(broken)[:160]}.",
+                f"{name} is no image that can be read: {why}.",
                 "Take the file out, or save it again as PNG or JPEG.",
             ) from broken
 
@@ -82,12 +87,16 @@ class Form:
         high, wide, channels = pixels.shape
         if not self.side or (high, wide) == (self.side, self.side):
             return pixels
-        scale = self.side / min(high, wide)
-        size = max(self.side, round(wide * scale)), max(self.side, round(high * scale))
         image = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
-        scaled = np.asarray(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
-        top, left = (scaled.shape[0] - self.side) // 2, (scaled.shape[1] - self.side) // 2
-        return scaled[top : top + self.side, left : left + self.side].reshape(self.side, self.side, channels)
+        middle = min(high, wide)  # cut out first: of a strip, what is scaled would have no bounds
+        left, top = (wide - middle) // 2, (high - middle) // 2
+        scaled = image.resize(
+            (self.side, self.side),
+            Image.Resampling.BILINEAR,
+            (left, top, left + middle, top + middle),
+            reducing_gap=3.0,
+        )
+        return np.asarray(scaled).reshape(self.side, self.side, channels)
 
 
 def _too_large(name: str, measured: str) -> JobError:
@@ -107,6 +116,8 @@ def _eight_bit(image: Image.Image) -> np.ndarray:
         image = image.convert("L")
     elif mode.startswith("I"):
         wide = np.asarray(image).astype(np.int64).clip(0, 65_535)
+        clear = image.info.get("transparency")
+        wide[wide == (clear if isinstance(clear, int) else -1)] = 65_535
         return ((wide + 128) // 257).astype(np.uint8)[:, :, None]
     elif mode not in ("L", "RGB", "RGBA"):
         image = image.convert("RGB")

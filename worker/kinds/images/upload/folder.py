@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from worker.ingest.limits import Meter
 from worker.ingest.sources import Source
-from worker.kinds.images.upload.decoding import MOST_BYTES, SUFFIXES, Form
+from worker.kinds.images.upload.decoding import MOST_BYTES, SUFFIXES, UNREAD, Form
 from worker.kinds.images.upload.parts import part_of
 from worker.kinds.images.upload.piece import Found, Piece, refuse
 
@@ -21,15 +21,26 @@ def is_image(source: Source) -> bool:
     return PurePosixPath(source.name).suffix.lower() in SUFFIXES
 
 
+def refuse_unread(sources: Sequence[Source]) -> None:
+    """Refuse an upload that holds images of a form that is not read."""
+    found = [source.name for source in sources if PurePosixPath(source.name).suffix.lower() in UNREAD]
+    if found:
+        raise refuse(
+            f"{found[0]} is an image of a form that is not read here ({len(found):,} such files).",
+            "Save it as PNG, JPEG, BMP or WebP, of a film the image that is meant, or take it out.",
+        )
+
+
 def recognises(sources: Sequence[Source]) -> bool:
-    """Whether there are image files."""
-    return any(is_image(source) for source in sources)
+    """Whether there are image files, be it of forms that are not read."""
+    return any(PurePosixPath(source.name).suffix.lower() in SUFFIXES + UNREAD for source in sources)
 
 
 def find(sources: Sequence[Source], form: Form, meter: Meter, options: object) -> Found:
     """The images of the archive. Raises `JobError` where the folders do not tell classes."""
+    refuse_unread(sources)
     images = sorted((source for source in sources if is_image(source)), key=lambda source: source.name)
-    paths = [PurePosixPath(source.name).parts[:-1] for source in images]
+    paths = [PurePosixPath(source.name.replace("\\", "/")).parts[:-1] for source in images]
     while paths and all(len(path) > 1 for path in paths) and len({path[0] for path in paths}) == 1:
         if part_of(paths[0][0]) is not None:
             break
@@ -41,6 +52,9 @@ def find(sources: Sequence[Source], form: Form, meter: Meter, options: object) -
     if any(len(path) > 2 or (len(path) == 2 and part_of(path[0]) is None) for path in paths):
         deep = images[next(at for at, path in enumerate(paths) if len(path) > 2 or part_of(path[0]) is None)]
         raise refuse(f"{deep.name} lies deeper than [split/]class/file.", CURE)
+    if all(part_of(name) is not None for _, name in placed):
+        names = ", ".join(sorted({name for _, name in placed}))
+        raise refuse(f"The folders {names} are parts of a split, and none below them is a class.", CURE)
     others = tuple(source.name for source in sources if not is_image(source))
     return Found("folder", (), _pieces(images, placed, form, meter), ignored=others)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from worker.ingest.limits import Meter
 from worker.ingest.sources import Source
+from worker.ingest.unsafe import refuse_unsafe
 from worker.kinds.images.upload import arrays, cifar, folder, idx, parquet, tables
 from worker.kinds.images.upload.decoding import Form
 from worker.kinds.images.upload.piece import Found, refuse
@@ -46,6 +47,8 @@ def find(sources: Sequence[Source], layout: str, form: Form, meter: Meter, optio
         if layout != "index" and not one.recognises(sources):
             one = None
     if one is None:
+        for source in sources[:10]:
+            refuse_unsafe(source.name, *source.head(meter))  # says what else it is, where that is known
         names = ", ".join(source.name for source in sources[:10])
         raise refuse(
             f"No images were recognised in {names}.", CURE, "/files" if layout == "auto" else "/options/layout"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from worker.ingest.limits import Meter
 from worker.ingest.parquet_pages import extent
 from worker.ingest.sources import Source
 from worker.kinds.images.upload.decoding import MOST_BYTES, Form
-from worker.kinds.images.upload.parts import part_in
+from worker.kinds.images.upload.parts import part_of_file
 from worker.kinds.images.upload.piece import Found, Piece, refuse
 
 CURE = "Write a column image of {bytes, path}, as `datasets` does, and a column label of whole numbers or text."
@@ -37,18 +36,32 @@ def _is_parquet(source: Source) -> bool:
 def find(sources: Sequence[Source], form: Form, meter: Meter, options: Any) -> Found:
     """The images of all files; which part of a split one is for stands in its name, or in that of its folder."""
     files = sorted((source for source in sources if _is_parquet(source)), key=lambda source: source.name)
-    with opened(files[0], Meter(meter.limits)) as (file, _):
-        names = _class_names(file.schema_arrow, _label(file.schema_arrow, options.columns, files[0].name))
+    names = _names(files, meter, options.columns)
     others = tuple(source.name for source in sources if not _is_parquet(source))
     return Found(
         "parquet", tuple(one.name for one in files), _pieces(files, form, meter, options.columns), names, others
     )
 
 
+def _names(files: Sequence[Source], meter: Meter, asked: Mapping[str, str | int]) -> tuple[str, ...]:
+    """The names of the classes, which all files must agree on: numbers stand for them."""
+    names: tuple[str, ...] = ()
+    for place, source in enumerate(files):
+        with opened(source, Meter(meter.limits)) as (file, _):
+            found = _class_names(file.schema_arrow, _label(file.schema_arrow, asked, source.name))
+        if place and found != names:
+            said = [", ".join(one)[:80] or "none" for one in (names, found)]
+            raise refuse(
+                f"{files[0].name} and {source.name} name classes differently: {said[0]}; and {said[1]}.",
+                "Write all files with one list of names, in `datasets` by `cast` to one `Features`.",
+            )
+        names = found
+    return names
+
+
 def _pieces(files: Sequence[Source], form: Form, meter: Meter, asked: Mapping[str, str | int]) -> Iterator[Piece]:
     for source in files:
-        part = part_in(PurePosixPath(source.name).name)
-        part = part_in("/".join(PurePosixPath(source.name).parts[:-1])) if part is None else part
+        part = part_of_file(source.name)
         with opened(source, meter) as (file, raw):
             image = _image(file.schema_arrow, asked, source.name)
             label = _label(file.schema_arrow, asked, source.name)
@@ -133,7 +146,12 @@ def _labels(column: Arrow, where: str, at: int) -> np.ndarray:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_integer(column.type):
-        return column.cast(pa.int64()).to_numpy()
+        try:
+            return column.cast(pa.int64()).to_numpy()
+        except pa.ArrowInvalid as broken:
+            raise refuse(
+                f"{where} has a label above {2**63 - 1}, from [{at}] on.", "Number the classes from 0 on, or name them."
+            ) from broken
     return np.array(column.to_pylist(), dtype=str)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -18,23 +19,28 @@ from worker.ingest.limits import Limits, Meter
 from worker.ingest.sample import Sample
 from worker.ingest.sources import Source
 from worker.ingest.table import Role, Schema, Table, as_table, numbered_batches, read_columns
-from worker.kinds.images.upload.arrays import as_pixels
 from worker.kinds.images.upload.decoding import Form
-from worker.kinds.images.upload.folder import content, is_image
-from worker.kinds.images.upload.parts import part_in, part_of
+from worker.kinds.images.upload.folder import content, is_image, refuse_unread
+from worker.kinds.images.upload.numbers import Scale
+from worker.kinds.images.upload.parts import PART_NAMES, part_of, part_of_file, part_of_path
 from worker.kinds.images.upload.piece import Found, Piece, refuse
 
 _LABEL = Role("label", "category", ("label", "class", "target", "y", "digit", "labels", "category"), required=True)
+_IMAGES = (
+    "filepath", "path", "file", "filename", "image", "image_path", "img", "file_path", "file_name", "image_file",
+    "image_name",
+)  # fmt: skip
 PIXELS = Schema("a table of pixels", (_LABEL,))
 PATHS = Schema(
     "a table of paths to images",
     (
-        Role("image", "text", ("filepath", "path", "file", "filename", "image", "image_path", "img"), required=True),
+        Role("image", "text", _IMAGES, required=True),
         _LABEL,
         Role("split", "split", ("split", "part", "subset", "set")),
     ),
 )
 _LEAST_PIXELS = 4
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _INDICES = (".csv", ".tsv")
 _SUFFIXES = (*_INDICES, ".txt")
 
@@ -50,16 +56,14 @@ def recognises_pixels(sources: Sequence[Source]) -> bool:
 
 
 def recognises_paths(sources: Sequence[Source]) -> bool:
-    """Whether a CSV or TSV that names images lies beside them."""
-    if not any(is_image(source) for source in sources):
-        return False
+    """Whether there is a CSV or TSV that names images, which should lie beside it."""
     return any(_names_images(source) for source in sources if PurePosixPath(source.name).suffix.lower() in _INDICES)
 
 
 def _names_images(source: Source) -> bool:
     """Whether the first line of a table has a known name of a column of paths: others lie beside folders, too."""
-    first = source.head(Meter(Limits()))[0].partition(b"\n")[0].decode("utf-8", "replace")
-    return any(plain_name(cell) in PATHS.names - PIXELS.names for cell in re.split(r"[,;\t|]", first))
+    first = next(iter(Sample(source, *source.head(Meter(Limits()))).lines), "")
+    return any(plain_name(cell) in _IMAGES for cell in re.split(r"[,;\t|]", first))
 
 
 def _detected(source: Source, options: Any, names: frozenset[str], meter: Meter) -> Detected:
@@ -100,26 +104,37 @@ def _pixel_table(detected: Detected, options: Any) -> tuple[Table, tuple[int, in
 
 def _pixel_pieces(tables: Sequence[tuple[Table, tuple[int, int, int]]], form: Form, meter: Meter) -> Iterator[Piece]:
     for table, shape in tables:
-        part, at, units = part_in(PurePosixPath(table.name).name), 0, list[float]()
-        for _, batch in numbered_batches([table], meter):
-            roles = batch.schema.names
-            words = np.array([str(one) for one in batch.column(roles.index("label")).to_pylist()])
-            columns = [batch.column(place) for place, role in enumerate(roles) if role != "label"]
-            values = np.stack([column.to_numpy(zero_copy_only=False) for column in columns], axis=1)
-            if not np.isfinite(values).all():
-                row = int(np.argwhere(~np.isfinite(values))[0][0])
-                raise refuse(f"{table.name} has a blank or infinite pixel in row {at + row}.", "Fill it in.")
-            whole = bool((values == np.rint(values)).all()) and values.max(initial=0) > 1
-            raw = values.astype(np.int64) if whole else values
-            pixels = as_pixels(raw, table.name, at, units) if not whole else as_pixels(raw, table.name, at, [])
-            pixels = pixels.reshape(-1, *shape).transpose(0, 2, 3, 1)
+        scale = Scale(table.name)
+        for at, _, values in _pixel_rows(table, Meter(meter.limits)):
+            scale.look(values, at)
+            meter.tick()
+        for at, words, values in _pixel_rows(table, meter):
+            pixels = scale.pixels(values).reshape(-1, *shape).transpose(0, 2, 3, 1)
             names = [f"{table.name}[{row}]" for row in range(at, at + len(pixels))]
-            yield Piece(np.stack([form.array(one) for one in pixels]), _as_numbers(words), names, part)
-            at += len(pixels)
+            yield Piece(
+                np.stack([form.array(one) for one in pixels]), _as_numbers(words), names, part_of_file(table.name)
+            )
+
+
+def _pixel_rows(table: Table, meter: Meter) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Some rows at a time: the number of the first, their labels as words (b,), and their pixels float64 (b, D)."""
+    at = 0
+    for _, batch in numbered_batches([table], meter):
+        roles = batch.schema.names
+        words = np.array([str(one) for one in batch.column(roles.index("label")).to_pylist()])
+        columns = [batch.column(place) for place, role in enumerate(roles) if role != "label"]
+        values = np.stack([column.to_numpy(zero_copy_only=False) for column in columns], axis=1).astype(np.float64)
+        wrong = ~np.isfinite(values).all(axis=1)
+        if wrong.any():
+            row = at + int(wrong.argmax()) + 1
+            raise refuse(f"{table.name} has a blank or infinite pixel in row {row:,}.", "Fill it in.")
+        yield at, words, values
+        at += len(words)
 
 
 def _as_numbers(words: np.ndarray) -> np.ndarray:
-    return words.astype(np.int64) if all(word.lstrip("-").isdigit() for word in words) else words
+    """Words as int64 where every one is a whole number as it is usually written: 01 and 1 are two words."""
+    return words.astype(np.int64) if all(_NUMBER.fullmatch(word) for word in words) else words
 
 
 def find_paths(sources: Sequence[Source], form: Form, meter: Meter, options: Any) -> Found:
@@ -127,40 +142,83 @@ def find_paths(sources: Sequence[Source], form: Form, meter: Meter, options: Any
     tables = [source for source in sources if PurePosixPath(source.name).suffix.lower() in _INDICES]
     read = [as_table(_detected(source, options, PATHS.names, meter), _asked(options), PATHS) for source in tables]
     listed = list[tuple[Source, str, int | None]]()
-    images = {source.name: source for source in sources if is_image(source)}
+    refuse_unread(sources)
+    listed = list[tuple[Source, str, int | None]]()
+    images = _Pictures(sources)
     for table in read:
-        listed += _listed(table, images, meter)
+        listed += _listed(table, images, options.split != "random", meter)
     used = {source.name for source, _, _ in listed} | {source.name for source in tables}
     ignored = tuple(source.name for source in sources if source.name not in used)
     return Found("index", tuple(one.name for one in tables), _listed_pieces(listed, form, meter), ignored=ignored)
+
+
+class _Pictures:
+    """The images of an upload by their paths, which a table may write in several ways."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._paths: dict[str, Source] = {}
+        self._bases = dict[str, list[Source]]()
+        for source in sources:
+            if is_image(source):
+                path = _plain_path(source.name)
+                self._paths[path] = source
+                self._bases.setdefault(PurePosixPath(path).name, []).append(source)
+
+    def named(self, path: str, table: Table, row: int) -> Source:
+        """The image that row `row` of a table means: by its path in the upload, by that from the table on, or by the
+        name of the file alone, where only one has it. Raises `JobError` for none, or for several."""
+        plain = _plain_path(path)
+        beside = _plain_path(str(PurePosixPath(table.name).parent / plain))
+        if (found := self._paths.get(beside) or self._paths.get(plain)) is not None:
+            return found
+        same = self._bases.get(PurePosixPath(plain).name, [])
+        if len(same) == 1:
+            return same[0]
+        why = f"which {same[0].name} and {same[1].name} may be" if same else "which is not in the upload"
+        raise refuse(
+            f"{table.name} names {path[:120]!r} in row {row:,}, {why}.",
+            "Put the image into the archive, under the path that the table has.",
+        )
+
+
+def _plain_path(path: str) -> str:
+    """A path as it is compared: slashes one way, letters composed (macOS takes accents apart)."""
+    return unicodedata.normalize("NFC", path.strip().replace("\\", "/")).removeprefix("./")
 
 
 def _asked(options: Any) -> dict[str, str | int]:
     return {role: name for role, name in options.columns.items() if role in ("image", "label", "split")}
 
 
-def _listed(table: Table, images: dict[str, Source], meter: Meter) -> list[tuple[Source, str, int | None]]:
+def _listed(table: Table, images: _Pictures, heeds_split: bool, meter: Meter) -> list[tuple[Source, str, int | None]]:
+    """(image, class, part) of every row; the part stands in a column, or in the name of the table or of a folder."""
     columns = read_columns([table], meter)
-    paths = columns.numbers["image"]
     labels = columns.words["label"]
     words = labels.words.to_pylist()
-    splits = columns.words.get("split")
-    said = [] if splits is None else [part_of(str(word)) for word in splits.words.to_pylist()]
-    beside = PurePosixPath(table.name).parent
-    of_file = part_in(PurePosixPath(table.name).name)
-    bases = {PurePosixPath(name).name: source for name, source in images.items()}
+    splits = columns.words.get("split") if heeds_split else None
+    said = [] if splits is None else [_said(str(word or ""), table.name) for word in splits.words.to_pylist()]
+    of_file = part_of_file(table.name)
     found = list[tuple[Source, str, int | None]]()
-    for row, path in enumerate(paths):
-        path = str(path or "").strip().replace("\\", "/").removeprefix("./")
-        source = images.get(path) or images.get(str(beside / path)) or bases.get(PurePosixPath(path).name)
-        if source is None:
-            raise refuse(
-                f"{table.name} names {path[:120]!r} in row {row}, which is not in the upload.",
-                "Put the image into the archive, under the path that the table has.",
-            )
-        part = of_file if splits is None else said[splits.codes[row]]
-        found.append((source, str(words[labels.codes[row]]), part))
+    for row, path in enumerate(columns.numbers["image"]):
+        source = images.named(str(path or ""), table, row + 1)
+        if splits is not None:
+            part = said[splits.codes[row]]
+        else:
+            part = part_of_path(source.name) if of_file is None else of_file
+        found.append((source, str(words[labels.codes[row]] or ""), part))
     return found
+
+
+def _said(word: str, where: str) -> int | None:
+    """The part that a cell says; None for a blank one. Raises `JobError` for a word that is none."""
+    part = part_of(word)
+    if part is None and word.strip():
+        raise refuse(
+            f"{where} has the split {word[:40]!r}; known are {', '.join(PART_NAMES)}.",
+            "Write one of these, or say split=random, which draws a split.",
+            "/columns/split",
+        )
+    return part
 
 
 def _listed_pieces(listed: Sequence[tuple[Source, str, int | None]], form: Form, meter: Meter) -> Iterator[Piece]:

@@ -84,7 +84,7 @@ def actionpiece(data: Sequences, params: ActionPieceParams, ctx: Context) -> Tok
     drawn = corpus.drawn(rows, params.train_events, ctx)
     with ctx.part("features", 0, 10) as part:
         codes = item_codes.build(data, drawn, params, part)
-    with ctx.part("vocabulary", 1, 2) as part:
+    with ctx.part("vocabulary", 1, 3) as part:
         rules = Rules(params.vocab_size, params.min_count, params.weighted, params.context, params.compat)
         vocabulary = learn(drawn.indptr, drawn.items, codes.features, rules, part)
     if len(vocabulary) < params.vocab_size:
@@ -92,7 +92,7 @@ def actionpiece(data: Sequences, params: ActionPieceParams, ctx: Context) -> Tok
             f"The vocabulary has {len(vocabulary):,} of the {params.vocab_size:,} tokens asked for: no further pair "
             f"counts {params.min_count:g}."
         )
-    with ctx.part("tokens", 1, 1) as part:
+    with ctx.part("tokens", 2, 3) as part:
         ready(encoding.warm_up, lambda: part.progress(0, 1, phase="compile"))
         written = corpus.written(data, Encoder.of(vocabulary, codes.features), part)
     facts = codes.facts | {

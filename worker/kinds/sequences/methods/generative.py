@@ -68,7 +68,7 @@ def generative(data: Sequences, params: GenerativeParams, ctx: Context) -> Findi
 
     tokeniser = ctx.inputs.get("tokeniser")
     if tokeniser is None:
-        with ctx.part("tokeniser", 0, 10) as part:
+        with ctx.part("tokeniser", 0, 2) as part:
             tokeniser = actionpiece(data, ActionPieceParams(), part)
     if not isinstance(tokeniser, Tokeniser) or tokeniser.item_ids.tolist() != data.vocabulary.tolist():
         raise JobError(
@@ -77,5 +77,5 @@ def generative(data: Sequences, params: GenerativeParams, ctx: Context) -> Findi
             hint="Give the job of an actionpiece run on this dataset version, or leave the input out.",
             pointer="/inputs/tokeniser",
         )
-    with ctx.part("compare", 1, 1, seed=ctx.seed) as part:
+    with ctx.part("compare", 1, 2, seed=ctx.seed) as part:
         return compare(data, tokeniser, params, ctx.evaluate, part)
