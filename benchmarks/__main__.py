@@ -35,6 +35,7 @@ ALL = (
     "text_scale",
     "ask_llm",
     "labels",
+    "tables",
     "image_kip",
     "image_step",
     "image_teachers",
