@@ -50,9 +50,7 @@ METHODS = (
 )  # fmt: skip
 TEACHERS = {"evolved-rows", "joint-herding"}
 PEER = Path(__file__).parent / "peers" / "tables.py"
-PEERS = (
-    "scikit-learn KMeans, nearest rows", "imbalanced-learn ClusterCentroids", "imbalanced-learn ClusterCentroids, hard",
-)  # fmt: skip
+PEERS = ("scikit-learn KMeans, nearest rows", "imbalanced-learn ClusterCentroids")
 LEARNERS = {
     "linear": "linear", "knn": "neighbours", "random-forest": "forest", "boosting": "boosting", "mlp": "MLP",
 }  # fmt: skip
@@ -239,7 +237,8 @@ def aims(tables: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, wanted in AIMS.items():
         for data, one in tables.items():
-            if not (row := one.get("methods", {}).get(name)):
+            row = one.get("methods", {}).get(name)
+            if row is None or len(row["seeds"]) < 2:
                 continue
             learners = row["learners"]
             said = {
@@ -257,14 +256,13 @@ def aims(tables: Mapping[str, Any]) -> dict[str, Any]:
 
 def table(found: Mapping[str, Any], data: str) -> list[str]:
     """The lines of a table in docs/tables.md: percent kept, ± its deviation over seeds, ahead of random in bold."""
-    methods = found["tables"][data]["methods"]
-    lines = [
-        f"| {data.replace('_', ' ')} | {' | '.join(LEARNERS.values())} | CPU s |",
-        "|---" * (2 + len(LEARNERS)) + "|",
-    ]
-    for name, row in methods.items():
-        shown = name if name in PEERS else f"`{name}`"
-        lines.append(f"| {shown} | {' | '.join(map(_cell, row['learners'].values()))} | {row['cpu_seconds']:.1f} |")
+    shown = found["tables"][data]
+    head = f"| {data.replace('_', ' ')}, {shown['rows']} of {shown['of']:,} rows | {' | '.join(LEARNERS.values())} |"
+    lines = [f"{head} seeds | CPU s |", "|---" * (3 + len(LEARNERS)) + "|"]
+    for name, row in shown["methods"].items():
+        cells = " | ".join(_cell(row["learners"][learner]) for learner in LEARNERS)
+        label = name if name in PEERS else f"`{name}`"
+        lines.append(f"| {label} | {cells} | {len(row['seeds'])} | {row['cpu_seconds']:.1f} |")
     return lines
 
 

@@ -30,22 +30,17 @@ def nearest_rows(x, strata, counts, seed):
     return {"x": x[numbers], "strata": strata[numbers], "rows": numbers}
 
 
-def cluster_centroids(voting):
-    """imbalanced-learn's under-sampler, as it comes, of every class; `hard` takes the row nearest each centre."""
-
-    def made(x, strata, counts, seed):
-        wanted = {stratum: int(count) for stratum, count in enumerate(counts)}
-        sampler = ClusterCentroids(sampling_strategy=wanted, random_state=seed, voting=voting)
-        kept, of = sampler.fit_resample(x, strata)
-        return {"x": kept, "strata": of}
-
-    return made
+def cluster_centroids(x, strata, counts, seed):
+    """imbalanced-learn's under-sampler of every class, as it comes: centres. With `voting="hard"` it takes the rows
+    nearest them, which are those of `nearest_rows`."""
+    wanted = {stratum: int(count) for stratum, count in enumerate(counts)}
+    kept, of = ClusterCentroids(sampling_strategy=wanted, random_state=seed).fit_resample(x, strata)
+    return {"x": kept, "strata": of}
 
 
 PEERS = {
     "scikit-learn KMeans, nearest rows": nearest_rows,
-    "imbalanced-learn ClusterCentroids": cluster_centroids("soft"),
-    "imbalanced-learn ClusterCentroids, hard": cluster_centroids("hard"),
+    "imbalanced-learn ClusterCentroids": cluster_centroids,
 }
 
 
