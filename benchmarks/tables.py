@@ -85,7 +85,7 @@ def main() -> None:
             for seed in range(given.seeds):
                 for name in given.only:
                     cells.run(data, name, seed)
-        tables = {data: of_table(cells.of(data), data) for data in BUDGETS if cells.of(data)}
+        tables = {data: found for data in BUDGETS if (found := of_table(cells.of(data)))}
     write("tables", {"tables": tables, "aims": aims(tables)}, ("torch", "numpy", "scipy", "scikit-learn"))
 
 
@@ -97,10 +97,11 @@ class Cells:
         self.loaded: dict[tuple[str, int], Table] = {}
 
     def run(self, data: str, name: str, seed: int) -> None:
-        """Run a cell, unless it lies there or is a peer's that cannot."""
+        """Run a cell, unless it lies there, is a peer's that cannot, or all of Adult once more."""
         file = self.folder / data / f"{name.replace(' ', '_')}-{seed}.json"
         classes_alone = "ClusterCentroids" in name and data == "diabetes"
-        if file.exists() or classes_alone or (name in PEERS and self.peer_python is None):
+        again = name == FULL and data == "adult" and seed > 0
+        if file.exists() or classes_alone or again or (name in PEERS and self.peer_python is None):
             return
         file.parent.mkdir(parents=True, exist_ok=True)
         table = self.table(data, seed)
@@ -179,37 +180,52 @@ def measured(table: Table, rows: Rows, metric: str, seed: int) -> dict[str, dict
     return found
 
 
-def of_table(cells: Sequence[Mapping[str, Any]], data: str) -> dict[str, Any]:
-    """What was found on a table, by method and learner."""
+def of_table(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What was found on a table, by method and learner; nothing before two seeds of random rows are there."""
     by_name = {name: {one["seed"]: one for one in cells if one["method"] == name} for name in (FULL, RANDOM)}
-    if not all(by_name.values()):
-        return {}
     full, drawn = by_name[FULL], by_name[RANDOM]
-    whole, floor = ({name: _mean(full, of or name) for name in LEARNERS} for of in ("", FLOOR))
+    if not full or len(drawn) < 2:
+        return {}
     methods: dict[str, Any] = {}
     for name in (RANDOM, *METHODS, *PEERS):
         own = {one["seed"]: one for one in cells if one["method"] == name}
-        if not own:
-            continue
-        methods[name] = {"seeds": sorted(own), **_costs(list(own.values())), "learners": {}}
-        for learner in LEARNERS:
-            tested = {seed: one["learners"][learner]["test"] for seed, one in own.items()}
-            above = {seed: value - floor[learner] for seed, value in tested.items()}
-            kept = [100 * value / whole[learner] for value in tested.values()]
-            methods[name]["learners"][learner] = {
-                "kept": round(float(np.mean(kept)), 2),
-                "std": round(float(np.std(kept, ddof=1)), 2) if len(kept) > 1 else 0.0,
-                "least_above_floor": round(100 * min(above.values()) / (whole[learner] - floor[learner]), 1),
-                **(_ahead(tested, drawn, learner, whole[learner]) if name != RANDOM else {}),
-            }
+        if own:
+            learners = {learner: _kept(own, full, drawn if name != RANDOM else {}, learner) for learner in LEARNERS}
+            methods[name] = {"seeds": sorted(own), **_costs(list(own.values())), "learners": learners}
     rows, of = next(iter(drawn.values())), next(iter(full.values()))
     return {
         "rows": rows["rows"], "of": of["rows"], "metric": rows["metric"], "full_seeds": sorted(full),
-        "full": {name: round(value, 4) for name, value in whole.items()}, "methods": methods,
+        "full": {learner: round(_mean(full, learner), 4) for learner in LEARNERS}, "methods": methods,
     }  # fmt: skip
 
 
-def _mean(cells: Mapping[int, Mapping[str, Any]], learner: str) -> float:
+Seeds = Mapping[int, Mapping[str, Any]]
+"""Cells of a method by seed."""
+
+
+def _kept(own: Seeds, full: Seeds, drawn: Seeds, learner: str) -> dict[str, Any]:
+    """What a learner keeps with a method's rows, of all rows on the same splits where there are such trainings."""
+    whole = {seed: full[seed] for seed in own if seed in full}
+    whole = whole if len(whole) == len(own) else full
+    top, floor = _mean(whole, learner), _mean(whole, FLOOR)
+    tested = {seed: one["learners"][learner]["test"] for seed, one in own.items()}
+    kept = [100 * value / top for value in tested.values()]
+    found: dict[str, Any] = {
+        "kept": round(float(np.mean(kept)), 2),
+        "least_above_floor": round(100 * (min(tested.values()) - floor) / (top - floor), 1),
+    }
+    if len(kept) > 1:
+        found["std"] = round(float(np.std(kept, ddof=1)), 2)
+    pairs = [100 * (value - drawn[seed]["learners"][learner]["test"]) / top
+             for seed, value in tested.items() if seed in drawn]  # fmt: skip
+    if len(pairs) > 1:
+        mean, error = float(np.mean(pairs)), float(np.std(pairs, ddof=1) / np.sqrt(len(pairs)))
+        half = float(stats.t.ppf(0.975, len(pairs) - 1)) * error
+        found["ahead"] = [round(value, 2) for value in (mean, mean - half, mean + half)]
+    return found
+
+
+def _mean(cells: Seeds, learner: str) -> float:
     return float(np.mean([one["learners"][learner]["test"] for one in cells.values()]))
 
 
@@ -218,26 +234,12 @@ def _costs(cells: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {name: round(float(np.mean([one[name] for one in cells])), 2) for name in names if name in cells[0]}
 
 
-def _ahead(
-    tested: Mapping[int, float], drawn: Mapping[int, Mapping[str, Any]], learner: str, whole: float
-) -> dict[str, list[float]]:
-    """Mean difference to random rows of the same seed, and its interval, in percent of the full metric."""
-    pairs = [
-        100 * (tested[seed] - drawn[seed]["learners"][learner]["test"]) / whole for seed in tested if seed in drawn
-    ]
-    if len(pairs) < 2:
-        return {}
-    mean = float(np.mean(pairs))
-    half = float(stats.t.ppf(0.975, len(pairs) - 1) * np.std(pairs, ddof=1) / np.sqrt(len(pairs)))
-    return {"ahead": [round(value, 2) for value in (mean, mean - half, mean + half)]}
-
-
 def aims(tables: Mapping[str, Any]) -> dict[str, Any]:
     """What was aimed at, and whether it was reached."""
     found: dict[str, Any] = {}
     for name, wanted in AIMS.items():
         for data, one in tables.items():
-            row = one.get("methods", {}).get(name)
+            row = one["methods"].get(name)
             if row is None or len(row["seeds"]) < 2:
                 continue
             learners = row["learners"]
@@ -255,7 +257,8 @@ def aims(tables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def table(found: Mapping[str, Any], data: str) -> list[str]:
-    """The lines of a table in docs/tables.md: percent kept, ± its deviation over seeds, ahead of random in bold."""
+    """The lines of a table in docs/tables.md: percent kept, ± its deviation over seeds; bold is ahead of
+    random rows, italic below them, by more than noise."""
     shown = found["tables"][data]
     head = f"| {data.replace('_', ' ')}, {shown['rows']} of {shown['of']:,} rows | {' | '.join(LEARNERS.values())} |"
     lines = [f"{head} seeds | CPU s |", "|---" * (3 + len(LEARNERS)) + "|"]
@@ -267,8 +270,9 @@ def table(found: Mapping[str, Any], data: str) -> list[str]:
 
 
 def _cell(one: Mapping[str, Any]) -> str:
-    text = f"{one['kept']:.1f} ± {one['std']:.1f}"
-    return f"**{text}**" if one.get("ahead", [0, 0])[1] > 0 else text
+    text = f"{one['kept']:.1f} ± {one['std']:.1f}" if "std" in one else f"{one['kept']:.1f}"
+    _, low, high = one.get("ahead", (0, 0, 0))
+    return f"**{text}**" if low > 0 else f"*{text}*" if high < 0 else text
 
 
 if __name__ == "__main__":
