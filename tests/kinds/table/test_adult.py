@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.kinds.table.uploaded import ingested
-from tests.shared_data import shared
+from tests.kinds.table.real_data import adult
 from worker.contract.context import Context
 from worker.contract.learner import learners_of
 from worker.evidence.statistics import value_of
-from worker.kinds.table.dataset import TEST, Rows, Table
+from worker.kinds.table.dataset import TEST, Rows
 from worker.kinds.table.methods.evolved_rows import EvolvedRowsParams, evolved_rows
 from worker.kinds.table.methods.random_rows import RandomParams, random_rows
 from worker.kinds.table.metrics import measure
 from worker.kinds.table.predictor import TrainingRows
-
-NAMES = (
-    "age,workclass,fnlwgt,education,education_num,marital_status,occupation,relationship,race,sex,capital_gain,"
-    "capital_loss,hours_per_week,native_country,income"
-)
-
-
-def adult(folder: Path) -> Table:
-    """Its two files, with names for the columns and without the points behind the labels of the test part."""
-    files: list[Path] = []
-    for part in ("train", "test"):
-        text = gzip.decompress((shared("adult") / f"adult-{part}.csv.gz").read_bytes()).decode()
-        lines = [line.replace(", ", ",").rstrip(".") for line in text.split("\n") if line.count(",") == 14]
-        files.append(folder / f"{part}.csv")
-        files[-1].write_text("\n".join([NAMES, *lines]) + "\n")
-    options = {"columns": {"label": "income"}, "split": "files", "ignore_columns": ["fnlwgt"]}
-    return ingested(files, folder / "version", **options)[0]
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def ingested(files: Path | Sequence[Path], out: Path, **options: Any) -> tuple[T
     return dataset.load(out), said
 
 
-def bundled(folder: Path, name: str, *, rows: int = 0) -> Table:
+def bundled(folder: Path, name: str, *, rows: int = 0, **options: Any) -> Table:
     """A dataset that scikit-learn ships (digits, wine, breast_cancer, diabetes), as a table."""
     from sklearn import datasets
 
@@ -40,4 +40,4 @@ def bundled(folder: Path, name: str, *, rows: int = 0) -> Table:
         chosen = np.random.default_rng(0).permutation(len(y))[:rows]
         x, y = x[chosen], y[chosen]
     columns = {f"f{place}": x[:, place].tolist() for place in range(x.shape[1])} | {"label": y.tolist()}
-    return ingested(csv_file(folder / f"{name}.csv", columns), folder / f"{name}-version")[0]
+    return ingested(csv_file(folder / f"{name}.csv", columns), folder / f"{name}-version", **options)[0]

@@ -69,7 +69,7 @@ def judge(data: Table, summaries: Sequence[TableSummary], params: EvaluateParams
         raise TEST_ROWS.refusal()
     with ctx.part("sets", 0, 2, seed=ctx.seed) as part:
         sets = contenders(data, summaries, params.baselines, draws=params.draws, ctx=part)
-    plan = _plan(data, sets, data.rows(validation_rows), data.rows(test_rows), params, ctx)
+    plan = plan_of(data, sets, data.rows(validation_rows), data.rows(test_rows), params, ctx)
     with ctx.part("train", 1, 2, seed=ctx.seed) as part:
         trained = train_all(plan, part)
     names = [one.record.name for one in sets if one.record.role == "summary"]
@@ -107,9 +107,10 @@ def _sample(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng([seed, 2]).choice(rows, most, replace=False))
 
 
-def _plan(
+def plan_of(
     data: Table, sets: Sequence[Contender], validation: Rows, test: Rows, params: EvaluateParams, ctx: Context
 ) -> Plan:
+    """How learners are trained on each of some sets, tuned on validation rows and measured on test rows."""
     known, classes = learners_of(KIND), len(data.schema.classes)
     metric = metrics_of(classes)[0]
 
