@@ -10,6 +10,14 @@ from worker.ingest.sources import Source
 
 _CONTROL = bytes(set(range(32)) - {1, 9, 10, 11, 12, 13, 31})  # 1 is what Hive puts between cells
 _LINES = 200
+_END = re.compile(r"\r\n?|\n")
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, without their ends. `str.splitlines` would also end one at U+2028, U+0085 or a form feed,
+    which stand inside cells and which no reader of a format takes for an end."""
+    lines = _END.split(text)
+    return lines if lines[-1] else lines[:-1]
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class Sample:
     @cached_property
     def lines(self) -> list[str]:
         """The first lines that are not blank, 200 at most."""
-        return [line for line in self.text.splitlines() if line.strip()][:_LINES]
+        return [line for line in lines_of(self.text) if line.strip()][:_LINES]
 
     @property
     def first(self) -> str:

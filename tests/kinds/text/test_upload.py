@@ -141,6 +141,20 @@ def test_upload_when_plain_text_then_lines_or_paragraphs_are_documents(tmp_path:
     assert all_texts(read([("wide.txt", wide)], tmp_path / "wide")[0]) == ["Ä", "ö ü"]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", [True, False])
+def test_plain_text_when_lines_end_in_any_way_then_each_is_one_document(
+    end: str, last: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("worker.kinds.text.plain_text._CHUNK", 7)  # an end may lie across two pieces
+    lines = [f"line {number}" for number in range(30)]
+    path = tmp_path / "d.txt"
+    path.write_bytes((end.join(lines) + end * last).encode())
+    corpus, said = read([("d.txt", path)], tmp_path / "out")
+    assert all_texts(corpus) == lines
+    assert not any("empty" in warning for warning in said["warnings"])  # an end at the end begins no document
+
+
 def test_upload_when_read_then_counts_bytes_characters_and_tokens(tmp_path: Path):
     texts = ["Grüße, Welt! x_1", "你好 …", "a" * 50]
     corpus, said = read(upload(tmp_path, [{"text": text} for text in texts]), tmp_path / "out")

@@ -16,7 +16,7 @@ from worker.ingest.cells import wrong_cell
 from worker.ingest.columns import NUMERIC, Column, Wanted, number
 from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Meter
-from worker.ingest.sample import Sample
+from worker.ingest.sample import Sample, lines_of
 from worker.ingest.values import convert
 
 _COMMA_NUMBER = re.compile(r"^[+-]?\d+(,\d+)?$")
@@ -78,7 +78,7 @@ def _decimal(columns: Sequence[Column]) -> str:
 
 def _lines_above(text: str, count: int) -> int:
     """Lines above the first row, blank ones too, of which `count` are not blank."""
-    lines = text.splitlines()
+    lines = lines_of(text)
     for place, line in enumerate(lines):
         if not line.strip():
             continue
@@ -103,7 +103,7 @@ def _warnings(sample: Sample, shape: table_shape.Shape) -> list[str]:
             f"{name} is not UTF-8 and was read as {sample.encoding}: where letters look wrong, say what it is, as in "
             "encoding=cp1251."
         )
-    stray = next((n for n, line in enumerate(sample.text.splitlines(), 1) if line.count('"') % 2), 0)
+    stray = next((n for n, line in enumerate(lines_of(sample.text), 1) if line.count('"') % 2), 0)
     if stray and not shape.quote and shape.delimiter not in {"::", " "} and sample.hints.quote is None:
         warnings.append(
             f"Line {stray:,} of {name} has a quotation mark that is not closed, and all lines have one number of cells "
