@@ -209,6 +209,20 @@ def _type(wanted: Wanted) -> Arrow:
     return pa.string()
 
 
+def _not_utf8(detected: Detected, meter: Meter) -> int:
+    """The first line, from 1, that is not UTF-8; 0: there is none."""
+    done = 0
+    with detected.source.open(Meter(meter.limits)) as stream:
+        lines = native.Lines(stream, detected.source.name)
+        while block := lines.read(native.BLOCK_BYTES):
+            try:
+                block.decode()
+            except UnicodeDecodeError as wrong:
+                return done + block.count(b"\n", 0, wrong.start) + 1
+            done += block.count(b"\n")
+    return 0
+
+
 def _explained(detected: Detected, wanted: Sequence[Wanted], meter: Meter, said: str) -> JobError:
     """Read again from the start, slowly, to say which row is at fault."""
     name = detected.source.name
@@ -227,10 +241,13 @@ def _explained(detected: Detected, wanted: Sequence[Wanted], meter: Meter, said:
     except (pa.ArrowInvalid, UnicodeDecodeError) as invalid:
         said = str(invalid)
     if "UTF8" in said or "codec can't decode" in said:
+        line = _not_utf8(detected, meter) if detected.encoding == "utf-8" else 0
         return JobError(
             "invalid_input",
-            f"{name} is not {detected.encoding} text after row {rows:,}.",
-            hint='Say the encoding, as in encoding="latin-1".',
+            f"Line {line:,} of {name} is not UTF-8 text."
+            if line
+            else f"{name} is not {detected.encoding} text after row {rows:,}.",
+            hint='Correct it; if the whole file has another encoding, say which, as in encoding="latin-1".',
             pointer="/options/encoding",
         )
     ragged = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", said)

@@ -74,9 +74,10 @@ def _lines(detected: Detected, meter: Meter, lost: Unreadable) -> Iterator[str]:
                 ) from broken
             lines, rest = (block.splitlines(), b"") if ended else _whole_lines(block)
             if len(rest) > BLOCK_BYTES:
+                line = lost.total + len(lines) + 1
                 raise JobError(
                     "decoded_too_large",
-                    f"A line of {detected.source.name} is longer than {BLOCK_BYTES:,} bytes.",
+                    f"Line {line:,} of {detected.source.name} is longer than {BLOCK_BYTES:,} bytes.",
                     hint="Break it into documents, one a line.",
                 )
             yield from _decoded(lines, encoding, lost)

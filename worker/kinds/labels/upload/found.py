@@ -28,7 +28,8 @@ class Found:
 
     `form`: what the files were taken for, in words. `part`: int8 (n,), `NO_PART` where nothing says it. `weights`:
     float32 (n,), what documents count, None for 1. `pairs`: int64 (p, 2), document and label that may not be together.
-    `files`: what was read; `ignored`: {file, why}; `warnings`: what was taken in a way that may be wrong. The others are those of `LabelledDocuments`.
+    `files`: what was read; `ignored`: {file, why}; `warnings`: what was taken in a way that may be wrong. The others
+    are those of `LabelledDocuments`.
     """
 
     form: str
