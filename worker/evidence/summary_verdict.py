@@ -10,10 +10,11 @@
     reported as further draws of the same, and it is never `ahead`: `cheap_is_better` when another cheap one is, else
     `cheap_pick`.
 (4) `undetermined` is said when the learner on the full data does not beat its floor (the interval of the paired lead is
-    not above 0), when there are fewer than 6 test units, of which no resampling has a 95 % interval, or when NEITHER the share nor the difference is known. The difference is unknown when its interval
-    holds 0. The share is unknown when its interval reaches from that of the best floor on the full data (0.5 where none
-    was measured) up to 1: it cannot tell a useless summary from a perfect one. So there is no width that decides, and a
-    wide interval never undoes a clear lead.
+    not above 0), when there are fewer than 6 test units, of which no resampling has a 95 % interval, or when NEITHER
+    the share nor the difference is known. The difference is unknown when its interval holds 0. The share is unknown
+    when its interval reaches from that of the best floor on the full data (0.5 where none was measured) up to 1: it
+    cannot tell a useless summary from a perfect one. So there is no width that decides, and a wide interval never
+    undoes a clear lead.
 (5) A summary larger than its source carries that as a caveat into the headline.
 (6) So does one with a mark that the best cheap baseline has not: it was made with what the baseline may not look at, so
     being ahead of it is no like for like, and the tone is never good. The sentence says the same beside the difference.
