@@ -9,6 +9,7 @@ from typing import Any
 from worker.evidence.comparison import Comparison
 from worker.evidence.measurements import TrainingSet
 from worker.evidence.statistics import Estimate
+from worker.evidence.verdict import ROUNDING
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Rival:
     @property
     def repeats(self) -> bool:
         """Whether it scores as the summary does on every unit: a pick that is the same each time."""
-        return self.ahead.value == self.ahead.low == self.ahead.high == 0
+        return max(abs(self.ahead.value), abs(self.ahead.low), abs(self.ahead.high)) < ROUNDING
 
     def to_json(self) -> dict[str, Any]:
         """JSON fields; shares and their differences are ratios (0.964 is 96.4 %)."""

@@ -54,8 +54,9 @@ def judge(
                 kind=KIND,
                 unit="document",
                 units="documents",
-                reason="every test document is a near-copy of a training document, so nothing can be measured; upload "
-                "the documents without near-copies, or hold out whole sources (split=group)",
+                reason="every test document is a near-copy of a training document, or stands in an uploaded subset "
+                "piece by piece, so nothing can be measured; upload the documents without near-copies, or hold out "
+                "whole sources (split=group)",
                 warnings=_said_before(summaries, ctx),
             )
         sets = document_sets(data, summaries, params, part)
