@@ -382,7 +382,7 @@ def test_document_when_too_long_then_its_row_is_named(tmp_path: Path):
     for sources in (upload(tmp_path, documents), _parquet_of(tmp_path, documents)):
         assert "Row 3 of" in refused(sources, tmp_path / sources[0][0].replace(".", "")).detail
     path = tmp_path / "d.txt"
-    path.write_text("a\n" + "x" * 5_000_000 + "\n")
+    path.write_text("a\n" + "x" * 6_000_000 + "\n")
     assert "Line 2 of d.txt is longer" in refused([("d.txt", path)], tmp_path / "lines").detail
 
 
@@ -390,8 +390,8 @@ def test_ids_that_repeat_and_scores_beyond_all_bounds_when_uploaded_then_counted
     scores = [1e300, -1e39, None, 3.0, 4.0]
     documents = [{"text": f"d{at}", "id": "ab"[at % 2], "score_x": score} for at, score in enumerate(scores)]
     _, said = read(upload(tmp_path, documents), tmp_path / "out")
-    assert "3 documents have the id of an earlier one" in said["warnings"][0]
-    assert said["warnings"][1] == "2 values of score_x are infinite or beyond 3.4e38, and count as no score."
+    assert "3 documents have the id of an earlier one" in said["warnings"][1]
+    assert said["warnings"][0] == "2 values of score_x are infinite or beyond 3.4e38, and count as no score."
 
 
 def test_text_without_an_ending_when_uploaded_then_the_cure_works(tmp_path: Path):
