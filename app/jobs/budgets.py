@@ -12,11 +12,13 @@ from app.jobs.estimate import budget_in_units
 def need_possible_budget(
     params: Mapping[str, Any], schema: Mapping[str, Any], units: str, statistics: Mapping[str, Any]
 ) -> None:
-    """`Refused` for a budget of none, or of all, of a version's `units`; the method may allow still less.
+    """`Refused` for a budget of none, or of all, of a version's `units` (those for training, where it says how many);
+    the method may allow still less.
 
     One in bytes, or in a share of the bytes, is left to the method, which knows how large its units are.
     """
-    budget, total = params.get("budget"), statistics.get(units)
+    training = statistics.get(f"{units}_train")
+    budget, total = params.get("budget"), statistics.get(units) if training is None else training
     if share_of_bytes(budget, params, schema):
         return
     asked = budget_in_units(budget, total)
@@ -27,7 +29,8 @@ def need_possible_budget(
         detail = f"The budget {shown} of {total} {units} is none."
         raise Refused("budget_too_small", detail, hint=_bounds(total, units), pointer="/params/budget")
     if asked >= total:
-        detail = f"The budget {shown} is no less than what there is: this version has {total} {units}."
+        there = f"{total} {units}{'' if training is None else ' for training'}"
+        detail = f"The budget {shown} is no less than what there is: this version has {there}."
         raise Refused("budget_too_large", detail, hint=_bounds(total, units), pointer="/params/budget")
 
 

@@ -34,6 +34,19 @@ def requirements(*extras: str) -> list[Requirement]:
     return [Requirement(one) for one in given if not one.startswith("distillery-service[")]
 
 
+def test_extra_when_named_in_a_page_or_a_hint_then_the_project_has_it():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    code = [path for folder in ("app", "worker", "distillery") for path in (ROOT / folder).rglob("*.py")]
+    named = {
+        extra
+        for path in [*pages, *code]
+        for one in re.findall(r"(?:pip install \"?\.|distillery-service)\[([a-z,]+)\]", path.read_text("utf-8"))
+        for extra in one.split(",")
+    }
+    assert named >= {"server", "worker", "llm", "minilm", "ray", "otel"}
+    assert named <= PROJECT["optional-dependencies"].keys()
+
+
 # --- locks ---
 
 

@@ -9,20 +9,23 @@ from typing import Any
 from worker.evidence.comparison import Comparison
 from worker.evidence.measurements import TrainingSet
 from worker.evidence.statistics import Estimate
+from worker.evidence.verdict import ROUNDING
 
 
 @dataclass(frozen=True)
 class Rival:
-    """A cheap alternative, its share of the full data, and how far the summary is `ahead` of it in shares, paired."""
+    """A cheap alternative, its share of the full data, and how far the summary is `ahead` of it in shares, paired.
+    `draws`: how often it was drawn, where its share counts the draws of the full data, too."""
 
     set: TrainingSet
     share: Estimate
     ahead: Estimate
+    draws: int
 
     @property
     def repeats(self) -> bool:
         """Whether it scores as the summary does on every unit: a pick that is the same each time."""
-        return self.ahead.value == self.ahead.low == self.ahead.high == 0
+        return max(abs(self.ahead.value), abs(self.ahead.low), abs(self.ahead.high)) < ROUNDING
 
     def to_json(self) -> dict[str, Any]:
         """JSON fields; shares and their differences are ratios (0.964 is 96.4 %)."""
@@ -40,7 +43,7 @@ class Rival:
             "ahead_low": self.ahead.low,
             "ahead_high": self.ahead.high,
             "n": self.share.n,
-            "draws": self.share.draws,
+            "draws": self.draws,
             "seeds": self.share.seeds,
             "unit": "ratio",
         }
@@ -52,9 +55,10 @@ def rivals(c: Comparison, learner: str, summary: TrainingSet) -> list[Rival]:
     for one in c.measurements.sets:
         if one.role != "baseline" or (one.rows > summary.rows and one.bytes > summary.bytes):
             continue
-        share, ahead = c.share(learner, one.name), c.ahead_in_share(learner, summary.name, one.name)
-        if share is not None and ahead is not None and math.isfinite(ahead.value):
-            found.append(Rival(one, share.estimate, ahead.estimate))
+        own, share = c.mean(learner, one.name), c.share(learner, one.name)
+        ahead = c.ahead_in_share(learner, summary.name, one.name)
+        if own is not None and share is not None and ahead is not None and math.isfinite(ahead.value):
+            found.append(Rival(one, share.estimate, ahead.estimate, own.draws))
     return sorted(found, key=lambda rival: -rival.share.value)
 
 

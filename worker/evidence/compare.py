@@ -25,9 +25,11 @@ from worker.evidence.learners import named
 from worker.evidence.measurements import Measurements
 from worker.evidence.merge import merge
 from worker.evidence.restore import Evidence
+from worker.evidence.summary_verdict import FEWEST_UNITS
 from worker.evidence.table import Cell, Column, Table
 
 NAME = "compare"
+_NEITHER = "neither is clearly ahead"
 SUMMARIES = Input("summaries", "evidence", many=True, description="Summaries of this dataset, as they were judged.")
 
 
@@ -70,7 +72,7 @@ def headline(c: Comparison) -> str:
         return "The summaries share no learner that was measured on all"
     (_, best), (_, second) = ranked[:2]
     ahead = c.ahead(learner.name, best, second)
-    if ahead is None or not ahead.estimate.low > 0:
+    if ahead is None or ahead.n < FEWEST_UNITS or not ahead.estimate.low > 0:
         return f"No summary is clearly ahead by {learner.label}"
     return f"{part_of(best)} is ahead of {part_of(second)} by {learner.label}"
 
@@ -90,7 +92,8 @@ def differences(c: Comparison) -> Table:
             if ahead is None:
                 continue
             low, high = ahead.estimate.low, ahead.estimate.high
-            said = "the first" if low > 0 else "the second" if high < 0 else "neither is clearly ahead"
+            known = ahead.n >= FEWEST_UNITS
+            said = "the first" if known and low > 0 else "the second" if known and high < 0 else _NEITHER
             rows.append(
                 {"learner": learner.label, "first": one.label, "second": other.label, "said": said}
                 | spread("ahead", ahead, m.metric.scale)

@@ -114,7 +114,12 @@ def _headline(known: Judged, verdict: Verdict) -> str:
         text = f"{_percent(known.share.value)} of full\u2011data {known.measurements.metric.kept}"
         text = f"A cheap pick that keeps {text}" if known.is_cheap_pick else f"Keeps {text}"
         if known.same is not None and not known.same.repeats:
-            text += f"; other draws of {known.same.set.label}: {_percent(known.same.share.value)}"
+            again = (
+                f"other draws of {known.same.set.label}"
+                if known.same.draws > 1
+                else f"{known.same.set.label} once more"
+            )
+            text += f"; {again}: {_percent(known.same.share.value)}"
         text += ", but" if verdict.caveat else ""
     return f"{text} {verdict.caveat}".rstrip()
 

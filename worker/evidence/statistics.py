@@ -54,8 +54,10 @@ class Resampled:
     draws: int = 1
 
     def __sub__(self, other: Resampled) -> Resampled:
-        """The paired difference."""
-        return self._with(other, self.value - other.value, self.values - other.values)
+        """The paired difference; undefined (NaN) between infinite ones."""
+        with np.errstate(invalid="ignore"):
+            values = self.values - other.values
+        return self._with(other, self.value - other.value, values)
 
     def __truediv__(self, other: Resampled) -> Resampled:
         """The paired ratio; undefined (NaN) over 0."""

@@ -10,10 +10,11 @@
     reported as further draws of the same, and it is never `ahead`: `cheap_is_better` when another cheap one is, else
     `cheap_pick`.
 (4) `undetermined` is said when the learner on the full data does not beat its floor (the interval of the paired lead is
-    not above 0), or when NEITHER the share nor the difference is known. The difference is unknown when its interval
-    holds 0. The share is unknown when its interval reaches from that of the best floor on the full data (0.5 where none
-    was measured) up to 1: it cannot tell a useless summary from a perfect one. So there is no width that decides, and a
-    wide interval never undoes a clear lead.
+    not above 0), when there are fewer than 6 test units, of which no resampling has a 95 % interval, or when NEITHER
+    the share nor the difference is known. The difference is unknown when its interval holds 0. The share is unknown
+    when its interval reaches from that of the best floor on the full data (0.5 where none was measured) up to 1: it
+    cannot tell a useless summary from a perfect one. So there is no width that decides, and a wide interval never
+    undoes a clear lead.
 (5) A summary larger than its source carries that as a caveat into the headline.
 (6) So does one with a mark that the best cheap baseline has not: it was made with what the baseline may not look at, so
     being ahead of it is no like for like, and the tone is never good. The sentence says the same beside the difference.
@@ -43,6 +44,9 @@ _APART = 0.02
 _USELESS = 0.5
 _HIDDEN = 0.05
 _NOBODY_HAS = 1e9
+FEWEST_UNITS = 6
+"""Test units below which no resampling has a 95 % interval: even from the least to the most of n units an interval
+misses the median with a probability of 2^(1 - n)."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +202,11 @@ def _reasons(c: Comparison, learner: Learner, share: Estimate, best: Rival | Non
                 f"({by} {m.metric.unit} of {m.metric.label})".replace("  ", " ")
             )
             cures.append("a stronger learner, or data in which there is more to learn than the floor knows")
+    if 0 < share.n < FEWEST_UNITS:
+        unit = m.units if share.n > 1 else m.unit
+        reasons.append(f"{share.n} test {unit} {'have' if share.n > 1 else 'has'} no 95\u202f% interval")
+        cures.append(f"more test {m.units}: at least {FEWEST_UNITS}, and far more for a narrow one")
+        return tuple(reasons), tuple(dict.fromkeys(cures))
     useless = _useless(c, learner)
     if _share_is_unknown(share, useless) and (best is None or not _decides(best.ahead)):
         full = c.mean(learner.name, m.full.name)
@@ -254,6 +263,7 @@ def _more_units(m: Measurements, share: Estimate, useless: float, best: Rival | 
     if best is not None and best.ahead.value and math.isfinite(best.ahead.width):
         needed.append(share.n * (best.ahead.width / 2 / abs(best.ahead.value)) ** 2)
     enough = min((one for one in needed if share.n < one < _NOBODY_HAS), default=2 * share.n)
+    enough = max(enough, share.n + 1)
     about = (
         f"about {wording.number(int(float(f'{enough:.2g}')))} test {m.test.units} instead of {wording.number(share.n)}"
     )
@@ -311,10 +321,10 @@ def _same(same: Rival | None) -> str:
         return "It is itself a cheap pick, of which no other draw was measured."
     if same.repeats:
         return f"It is itself a cheap pick, {same.set.label}: picked again it is the same."
-    number = same.share.draws
+    number = same.draws
     return (
-        f"It is itself a cheap pick: {f'{number} other draws' if number > 1 else 'another draw'} of {same.set.label} "
-        f"{'keep' if number > 1 else 'keeps'} {wording.percent(same.share)}."
+        f"It is itself a cheap pick: {f'{number} other draws of ' if number > 1 else ''}{same.set.label}"
+        f"{' keep' if number > 1 else ', picked once more, keeps'} {wording.percent(same.share)}."
     )
 
 
@@ -325,7 +335,7 @@ def _beside(j: Judged, best: Rival) -> str:
     other = "other " if j.is_cheap_pick else ""
     text = f"The best {other}cheap baseline, {best.set.label}{size}, keeps {wording.percent(best.share)}"
     ahead = f"{wording.points(best.ahead)} points"
-    match beside_cheap(best.ahead.low, best.ahead.high):
+    match beside_cheap(best.ahead.low, best.ahead.high) if best.ahead.n >= FEWEST_UNITS else "undetermined":
         case "ahead":
             return f"{text}: this is ahead by {ahead}."
         case "cheap_is_better":

@@ -106,6 +106,10 @@ class Verdict:
         }
 
 
+ROUNDING = 1e-9
+"""Differences of shares that are smaller come of the order in which numbers were added."""
+
+
 def beside_cheap(low: float, high: float) -> Literal["ahead", "cheap_would_do", "cheap_is_better", "undetermined"]:
     """What an interval says of the paired difference between something made with effort and a cheap alternative.
 
@@ -114,6 +118,6 @@ def beside_cheap(low: float, high: float) -> Literal["ahead", "cheap_would_do", 
     """
     if math.isnan(low) or math.isnan(high):
         return "undetermined"
-    if low > 0:
+    if low > ROUNDING:
         return "ahead"
-    return "cheap_is_better" if high < 0 else "cheap_would_do"
+    return "cheap_is_better" if high < -ROUNDING else "cheap_would_do"

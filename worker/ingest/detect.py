@@ -58,6 +58,13 @@ def _said_by_folders(detected: Detected) -> list[Column]:
 
 def _unrecognised(sample: Sample) -> JobError:
     name = sample.source.name
+    if sample.binary and sample.stray is not None:
+        what, line = sample.stray
+        return JobError(
+            "invalid_input",
+            f"{name} looks like text, but holds {what}, first in line {line:,}.",
+            hint="Remove them, as `tr -d '\\000-\\010\\016-\\037'` does, or write the file again as UTF-8.",
+        )
     if sample.binary:
         return JobError(
             "invalid_input",

@@ -38,7 +38,7 @@ class Lines:
     """A stream of whole lines of bounded length in UTF-8; a delimiter of blanks or "::" becomes one byte."""
 
     def __init__(self, stream: Readable, name: str, delimiter: str = "", encoding: str = "utf-8") -> None:
-        self._stream, self._name, self._delimiter, self._rest = stream, name, delimiter, b""
+        self._stream, self._name, self._delimiter, self._rest, self._read = stream, name, delimiter, b"", 0
         self._decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)()
 
     def read(self, size: int = -1, /) -> bytes:
@@ -52,9 +52,10 @@ class Lines:
             cut = len(block) if ended else block.rfind(b"\n") + 1
             first = block.find(b"\n")
             if (len(block) if first < 0 else first) > BLOCK_BYTES:
-                raise too_long(self._name)
+                raise too_long(self._name, self._read + 1)
             self._rest = block[cut:]
             if cut or ended:
+                self._read += block.count(b"\n", 0, cut)
                 return self._translate(block[:cut])
 
     def _translate(self, lines: bytes) -> bytes:
@@ -66,11 +67,11 @@ class Lines:
         return lines
 
 
-def too_long(name: str) -> JobError:
-    """The refusal of a row that no block can hold."""
+def too_long(name: str, line: int = 0) -> JobError:
+    """The refusal of a row that no block can hold; `line`: where it begins, from 1, 0 where that is not known."""
     return JobError(
         "decoded_too_large",
-        f"A row of {name} is longer than {BLOCK_BYTES:,} bytes.",
+        f"{f'Line {line:,}' if line else 'A row'} of {name} is longer than {BLOCK_BYTES:,} bytes.",
         hint="Look for a quote that is opened and never closed, or leave long texts out.",
     )
 

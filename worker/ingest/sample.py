@@ -10,6 +10,15 @@ from worker.ingest.sources import Source
 
 _CONTROL = bytes(set(range(32)) - {1, 9, 10, 11, 12, 13, 31})  # 1 is what Hive puts between cells
 _LINES = 200
+_SEVERAL = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_END = re.compile(r"\r\n?|\n")
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, without their ends. `str.splitlines` would also end one at U+2028, U+0085 or a form feed,
+    which stand inside cells and which no reader of a format takes for an end."""
+    lines = _END.split(text)
+    return lines if lines[-1] else lines[:-1]
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,16 @@ class Sample:
         return b"\x00" in self.head or controls > len(self.head) // 100
 
     @cached_property
+    def stray(self) -> tuple[str, int] | None:
+        """What makes a binary file of one that is UTF-8 text else, and the line where it first stands."""
+        found = re.search(b"[" + re.escape(_CONTROL) + b"]", self.head)
+        controls = len(self.head) - len(self.head.translate(None, _CONTROL))
+        if found is None or 10 * controls > len(self.head) or guess_encoding(self.head, self.whole) != "utf-8":
+            return None
+        what = "NUL characters" if found[0] == b"\0" else f"control characters such as {chr(found[0][0])!r}"
+        return what, self.head.count(b"\n", 0, found.start()) + 1
+
+    @cached_property
     def text(self) -> str:
         """The whole lines of a text, "" of a binary file."""
         if self.binary:
@@ -67,12 +86,19 @@ class Sample:
     @cached_property
     def lines(self) -> list[str]:
         """The first lines that are not blank, 200 at most."""
-        return [line for line in self.text.splitlines() if line.strip()][:_LINES]
+        return [line for line in lines_of(self.text) if line.strip()][:_LINES]
 
     @property
     def first(self) -> str:
         """The first character that is no blank, or ""."""
         return self.text.lstrip("\ufeff \t\r\n")[:1]
+
+
+def _is_damaged_utf8(data: bytes) -> bool:
+    """Whether more of the bytes above ASCII are characters of UTF-8 than are not: a few wrong bytes do not make another
+    encoding, in which all other letters would be wrong."""
+    high = len(data) - len(data.translate(None, bytes(range(128, 256))))
+    return 2 * sum(map(len, _SEVERAL.findall(data))) > high
 
 
 def guess_encoding(head: bytes, whole: bool) -> str:
@@ -91,6 +117,8 @@ def guess_encoding(head: bytes, whole: bool) -> str:
     except UnicodeDecodeError as error:
         if not whole and error.start >= len(head) - 3 and error.reason == "unexpected end of data":
             return "utf-8"
+        if _is_damaged_utf8(head):
+            return "utf-8"  # and who reads it says where it is none
         # 0x80-0x9f are letters and quotes in cp1252, control characters in latin-1
         return "cp1252" if re.search(rb"[\x80\x82-\x8c\x8e\x91-\x9c\x9e\x9f]", head) else "latin-1"
     return "utf-8"

@@ -103,8 +103,14 @@ def _converted(column: Arrow, wanted: Wanted, meter: Meter, first_row: int, wher
             return vectors(column, wanted.name, first_row, where)
         case "text":
             texts = column.dictionary if pa.types.is_dictionary(column.type) else column
-            if is_text(texts.type):
-                meter.cell_length(pc.max(pc.binary_length(texts)).as_py() or 0, where)
+            if is_text(texts.type) and len(texts):
+                lengths = pc.binary_length(texts)
+                longest = pc.max(lengths).as_py() or 0
+                if longest > meter.limits.text_cell_bytes:
+                    at = pc.index(lengths, longest).as_py()
+                    at = pc.index(column.indices, at).as_py() if texts is not column else at
+                    where = f"Row {first_row + at + 1:,} of {where}"
+                meter.cell_length(longest, where)
             return column
 
 

@@ -207,7 +207,7 @@ class Server:
 def _parsed(text: str, *, lines: bool) -> dict[str, Any] | None:
     try:
         if lines:
-            return {"lines": [json.loads(line) for line in text.splitlines() if line.strip()]}
+            return {"lines": [json.loads(line) for line in text.split("\n") if line.strip()]}
         found = json.loads(text)
     except (ValueError, RecursionError):
         return None

@@ -13,10 +13,12 @@ import platform
 import resource
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from worker.contract.context import Context
 from worker.contract.errors import JobError, TimeOver
@@ -28,6 +30,7 @@ from worker.runtime.protocol import Assignment, GivenInput
 from worker.runtime.registry import discover, load_kind
 
 MANIFEST_VERSION = 2
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,24 @@ def run_attempt(assignment: Assignment, ctx: ChildContext) -> dict[str, Any]:
         return _ingest(kind, assignment, ctx)
     method = discover()[assignment.job["kind"], assignment.job["method"]]
     return _run_method(kind, method, assignment, ctx)
+
+
+def checked(model: type[Model], given: Mapping[str, Any], pointer: str) -> Model:
+    """What the API checked by the schema, checked by what no schema says: which fields go together.
+
+    Raises `JobError` `invalid_params` that points at the first field at fault, below `pointer`.
+    """
+    try:
+        return model.model_validate(given)
+    except ValidationError as unfit:
+        first = unfit.errors()[0]
+        where = "".join(f"/{part}" for part in first["loc"])
+        raise JobError(
+            "invalid_params",
+            f"{(pointer + where).strip('/')}: {first['msg'].removeprefix('Value error, ')}.",
+            hint="Correct what is named, or leave it out; /v1/methods describes every field.",
+            pointer=pointer + where,
+        ) from unfit
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -73,10 +94,12 @@ def _run_method(kind: Kind[Any], method: Method, assignment: Assignment, ctx: Ch
         if one.name in assignment.inputs:
             loaded = [_load_input(kind, data, one, given) for given in assignment.inputs[one.name]]
             ctx.inputs[one.name] = loaded if one.many else loaded[0]
+    if method.task in ("distil", "select", "evaluate"):  # what cannot be judged as asked is said before the work
+        checked(kind.judging.params(), assignment.job["evaluate"], "/evaluate")
     answer: dict[str, Any] = {"environment": environment(ctx.device)}
     cost: dict[str, Any] = {}
     if method.task == "evaluate":  # it judges what is there already, which says nothing about making it
-        params = method.params.model_validate(assignment.job["params"])
+        params = checked(method.params, assignment.job["params"], "/params")
         evidence = _judge(kind, assignment, ctx, lambda part: method.run(data, params, part))
         evidence = _with_provenance(evidence, assignment)
     else:
@@ -133,7 +156,7 @@ def read_product(kind: Kind[Any], folder: Path) -> Product:
 
 def _make(method: Method, data: Any, assignment: Assignment, ctx: ChildContext) -> Made:
     """Run the method; what is a product comes back from its files, since from here on they are what counts."""
-    params = method.params.model_validate(assignment.job["params"])
+    params = checked(method.params, assignment.job["params"], "/params")
     ctx.stage("run")
     started = time.monotonic()
     result = method.run(data, params, ctx)
@@ -184,7 +207,7 @@ def _judge(kind: Kind[Any], assignment: Assignment, ctx: ChildContext, judge: Ca
     """The evidence; where the time for judging ends before there is any, findings that say so."""
     from worker.evidence.findings import Findings
 
-    ctx.evaluate = kind.judging.params().model_validate(assignment.job["evaluate"])
+    ctx.evaluate = checked(kind.judging.params(), assignment.job["evaluate"], "/evaluate")
     ctx.stage("evaluate")
     try:
         # A part, so that what judging finishes does not take the place of the product among the resume points.

@@ -173,3 +173,13 @@ def test_auto_when_run_then_says_what_each_candidate_kept_and_delivers_the_best(
 def test_seeds_when_they_differ_then_random_choices_do(texts: LabelledDocuments):
     one, same, other = (run(texts, "random", Context(seed=seed), budget=30).rows.tolist() for seed in (1, 1, 2))
     assert one == same != other
+
+
+def test_auto_when_another_candidate_warns_of_its_own_choice_then_the_report_does_not(
+    texts: LabelledDocuments, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("worker.kinds.labels.methods.density.ALMOST_UNIFORM", 1e9)  # density always warns
+    ctx = Context()
+    ctx.warn("said before")
+    assert run(texts, "auto", ctx, budget=60).origin.method != "density"
+    assert ctx.warnings == ["said before"]

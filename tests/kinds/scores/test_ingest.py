@@ -225,3 +225,26 @@ def test_missing_values_are_left_out_and_infinite_ones_refused(uploaded: Callabl
 def test_a_table_without_stages_names_what_it_lacks(uploaded: Callable[..., Any]):
     table = [{name: one[name] for name in ("run", "benchmark", "value")} for one in rows(runs=4, each=1)]
     refused(uploaded, "unknown_column", "stage", "/columns/stage", scores=table)
+
+
+def test_shares_of_one_benchmark_among_per_cent_of_others_are_refused(uploaded: Callable[..., Any]):
+    table = [one for one in rows(runs=4, each=1) if one["metric"] == "accuracy"]
+    table = [one | {"value": 100 * one["value"]} if one["category"] != "noise" else one for one in table]
+    problem = refused(uploaded, "invalid_input", "noise-0", "/columns/value", scores=table)
+    assert "as shares" in problem.hint
+
+
+def test_sizes_and_errors_that_cannot_be_are_counted(uploaded: Callable[..., Any]):
+    table = [one | {"stderr": 0.01} for one in rows(runs=4, each=1)]
+    table[0]["n_examples"], table[1]["stderr"], table[2]["stderr"] = 0, -0.1, -0.2
+    version, said = uploaded(scores=table)
+    assert said["warnings"] == [
+        "1 values of n_examples are not above 0 and were taken as unknown.",
+        "2 values of stderr are below 0 and were taken as unknown.",
+    ]
+    assert (int(np.isnan(version.n_examples).sum()), int(np.isnan(version.stderr).sum())) == (1, 2)
+
+
+def test_a_wide_table_is_refused_with_the_line_that_makes_it_long(uploaded: Callable[..., Any]):
+    wide = [{"run": f"r{run}", "stage": stage, "arc": 0.1, "mmlu": 0.2} for run in range(4) for stage in ("a", "b")]
+    assert 'df.melt(["run", "stage"]' in refused(uploaded, "unknown_column", "arc", "/columns/benchmark", t=wide).hint

@@ -20,6 +20,7 @@ from worker.evidence.measurements import Measurements
 from worker.evidence.report import build
 from worker.evidence.statistics import value_of
 from worker.kinds.text.baselines import document_sets
+from worker.kinds.text.containment import contained, windows
 from worker.kinds.text.dataset import HQ, TEST, TRAIN, VALIDATION, Corpus
 from worker.kinds.text.evaluate_params import evaluate_params
 from worker.kinds.text.judge import judge
@@ -196,6 +197,33 @@ def test_uploaded_subset_when_it_nearly_holds_test_documents_then_is_not_asked_a
     found = judged(data, adopt(data, subset), draws=1)
     assert found.test.n == 16
     assert any(one.startswith("4 of 20 test documents") for one in found.warnings)
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_uploaded_subset_when_it_holds_test_documents_in_pieces_then_is_not_asked_about_them(
+    parts: int, tmp_path: Path
+):
+    data = corpus(tmp_path / "v", clean(200, 0), ([TRAIN] * 8 + [VALIDATION, TEST]) * 20)
+    chunks: list[str] = []
+    for text in data.texts(data.rows(TEST)[:4]):
+        words = text.split(" ")
+        chunks += [" ".join(words[at * len(words) // parts : (at + 1) * len(words) // parts]) for at in range(parts)]
+    subset = corpus(tmp_path / "s", [*chunks, *data.texts(data.rows(TRAIN)[:30])], [TRAIN] * (len(chunks) + 30))
+    found = judged(data, adopt(data, subset), draws=1)
+    assert found.test.n == 16
+    assert any(one.startswith("A fifth or more of each of 4 of 20 test documents") for one in found.warnings)
+
+
+def test_windows_when_of_shifted_text_then_the_same_and_shares_are_counted(tmp_path: Path):
+    text = np.frombuffer(bytes(range(97, 123)) * 4, np.uint8)
+    np.testing.assert_array_equal(windows(text[7:]), windows(text)[7:])
+    assert len(windows(text[:47])) == 0
+    letters = "".join(chr(97 + at) for at in np.random.default_rng(0).integers(26, size=1_600))
+    asked = corpus(tmp_path / "a", [letters, "short"], [TRAIN] * 2)
+    held = corpus(tmp_path / "h", [f"xyz{letters[:800].upper()}"], [TRAIN])
+    share = contained([(asked, np.arange(2))], [(held, np.arange(1))], Context())
+    # 98 windows begin at 0, 16, ... 1,552; of these 48 end before 800
+    np.testing.assert_allclose(share, [48 / 98, 0])
 
 
 def test_test_documents_when_all_are_nearly_trained_on_then_nothing_can_be_measured(tmp_path: Path):

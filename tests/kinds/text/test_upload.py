@@ -141,6 +141,20 @@ def test_upload_when_plain_text_then_lines_or_paragraphs_are_documents(tmp_path:
     assert all_texts(read([("wide.txt", wide)], tmp_path / "wide")[0]) == ["Ä", "ö ü"]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", [True, False])
+def test_plain_text_when_lines_end_in_any_way_then_each_is_one_document(
+    end: str, last: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("worker.kinds.text.plain_text._CHUNK", 7)  # an end may lie across two pieces
+    lines = [f"line {number}" for number in range(30)]
+    path = tmp_path / "d.txt"
+    path.write_bytes((end.join(lines) + end * last).encode())
+    corpus, said = read([("d.txt", path)], tmp_path / "out")
+    assert all_texts(corpus) == lines
+    assert not any("empty" in warning for warning in said["warnings"])  # an end at the end begins no document
+
+
 def test_upload_when_read_then_counts_bytes_characters_and_tokens(tmp_path: Path):
     texts = ["Grüße, Welt! x_1", "你好 …", "a" * 50]
     corpus, said = read(upload(tmp_path, [{"text": text} for text in texts]), tmp_path / "out")
@@ -361,3 +375,28 @@ def test_tar_when_cut_short_or_zstd_when_damaged_then_refused(tmp_path: Path):
     assert "damaged" in refused([("d.jsonl.zst", zst)], tmp_path / "out").detail
     tar.write_bytes(tar.read_bytes()[:300].ljust(600, b"\0"))
     refused([("d.tar", tar)], tmp_path / "out")
+
+
+def test_document_when_too_long_then_its_row_is_named(tmp_path: Path):
+    documents = [{"text": "a"}, {"text": "b"}, {"text": "x" * 1_000_001}]
+    for sources in (upload(tmp_path, documents), _parquet_of(tmp_path, documents)):
+        assert "Row 3 of" in refused(sources, tmp_path / sources[0][0].replace(".", "")).detail
+    path = tmp_path / "d.txt"
+    path.write_text("a\n" + "x" * 6_000_000 + "\n")
+    assert "Line 2 of d.txt is longer" in refused([("d.txt", path)], tmp_path / "lines").detail
+
+
+def test_ids_that_repeat_and_scores_beyond_all_bounds_when_uploaded_then_counted(tmp_path: Path):
+    scores = [1e300, -1e39, None, 3.0, 4.0]
+    documents = [{"text": f"d{at}", "id": "ab"[at % 2], "score_x": score} for at, score in enumerate(scores)]
+    _, said = read(upload(tmp_path, documents), tmp_path / "out")
+    assert "3 documents have the id of an earlier one" in said["warnings"][1]
+    assert said["warnings"][0] == "2 values of score_x are infinite or beyond 3.4e38, and count as no score."
+
+
+def test_text_without_an_ending_when_uploaded_then_the_cure_works(tmp_path: Path):
+    path = tmp_path / "corpus.md"
+    path.write_text("hello there\nworld\n")
+    problem = refused([("corpus.md", path)], tmp_path / "no")
+    assert "format=text" in problem.hint
+    assert all_texts(read([("corpus.md", path)], tmp_path / "out", format="text")[0]) == ["hello there", "world"]

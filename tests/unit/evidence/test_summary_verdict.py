@@ -193,7 +193,7 @@ def test_cheap_pick_without_another_cheap_one_says_so() -> None:
     m = picked(0.815, draws=1)
     found = judged(replace(m, results=tuple(r for r in m.results if r.set != "head-users")))
     assert found.status == "cheap_pick"
-    assert "another draw of random users keeps 81.5" in found.sentence
+    assert "random users, picked once more, keeps 81.5" in found.sentence
     assert "No other cheap baseline" in found.sentence
 
 
@@ -496,3 +496,21 @@ def test_guarding_metric_that_is_kept_as_the_primary_is_not_mentioned(kept: floa
 def test_guard_that_is_no_metric_is_refused() -> None:
     with pytest.raises(ValueError, match="guard"):
         measurements(guard="nothing")
+
+
+@pytest.mark.parametrize(("users", "status"), [(1, "undetermined"), (5, "undetermined"), (6, "ahead")])
+def test_lead_on_fewer_test_units_than_an_interval_takes_is_undetermined(users: int, status: str) -> None:
+    found = judged(measurements(users=users, noise=1e-4))  # the same for each of them, so intervals are points
+    assert found.status == status
+    if status == "undetermined":
+        assert f"{users} test user" in found.reasons[0]
+        assert "at least 6" in found.settled_by[0]
+        assert "ahead by" not in found.sentence
+
+
+def test_draws_of_a_cheap_pick_are_its_own_and_not_those_of_the_full_data() -> None:
+    m = picked(0.815, draws=1)
+    full = [one for one in m.results if one.set == "full"]
+    found = judged(replace(m, results=(*m.results, *(replace(one, draw=1) for one in full))))
+    assert found.details["own_method"]["draws"] == 1
+    assert "random users, picked once more, keeps" in found.sentence

@@ -59,3 +59,8 @@ def test_paired_difference_decides_what_is_said_beside_a_cheap_alternative(
     low: float, high: float, status: str
 ) -> None:
     assert beside_cheap(low, high) == status
+
+
+def test_difference_of_rounding_alone_when_judged_then_the_cheap_one_would_do() -> None:
+    assert [beside_cheap(-2e-16, -1e-16), beside_cheap(1e-16, 2e-16)] == ["cheap_would_do"] * 2
+    assert [beside_cheap(-2e-6, -1e-6), beside_cheap(1e-6, 2e-6)] == ["cheap_is_better", "ahead"]

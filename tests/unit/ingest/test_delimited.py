@@ -150,3 +150,26 @@ def test_id_when_longer_than_the_limit_then_refused(tmp_path: Path) -> None:
 def test_headerless_when_a_time_is_missing_then_still_a_time(tmp_path: Path) -> None:
     _, found = read(write(tmp_path, "1,2,NA\n3,4,1356912000\n5,6,1356912001\n"))
     assert found["timestamp"] == [None, 1356912000, 1356912001]
+
+
+@pytest.mark.parametrize("before", [20, 60_000])
+def test_csv_when_utf8_but_for_one_line_then_that_is_named_and_no_letter_is_wrong(tmp_path: Path, before: int) -> None:
+    good = "user,item\n" + "".join(f"größe{row},café\n" for row in range(before))
+    problem = refusal(write(tmp_path, good.encode() + b"bad\xff,1\n"), "invalid_input")
+    assert problem.detail == f"Line {before + 2:,} of t.csv is not UTF-8 text."
+    _, found = read(write(tmp_path, good.encode("latin-1")))  # of which no letter is UTF-8
+    assert found["user"][3] == "größe3"
+
+
+def test_csv_when_a_cell_holds_what_unicode_calls_a_line_end_then_the_row_goes_on(tmp_path: Path) -> None:
+    _, found = read(write(tmp_path, "user,item\na\u2028b,1\nc\x0cd,2\ne\x85f,3\n"))
+    assert found["user"] == ["a\u2028b", "c\x0cd", "e\x85f"]
+
+
+@pytest.mark.parametrize(("mark", "said"), [("\0", "NUL characters"), ("\x1b", "control characters such as '\\x1b'")])
+def test_text_when_it_holds_stray_characters_then_they_and_their_line_are_named(
+    tmp_path: Path, mark: str, said: str
+) -> None:
+    problem = refusal(write(tmp_path, f"user,item\na,1\nb{mark},2\n"), "invalid_input")
+    assert problem.detail == f"t.csv looks like text, but holds {said}, first in line 3."
+    assert "tr -d" in problem.hint

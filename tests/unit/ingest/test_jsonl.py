@@ -46,7 +46,7 @@ def test_jsonl_when_type_changes_later_then_line_is_named(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "text",
-    ['[{"user": 1, "item": 2}]', '{"user": 1,\n "item": 2}\n', '{"user": 1, "item": 2\n', '{"a": ' + "[" * 100_000],
+    ['[{"user": 1, "item": 2}', '{"user": 1,\n "item": 2}\n', '{"user": 1, "item": 2\n', '{"a": ' + "[" * 100_000],
 )
 def test_jsonl_when_not_one_object_a_line_then_refused(tmp_path: Path, text: str) -> None:
     assert refusal(write(tmp_path, text), "invalid_input").hint
@@ -66,3 +66,18 @@ def test_jsonl_when_the_item_is_a_list_then_refused(tmp_path: Path) -> None:
 def test_jsonl_when_an_object_is_longer_than_a_block_then_refused(tmp_path: Path) -> None:
     long = json.dumps({"user": 1, "item": 2, "text": "x" * (9 << 20)})
     refusal(write(tmp_path, '{"user": 1, "item": 2}\n' * 20_000 + long + "\n"), "decoded_too_large")
+
+
+@pytest.mark.parametrize("count", [2, 199, 201])
+def test_list_of_objects_when_of_any_length_then_read(tmp_path: Path, count: int) -> None:
+    rows = [{"user": f"u{row}", "item": f"i{row}"} for row in range(count)]
+    for text in (json.dumps(rows), json.dumps(rows, indent=1) + "\n"):
+        _, found = read(write(tmp_path, text))
+        assert found == {name: [row[name] for row in rows] for name in ("user", "item")}
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85"])
+def test_jsonl_when_text_holds_what_unicode_calls_a_line_end_then_the_object_goes_on(tmp_path: Path, end: str) -> None:
+    text = f'{{"user": "a{end}b", "item": 2}}\n{{"user": "c", "item": 3}}\n'
+    _, found = read(write(tmp_path, text))
+    assert found == {"user": [f"a{end}b", "c"], "item": ["2", "3"]}

@@ -16,7 +16,7 @@ from worker.ingest.cells import wrong_cell
 from worker.ingest.columns import NUMERIC, Column, Wanted, number
 from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Meter
-from worker.ingest.sample import Sample
+from worker.ingest.sample import Sample, lines_of
 from worker.ingest.values import convert
 
 _COMMA_NUMBER = re.compile(r"^[+-]?\d+(,\d+)?$")
@@ -78,7 +78,7 @@ def _decimal(columns: Sequence[Column]) -> str:
 
 def _lines_above(text: str, count: int) -> int:
     """Lines above the first row, blank ones too, of which `count` are not blank."""
-    lines = text.splitlines()
+    lines = lines_of(text)
     for place, line in enumerate(lines):
         if not line.strip():
             continue
@@ -103,7 +103,7 @@ def _warnings(sample: Sample, shape: table_shape.Shape) -> list[str]:
             f"{name} is not UTF-8 and was read as {sample.encoding}: where letters look wrong, say what it is, as in "
             "encoding=cp1251."
         )
-    stray = next((n for n, line in enumerate(sample.text.splitlines(), 1) if line.count('"') % 2), 0)
+    stray = next((n for n, line in enumerate(lines_of(sample.text), 1) if line.count('"') % 2), 0)
     if stray and not shape.quote and shape.delimiter not in {"::", " "} and sample.hints.quote is None:
         warnings.append(
             f"Line {stray:,} of {name} has a quotation mark that is not closed, and all lines have one number of cells "
@@ -209,6 +209,20 @@ def _type(wanted: Wanted) -> Arrow:
     return pa.string()
 
 
+def _not_utf8(detected: Detected, meter: Meter) -> int:
+    """The first line, from 1, that is not UTF-8; 0: there is none."""
+    done = 0
+    with detected.source.open(Meter(meter.limits)) as stream:
+        lines = native.Lines(stream, detected.source.name)
+        while block := lines.read(native.BLOCK_BYTES):
+            try:
+                block.decode()
+            except UnicodeDecodeError as wrong:
+                return done + block.count(b"\n", 0, wrong.start) + 1
+            done += block.count(b"\n")
+    return 0
+
+
 def _explained(detected: Detected, wanted: Sequence[Wanted], meter: Meter, said: str) -> JobError:
     """Read again from the start, slowly, to say which row is at fault."""
     name = detected.source.name
@@ -227,10 +241,13 @@ def _explained(detected: Detected, wanted: Sequence[Wanted], meter: Meter, said:
     except (pa.ArrowInvalid, UnicodeDecodeError) as invalid:
         said = str(invalid)
     if "UTF8" in said or "codec can't decode" in said:
+        line = _not_utf8(detected, meter) if detected.encoding == "utf-8" else 0
         return JobError(
             "invalid_input",
-            f"{name} is not {detected.encoding} text after row {rows:,}.",
-            hint='Say the encoding, as in encoding="latin-1".',
+            f"Line {line:,} of {name} is not UTF-8 text."
+            if line
+            else f"{name} is not {detected.encoding} text after row {rows:,}.",
+            hint='Correct it; if the whole file has another encoding, say which, as in encoding="latin-1".',
             pointer="/options/encoding",
         )
     ragged = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", said)

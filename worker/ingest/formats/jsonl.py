@@ -51,7 +51,7 @@ def describe(sample: Sample, meter: Meter) -> Detected:
 
 def _of_list(sample: Sample) -> list[str]:
     lines = ObjectLines(io.BytesIO(sample.head), sample.source.name, partial=not sample.whole).read()
-    return lines.decode().split("\n")[:_SAMPLED]
+    return lines.decode().split("\n")[:-1][:_SAMPLED]  # each ends with its line
 
 
 def _leaves(record: dict[str, Any], above: Path = ()) -> Iterator[tuple[Path, Any]]:

@@ -4,7 +4,7 @@ split taken or drawn."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,6 +75,8 @@ def ingest(
     given = parse_options(IngestOptions, options)
     upload = Upload(sources, tables.DOCUMENTS, ctx, Limits(**limits))
     found = _read(upload, given, ctx)
+    for warning in found.warnings:
+        ctx.warn(warning)
     ctx.progress(0, 3, phase="clean")
     found = _with_labels(found, ctx)
     codes = contents(len(found), (found.titles, found.bodies), found.features)
@@ -132,11 +134,20 @@ def form_of(source: Source, upload: Upload) -> Form:
     rows = lines[1:] if header else lines
     if is_filter(source.name) and all(len(line.split()) == 2 for line in lines):
         return "filter"
-    if len(header) == 2 and all(_ROW.match(line) for line in rows) and (rows or xc.role_of(source.name)[1]):
+    if (len(header) == 2 and (xc.role_of(source.name)[1] or _mostly(_is_row, rows))) or xc.is_named_so(source.name):
         return "matrix"
-    if rows and (len(header) == 3 or not header) and all(_ROW.match(line) or line.strip().isdigit() for line in rows):
-        return "rows" if any(":" in line for line in rows) else "table"
+    if len(header) != 2 and any(":" in line for line in rows) and _mostly(_is_row, rows):
+        return "rows"
     return "names" if is_label_names(source.name) else "table"
+
+
+def _is_row(line: str) -> bool:
+    return bool(_ROW.match(line)) or line.strip().isdigit()
+
+
+def _mostly(test: Callable[[str], bool], lines: Sequence[str]) -> bool:
+    """Whether most lines pass: who reads them says which one is wrong, which another form could not."""
+    return 2 * sum(map(test, lines)) > len(lines)
 
 
 def _of_object(line: str, name: str) -> Form:
@@ -227,7 +238,7 @@ def _check(data: LabelledDocuments, codes: np.ndarray, ctx: Context) -> None:
         raise JobError(
             "invalid_input",
             f"The documents have {data.labels} label: there is nothing to tell apart.",
-            hint="Say with label_delimiter what stands between labels, or map another column to labels.",
+            hint="Upload documents of several labels. Of a table, label_delimiter says what stands between them.",
             pointer="/options/label_delimiter",
         )
     for part, name in ((TRAIN, "training"), (TEST, "test")):

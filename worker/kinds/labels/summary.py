@@ -31,7 +31,7 @@ from worker.contract.product import Origin, Product
 from worker.kinds.labels import dataset
 from worker.kinds.labels.dataset import TRAIN, Csr, LabelledDocuments, LabelSet, csr
 from worker.kinds.labels.delivered_text import lines, matrix_lines
-from worker.kinds.labels.leaks import held_out_documents
+from worker.kinds.labels.leaks import held_out_documents, nearly_held_out
 from worker.kinds.labels.texts import Texts
 
 FORMAT, VERSION = "distillery-labels", 1
@@ -169,7 +169,8 @@ def adopt(data: LabelledDocuments, other: LabelledDocuments) -> LabelsSummary:
         features=None if data.features is None else other.features,
     )  # fmt: skip
     held_out = held_out_documents(data, version.everything)
-    kept = np.flatnonzero(has & ~held_out)
+    nearly = nearly_held_out(data, version.everything) & ~held_out
+    kept = np.flatnonzero(has & ~held_out & ~nearly)
     if not len(kept):
         raise _unfit("holds nothing but validation and test documents of the dataset", "Make it of training documents.")
     said: tuple[str, ...] = ()
@@ -177,6 +178,11 @@ def adopt(data: LabelledDocuments, other: LabelledDocuments) -> LabelsSummary:
         said += (
             f"{int(held_out.sum()):,} documents of the subset are validation or test documents of the dataset; they "
             "were left out, since nothing may be trained on what it is asked.",
+        )
+    if nearly.any():
+        said += (
+            f"{int(nearly.sum()):,} documents of the subset nearly equal validation or test documents of the dataset, "
+            "and no training document so much; they were left out, since they give the answers.",
         )
     return LabelsSummary(_subset(version, kept), origin=Origin("uploaded subset"), warnings=said)
 

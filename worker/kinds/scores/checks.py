@@ -12,6 +12,7 @@ from worker.contract.errors import JobError
 from worker.kinds.scores.dataset import ACCURACY, CONFIDENCE, KEY, NUMBERS, WORDS, ScoreTable, common_runs
 
 FEWEST_RUNS = 3
+_IMPOSSIBLE = {"n_examples": "not above 0", "stderr": "below 0"}
 
 
 def cleaned(table: ScoreTable, ctx: Context) -> ScoreTable:
@@ -20,18 +21,21 @@ def cleaned(table: ScoreTable, ctx: Context) -> ScoreTable:
     if missing.any():
         ctx.warn(f"{int(missing.sum()):,} rows without a value were left out.")
         table = taken(table, np.flatnonzero(~missing))
-    if np.isinf(table.value).any():
-        raise _refused(table, int(np.flatnonzero(np.isinf(table.value))[0]), "is infinite", "Leave the row out.")
     if (unnamed := table.words["metric"] == "").any():
         ctx.warn(f"{int(unnamed.sum()):,} rows name no metric: their values were taken as accuracy.")
         table.words["metric"][unnamed] = ACCURACY
+    if np.isinf(table.value).any():
+        raise _refused(table, int(np.flatnonzero(np.isinf(table.value))[0]), "is infinite", "Leave the row out.")
     _check_confidence(table)
     table = _as_shares(table, ctx)
     _refuse_duplicates(table)
     for word in ("category", "mixture"):
         _settle(table, word, "benchmark" if word == "category" else "run", ctx)
-    counted = np.where(table.n_examples > 0, table.n_examples, np.nan)
-    return replace(table, n_examples=counted, stderr=np.where(table.stderr >= 0, table.stderr, np.nan))
+    usable = {"n_examples": table.n_examples > 0, "stderr": table.stderr >= 0}
+    for name, fine in usable.items():
+        if wrong := int((~fine & ~np.isnan(getattr(table, name))).sum()):
+            ctx.warn(f"{wrong:,} values of {name} are {_IMPOSSIBLE[name]} and were taken as unknown.")
+    return replace(table, **{name: np.where(fine, getattr(table, name), np.nan) for name, fine in usable.items()})
 
 
 def refuse_what_cannot_be_compared(table: ScoreTable, ctx: Context) -> None:
@@ -84,16 +88,25 @@ def _as_shares(table: ScoreTable, ctx: Context) -> ScoreTable:
         raise _refused(table, row, "is no share and no per cent", "Correct it, or name the metric otherwise.")
     if not (rows & (table.value > 1)).any():
         return table
-    for benchmark in sorted(set(table.words["benchmark"][rows].tolist())):
-        at = np.flatnonzero(rows & (table.words["benchmark"] == benchmark))
-        small = at[(table.value[at] < 1) & (table.value[at] > 0)]
-        if len(small) and len(small) < len(at) and table.value[at].max() > 10:
-            raise _refused(
-                table, int(small[0]), "is a share where others of its benchmark are per cent", "Write all in one unit."
-            )
     if ((table.value[rows] < 1) & (table.value[rows] > 0)).mean() > 0.5:
         row = int(np.flatnonzero(rows & (table.value > 1))[0])
         raise _refused(table, row, "is above 1 where most are shares", "Write all in one unit.")
+    for benchmark in sorted(set(table.words["benchmark"][rows].tolist())):
+        at = np.flatnonzero(rows & (table.words["benchmark"] == benchmark))
+        small = at[(table.value[at] < 1) & (table.value[at] > 0)]
+        if not len(small):
+            continue
+        if len(small) < len(at) and table.value[at].max() > 10:
+            raise _refused(
+                table, int(small[0]), "is a share where others of its benchmark are per cent", "Write all in one unit."
+            )
+        if table.value[at].max() <= 1:
+            raise _refused(
+                table,
+                int(small[0]),
+                "is below 1 as all of its benchmark, where other benchmarks are per cent",
+                "Write all accuracies as shares: what is meant is then clear, and below 1 % it stays so.",
+            )
     ctx.warn("Accuracies above 1 occur: all were taken as per cent and divided by 100, and their standard errors, too.")
     return replace(
         table,

@@ -56,6 +56,12 @@ ANSWERS = Schema(
 _BOTH = Schema("a table of scores", tuple({role.name: role for role in (*SCORES.roles, *ANSWERS.roles)}.values()))
 
 
+_WIDE = (
+    "A table with a column a benchmark must be made long first, in pandas "
+    '`df.melt(["run", "stage"], var_name="benchmark", value_name="value")`.'
+)
+
+
 class IngestOptions(ReadOptions):
     """How scores become a dataset version."""
 
@@ -197,7 +203,13 @@ def _holds_answers(source: Source, given: IngestOptions, upload: Upload) -> bool
 def _table(source: Source, schema: Schema, given: IngestOptions, upload: Upload) -> Table:
     detected = upload.detect(source, given.hints())
     known = {role.name for role in schema.roles}
-    return as_table(detected, {role: name for role, name in given.columns.items() if role in known}, schema)
+    columns = {role: name for role, name in given.columns.items() if role in known}
+    try:
+        return as_table(detected, columns, schema)
+    except JobError as missing:
+        if missing.code == "unknown_column" and missing.pointer in ("/columns/benchmark", "/columns/value"):
+            missing.hint = f"{missing.hint} {_WIDE}"
+        raise
 
 
 def _words(read: Columns, name: str) -> np.ndarray:

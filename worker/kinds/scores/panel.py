@@ -86,19 +86,27 @@ def panels(table: ScoreTable, stages: tuple[str, str], metric: str, ctx: Context
     `metric`: what runs are compared by; "" for accuracy, and of benchmarks without it their only metric, or the first
     by name. Seeds of a run are averaged.
     """
-    found = [one for scale in table.distinct("scale") if (one := _panel(table, scale, stages, metric, ctx)) is not None]
+    copied: list[int] = []
+    made = [_panel(table, scale, stages, metric, copied, ctx) for scale in table.distinct("scale")]
+    found = [one for one in made if one is not None]
     if found:
         return found
     of = f" by {metric!r}" if metric else ""
+    less = f"; {sum(copied):,} runs have the very scores of another and are no further runs" if any(copied) else ""
     raise JobError(
         "too_few_rows",
-        f"No benchmark has scores{of} of {FEWEST_RUNS} runs at both {stages[0]!r} and {stages[1]!r}.",
-        hint=f"The metrics are {', '.join(table.distinct('metric')[:20])}; give a run the same name at both stages.",
+        f"No benchmark has scores{of} of {FEWEST_RUNS} runs at both {stages[0]!r} and {stages[1]!r}{less}.",
+        hint="Upload the scores of runs that differ."
+        if less
+        else f"The metrics are {', '.join(table.distinct('metric')[:20])}; give a run the same name at both stages.",
         pointer="/params/metric" if metric else "/params/stage_pair",
     )
 
 
-def _panel(table: ScoreTable, scale: str, stages: tuple[str, str], metric: str, ctx: Context) -> Panel | None:
+def _panel(
+    table: ScoreTable, scale: str, stages: tuple[str, str], metric: str, copied: list[int], ctx: Context
+) -> Panel | None:
+    """The panel of a scale, None where no benchmark has enough runs; `copied` gets the number of runs left out."""
     w = table.words
     here = (w["scale"] == scale) & np.isin(w["stage"], stages)
     chosen = _metrics(table, here, metric, ctx)
@@ -121,6 +129,7 @@ def _panel(table: ScoreTable, scale: str, stages: tuple[str, str], metric: str, 
     sure = np.flatnonzero(here & (w["metric"] == CONFIDENCE))
     trust = [_means(table, sure, runs, benchmarks, stage, table.value) for stage in stages]
     runs, again = _told_apart(runs, first, second, ctx)
+    copied.append(int(again.sum()))
     first, second, *noises = (one[~again] for one in (first, second, *noises))
     trust = [one[~again] for one in trust]
     both = np.isfinite(first) & np.isfinite(second)

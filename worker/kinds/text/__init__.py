@@ -43,7 +43,7 @@ KIND: Kind[Corpus] = Kind(
     name="text",
     unit="document",
     units="documents",
-    ingest=Ingest(ingest.IngestOptions, ingest.ingest),
+    ingest=Ingest(ingest.IngestOptions, ingest.ingest, version=2),
     load=dataset.load,
     describe=describe,
     products=(TextSummary,),

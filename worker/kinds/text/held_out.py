@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from worker.contract.context import Context
 from worker.contract.errors import JobError
 from worker.evidence.measurements import Metric, Pooled, Ratio, Scores, TestSet
+from worker.kinds.text.containment import contained
 from worker.kinds.text.dataset import HQ, TEST, TRAIN, VALIDATION, Corpus
 from worker.kinds.text.deduplication import near_any
 from worker.kinds.text.evaluate_params import EvaluateParams
@@ -32,6 +33,7 @@ from worker.kinds.text.training_text import Documents
 
 BITS = Metric("bits_per_byte", "bits per byte", "bits", 1.0, higher_is_better=False, decimals=3)
 MACRO = Metric("macro_accuracy", "macro accuracy of the source")
+_TOO_MUCH = 0.2  # of a document, in documents of an uploaded subset
 _LEAST = 10  # documents of a source, to learn from and to ask about
 _NAMES = ("test documents", "validation documents", "documents of the high-quality set")
 
@@ -137,7 +139,7 @@ def held_out(data: Corpus, summaries: Sequence[TextSummary], params: EvaluatePar
         (good, _drawn(good, rows, params.test_bytes, ctx.seed)),
     ]
     with ctx.part("held out", 0, 4) as part:
-        test, validation, hq = _without_near_copies(drawn, _trained_on(data, summaries), part)
+        test, validation, hq = _without_copies(drawn, _trained_on(data, summaries), part)
     sources = _sources(data, validation, test)
     return HeldOut(validation, test, hq if len(hq) else None, sources, ctx.seed)
 
@@ -146,9 +148,8 @@ def _trained_on(data: Corpus, summaries: Sequence[TextSummary]) -> list[tuple[Co
     """The documents that any set may hold: the training part, and summaries that have others."""
     train = data.rows(TRAIN)
     others = [(one.corpus, np.sort(one.taken)) for one in summaries]
-    return [
-        (data, train), *((one, rows) for one, rows in others if not np.isin(one.hash[rows], data.hash[train]).all())
-    ]  # fmt: skip
+    strange = [(one, rows[~np.isin(one.hash[rows], data.hash[train])]) for one, rows in others]
+    return [(data, train), *(one for one in strange if len(one[1]))]
 
 
 def _high_quality(data: Corpus, summaries: Sequence[TextSummary], ctx: Context) -> tuple[Corpus, np.ndarray]:
@@ -185,21 +186,31 @@ def _drawn(data: Corpus, rows: np.ndarray, most: int, seed: int) -> np.ndarray:
     return np.sort(order[fits])
 
 
-def _without_near_copies(
+def _without_copies(
     drawn: Sequence[tuple[Corpus, np.ndarray]], trained_on: Sequence[tuple[Corpus, np.ndarray]], ctx: Context
 ) -> list[Asked]:
-    """Test, validation and high-quality documents that are no near-copies of documents trained on, with their texts."""
+    """Test, validation and high-quality documents that are no near-copies of documents trained on, and do not stand in
+    those of uploaded subsets piece by piece, with their texts."""
     near = near_any(drawn, trained_on, ctx, "held-out documents")
+    within = np.zeros(len(near), bool)
+    if len(trained_on) > 1:  # documents that the dataset does not have may be pieces of those it holds out
+        within = ~near & (contained(drawn, trained_on[1:], ctx) >= _TOO_MUCH)
+    ends = np.cumsum([len(rows) for _, rows in drawn])[:-1]
     found: list[Asked] = []
-    for (corpus, rows), copies, name in zip(
-        drawn, np.split(near, np.cumsum([len(rows) for _, rows in drawn])[:-1]), _NAMES, strict=True
+    for (corpus, rows), copies, parts, name in zip(
+        drawn, np.split(near, ends), np.split(within, ends), _NAMES, strict=True
     ):
+        if parts.any():
+            ctx.warn(
+                f"A fifth or more of each of {int(parts.sum()):,} of {len(rows):,} {name} stands word for word in the "
+                "documents of an uploaded subset; they were left out, since it holds the answers."
+            )
         if copies.any():
             ctx.warn(
                 f"{int(copies.sum()):,} of {len(rows):,} {name} are near-copies of training documents; they were left "
                 "out, since who was trained on one knows the other."
             )
-        found.append(_asked(corpus, rows[~copies], ctx))
+        found.append(_asked(corpus, rows[~copies & ~parts], ctx))
     return found
 
 

@@ -20,6 +20,7 @@ from worker.ingest.format import Detected
 from worker.ingest.formats import FORMATS
 from worker.ingest.limits import Limits
 from worker.ingest.options import NAMED_FORMATS, ColumnMap, Listed, ReadOptions, column_map, named, parse_options
+from worker.ingest.sources import Source
 from worker.ingest.table import Role, Schema, Table, as_table
 from worker.ingest.upload import Upload, choose_tables, detection
 from worker.kinds.text import splits
@@ -84,7 +85,7 @@ def ingest(
     schema = replace(ROLES, formats=(JSON_DOCUMENTS, plain_text(given.documents)))
     upload = Upload(sources, schema, ctx, Limits(**limits))
     tables, ignored = choose_tables(
-        upload.named(given.file), lambda source: _table(upload.detect(source, given.hints()), given)
+        upload.named(given.file), lambda source: _table(_detected(upload, source, given), given)
     )
     upload.expect([table.detected.source for table in tables])
     by_file = _by_file(tables, given)
@@ -92,6 +93,10 @@ def ingest(
     writer = reading.run()
     upload.tell(tables)
     reading.tell(ctx)
+    if "id" in reading.roles and (repeated := writer.repeated_ids):
+        ctx.warn(
+            f"{repeated:,} documents have the id of an earlier one: all are kept, and their ids do not tell them apart."
+        )
     ctx.progress(0, 2, phase="split")
     given_by = "names of the files" if by_file else "column split"
     split, how = _split(reading.parts, given_by, writer, given, ctx)
@@ -109,6 +114,19 @@ def _by_file(tables: Sequence[Table], given: IngestOptions) -> list[int] | None:
     if given.split == "files" or (given.split == "auto" and "split" not in tables[0].columns):
         return splits.of_files([table.name for table in tables], asked=given.split == "files")
     return None
+
+
+def _detected(upload: Upload, source: Source, given: IngestOptions) -> Detected:
+    """What a file is; of one that is no table the refusal says how it is read as plain text."""
+    try:
+        return upload.detect(source, given.hints())
+    except JobError as problem:
+        if problem.pointer == "/options/delimiter":
+            problem.hint = (
+                f"If a line is a document, say format=text (and documents=paragraph where blank lines part them). "
+                f"{problem.hint}"
+            )
+        raise
 
 
 def _table(detected: Detected, given: IngestOptions) -> Table:

@@ -20,6 +20,7 @@ from worker.evidence.columns import counts, spread, with_interval
 from worker.evidence.comparison import Comparison
 from worker.evidence.findings import Findings
 from worker.evidence.measurements import Measurements, Protocol, TestSet
+from worker.evidence.summary_verdict import FEWEST_UNITS
 from worker.evidence.table import Cell, Column, Table
 from worker.evidence.training import Plan, code_hash, train_all
 from worker.evidence.wording import number
@@ -53,8 +54,9 @@ def judge(
                 kind=KIND,
                 unit="document",
                 units="documents",
-                reason="every test document is a near-copy of a training document, so nothing can be measured; upload "
-                "the documents without near-copies, or hold out whole sources (split=group)",
+                reason="every test document is a near-copy of a training document, or stands in an uploaded subset "
+                "piece by piece, so nothing can be measured; upload the documents without near-copies, or hold out "
+                "whole sources (split=group)",
                 warnings=_said_before(summaries, ctx),
             )
         sets = document_sets(data, summaries, params, part)
@@ -232,7 +234,8 @@ def _said_before(summaries: Sequence[TextSummary], ctx: Context) -> tuple[str, .
 def _warnings(sets: Sequence[DocumentSet], held: HeldOut, leads: Table) -> Iterator[str]:
     for test in held.tests[: 1 if held.hq is None else 2]:
         if test.n < _FEW_DOCUMENTS:
-            yield f"Only {test.n} documents in {test.label}: every interval there is wide."
+            worth = "is wide" if test.n >= FEWEST_UNITS else "is narrower than what is known"
+            yield f"Only {test.n} documents in {test.label}: every interval there {worth}."
     seen = sets[0].draws[0].text.bytes
     if seen < _FEW_BYTES:
         yield (f"Learners saw only {number(seen)} bytes of each set: what helps with so little text may not with more.")

@@ -56,6 +56,6 @@ PICKS: dict[str, Pick] = {
     "random": Pick("random documents", at_random, "random"),
     "dedup-only": Pick("deduplication only", deduplicated, "dedup-only"),
     "quality-classifier": Pick(
-        "hashed classifier of the target", like_the_target, "quality-classifier", drawn=False, targeted=True
+        "hashed classifier of the target (its best)", like_the_target, "quality-classifier", drawn=False, targeted=True
     ),
 }

@@ -53,8 +53,8 @@ def _is_named_so(name: str) -> bool:
 
 
 def _lines(detected: Detected, meter: Meter, lost: Unreadable) -> Iterator[str]:
-    """The lines that can be read, without their ends. Of UTF-16, whose line ends are two bytes, the whole is decoded
-    first, and nothing may be wrong."""
+    """The lines that can be read, without their ends (LF, CR LF or CR). Of UTF-16, whose line ends are two bytes, the
+    whole is decoded first, and nothing may be wrong."""
     wide = detected.encoding.startswith("utf-16")
     encoding = "utf-8" if wide else detected.encoding
     decode = codecs.getincrementaldecoder(detected.encoding)().decode
@@ -64,7 +64,7 @@ def _lines(detected: Detected, meter: Meter, lost: Unreadable) -> Iterator[str]:
             chunk = stream.read(_CHUNK)
             ended = not chunk
             try:
-                lines = (rest + (decode(chunk, ended).encode() if wide else chunk)).split(b"\n")
+                block = rest + (decode(chunk, ended).encode() if wide else chunk)
             except UnicodeError as broken:
                 raise JobError(
                     "invalid_input",
@@ -72,21 +72,29 @@ def _lines(detected: Detected, meter: Meter, lost: Unreadable) -> Iterator[str]:
                     hint="Save it as UTF-8.",
                     pointer="/options/encoding",
                 ) from broken
-            rest = b"" if ended else lines.pop()
+            lines, rest = (block.splitlines(), b"") if ended else _whole_lines(block)
             if len(rest) > BLOCK_BYTES:
+                line = lost.total + len(lines) + 1
                 raise JobError(
                     "decoded_too_large",
-                    f"A line of {detected.source.name} is longer than {BLOCK_BYTES:,} bytes.",
+                    f"Line {line:,} of {detected.source.name} is longer than {BLOCK_BYTES:,} bytes.",
                     hint="Break it into documents, one a line.",
                 )
             yield from _decoded(lines, encoding, lost)
             meter.tick()
 
 
+def _whole_lines(block: bytes) -> tuple[list[bytes], bytes]:
+    """The lines of a block that have ended, and what is left; a CR at its end may be the first half of CR LF."""
+    lines = block.splitlines(keepends=True)
+    rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+    return b"".join(lines).splitlines(), rest
+
+
 def _decoded(lines: Sequence[bytes], encoding: str, lost: Unreadable) -> Iterator[str]:
     for line in lines:
         try:
-            text = line.decode(encoding).removesuffix("\r")
+            text = line.decode(encoding)
         except UnicodeDecodeError:
             lost.count(1, lost=True)
             continue

@@ -44,6 +44,7 @@ class Reading:
         self._dimension = 0
         self._rows = 0
         self.left_out = 0
+        self._beyond: dict[str, int] = dict.fromkeys(self.scores, 0)
 
     def run(self) -> CorpusWriter:
         """Read everything; the writer has all documents then. Raises `JobError`."""
@@ -106,6 +107,8 @@ class Reading:
             return
         schema = schema_of(self.scores, self._dimension)
         given = {"text": text, "id": self._ids(raw, first), "source": self._sources(raw)}
+        for name in self.scores:
+            self._beyond[name] += _beyond(raw.column(name).take(kept))
         columns = [(given[one.name] if one.name in given else raw.column(one.name)).take(kept) for one in schema]
         columns = [column.cast(one.type) for column, one in zip(columns, schema, strict=True)]
         self._writer.add(pa.RecordBatch.from_arrays(columns, schema=schema), identified="id" in self.roles)
@@ -152,6 +155,15 @@ class Reading:
                 f"{self.left_out:,} of {self._rows:,} documents are empty or shorter than {self._min_chars} "
                 "characters without the blanks around them, and were left out."
             )
+        for name, count in self._beyond.items():
+            if count:
+                ctx.warn(f"{count:,} values of {name} are infinite or beyond 3.4e38, and count as no score.")
+
+
+def _beyond(scores: Arrow) -> int:
+    """How many numbers a float32 does not hold."""
+    values = scores.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return int((np.abs(values) > np.finfo(np.float32).max).sum())
 
 
 def _host(word: str) -> str:

@@ -72,6 +72,12 @@ class CorpusWriter:
         return np.concatenate([np.empty(0, np.uint64), *self._arrays["hash"]])
 
     @property
+    def repeated_ids(self) -> int:
+        """Documents with an id that an earlier one has."""
+        ids = np.concatenate([np.empty(0, np.uint64), *self._ids])
+        return len(ids) - len(np.unique(ids))
+
+    @property
     def source_hashes(self) -> np.ndarray:
         """Of the sources of all documents so far, uint64 (n,); of those without one, of their texts."""
         numbers = np.concatenate([np.empty(0, np.int32), *self._arrays["source"]])

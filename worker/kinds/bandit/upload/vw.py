@@ -14,7 +14,7 @@ from worker.ingest.columns import Column, Wanted
 from worker.ingest.format import Detected, Format
 from worker.ingest.limits import Meter
 from worker.ingest.native import Lines
-from worker.ingest.sample import Sample
+from worker.ingest.sample import Sample, lines_of
 
 _LABELLED = re.compile(r"^[^|]*?(?:^|\s)(\d{1,9}):([^:\s|]+):([^:\s|]+)(?:\s|\||$)")
 _TRIPLE = re.compile(r"(?:^|\s)\d+:[^:\s|]+:[^:\s|]+(?=\s|\||$)")
@@ -64,7 +64,7 @@ def read(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator
     with detected.source.open(meter) as stream:
         lines = Lines(stream, name)
         while chunk := lines.read(_CHUNK):
-            examples = [line for line in chunk.decode("utf-8", "replace").splitlines() if line.strip()]
+            examples = [line for line in lines_of(chunk.decode("utf-8", "replace")) if line.strip()]
             if not examples:
                 continue
             labels = [_label(line, row + place, name) for place, line in enumerate(examples, 1)]

@@ -60,10 +60,13 @@ def auto(data: LabelledDocuments, params: AutoParams, ctx: Context) -> LabelsSum
     with ctx.part("full", 0, steps, seed=ctx.seed) as part:
         full = _kept(data, data.train, asked, part)
     found: dict[str, tuple[LabelsSummary, tuple[float, float]]] = {}
+    before = list(ctx.warnings)
+    heard: dict[str, list[str]] = {}  # what a method warns of speaks of its own choice
     for number, (name, (model, run)) in enumerate(_CANDIDATES.items(), 1):
         with ctx.part(name, number, steps, seed=ctx.seed) as part:
             summary = run(data, model(**params.model_dump()), part)
             own = _kept(data, summary.documents, asked, part)
+        heard[name], ctx.warnings[:] = [text for text in ctx.warnings if text not in before], before
         found[name] = summary, (own[0] / max(full[0], 1e-9), own[1] / max(full[1], 1e-9))
     best = max(found, key=lambda name: sum(found[name][1]))
     said = ", ".join(f"{name} {100 * p:.0f} % and {100 * psp:.0f} %" for name, (_, (p, psp)) in found.items())
@@ -71,6 +74,8 @@ def auto(data: LabelledDocuments, params: AutoParams, ctx: Context) -> LabelsSum
         f"Of P@1 and PSP@1 of label centroids on {len(asked):,} validation documents it keeps most together: {said}; "
         f"so `auto` chose {best}."
     )
+    for text in heard[best]:
+        ctx.warn(text)
     summary = found[best][0]
     return replace(summary, origin=replace(summary.origin, reason=reason))
 

@@ -41,12 +41,13 @@ _HINT = "Write rows as Weka does: values separated by commas, or {index value, .
 @dataclass
 class _Header:
     """`names`: attributes in order; `words`: of nominal ones, by their number, their values; `text`: numbers of
-    string attributes; `relation`: the relation's name."""
+    string attributes; `relation`: the relation's name; `unknown`: cells that say "?"."""
 
     relation: str = ""
     names: list[str] = field(default_factory=list[str])
     words: dict[int, dict[str, int]] = field(default_factory=dict[int, dict[str, int]])
     text: list[int] = field(default_factory=list[int])
+    unknown: int = 0
 
 
 def read(sources: Sequence[Source], xml: Source | None, meter: Meter) -> Found:
@@ -72,7 +73,14 @@ def read(sources: Sequence[Source], xml: Source | None, meter: Meter) -> Found:
         bodies=Texts.of(bodies) if header.text else None,
         features=below([one[3] for one in files]) if files[0][3].shape[1] else None,
         label_titles=Texts.of([header.names[label] for label in labels]),
+        warnings=_doubts(sum(one[0].unknown for one in files)),
     )
+
+
+def _doubts(unknown: int) -> tuple[str, ...]:
+    if not unknown:
+        return ()
+    return (f'{unknown:,} cells say "?": labels were taken as not there, features as 0.',)
 
 
 def label_names(source: Source, meter: Meter) -> list[str]:
@@ -117,6 +125,7 @@ def _read(source: Source, marked: list[str] | None, meter: Meter) -> tuple[_Head
             continue
         said: list[str] = []
         for attribute, cell in _cells(line, header, unwritten, number, source.name):
+            header.unknown += cell == "?"
             if attribute in is_label:
                 if _is_set(cell, number, source.name):
                     label_indices.append(is_label[attribute])

@@ -28,7 +28,8 @@ class Found:
 
     `form`: what the files were taken for, in words. `part`: int8 (n,), `NO_PART` where nothing says it. `weights`:
     float32 (n,), what documents count, None for 1. `pairs`: int64 (p, 2), document and label that may not be together.
-    `files`: what was read; `ignored`: {file, why}. The others are those of `LabelledDocuments`.
+    `files`: what was read; `ignored`: {file, why}; `warnings`: what was taken in a way that may be wrong. The others
+    are those of `LabelledDocuments`.
     """
 
     form: str
@@ -45,6 +46,7 @@ class Found:
     pairs: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
     files: tuple[str, ...] = ()
     ignored: tuple[dict[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.targets.shape[0]

@@ -43,7 +43,7 @@ def _recognise_parquet(sample: Sample) -> bool:
 
 
 def _recognise_objects(sample: Sample) -> bool:
-    return sample.first == "{" and _has_lists(jsonl.describe, sample)
+    return jsonl.recognise(sample) and _has_lists(jsonl.describe, sample)
 
 
 def _read_parquet(detected: Detected, wanted: Sequence[Wanted], meter: Meter) -> Iterator[Arrow]:
@@ -94,7 +94,7 @@ def _read_objects(detected: Detected, wanted: Sequence[Wanted], meter: Meter) ->
     source = detected.source
     kept: list[list[Any]] = []
     size = 0
-    for number, record in objects(source, replaced(meter)):
+    for number, record in objects(source, replaced(meter), listed=detected.layout["list"]):
         cells = [_cell(record.get(one.column.name), one, number, source.name) for one in wanted]
         size += sum(len(cell) if isinstance(cell, str) else 8 for cell in cells)
         kept.append(cells)

@@ -8,6 +8,7 @@ each is, of which 0 means not at all, and `weight`, as summaries have it, how mu
 from __future__ import annotations
 
 import json
+import math
 from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from worker.contract.errors import JobError
 from worker.contract.text import storable
+from worker.ingest.json_list import ObjectLines
 from worker.ingest.limits import Meter
 from worker.ingest.native import Lines
 from worker.ingest.sources import Source
@@ -24,13 +26,14 @@ from worker.kinds.labels.upload.found import Found, bad_line, binary, check_labe
 from worker.kinds.labels.upload.label_text import check_count, pairs_of, read_label_names
 
 _HINT = 'Write one object a line, as in {"uid": "7", "title": "...", "content": "...", "target_ind": [3, 17]}.'
+_RELEVANCE = "Write 1 for a label that counts and 0 for one that does not, or leave target_rel out."
 
 
-def objects(source: Source, meter: Meter) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file with the numbers of their lines."""
+def objects(source: Source, meter: Meter, *, listed: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file with the numbers of their lines; of one that is `listed`, a list of objects, in it."""
     number = 0
     with source.open(meter) as stream:
-        whole = Lines(stream, source.name)
+        whole = ObjectLines(stream, source.name) if listed else Lines(stream, source.name)
         while block := whole.read(1 << 20):
             meter.tick()
             for line in block.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
@@ -38,7 +41,9 @@ def objects(source: Source, meter: Meter) -> Iterator[tuple[int, dict[str, Any]]
                 if not line.strip():
                     continue
                 try:
-                    record = json.loads(line)
+                    record = json.loads(line.decode())
+                except UnicodeDecodeError:
+                    raise bad_line(source.name, number, "is not UTF-8", "Save the file as UTF-8.") from None
                 except (ValueError, RecursionError):
                     record = None
                 if not isinstance(record, dict):
@@ -106,6 +111,8 @@ def _targets(record: dict[str, Any], name: str, line: int) -> list[int]:
         return own
     if not isinstance(relevance, list) or len(relevance) != len(own):
         raise bad_line(name, line, "has another number of relevances (target_rel) than labels", _HINT)
+    if not all(isinstance(one, int | float) and 0 <= one < math.inf for one in relevance):
+        raise bad_line(name, line, "has a relevance (target_rel) that is no number of 0 or more", _RELEVANCE)
     return [label for label, worth in zip(own, relevance, strict=True) if worth]
 
 
@@ -117,7 +124,8 @@ def _weight(record: dict[str, Any], name: str, line: int) -> float:
 
 
 def _text(record: dict[str, Any], key: str, name: str, line: int, meter: Meter) -> str:
-    value = record.get(key) or ""
+    value = record.get(key)
+    value = "" if value is None else value
     if not isinstance(value, str):
         raise bad_line(name, line, f"has something other than text in {key}", _HINT)
     meter.cell_length(len(value), f"line {line:,} of {name}")

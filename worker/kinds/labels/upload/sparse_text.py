@@ -58,6 +58,8 @@ def read(source: Source, meter: Meter, *, labelled: bool) -> Rows:
         if number == 0 and (header := header_of(lines[0].decode("latin-1"))):
             lines, number = lines[1:], 1
             meter.promised(8 * header[0], source.name)
+        if not header and not labelled:
+            raise bad_line(source.name, 1, "is no header", 'Begin with the numbers of rows and of columns: "1000 983".')
         if not header and labelled:
             lines = [line for line in lines if line.strip()]
         blank_end = bool(lines) and not lines[-1].strip() if lines else blank_end

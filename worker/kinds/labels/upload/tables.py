@@ -6,7 +6,7 @@ import ast
 import json
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,8 +104,20 @@ def read(
         label_bodies=None if label_file is None else _label_bodies(upload, label_file, names),
         files=tuple(one.name for one in tables),
         ignored=tuple(ignored),
+        warnings=tuple(_other_marks(names, delimiter)),
     )
     return found, tables
+
+
+def _other_marks(names: Sequence[str], delimiter: str) -> Iterator[str]:
+    """Where labels hold a mark that joins labels elsewhere: cells may be joined in more than one way."""
+    for mark in DELIMITERS[:2]:
+        held = [name for name in names if mark in name]
+        if held and mark != delimiter:
+            yield (
+                f"{len(held):,} labels hold {mark!r} (such as {held[0][:60]!r}), which was not taken to part labels: "
+                "where it does, write one mark throughout, and say it with label_delimiter."
+            )
 
 
 def _text(column: Arrow) -> Arrow:

@@ -13,16 +13,29 @@ from worker.ingest.sources import Source
 from worker.kinds.labels.dataset import PARTS, TEST, TRAIN, VALIDATION, Csr
 from worker.kinds.labels.texts import Texts
 from worker.kinds.labels.upload import sparse_text
-from worker.kinds.labels.upload.found import NO_PART, Found, below, check_labels, part_of_file
+from worker.kinds.labels.upload.found import NO_PART, Found, bad_line, below, check_labels, part_of_file
 from worker.kinds.labels.upload.label_text import pairs_of, read_label_names
 
 _TARGETS = re.compile(r"(^|[._\- ])(x_y|y|labels?|lbl)$")
+_NAMED_SO = re.compile(r"(^|[._\- ])x_(xf|y)$")
 _NAMES = "trn_X_Xf.txt, trn_X_Y.txt, tst_X_Xf.txt, tst_X_Y.txt and, where labels have features, Yf.txt"
+
+
+_VALUE = "Write 1 where a document has a label, and nothing, or 0, where it has not."
+
+
+def is_named_so(name: str) -> bool:
+    """Whether a file has a name that only these files have (trn_X_Xf.txt, tst_X_Y.txt)."""
+    return bool(_NAMED_SO.search(_stem(name)))
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2].lower().removesuffix(".txt").removesuffix(".gz").removesuffix(".txt")
 
 
 def role_of(name: str) -> tuple[int, str]:
     """The part, and `features`, `targets` or `label features`, that the name of a matrix says."""
-    stem = name.rpartition("/")[2].lower().removesuffix(".txt").removesuffix(".gz").removesuffix(".txt")
+    stem = _stem(name)
     part = part_of_file(name)
     if part == NO_PART:
         return part, "label features" if re.match(r"(lbl|labels?|y)", stem) else ""
@@ -85,8 +98,10 @@ def _matrices(
             )
         x = sparse_text.read(featured, meter, labelled=False).values
         y = sparse_text.read(labelled, meter, labelled=False).values
-        y.data[:] = (y.data != 0).astype(np.float32)
-        y.eliminate_zeros()
+        if (negative := np.flatnonzero(y.data < 0)).size:
+            row = int(np.searchsorted(y.indptr, negative[0], side="right")) - 1
+            raise bad_line(labelled.name, row + 2, "has a negative value of a label", _VALUE)
+        y.data[:] = 1
         if x.shape[0] != y.shape[0]:
             raise JobError(
                 "invalid_input",

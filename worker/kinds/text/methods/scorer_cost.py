@@ -84,9 +84,10 @@ def scorer_cost(data: Corpus, params: ScorerCostParams, ctx: Context) -> Finding
         if told
         else "densities hardly vary, so that drawing by them is nearly drawing at random"
     )
+    times = dict.fromkeys(f"{_seconds(method, data):,.0f}" for method in ("quality-classifier", "d4"))
     sentence = (
         f"A judge would read {total:,.0f} tokens of {len(once):,} distinct documents; the scorers that need no model "
-        f"take about {_seconds('quality-classifier', data):,.0f} to {_seconds('d4', data):,.0f} s; {apart}."
+        f"take about {' to '.join(times)} s; {apart}."
     )
     return Findings(
         kind="text",
