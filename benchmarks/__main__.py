@@ -36,6 +36,7 @@ ALL = (
     "ask_llm",
     "labels",
     "image_kip",
+    "image_parts",
     "image_step",
     "image_teachers",
     "transfer_false_claims",

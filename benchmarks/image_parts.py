@@ -1,0 +1,211 @@
+"""Parts of the kind `images` beside the library that has the same: a kernel, a greedy choice, two scores.
+
+    python -m benchmarks.image_parts [--kernel-python PY] [--greedy-python PY] [--ranking CLONE] [--rounds 3]
+
+* `kip-fc`'s tangent kernel beside `neural-tangents` (recipe of the environment in `peers/ntk.py`), in float64: the
+  kernels of a step's batch with the summary, and of the summary.
+* `craig`'s facility location beside `apricot-select` (`peers/facility_location.py`), on the gradients that craig takes:
+  of one class, and of 10,000 images of all.
+* LRS and ARS beside DD-Ranking's own evaluators (a clone of NUS-HPC-AI-Lab/DD-Ranking), of the same accuracies.
+
+What has no peer given is left out, and the result says so. MNIST; both sides on one core, in turn, CPU seconds; ratios
+are medians over the rounds. Needs `mnist` beside the clone. Writes benchmarks/results/image_parts.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.image_data import mnist
+from benchmarks.peak import Peak
+from benchmarks.record import write
+from worker.contract.context import Context
+from worker.kinds.images.dataset import Images
+from worker.kinds.images.selection.facility_location import facility_location
+from worker.kinds.images.selection.proxies import ProxyParams, errors, said_by_proxies
+from worker.kinds.images.showing.ranking_scores import augmentation_robust_score, label_robust_score
+from worker.numerics.ntk import ntk
+
+PEERS = Path(__file__).parent / "peers"
+CALLS = 5
+SIZES = ((1_000, 10), (1_000, 100), (5_000, 500))  # a step's batch, and images of the summary
+GREEDY = {"one class": (None, 100), "10,000 of all classes": (10_000, 100)}
+
+
+def main() -> None:
+    """What has a peer."""
+    parser = argparse.ArgumentParser(description="Parts of the kind images beside libraries.")
+    parser.add_argument("--kernel-python", type=Path)
+    parser.add_argument("--greedy-python", type=Path)
+    parser.add_argument("--ranking", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the peers', too: they begin with it
+    data, figures = mnist(), dict[str, Any]()
+    with tempfile.TemporaryDirectory() as folder:
+        figures["kip_kernel"] = kernels(data, given.kernel_python, given.rounds, Path(folder))
+        figures["facility_location"] = greedy(data, given.greedy_python, given.rounds, Path(folder))
+    figures["ranking_scores"] = scores(given.ranking)
+    write("image_parts", {"dataset": "MNIST", "threads": 1, "rounds": given.rounds, **figures}, ("torch", "numpy"))
+
+
+def kernels(data: Images, python: Path | None, rounds: int, folder: Path) -> Any:
+    """Both kernels of every size: seconds and the largest relative difference, the diagonal apart."""
+    if python is None:
+        return "left out: no --kernel-python"
+    order = np.random.default_rng(0).permutation(len(data.train))
+    found: dict[str, Any] = {}
+    for batch, images in SIZES:
+        x = data.train.batch(order[: batch + images]).reshape(batch + images, -1).astype(np.float64)
+        size = f"batch {batch}, summary {images}"
+        found[f"{size}: across"] = kernel(x[images:], x[:images], python, rounds, folder)
+        found[f"{size}: within"] = kernel(x[:images], None, python, rounds, folder)
+    return found
+
+
+def kernel(x: np.ndarray, y: np.ndarray | None, python: Path, rounds: int, folder: Path) -> dict[str, Any]:
+    """K(x, y), or K(x, x) where there is no y: ours beside theirs."""
+    command = [python, PEERS / "ntk.py", folder / "x.npy", folder / "kernel.npy", 1, "--calls", CALLS]
+    np.save(folder / "x.npy", x)
+    if y is not None:
+        np.save(folder / "y.npy", y)
+        command += ["--other", folder / "y.npy"]
+    rows, others = torch.from_numpy(x), None if y is None else torch.from_numpy(y)
+    turns = [(least(lambda: ntk(rows, others)), child(command)) for _ in range(rounds)]
+    row: dict[str, Any] = beside([(seconds, peer["cpu_s"]) for (_, seconds), peer in turns], "neural_tangents")
+    (mine, _), peer = turns[-1]
+    theirs = np.load(folder / "kernel.npy")
+    apart = np.abs(mine.numpy() - theirs) / np.abs(theirs)
+    diagonal = np.eye(*apart.shape, dtype=bool) & (y is None)
+    row["largest_relative_difference"] = float(apart[~diagonal].max())
+    if y is None:
+        row["largest_relative_difference_diagonal"] = float(apart[diagonal].max())
+    print(apart.shape, row, flush=True)
+    return row | {"versions": peer["versions"]}
+
+
+def greedy(data: Images, python: Path | None, rounds: int, folder: Path) -> Any:
+    """Both choices: seconds, memory, how many images are the same, and the values of the objective."""
+    if python is None:
+        return "left out: no --greedy-python"
+    said = said_by_proxies(data, ProxyParams(ipc=100), Context(seed=0))
+    gradients = np.concatenate([errors(one, data.train.y) for one in said], axis=1)
+    found: dict[str, Any] = {}
+    for name, (most, count) in GREEDY.items():
+        rows = (
+            np.flatnonzero(data.train.y == 0) if most is None else np.random.default_rng(0).permutation(len(gradients))
+        )
+        g = np.ascontiguousarray(gradients[rows[:most]])
+        np.save(folder / "features.npy", g)
+        command = [python, "-m", "benchmarks.peers.facility_location", folder / "features.npy", count]
+        pairs: list[tuple[float, float]] = []
+        for _ in range(rounds):
+            peak, started = Peak(), time.process_time()
+            mine, _ = facility_location(g, count)
+            seconds, memory = time.process_time() - started, peak.mb()
+            peer = child([*command, folder / "chosen.npy"])
+            pairs.append((seconds, peer["cpu_s"]))
+        theirs = np.load(folder / "chosen.npy")
+        found[name] = beside(pairs, "apricot") | {
+            "images": len(g),
+            "chosen": count,
+            "same": len(set(mine.tolist()) & set(theirs.tolist())),
+            "value_ours": value(g, mine),
+            "value_apricot": value(g, theirs),
+            "peak_mb_ours": memory,
+            "peak_mb_apricot": peer["peak_mb"],
+            "versions": peer["versions"],
+        }
+        print(name, found[name], flush=True)
+    return found
+
+
+def value(g: np.ndarray, chosen: np.ndarray) -> float:
+    """The objective in float64: over all points, the farthest distance of any two less that to the nearest chosen."""
+    exact = g.astype(np.float64)
+    nearest = np.full(len(g), np.inf)
+    for row in chosen:
+        nearest = np.minimum(nearest, np.linalg.norm(exact - exact[row], axis=1))
+    return float(len(g) * 2 * np.linalg.norm(exact, axis=1).max() - nearest.sum())
+
+
+def scores(clone: Path | None) -> Any:
+    """Ours and theirs on random accuracies: the largest distances; and theirs where accuracies are percent."""
+    if clone is None:
+        return "left out: no --ranking"
+    names = (
+        "full",
+        "hard",
+        "summary",
+        "random",
+        "summary_augmented",
+        "random_augmented",
+        "summary_plain",
+        "random_plain",
+    )
+    drawn = np.random.default_rng(0).random((200, len(names)))
+    rows = [dict(zip(names, one, strict=True)) for one in drawn.tolist()]
+    percent = {"full": 85.0, "hard": 45.0, "summary": 65.0, "random": 45.0} | dict.fromkeys(views, 50.0)
+    *theirs, of_percent = ranked([*rows, percent], clone)
+    lrs = [label_robust_score(one["summary"] - one["random"], one["full"] - one["hard"]) for one in rows]
+    ars = [
+        augmentation_robust_score(
+            one["summary_augmented"] - one["random_augmented"], one["summary_plain"] - one["random_plain"]
+        )
+        for one in rows
+    ]
+    return {
+        "sets_of_accuracies": len(rows),
+        "largest_difference_lrs": max(abs(a - b["lrs"]) for a, b in zip(lrs, theirs, strict=True)),
+        "largest_difference_ars": max(abs(a - b["ars"]) for a, b in zip(ars, theirs, strict=True)),
+        "lrs_of_the_peer_given_percent": {"accuracies": percent, "lrs": of_percent["lrs"]},
+    }
+
+
+def ranked(rows: list[dict[str, float]], clone: Path) -> list[dict[str, float]]:
+    """LRS and ARS of each row by DD-Ranking."""
+    command = [sys.executable, "-m", "benchmarks.peers.ranking_scores", str(clone)]
+    done = subprocess.run(command, input=json.dumps(rows), stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def least(work: Callable[[], Any]) -> tuple[Any, float]:
+    """The result, and the least CPU seconds of some calls after a first."""
+    result, seconds = work(), list[float]()
+    for _ in range(CALLS):
+        started = time.process_time()
+        result = work()
+        seconds.append(time.process_time() - started)
+    return result, min(seconds)
+
+
+def beside(pairs: list[tuple[float, float]], peer: str) -> dict[str, float]:
+    """Medians of ours and theirs, and of their ratio."""
+    ours, theirs = (median(one[side] for one in pairs) for side in (0, 1))
+    ratio = median(b / a for a, b in pairs)
+    return {"ours_cpu_s": round(ours, 5), f"{peer}_cpu_s": round(theirs, 5), f"{peer}_over_ours": round(ratio, 2)}
+
+
+def child(command: list[Any]) -> dict[str, Any]:
+    """Run a peer in its own environment and read its JSON."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    main()
