@@ -147,16 +147,8 @@ def scores(clone: Path | None) -> Any:
     """Ours and theirs on random accuracies: the largest distances; and theirs where accuracies are percent."""
     if clone is None:
         return "left out: no --ranking"
-    names = (
-        "full",
-        "hard",
-        "summary",
-        "random",
-        "summary_augmented",
-        "random_augmented",
-        "summary_plain",
-        "random_plain",
-    )
+    views = [f"{whose}_{view}" for view in ("augmented", "plain") for whose in ("summary", "random")]
+    names = ["full", "hard", "summary", "random", *views]
     drawn = np.random.default_rng(0).random((200, len(names)))
     rows = [dict(zip(names, one, strict=True)) for one in drawn.tolist()]
     percent = {"full": 85.0, "hard": 45.0, "summary": 65.0, "random": 45.0} | dict.fromkeys(views, 50.0)
