@@ -4,11 +4,11 @@
 
 Clones of VICO-UoE/DatasetCondensation (dm, dc, dsa) and of GeorgeCazenavette/mtt-distillation (mtt); without them the
 peer is left out and the result says so. MNIST, the ConvNet of three blocks. Ours and theirs take turns, each time in a
-process of its own; a round's figure is its least step, and the ratio is the median of the rounds' ratios. Both sides
-draw the same numbers of images through the same architecture and augmentation; ours keeps one class's graph at a time
-in dc and dsa, and one student step's in mtt. Memory is what a process grows by over the steps. Of mtt, the first step
-has no augmentation on either side, and what both find there is compared. Ten images a class: of one, the official
-augmentation stops with an error in the torch of today. Needs `mnist` beside the clone. Writes
+process of its own; a round's figure is its least step after a first one, and the ratio is the median of the rounds'
+ratios. Both sides draw the same numbers of images through the same architecture and augmentation; ours keeps one
+class's graph at a time in dc and dsa, and one student step's in mtt. Memory is what a process grows by over all steps.
+Of mtt, the first step has no augmentation on either side, and what both find there is compared. Ten images a class: of
+one, the official augmentation stops with an error in the torch of today. Needs `mnist` beside the clone. Writes
 benchmarks/results/image_step.json.
 """
 
@@ -185,6 +185,7 @@ def cell(file: Path, name: str, batch: int, steps: int) -> dict[str, float]:
         return TrajectoryMatching(synthetic(), [path], network(0), settings, {"x": 100.0, "rate": 0.01}, 0.5, 0)
 
     strategy = "none" if name == "dc" else STRATEGY
+    peak = Peak()
     if name == "mtt":
         keep_first(trajectory("none"), ours_of(file))
         problem = trajectory(strategy)
@@ -196,9 +197,9 @@ def cell(file: Path, name: str, batch: int, steps: int) -> dict[str, float]:
             if name == "dm"
             else GradientMatching(images, real, network, GradientSettings(1, 1, batch, strategy), optimiser, 0)
         )
+        problem.step(0, lambda: None)
     seconds: list[float] = []
     loss = 0.0
-    peak = Peak()
     for number in range(1, steps + 1):
         started = time.process_time()
         loss = problem.step(number, lambda: None)

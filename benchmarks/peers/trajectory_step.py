@@ -62,10 +62,10 @@ def main() -> None:
         found.backward()
         return float(found.detach())
 
+    peak = Peak()
     first = step("none")
     np.savez(target_file, loss=first, images=images.grad, log_rate=rate.grad * rate.detach())
     seconds: list[float] = []
-    peak = Peak()
     for _ in range(int(steps)):
         started = time.process_time()
         loss = step(STRATEGY)
