@@ -1,6 +1,6 @@
 """Parts of the kind `images` beside the library that has the same: a kernel, a greedy choice, two scores.
 
-    python -m benchmarks.image_parts [--kernel-python PY] [--greedy-python PY] [--ranking CLONE] [--rounds 3]
+    python -m benchmarks.image_parts [--kernel-python PY] [--greedy-python PY] [--ranking CLONE] [--rounds 2]
 
 * `kip-fc`'s tangent kernel beside `neural-tangents` (recipe of the environment in `peers/ntk.py`), in float64: the
   kernels of a step's batch with the summary, and of the summary.
@@ -41,7 +41,7 @@ from worker.numerics.ntk import ntk
 
 PEERS = Path(__file__).parent / "peers"
 CALLS = 5
-SIZES = ((1_000, 10), (1_000, 100), (5_000, 500))  # a step's batch, and images of the summary
+SIZES = ((1_000, 100), (5_000, 500))  # a batch of a step, and images of the summary
 IMAGES, CHOSEN = 10_000, 100
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--kernel-python", type=Path)
     parser.add_argument("--greedy-python", type=Path)
     parser.add_argument("--ranking", type=Path)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(1)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the peers', too: they begin with it

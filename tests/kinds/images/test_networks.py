@@ -89,6 +89,13 @@ def test_a_network_of_torch_s_layers_has_the_same_derivatives(name):
     assert_same_derivatives(own, of_torchs_layers(own), drawn((4, 1, 28, 28))[0].float())
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_network_has_the_same_derivatives_on_a_gpu():
+    own = build("convnet", 1, 28, 3, seed=0, width=4).double().to("cuda")
+    assert_same_derivatives(own, of_torchs_layers(own), drawn((4, 1, 28, 28))[0].to("cuda"))
+
+
 def drawn(*shapes):
     generator = torch.Generator().manual_seed(0)
     return [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
