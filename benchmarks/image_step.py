@@ -9,7 +9,7 @@ ratios. Both sides draw the same numbers of images through the same architecture
 class's graph at a time in dc and dsa, and one student step's in mtt. Memory is what a process grows by over all steps.
 Of mtt, the first step has no augmentation on either side, and what both find there is compared. Ten images a class: of
 one, the official augmentation stops with an error in the torch of today. Needs `mnist` beside the clone. Writes
-benchmarks/results/image_step.json.
+benchmarks/results/image_step.json after each method; of methods that are not asked for, it keeps what it had.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.peak import Peak
-from benchmarks.record import write
+from benchmarks.record import RESULTS, write
 
 if TYPE_CHECKING:
     from worker.kinds.images.dataset import Images
@@ -57,22 +57,29 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pixels.npz"
         prepare(mnist(), file, given.width, "mtt" in given.methods)
-        table: dict[str, Any] = {}
         for name in given.methods:
             mine, theirs = commands(name, file, given)
-            table[name] = in_turn(mine, theirs, given.rounds)
+            row = in_turn(mine, theirs, given.rounds)
             if name == "mtt" and theirs:
-                table[name]["same_step"] = apart(file)
-            print(name, table[name], flush=True)
+                row["same_step"] = apart(file)
+            keep(name, row, given)
+
+
+def keep(name: str, row: dict[str, Any], given: argparse.Namespace) -> None:
+    """Write a method's figures beside those of the others."""
     settings = {
-        "ipc": IPC, "width": given.width, "batch_real": given.batch, "student_steps": STUDENT_STEPS,
-        "augmentation": STRATEGY, "threads": 1, "steps": given.steps, "rounds": given.rounds,
+        "dataset": "MNIST", "ipc": IPC, "width": given.width, "batch_real": given.batch, "student_steps": STUDENT_STEPS,
+        "augmentation": STRATEGY, "threads": 1,
     }  # fmt: skip
-    peers = {
-        "dm, dc, dsa": "compared" if given.official else "left out: no --official",
-        "mtt": "compared" if given.trajectories else "left out: no --trajectories",
-    }
-    write("image_step", {"dataset": "MNIST", **settings, "peers": peers, "methods": table}, ("torch", "numpy"))
+    try:
+        before = json.loads((RESULTS / "image_step.json").read_text())
+    except FileNotFoundError:
+        before = {}
+    same = all(before.get(key) == value for key, value in settings.items())
+    known = before["methods"] if same else {}
+    asked = {"steps": given.steps, "rounds": given.rounds}
+    methods = {key: asked | row if key == name else known[key] for key in METHODS if key == name or key in known}
+    write("image_step", settings | {"methods": methods}, ("torch", "numpy"))
 
 
 def prepare(data: Images, file: Path, width: int, expert: bool) -> None:
@@ -115,7 +122,9 @@ def in_turn(mine: list[Any], theirs: list[Any], rounds: int) -> dict[str, Any]:
         if theirs:
             others.append(child(theirs))
     found: dict[str, Any] = {"ours": medians(ours)}
-    if others:
+    if not others:
+        found["official"] = "left out: no clone"
+    else:
         found["official"] = medians(others)
         for key, words in (("step_s", "official_over_ours"), ("peak_mb", "memory_official_over_ours")):
             found[words] = round(median(b[key] / a[key] for a, b in zip(ours, others, strict=True)), 2)
