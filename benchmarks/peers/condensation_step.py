@@ -1,6 +1,6 @@
 """One step on the images by the official code of DC, DSA and DM (VICO-UoE/DatasetCondensation), for `image_step`.
 
-    python peers/condensation_step.py CLONE pixels.npz METHOD IPC BATCH STEPS
+    python -m benchmarks.peers.condensation_step CLONE pixels.npz METHOD IPC BATCH STEPS
 
 Its networks, its augmentation and its loss are called as its scripts call them; the loop around them is theirs, too,
 less evaluation and writing of pictures. torchvision and a module that scipy no longer has are imported there for data
@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from benchmarks.peak import Peak
 
 
 def stand_in(*names: str) -> None:
@@ -52,7 +54,8 @@ def main() -> None:
     param, criterion = utils.ParamDiffAug(), torch.nn.CrossEntropyLoss()
     strategy = "" if method == "dc" else "color_crop_cutout_scale_rotate"
     seconds: list[float] = []
-    for _ in range(int(steps)):
+    peak = Peak()
+    for _ in range(1 + int(steps)):  # the first is left out
         started = time.process_time()
         net = networks.ConvNet(x.shape[1], classes, width, 3, "relu", "instancenorm", "avgpooling", tuple(x.shape[2:]))
         net.train()
@@ -82,7 +85,7 @@ def main() -> None:
         loss.backward()
         optimiser.step()
         seconds.append(time.process_time() - started)
-    print(json.dumps({"step_s": min(seconds), "loss": float(loss.detach())}))
+    print(json.dumps({"step_s": min(seconds[1:]), "loss": float(loss.detach()), "peak_mb": peak.mb()}))
 
 
 if __name__ == "__main__":

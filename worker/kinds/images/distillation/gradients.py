@@ -25,6 +25,8 @@ def gradient_distance(real: Sequence[Tensor], syn: Sequence[Tensor]) -> Tensor:
 
 
 def class_gradient(network: nn.Module, x: Tensor, y: Tensor, *, create_graph: bool = False) -> tuple[Tensor, ...]:
-    """The gradient of the mean cross-entropy of images (n, c, h, w) of classes (n,), by parameter."""
+    """The gradient of the mean cross-entropy of images (n, c, h, w) of classes (n,), by parameter that is matched: a
+    bias would be summed over all pixels for nothing."""
     loss = functional.cross_entropy(network(x), y)
-    return torch.autograd.grad(loss, list(network.parameters()), create_graph=create_graph)
+    matched = [one for one in network.parameters() if one.ndim >= 2]
+    return torch.autograd.grad(loss, matched, create_graph=create_graph)

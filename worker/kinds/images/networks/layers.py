@@ -8,12 +8,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from worker.kinds.images.networks.average_pool import AveragePool
+from worker.kinds.images.networks.instance_norm import InstanceNorm
+
 Norm = Literal["instance", "batch", "group", "none"]
 Activation = Literal["relu", "sigmoid", "leaky"]
 Pool = Literal["avg", "max", "none"]
 
-_ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "leaky": lambda: nn.LeakyReLU(0.01)}
-_POOLS = {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}
+_ACTIVATIONS = {"relu": lambda: nn.ReLU(inplace=True), "sigmoid": nn.Sigmoid, "leaky": lambda: nn.LeakyReLU(0.01)}
+_POOLS = {"avg": AveragePool, "max": lambda: nn.MaxPool2d(2)}
 
 
 class Network(nn.Module):
@@ -45,7 +48,7 @@ class Network(nn.Module):
 def norm_layer(norm: Norm, channels: int) -> list[nn.Module]:
     """The layer of that name, or nothing. "instance" is a group norm with a group for each channel, as published."""
     if norm == "instance":
-        return [nn.GroupNorm(channels, channels)]
+        return [InstanceNorm(channels)]
     if norm == "group":
         return [nn.GroupNorm(math.gcd(channels, 4), channels)]
     return [nn.BatchNorm2d(channels)] if norm == "batch" else []
@@ -58,7 +61,7 @@ def activation_layer(name: Activation) -> nn.Module:
 
 def pool_layer(pool: Pool) -> list[nn.Module]:
     """Halving of both sides, or nothing."""
-    return [] if pool == "none" else [_POOLS[pool](2)]
+    return [] if pool == "none" else [_POOLS[pool]()]
 
 
 def can_halve(size: tuple[int, int]) -> bool:
