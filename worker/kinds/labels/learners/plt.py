@@ -26,7 +26,7 @@ from worker.kinds.labels.postings import Postings
 from worker.kinds.labels.ranking import batches, top_k
 from worker.kinds.labels.text_features import TfIdf, plain
 
-SETTINGS: tuple[Settings, ...] = ({"cost": 10.0}, {"cost": 30.0})
+SETTINGS: tuple[Settings, ...] = ({"cost": 3.0}, {"cost": 10.0}, {"cost": 30.0})
 MOST_IN_CLUSTER = 100
 _LEAST_WEIGHT = 0.1
 
