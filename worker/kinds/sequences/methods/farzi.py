@@ -29,13 +29,13 @@ from worker.contract.method import Cost, Term, method
 from worker.contract.product import Origin
 from worker.kinds.sequences.dataset import Sequences
 from worker.kinds.sequences.farzi import initial
-from worker.kinds.sequences.farzi.delivery import Delivery, Tick, duplicates, repeats
-from worker.kinds.sequences.farzi.loop import Progress, Schedule, distil, starts_of
+from worker.kinds.sequences.farzi.delivery import Delivery, duplicates, repeats
+from worker.kinds.sequences.farzi.loop import Progress, Schedule, Validator, distil, starts_of
 from worker.kinds.sequences.farzi.meta import Real, Unrolling
 from worker.kinds.sequences.farzi.pool import omega
 from worker.kinds.sequences.farzi.students import STUDENTS, USUAL
 from worker.kinds.sequences.farzi.synthetic import Synthetic
-from worker.kinds.sequences.farzi.validation import Validate, Validation
+from worker.kinds.sequences.farzi.validation import Validate
 from worker.kinds.sequences.forms import LowRank, TrainingSet
 from worker.kinds.sequences.learners import sasrec
 from worker.kinds.sequences.selection import SelectParams
@@ -324,12 +324,12 @@ def farzi(data: Sequences, params: FarziParams, ctx: Context) -> SequenceSummary
     )
     deliver = Delivery(params.top_k, repeats(train.rows), mix(ctx.seed, 10))
 
-    def validated(made: Synthetic, tick: Tick) -> Validation:
-        assert validate is not None  # noqa: S101 - asked only where something is held out
-        return validate(deliver(params.delivery[0], made, tick), tick)
+    def validated(validate: Validate) -> Validator:
+        return lambda made, tick: validate(deliver(params.delivery[0], made, tick), tick)
 
+    validator = None if validate is None else validated(validate)
     with ctx.part("distil", 1, 10) as part:
-        made, state = distil(start, starts, real, how, validated if validate else None, schedule, part)
+        made, state = distil(start, starts, real, how, validator, schedule, part)
     return _summary(data, params, deliver, start, made, state, teacher, ctx)
 
 
