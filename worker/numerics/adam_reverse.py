@@ -30,7 +30,7 @@ from worker.numerics.adam import Adam, Loss, State, train
 Trajectory = Literal["store", "checkpoint", "reversible"]
 Adjoint = Literal["exact", "merged"]
 REVERSIBLE_STEPS = 100  # rounding grows like b1 ** -T: beyond, float64 no longer carries it
-GRAPHS = 8
+GRAPHS = 12
 DRIFT = 1e-3  # relative difference to the known start above which a reversal is not believed
 
 

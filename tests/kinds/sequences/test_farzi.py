@@ -220,6 +220,8 @@ def test_the_size_is_resolved_in_every_form() -> None:
         {"labels": "tied"},
         {"labels": "tied", "latent_dim": 8},
         {"labels": "tied", "init": "random", "latent_dim": 8},
+        {"latent_dim": 8, "factorisation": "tucker", "tucker_rank": 20},
+        {"labels": "tied", "init": "random", "latent_dim": 8, "factorisation": "tucker", "tucker_rank": 16},
     ],
     ids=str,
 )

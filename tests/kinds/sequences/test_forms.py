@@ -6,7 +6,7 @@ import torch
 
 from worker.contract.context import Context
 from worker.kinds.sequences.counting import counts, transitions
-from worker.kinds.sequences.forms import Ids, LowRank, TopK, TrainingSet
+from worker.kinds.sequences.forms import Factors, Ids, LowRank, TopK, TrainingSet
 from worker.kinds.sequences.networks import targets
 from worker.kinds.sequences.networks.sasrec import SASRec
 from worker.kinds.sequences.rows import Rows, bounds
@@ -81,16 +81,54 @@ def test_one_hot_events_when_read_and_predicted_then_give_the_logits_and_loss_of
 
 
 def test_tied_rows_when_made_then_each_event_is_read_and_all_but_the_first_predicted():
-    latent = np.random.default_rng(1).normal(size=(3, 5, WIDTH)).astype(np.float32)
-    decoder = low_rank(1).decoder
-    data = TrainingSet.tied(latent, decoder, 0.5, 20)
-    assert data.lengths.tolist() == [4, 4, 4]
+    latent = np.random.default_rng(1).normal(size=(12, WIDTH)).astype(np.float32)
+    data = TrainingSet.tied(LowRank(latent, low_rank(1).decoder, tau=0.5), np.array([5, 3, 4]), ITEMS, 20)
+    assert data.lengths.tolist() == [4, 2, 3]
     assert isinstance(data.inputs, LowRank)
     assert isinstance(data.targets, LowRank)
-    assert np.array_equal(data.inputs.latent[1:4], data.targets.latent[:3])
-    again = TrainingSet.from_arrays(data.arrays(), ITEMS, 20, 3)
-    assert again.digest() == data.digest()
-    assert "inputs.LowRank.decoder" not in data.arrays()  # it is shared
+    assert np.array_equal(data.inputs.latent, latent[[0, 1, 2, 3, 5, 6, 8, 9, 10]])
+    assert np.array_equal(data.targets.latent, latent[[1, 2, 3, 4, 6, 7, 9, 10, 11]])
+    for one in (data, data.take(np.array([2, 0]))):
+        again = TrainingSet.from_arrays(one.arrays(), ITEMS, 20, len(one))
+        assert again.digest() == one.digest()
+        assert np.array_equal(again.targets.latent, one.targets.latent)
+    assert data.take(np.array([2, 0])).whole.latent.tolist() == latent[[8, 9, 10, 11, 0, 1, 2, 3, 4]].tolist()
+
+
+def test_tied_rows_when_stored_then_every_event_lies_there_once():
+    stored = TrainingSet.tied(low_rank(12), np.array([5, 3, 4]), ITEMS, 20).arrays()
+    assert {name.split(".")[0] for name in stored} == {"indptr", "events"}
+    assert stored["events.LowRank.latent"].shape == (12, WIDTH)
+
+
+def test_tied_rows_of_before_when_read_then_as_they_were():
+    """Bundles used to hold what is read and what is predicted apart, with one decoder."""
+    events = low_rank(12)
+    data = TrainingSet.tied(events, np.array([5, 3, 4]), ITEMS, 20)
+    apart = {"indptr": data.indptr, "targets.LowRank.decoder": events.decoder}
+    for side, one in (("inputs", data.inputs), ("targets", data.targets)):
+        apart |= {f"{side}.LowRank.latent": one.latent, f"{side}.LowRank.tau": np.asarray(one.tau)}
+        apart |= {} if one.bias is None else {f"{side}.LowRank.bias": one.bias}
+    again = TrainingSet.from_arrays(apart, ITEMS, 20, 3)
+    at = np.arange(data.places)
+    assert np.array_equal(again.inputs.probabilities(at, ITEMS), data.inputs.probabilities(at, ITEMS))
+    assert np.array_equal(again.targets.probabilities(at, ITEMS), data.targets.probabilities(at, ITEMS))
+
+
+def test_factors_when_multiplied_then_give_every_place_and_are_what_is_stored():
+    rng = np.random.default_rng(4)
+    factors = Factors(*(rng.normal(size=size).astype(np.float16) for size in ((2, 3, WIDTH), (4, 2), (5, 3))))
+    latent = factors.latent()
+    core, sequences, places = (x.astype(np.float64) for x in (factors.core, factors.sequences, factors.places))
+    by_sum = np.einsum("abd,na,jb->njd", core, sequences, places)
+    assert latent == pytest.approx(by_sum.reshape(20, WIDTH), abs=1e-4)
+    low = LowRank(latent, low_rank(1).decoder, factors=factors)
+    data = TrainingSet.of_inputs(Rows.of([[0, 1, 2, 3, 1]] * 4), ITEMS, 20).with_targets(low)
+    stored = data.arrays()
+    assert "targets.LowRank.latent" not in stored
+    again = TrainingSet.from_arrays(stored, ITEMS, 20, 4)
+    assert again.targets.latent.tobytes() == latent.tobytes()
+    assert "targets.LowRank.latent" in data.take(np.array([1])).arrays()
 
 
 def test_long_rows_when_cut_then_every_event_is_predicted_once_in_its_order():

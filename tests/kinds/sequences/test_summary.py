@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.kinds.sequences.planted import planted
 from worker.contract.context import Context
@@ -15,6 +16,8 @@ from worker.contract.product import Origin
 from worker.kinds.sequences import sizes
 from worker.kinds.sequences.dataset import Sequences
 from worker.kinds.sequences.existing import judge_existing
+from worker.kinds.sequences.farzi.delivery import Delivery
+from worker.kinds.sequences.farzi.synthetic import Synthetic
 from worker.kinds.sequences.forms import LowRank, TopK, TrainingSet
 from worker.kinds.sequences.leaks import held_out_events
 from worker.kinds.sequences.methods.random import random_sequences
@@ -80,6 +83,34 @@ def test_loader_when_it_reads_soft_events_then_gives_their_probabilities(form: s
     assert int(length) == 6
     assert read == summary.rows.row(2).tolist()
     assert np.array(target) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("form", ["soft", "topk"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_loader_when_events_are_tied_or_factors_then_gives_the_same_as_learners_see(
+    form: str, tied: bool, tmp_path: Path
+):
+    data, rng = planted(40), np.random.default_rng(0)
+    shapes = {"core": (2, 3, 4), "sequences": (6, 2), "places": (5, 3), "decoder": (4, data.n_items)}
+    phi = {name: torch.from_numpy(rng.normal(size=shape)) for name, shape in shapes.items()}
+    rows = Rows.of(rng.integers(0, data.n_items, (6, 5)).tolist())
+    made = Synthetic(rows, phi, 0.5, tied, data.n_items, data.max_len)
+    one = Delivery(k=4, repeats=False, seed=0)(form, made)
+    summary = SequenceSummary(rows, data.vocabulary, data.max_len, (form,), {form: one})
+    summary.write(tmp_path, data)
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import load; data = load.SoftSequences(); "
+        "read, target = data[2]; print(read.tolist(), '|', target.tolist())"
+    )
+    said = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True).stdout
+    read, target = map(eval, said.split("|"))
+    at = np.arange(int(one.indptr[2]), int(one.indptr[3]))
+    assert np.array(target) == pytest.approx(one.targets.probabilities(at, data.n_items), abs=1e-5)
+    if tied:
+        assert np.array(read) == pytest.approx(one.inputs.probabilities(at, data.n_items), abs=1e-5)
+    else:
+        assert read == rows.row(2).tolist()
+    assert SequenceSummary.read(tmp_path).delivered()[form].digest() == one.digest()
 
 
 def test_loader_when_it_reads_rows_then_gives_items_and_their_ids(tmp_path: Path):

@@ -40,20 +40,38 @@ class Ids:
 
 
 @dataclass(frozen=True)
+class Factors:
+    """Latent vectors of n rows of xi places each as a product: `core` (r1, r2, d), `sequences` (n, r1), `places`
+    (xi, r2), float."""
+
+    core: np.ndarray
+    sequences: np.ndarray
+    places: np.ndarray
+
+    def latent(self) -> np.ndarray:
+        """float32 (n * xi, d), row after row."""
+        core, sequences, places_ = (np.asarray(one, np.float32) for one in (self.core, self.sequences, self.places))
+        by_row = (sequences @ core.reshape(len(core), -1)).reshape(len(sequences), *core.shape[1:])
+        return np.matmul(places_, by_row).reshape(-1, core.shape[2])
+
+
+@dataclass(frozen=True)
 class LowRank:
-    """`latent`: float (e, d); `decoder`: float (d, V); `bias`: float (V,) or None; `tau`: the temperature."""
+    """`latent`: float (e, d); `decoder`: float (d, V); `bias`: float (V,) or None; `tau`: the temperature; `factors`:
+    what `latent` is the product of, and what is stored in its place, or None."""
 
     latent: np.ndarray
     decoder: np.ndarray
     bias: np.ndarray | None = None
     tau: float = 1.0
+    factors: Factors | None = None
 
     def __len__(self) -> int:
         return len(self.latent)
 
     def take(self, at: np.ndarray) -> LowRank:
         """The events at these places."""
-        return replace(self, latent=self.latent[at])
+        return replace(self, latent=self.latent[at], factors=None)
 
     def probabilities(self, at: np.ndarray, items: int) -> np.ndarray:
         """softmax((latent @ decoder + bias) / tau), float32 (len(at), V)."""
@@ -110,7 +128,9 @@ class TrainingSet:
     (e,). `weight`: float32 (e,), how much the place counts, None: 1 each. `items`: V, of which padding is no part:
     learners pad with V, which takes no probability. `units`: rows of the kind it stands for (a long real sequence is
     several rows here). `first`: float64 (V,), events that are predicted nowhere since sequences begin with
-    them: they count where popularity is counted; None: the first input of every row.
+    them: they count where popularity is counted; None: the first input of every row. `whole`: (e + m,), the events of
+    rows that are read but for the last and predicted but for the first, stored in place of both; None where what is
+    read and what is predicted are stored apart.
     """
 
     indptr: np.ndarray
@@ -121,6 +141,7 @@ class TrainingSet:
     weight: np.ndarray | None = None
     units: int = 0
     first: np.ndarray | None = None
+    whole: Events | None = None
 
     def __post_init__(self) -> None:
         """ValueError when rows, inputs, targets and weights do not fit together."""
@@ -158,20 +179,17 @@ class TrainingSet:
 
     def with_targets(self, targets: Events, weight: np.ndarray | None = None) -> TrainingSet:
         """The same inputs with other targets, one for each place."""
-        return replace(self, targets=targets, weight=weight, first=None)
+        return replace(self, targets=targets, weight=weight, first=None, whole=None)
 
     @classmethod
-    def tied(cls, latent: np.ndarray, decoder: np.ndarray, tau: float, max_len: int) -> TrainingSet:
-        """Farzi's own form: rows (m, xi, d) of soft events, each of which is read and, but for the first, predicted."""
-        m, length, width = latent.shape
-        return cls(
-            bounds(np.full(m, length - 1)),
-            LowRank(latent[:, :-1].reshape(-1, width), decoder, tau=tau),
-            LowRank(latent[:, 1:].reshape(-1, width), decoder, tau=tau),
-            decoder.shape[1],
-            max(max_len, length - 1),
-            units=m,
-        )
+    def tied(cls, events: Events, lengths: np.ndarray, items: int, max_len: int) -> TrainingSet:
+        """Farzi's own form: rows of soft events (e,), of these lengths (m,), each of at least two. Every event but the
+        last of a row is read, every one but the first predicted."""
+        each = np.asarray(lengths, np.int64) - 1
+        at = places(bounds(lengths)[:-1], each)
+        longest = max(max_len, int(each.max(initial=0)))
+        sides = events.take(at), events.take(at + 1)
+        return cls(bounds(each), *sides, items, longest, units=len(each), whole=events)
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -191,6 +209,9 @@ class TrainingSet:
         lengths = self.lengths[rows]
         at = places(self.indptr[rows], lengths)
         weight = None if self.weight is None else self.weight[at]
+        if self.whole is not None:
+            own = places(self.indptr[rows] + rows, lengths + 1)
+            return TrainingSet.tied(self.whole.take(own), lengths + 1, self.items, self.max_len)
         taken = (self.inputs.take(at), self.targets.take(at))
         return replace(
             self, indptr=bounds(lengths), inputs=taken[0], targets=taken[1], weight=weight, units=len(rows), first=None
@@ -215,33 +236,44 @@ class TrainingSet:
         """Everything in it as arrays by name, as they are; `from_arrays` is the way back."""
         found = {"indptr": self.indptr}
         found |= {name: value for name in ("weight", "first") if (value := getattr(self, name)) is not None}
-        for side, events in (("inputs", self.inputs), ("targets", self.targets)):
-            for one in fields(events):
-                value = getattr(events, one.name)
-                if value is not None:
-                    found[f"{side}.{type(events).__name__}.{one.name}"] = np.asarray(value)
-        shared = found.get("inputs.LowRank.decoder") is not None and found["inputs.LowRank.decoder"] is found.get(
-            "targets.LowRank.decoder"
-        )
-        if shared:
-            del found["inputs.LowRank.decoder"]
+        sides = {"inputs": self.inputs, "targets": self.targets} if self.whole is None else {"events": self.whole}
+        for side, events in sides.items():
+            found |= {f"{side}.{type(events).__name__}.{name}": value for name, value in _stored(events).items()}
         return found
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], items: int, max_len: int, units: int) -> TrainingSet:
         """The set back from `arrays`."""
         arrays = {name: _as_numbers(name, array) for name, array in arrays.items()}
-        sides: dict[str, Events] = {}
-        for side in ("targets", "inputs"):
-            stored = {name.split(".", 1)[1]: value for name, value in arrays.items() if name.startswith(f"{side}.")}
-            form = next(iter(stored)).split(".")[0]
-            given: dict[str, Any] = {name.split(".")[1]: value for name, value in stored.items()}
-            if form == "LowRank":
-                given["tau"] = float(given["tau"])
-                given.setdefault("decoder", arrays["targets.LowRank.decoder"])
-            sides[side] = _FORMS[form](**given)
+        if any(name.startswith("events.") for name in arrays):
+            return cls.tied(_events(arrays, "events"), np.diff(arrays["indptr"]) + 1, items, max_len)
         more = {name: arrays.get(name) for name in ("weight", "first")}
-        return cls(arrays["indptr"], sides["inputs"], sides["targets"], items, max_len, units=units, **more)
+        sides = (_events(arrays, side) for side in ("inputs", "targets"))
+        return cls(arrays["indptr"], *sides, items, max_len, units=units, **more)
+
+
+def _stored(events: Events) -> dict[str, np.ndarray]:
+    """What of events is stored, by name: factors in place of their product."""
+    held = {one.name: getattr(events, one.name) for one in fields(events)}
+    factors = held.pop("factors", None)
+    if factors is not None:
+        del held["latent"]
+        held |= {one.name: getattr(factors, one.name) for one in fields(factors)}
+    return {name: np.asarray(value) for name, value in held.items() if value is not None}
+
+
+def _events(arrays: Mapping[str, np.ndarray], side: str) -> Events:
+    """The way back from `_stored`."""
+    stored = {name.split(".", 1)[1]: value for name, value in arrays.items() if name.startswith(f"{side}.")}
+    form = next(iter(stored)).split(".")[0]
+    given: dict[str, Any] = {name.split(".")[1]: value for name, value in stored.items()}
+    if form == "LowRank":
+        given["tau"] = float(given["tau"])
+        given.setdefault("decoder", arrays.get("targets.LowRank.decoder"))  # once for both, in bundles of before
+        if "core" in given:
+            given["factors"] = Factors(*(given.pop(one.name) for one in fields(Factors)))
+            given["latent"] = given["factors"].latent()
+    return _FORMS[form](**given)
 
 
 def _as_numbers(name: str, array: np.ndarray) -> np.ndarray:

@@ -51,6 +51,11 @@ class SoftSequences:
         self.torch, self.device, self.items = torch, device, len(vocabulary)
         self.bounds = np.concatenate(([0], np.cumsum(stored["lengths"].astype("i8"))))
         self.stored = stored
+        self.tied = any(name.startswith("events.") for name in stored)  # what is read is what is predicted
+        for name in [name for name in stored if name.endswith(".core")]:
+            core, rows, places = (stored[name[:-4] + one].astype("f4") for one in ("core", "sequences", "places"))
+            by_row = (rows @ core.reshape(len(core), -1)).reshape(len(rows), *core.shape[1:])
+            stored[name[:-4] + "latent"] = np.matmul(places, by_row).reshape(-1, core.shape[2])
 
     def __len__(self):
         return len(self.bounds) - 1
@@ -86,6 +91,9 @@ class SoftSequences:
 
     def __getitem__(self, i):
         at = slice(int(self.bounds[i]), int(self.bounds[i + 1]))
+        if self.tied:
+            events = self._side("events", slice(at.start + i, at.stop + i + 1))
+            return events[:-1], events[1:]
         return self._side("inputs", at), self._side("targets", at)
 
 

@@ -18,7 +18,7 @@ LABELS = {
 }
 ENCODINGS = {
     "hard": "item numbers and lengths of rows, each in the fewest whole bytes",
-    "soft": "items that are read, latent vectors and their decoder",
+    "soft": "items that are read, latent vectors (or their factors) and their decoder",
     "topk": "items that are read, the k most probable next items and their shares",
 }
 ENCODINGS["labels"] = ENCODINGS["soft"]

@@ -43,6 +43,8 @@ class Delivery:
 def top_k(data: TrainingSet, k: int) -> TrainingSet:
     """The k most probable items of every soft event, with their shares in half precision. Learners take them relative
     to their sum; what is missing to one is the mass that was left out."""
+    if data.whole is not None:
+        return TrainingSet.tied(_top(data.whole, k, data.items), data.lengths + 1, data.items, data.max_len)
     return replace(data, inputs=_top(data.inputs, k, data.items), targets=_top(data.targets, k, data.items))
 
 

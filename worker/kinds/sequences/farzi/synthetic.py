@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worker.kinds.sequences.forms import LowRank, TrainingSet
+from worker.kinds.sequences.forms import Factors, LowRank, TrainingSet
 from worker.kinds.sequences.rows import Rows
 
 
@@ -63,19 +63,22 @@ class Synthetic:
         return torch.softmax(self.phi["weight"], dim=0) * len(self.phi["weight"])
 
     def delivered(self) -> TrainingSet:
-        """What is handed over: latent vectors, decoder, bias and weights in half precision."""
-        latent, decoder = half(self.latent()), half(self.phi["decoder"])
-        bias = half(self.phi["bias"]) if "bias" in self.phi else None
+        """What is handed over: latent vectors or their factors, decoder, bias and weights in half precision."""
+        events = self._events()
         if self.tied:
-            shape = (len(self.rows), -1, latent.shape[1])
-            made = TrainingSet.tied(latent.reshape(shape), decoder, self.tau, self.max_len)
-            return made if bias is None else _with_bias(made, bias)
-        inputs = TrainingSet.of_inputs(self.rows, self.items, self.max_len)
+            return TrainingSet.tied(events, self.rows.lengths, self.items, self.max_len)
         weight = self.weight()
-        return inputs.with_targets(
-            LowRank(latent, decoder, bias, self.tau),
-            None if weight is None else half(weight).astype(np.float32),
+        return TrainingSet.of_inputs(self.rows, self.items, self.max_len).with_targets(
+            events, None if weight is None else half(weight).astype(np.float32)
         )
+
+    def _events(self) -> LowRank:
+        given = {name: half(one) for name, one in self.phi.items()}
+        decoder, bias = given["decoder"], given.get("bias")
+        if "latent" in given:
+            return LowRank(given["latent"], decoder, bias, self.tau)
+        factors = Factors(given["core"], given["sequences"], given["places"])
+        return LowRank(factors.latent(), decoder, bias, self.tau, factors)
 
 
 def entropy(probabilities: Tensor) -> Tensor:
@@ -96,11 +99,6 @@ def half(values: Tensor) -> np.ndarray:
     """float16; what lies beyond its range is cut to it."""
     top = float(np.finfo(np.float16).max)
     return values.detach().float().clamp(-top, top).cpu().numpy().astype(np.float16)
-
-
-def _with_bias(made: TrainingSet, bias: np.ndarray) -> TrainingSet:
-    sides = [replace(one, bias=bias) for one in (made.inputs, made.targets) if isinstance(one, LowRank)]
-    return replace(made, inputs=sides[0], targets=sides[1])
 
 
 def tucker(latent: Tensor, sequences: int, rank: int) -> dict[str, Tensor]:

@@ -217,12 +217,17 @@ def bytes_of(params: FarziParams, length: int, items: int) -> tuple[int, int]:
     """Bytes that the soft form takes whatever its size (decoder, bias, temperatures), and those of one sequence."""
     numbers = np.dtype(np.float16).itemsize
     cut = params.init == "teacher" and params.latent_dim < sasrec.WIDTH
-    fixed = numbers * items * (params.latent_dim + cut)
-    latent, size = numbers * params.latent_dim, smallest(np.array([length])).itemsize
-    if params.labels == "tied":  # what is read and what is predicted are stored apart
-        return fixed + (numbers * items * cut) + 16, size + (length - 1) * 2 * latent
-    place = latent + np.dtype(np.float32).itemsize + smallest(np.zeros(1, int), items - 1).itemsize
-    return fixed + 8, size + length * place
+    fixed = numbers * items * (params.latent_dim + cut) + 8
+    each = smallest(np.array([length])).itemsize
+    if params.factorisation == "tucker":
+        places = min(params.tucker_rank, length)
+        fixed += numbers * places * (params.tucker_rank * params.latent_dim + length)
+        each += numbers * params.tucker_rank
+    else:
+        each += length * numbers * params.latent_dim
+    if params.labels == "separate":
+        each += length * (np.dtype(np.float32).itemsize + smallest(np.zeros(1, int), items - 1).itemsize)
+    return fixed, each
 
 
 def meta_steps(params: FarziParams, shape: Shape, items: int) -> int:
