@@ -18,8 +18,8 @@ from typing import Literal
 from pydantic import Field
 
 from worker.contract.context import Context
-from worker.contract.method import Cost, Term, method
-from worker.kinds.graph.condensation.costs import LEARNING, MEMORY
+from worker.contract.method import method
+from worker.kinds.graph.condensation.costs import FOLLOWING
 from worker.kinds.graph.condensation.trajectories import TrajectoryParams, followed
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.summary import CondensedGraph
@@ -37,23 +37,6 @@ class GEOMParams(TrajectoryParams):
     soft_labels: bool = Field(True, description="Learn probabilities of classes beside features.")
 
 
-COST = Cost(
-    seconds=(
-        *LEARNING,
-        Term(3.5e-3, {"params.epochs": 1, "params.syn_steps": 1}),
-        Term(7.5e-10, {"params.epochs": 1, "params.syn_steps": 1, "train_nodes": 1, "features": 1, "params.hidden": 1}),
-        Term(
-            2.3e-10,
-            {"params.experts": 1, "params.teacher_epochs": 1, "train_nodes": 1, "features": 1, "params.hidden": 1},
-        ),
-    ),
-    memory_mb=(
-        *MEMORY,
-        Term(1e-4, {"params.syn_steps": 1, "features": 1, "params.hidden": 1}),
-    ),
-)
-
-
 @method(
     kind="graph",
     task="distil",
@@ -62,7 +45,7 @@ COST = Cost(
     paper="arXiv:2402.05011",
     device="any",
     memory_mb=2048,
-    cost=COST,
+    cost=FOLLOWING,
 )
 def geom(data: Graph, params: GEOMParams, ctx: Context) -> CondensedGraph:
     """Synthetic nodes with soft labels, by following networks taught from easy to hard."""

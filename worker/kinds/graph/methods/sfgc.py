@@ -15,8 +15,8 @@ have mean norm 1 inside, so one step size fits every graph; small experts (64 un
 from __future__ import annotations
 
 from worker.contract.context import Context
-from worker.contract.method import Cost, Term, method
-from worker.kinds.graph.condensation.costs import LEARNING, MEMORY
+from worker.contract.method import method
+from worker.kinds.graph.condensation.costs import FOLLOWING
 from worker.kinds.graph.condensation.trajectories import TrajectoryParams, followed
 from worker.kinds.graph.dataset import Graph
 from worker.kinds.graph.summary import CondensedGraph
@@ -24,23 +24,6 @@ from worker.kinds.graph.summary import CondensedGraph
 
 class SFGCParams(TrajectoryParams):
     """Parameters of `sfgc`."""
-
-
-COST = Cost(
-    seconds=(
-        *LEARNING,
-        Term(3.5e-3, {"params.epochs": 1, "params.syn_steps": 1}),
-        Term(7.5e-10, {"params.epochs": 1, "params.syn_steps": 1, "train_nodes": 1, "features": 1, "params.hidden": 1}),
-        Term(
-            2.3e-10,
-            {"params.experts": 1, "params.teacher_epochs": 1, "train_nodes": 1, "features": 1, "params.hidden": 1},
-        ),
-    ),
-    memory_mb=(
-        *MEMORY,
-        Term(1e-4, {"params.syn_steps": 1, "features": 1, "params.hidden": 1}),
-    ),
-)
 
 
 @method(
@@ -51,7 +34,7 @@ COST = Cost(
     paper="arXiv:2306.02664",
     device="any",
     memory_mb=2048,
-    cost=COST,
+    cost=FOLLOWING,
 )
 def sfgc(data: Graph, params: SFGCParams, ctx: Context) -> CondensedGraph:
     """Synthetic nodes without edges, by following networks trained on the whole graph."""
