@@ -135,7 +135,7 @@ def test_crops_are_found_in_real_images_of_their_class() -> None:
 
 def test_whole_images_are_kept_as_they_are_and_the_easiest_are_taken() -> None:
     data = images()
-    made = rded(data, RDEDParams(ipc=2, least_area=1.0, crops=1, **SHORT), Context(seed=1))
+    made = rded(data, RDEDParams(ipc=2, least_area=1.0, crops=1, choose="least-loss", **SHORT), Context(seed=1))
     teacher = labeller(data, TeacherParams(**SHORT), Context(seed=1))
     logits = teacher.logits(data.train)
     loss = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(logits)), data.train.y]

@@ -5,9 +5,10 @@ arXiv:2312.03526. Of every class some candidates are drawn, of each some random 
 class picks the best crop of an image, then the best images; `factor` f puts f x f of them, shrunk, on a canvas.
 O(classes x candidates x crops) answers of the teacher, beside its training.
 
-Departures from the published code: a canvas is cut into its tiles again and each is enlarged to an image of its own, so
-that tiles are judged, labelled and learned from in one form (published: the mosaic is the image, students see random
-crops of it, and tiles are padded with zeros when they are judged); labels of some views of every
+Departures from the published code: of every cluster of the teacher's answers to a class the best image is taken, not
+the best of all, which are much alike (`choose`); a canvas is cut into its tiles again and each is enlarged to an image
+of its own, so that tiles are judged, labelled and learned from in one form (published: the mosaic is the image,
+students see random crops of it, and tiles are padded with zeros when they are judged); labels of some views of every
 tile are stored instead of a teacher that is asked for every batch; and the choice is kept honest by labels and images
 of random ones beside it in every report.
 """
@@ -15,7 +16,7 @@ of random ones beside it in every report.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
@@ -45,6 +46,11 @@ class RDEDParams(SizeParams, TeacherParams):
     least_area: float = Field(
         0.8, gt=0, le=1, description="Least share of an image's square that a crop covers; 1: the whole of it."
     )
+    choose: Literal["clusters", "least-loss"] = Field(
+        "clusters",
+        description="Which of the recognised images: the best of every cluster of the teacher's answers to a class, or "
+        "the best of all, as published.",
+    )
     factor: int = Field(
         1, ge=1, le=4, description="Tiles along a side of a canvas, each an image of its own, enlarged."
     )
@@ -54,7 +60,7 @@ class RDEDParams(SizeParams, TeacherParams):
     kind="images",
     task="distil",
     name="rded",
-    version=2,
+    version=3,
     paper="arXiv:2312.03526",
     device="any",
     memory_mb=2048,
@@ -89,7 +95,7 @@ def _best(
 
     Where a class has fewer images than are asked for, further crops of the same images follow.
     """
-    from worker.kinds.images.teachers.crops import best_of_each, cut, drawn, least
+    from worker.kinds.images.teachers.crops import best_of_clusters, best_of_each, cross_entropy, cut, drawn, least
 
     train = data.train
     found, y = [np.zeros((0, *size, data.shape[0]), np.uint8)], [np.zeros(0, np.int64)]
@@ -101,9 +107,13 @@ def _best(
         crops = drawn(rows, each, data.shape[1:], params.least_area, rng)
         ctx.progress(int(one), len(counts), phase="judge crops")
         tiles = cut(train, crops, size)
-        loss = _losses(tiles, int(one), data, params.factor, teacher, ctx)
+        answers = _answers(tiles, int(one), data, params.factor, teacher, ctx)
+        loss = cross_entropy(answers, int(one))
         best = best_of_each(crops.row, loss)
-        taken = best[least(loss[best], count)]
+        if params.choose == "clusters":
+            taken = best[best_of_clusters(answers[best].astype(np.float32), loss[best], count, rng)]
+        else:
+            taken = best[least(loss[best], count)]
         others = np.setdiff1d(np.arange(len(crops)), taken)
         taken = np.concatenate([taken, others[least(loss[others], count - len(taken))]])
         found.append(tiles[taken])
@@ -111,18 +121,16 @@ def _best(
     return np.concatenate(found), np.concatenate(y)
 
 
-def _losses(tiles: np.ndarray, y: int, data: Images, factor: int, teacher: Teacher, ctx: Context) -> np.ndarray:
-    """The teacher's loss (m,) with class `y` of tiles, enlarged as students see them."""
+def _answers(tiles: np.ndarray, y: int, data: Images, factor: int, teacher: Teacher, ctx: Context) -> np.ndarray:
+    """The teacher's logits float64 (m, C) for tiles of class `y`, enlarged as students see them."""
     from torch import from_numpy
     from torch.nn import functional
 
-    found = [np.zeros(0)]
+    found = [np.zeros((0, len(data.classes)))]
     for start in range(0, len(tiles), _AHEAD):
         ctx.progress(y, len(data.classes), phase="judge crops")
         x = from_numpy(data.encoding.encode(tiles[start : start + _AHEAD]))
         if factor > 1:
             x = functional.interpolate(x, size=data.shape[1:], mode="bilinear", align_corners=False)
-        logits = teacher.answers(x).astype(np.float64)
-        top = logits.max(axis=1)
-        found.append(np.log(np.exp(logits - top[:, None]).sum(axis=1)) + top - logits[:, y])
+        found.append(teacher.answers(x).astype(np.float64))
     return np.concatenate(found)
