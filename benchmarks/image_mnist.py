@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ def accuracy(images: ImageSet, recipe: Recipe, seed: int, *asked: ImageSet) -> l
     """Percent that a network trained on a set has right of each of the others."""
     channels, height, width = images.shape
     network = build("convnet", channels, (height, width), images.classes, seed=seed, width=WIDTH)
+    recipe = recipe if images.rate is None else replace(recipe, rate=images.rate)  # of mtt, which learns it
     model = train(network, images, recipe, Context(seed=seed))
     return [100 * float((model.logits(one).argmax(axis=1) == one.y).mean()) for one in asked]
 

@@ -38,8 +38,8 @@ CELLS: tuple[tuple[str, dict[str, Any], tuple[int, ...]], ...] = (
     ("plt", {}, (0, 1, 2)),
     ("centroid", {}, (0,)),
     ("most-frequent", {}, (0,)),
-    ("eclare", {}, (0, 1, 2)),
-    ("eclare", {"attention": 0}, (0, 1, 2)),
+    ("eclare", {}, (0, 1)),
+    ("eclare", {"attention": 0}, (0, 1)),
 )
 """Learner, settings and seeds; of each `eclare`, the figures without GAME are of the same training."""
 
