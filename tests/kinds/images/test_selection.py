@@ -20,7 +20,7 @@ from worker.kinds.images.networks import build
 from worker.kinds.images.selection import proxies
 from worker.kinds.images.selection.by_score import by_score, kept
 from worker.kinds.images.selection.facility_location import facility_location
-from worker.kinds.images.selection.pickers import clusters, herding, k_center, medoids, nearest_rows
+from worker.kinds.images.selection.pickers import best_of_clusters, clusters, herding, k_center, medoids, nearest_rows
 from worker.kinds.images.selection.proxies import Said, el2n, errors, forgetting, grand
 from worker.runtime.registry import discover
 
@@ -181,3 +181,14 @@ def test_images_per_class_when_too_many_then_the_cure_is_the_most_there_may_be(t
     with pytest.raises(JobError, match="comes to 4 images; the dataset has 4") as single:
         counts_of(replace(data, split=np.where(np.isin(np.arange(len(data)), rows), TRAIN, TEST)), SizeParams(ipc=1))
     assert "Upload more images" in single.value.hint
+
+
+def test_the_best_of_every_cluster_and_where_points_are_equal_of_the_others():
+    rng = np.random.default_rng(0)
+    apart = np.repeat(np.array([[0, 0], [9, 0], [0, 9]], np.float32), 4, axis=0) + rng.random((12, 2), np.float32)
+    loss = rng.permutation(12).astype(float)
+    least_of_each = [4 * k + int(np.argmin(loss[4 * k : 4 * k + 4])) for k in range(3)]
+    assert sorted(best_of_clusters(apart, loss, 3, rng).tolist()) == least_of_each
+    equal = np.zeros((12, 2), np.float32)
+    assert sorted(loss[best_of_clusters(equal, loss, 3, rng)].tolist()) == [0, 1, 2]
+    assert sorted(best_of_clusters(apart, loss, 20, rng).tolist()) == list(range(12))

@@ -154,17 +154,6 @@ def test_the_best_crop_of_each_image_and_the_least_losses() -> None:
     assert crops.least(loss[best], 1).tolist() == [0]
 
 
-def test_the_best_of_every_cluster_and_where_points_are_equal_of_the_others() -> None:
-    rng = np.random.default_rng(0)
-    apart = np.repeat(np.array([[0, 0], [9, 0], [0, 9]], np.float32), 4, axis=0) + rng.random((12, 2), np.float32)
-    loss = rng.permutation(12).astype(float)
-    least_of_each = [4 * k + int(np.argmin(loss[4 * k : 4 * k + 4])) for k in range(3)]
-    assert sorted(crops.best_of_clusters(apart, loss, 3, rng).tolist()) == least_of_each
-    equal = np.zeros((12, 2), np.float32)
-    assert sorted(loss[crops.best_of_clusters(equal, loss, 3, rng)].tolist()) == [0, 1, 2]
-    assert sorted(crops.best_of_clusters(apart, loss, 20, rng).tolist()) == list(range(12))
-
-
 def test_tiles_fill_canvases_row_by_row() -> None:
     tiles = np.arange(8, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 1), np.uint8)
     canvases = crops.tiled(tiles, 2)

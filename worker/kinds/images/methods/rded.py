@@ -95,7 +95,8 @@ def _best(
 
     Where a class has fewer images than are asked for, further crops of the same images follow.
     """
-    from worker.kinds.images.teachers.crops import best_of_clusters, best_of_each, cross_entropy, cut, drawn, least
+    from worker.kinds.images.selection.pickers import best_of_clusters  # scikit-learn, which listing does not need
+    from worker.kinds.images.teachers.crops import best_of_each, cross_entropy, cut, drawn, least
 
     train = data.train
     found, y = [np.zeros((0, *size, data.shape[0]), np.uint8)], [np.zeros(0, np.int64)]

@@ -128,6 +128,19 @@ def medoids(x: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     return nearest_rows(x, clusters(x, count, rng)[0])
 
 
+def best_of_clusters(x: np.ndarray, loss: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Numbers of `count` rows: of every cluster of k-means the one of least loss (n,), and where rows are equal, so
+    that clusters are empty, the least of the others. All of them where there are no more. Ties go to the earlier row.
+    """
+    order = np.argsort(loss, kind="stable")
+    if count >= len(x):
+        return order
+    centres = clusters(x, count, rng)[0]
+    away = np.einsum("kd,kd->k", centres, centres) - 2 * (x @ centres.T)
+    first = np.sort(np.unique(away.argmin(axis=1)[order], return_index=True)[1])
+    return np.concatenate([order[first], np.delete(order, first)])[:count]
+
+
 def nearest_rows(x: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """A row of x for every centre, all distinct: the nearest that no closer pair has taken."""
     square = np.einsum("nd,nd->n", x, x)

@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from worker.contract.errors import JobError
 from worker.kinds.images.image_set import ImageSet
-from worker.kinds.images.selection.pickers import clusters
 
 
 @dataclass(frozen=True)
@@ -79,18 +78,6 @@ def cross_entropy(logits: np.ndarray, y: int) -> np.ndarray:
     """The loss (m,) of logits (m, C) with class `y`."""
     top = logits.max(axis=1)
     return np.log(np.exp(logits - top[:, None]).sum(axis=1)) + top - logits[:, y]
-
-
-def best_of_clusters(x: np.ndarray, loss: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Numbers of `count` of the points x (m, D): of every cluster of k-means the least loss, and where points are
-    equal, so that clusters are empty, the least of the others. All of them where there are no more."""
-    if count >= len(x):
-        return least(loss, count)
-    centres = clusters(x, count, rng)[0]
-    away = np.einsum("kd,kd->k", centres, centres) - 2 * (x @ centres.T)
-    best = best_of_each(away.argmin(axis=1), loss)
-    others = np.setdiff1d(np.arange(len(x)), best)
-    return np.concatenate([best, others[least(loss[others], count - len(best))]])
 
 
 def least(loss: np.ndarray, count: int) -> np.ndarray:
