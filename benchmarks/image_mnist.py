@@ -35,7 +35,7 @@ EFFORT: dict[str, dict[str, Any]] = {
     "dm": {"preset": "quick", "iterations": 1000},
     "dc": {"preset": "standard", "iterations": 400, "batch_real": 64},
     "dsa": {"preset": "standard", "iterations": 400, "batch_real": 64},
-    "frepo": {"preset": "quick", "iterations": 1500},
+    "frepo": {"preset": "quick", "iterations": 3000, "lr_img": 3e-3, "oldest": 100},
     "mtt": {"preset": "quick", "iterations": 300},
 }
 RECIPES = {
