@@ -106,8 +106,9 @@ def child(data: str, name: str, seeds: int) -> dict[str, Any]:
 
 
 def cell(data: str, name: str, seeds: int) -> dict[str, Any]:
-    """Accuracy, seconds and memory of one method; of training on the whole graph for that name."""
+    """Accuracy, seconds and memory of one method, or why it refuses; of training on the whole graph for that name."""
     from worker.contract.context import Context
+    from worker.contract.errors import JobError
 
     graph = planetoid(shared() / data / f"{data}.npz")
     if name == "whole graph":
@@ -123,7 +124,10 @@ def cell(data: str, name: str, seeds: int) -> dict[str, Any]:
         params = method.params(**sized)
         ctx = Context(seed=seed, deadline=time.monotonic() + LONGEST_S)
         started, used = time.monotonic(), time.process_time()
-        made = method.run(graph, params, ctx)
+        try:
+            made = method.run(graph, params, ctx)
+        except JobError as refused:  # a size that it cannot come to
+            return {"failed": str(refused)}
         wall.append(time.monotonic() - started)
         cpu.append(time.process_time() - used)
         if not seed:

@@ -145,7 +145,7 @@ class Children:
             "OMP_NUM_THREADS": str(self._threads),
             "MKL_NUM_THREADS": str(self._threads),
             "OMP_WAIT_POLICY": "PASSIVE",
-            # Torch gives back every large tensor at once; in huge pages the next one costs a third less (measured).
+            # Torch gives back every large tensor at once: see benchmarks/large_tensors.py for what huge pages save.
             "THP_MEM_ALLOC_ENABLE": "1",
         }
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -88,10 +90,12 @@ def test_tied_rows_when_made_then_each_event_is_read_and_all_but_the_first_predi
     assert isinstance(data.targets, LowRank)
     assert np.array_equal(data.inputs.latent, latent[[0, 1, 2, 3, 5, 6, 8, 9, 10]])
     assert np.array_equal(data.targets.latent, latent[[1, 2, 3, 4, 6, 7, 9, 10, 11]])
-    for one in (data, data.take(np.array([2, 0]))):
+    weighted = replace(data, weight=np.arange(9, dtype=np.float32))
+    for one in (data, data.take(np.array([2, 0])), weighted, weighted.take(np.array([2, 0]))):
         again = TrainingSet.from_arrays(one.arrays(), ITEMS, 20, len(one))
         assert again.digest() == one.digest()
         assert np.array_equal(again.targets.latent, one.targets.latent)
+    assert weighted.take(np.array([2, 0])).weight.tolist() == [6, 7, 8, 0, 1, 2, 3]
     assert data.take(np.array([2, 0])).whole.latent.tolist() == latent[[8, 9, 10, 11, 0, 1, 2, 3, 4]].tolist()
 
 
@@ -122,7 +126,7 @@ def test_factors_when_multiplied_then_give_every_place_and_are_what_is_stored():
     core, sequences, places = (x.astype(np.float64) for x in (factors.core, factors.sequences, factors.places))
     by_sum = np.einsum("abd,na,jb->njd", core, sequences, places)
     assert latent == pytest.approx(by_sum.reshape(20, WIDTH), abs=1e-4)
-    low = LowRank(latent, low_rank(1).decoder, factors=factors)
+    low = LowRank.of(factors, low_rank(1).decoder)
     data = TrainingSet.of_inputs(Rows.of([[0, 1, 2, 3, 1]] * 4), ITEMS, 20).with_targets(low)
     stored = data.arrays()
     assert "targets.LowRank.latent" not in stored

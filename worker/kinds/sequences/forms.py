@@ -66,6 +66,11 @@ class LowRank:
     tau: float = 1.0
     factors: Factors | None = None
 
+    @classmethod
+    def of(cls, factors: Factors, decoder: np.ndarray, bias: np.ndarray | None = None, tau: float = 1.0) -> LowRank:
+        """Events whose latent vectors are such a product."""
+        return cls(factors.latent(), decoder, bias, tau, factors)
+
     def __len__(self) -> int:
         return len(self.latent)
 
@@ -211,10 +216,11 @@ class TrainingSet:
         weight = None if self.weight is None else self.weight[at]
         if self.whole is not None:
             own = places(self.indptr[rows] + rows, lengths + 1)
-            return TrainingSet.tied(self.whole.take(own), lengths + 1, self.items, self.max_len)
-        taken = (self.inputs.take(at), self.targets.take(at))
+            taken = TrainingSet.tied(self.whole.take(own), lengths + 1, self.items, self.max_len)
+            return replace(taken, weight=weight)
+        inputs, targets = self.inputs.take(at), self.targets.take(at)
         return replace(
-            self, indptr=bounds(lengths), inputs=taken[0], targets=taken[1], weight=weight, units=len(rows), first=None
+            self, indptr=bounds(lengths), inputs=inputs, targets=targets, weight=weight, units=len(rows), first=None
         )
 
     def blocks(self, size: int = 4096) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -245,9 +251,9 @@ class TrainingSet:
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], items: int, max_len: int, units: int) -> TrainingSet:
         """The set back from `arrays`."""
         arrays = {name: _as_numbers(name, array) for name, array in arrays.items()}
-        if any(name.startswith("events.") for name in arrays):
-            return cls.tied(_events(arrays, "events"), np.diff(arrays["indptr"]) + 1, items, max_len)
         more = {name: arrays.get(name) for name in ("weight", "first")}
+        if any(name.startswith("events.") for name in arrays):
+            return replace(cls.tied(_events(arrays, "events"), np.diff(arrays["indptr"]) + 1, items, max_len), **more)
         sides = (_events(arrays, side) for side in ("inputs", "targets"))
         return cls(arrays["indptr"], *sides, items, max_len, units=units, **more)
 
@@ -271,8 +277,7 @@ def _events(arrays: Mapping[str, np.ndarray], side: str) -> Events:
         given["tau"] = float(given["tau"])
         given.setdefault("decoder", arrays.get("targets.LowRank.decoder"))  # once for both, in bundles of before
         if "core" in given:
-            given["factors"] = Factors(*(given.pop(one.name) for one in fields(Factors)))
-            given["latent"] = given["factors"].latent()
+            return LowRank.of(Factors(*(given.pop(one.name) for one in fields(Factors))), **given)
     return _FORMS[form](**given)
 
 

@@ -77,8 +77,7 @@ class Synthetic:
         decoder, bias = given["decoder"], given.get("bias")
         if "latent" in given:
             return LowRank(given["latent"], decoder, bias, self.tau)
-        factors = Factors(given["core"], given["sequences"], given["places"])
-        return LowRank(factors.latent(), decoder, bias, self.tau, factors)
+        return LowRank.of(Factors(given["core"], given["sequences"], given["places"]), decoder, bias, self.tau)
 
 
 def entropy(probabilities: Tensor) -> Tensor:
