@@ -6,7 +6,8 @@
   kernels of a step's batch with the summary, and of the summary.
 * `craig`'s facility location beside `apricot-select` (`peers/facility_location.py`), on the gradients that craig takes
   of some images: of one class alone, as craig does, and of all at once.
-* LRS and ARS beside DD-Ranking's own evaluators (a clone of NUS-HPC-AI-Lab/DD-Ranking), of the same accuracies.
+* LRS and ARS beside DD-Ranking's own evaluators (a clone of NUS-HPC-AI-Lab/DD-Ranking), of the same accuracies; and LRS
+  of the same images, each side with trainings of its own.
 
 A part whose peer is not given is not run, and keeps the figures it had. MNIST; both sides on one core, in turn, CPU
 seconds; ratios are medians over the rounds. Needs `mnist` beside the clone. Writes benchmarks/results/image_parts.json.
@@ -33,7 +34,13 @@ from benchmarks.image_data import mnist
 from benchmarks.peak import Peak
 from benchmarks.record import RESULTS, write
 from worker.contract.context import Context
-from worker.kinds.images.dataset import TRAIN, Images
+from worker.kinds.images.dataset import TEST, TRAIN, VALIDATION, Images
+from worker.kinds.images.fitting import Recipe, train
+from worker.kinds.images.image_set import ImageSet
+from worker.kinds.images.methods.dm import DMParams, dm
+from worker.kinds.images.methods.herding import HerdingParams, herding_images
+from worker.kinds.images.methods.random_images import RandomParams, random_images
+from worker.kinds.images.networks import build
 from worker.kinds.images.selection.facility_location import facility_location
 from worker.kinds.images.selection.proxies import ProxyParams, errors, said_by_proxies
 from worker.kinds.images.showing.ranking_scores import augmentation_robust_score, label_robust_score
@@ -43,6 +50,8 @@ PEERS = Path(__file__).parent / "peers"
 CALLS = 5
 SIZES = ((1_000, 100),)  # a batch of a step, and images of the summary
 IMAGES, CHOSEN = 5_000, 100
+WIDTH, SEEDS, TESTED, RATES = 32, 3, 1_000, (0.001, 0.005, 0.01, 0.05, 0.1)
+FULL = Recipe(steps=600, epochs=1)
 
 
 def main() -> None:
@@ -65,6 +74,7 @@ def main() -> None:
             figures["facility_location"] = greedy(mnist(), given.greedy_python, given.rounds, Path(folder))
     if given.ranking:
         figures["ranking_scores"] = scores(given.ranking)
+        figures["ranking_trainings"] = trainings(mnist(), given.ranking)
     write("image_parts", {"dataset": "MNIST", "threads": 1} | figures, ("torch", "numpy"))
 
 
@@ -176,6 +186,73 @@ def scores(clone: Path) -> dict[str, Any]:
         "largest_difference_lrs": max(abs(a - b["lrs"]) for a, b in zip(lrs, theirs, strict=True)),
         "largest_difference_ars": max(abs(a - b["ars"]) for a, b in zip(ars, theirs, strict=True)),
         "lrs_of_the_peer_given_percent": {"accuracies": percent, "lrs": of_percent["lrs"]},
+    }
+
+
+def trainings(data: Images, clone: Path) -> dict[str, Any]:
+    """LRS with hard labels of one image a class by `dm` and of ten real ones, of the same tensors on both sides.
+
+    Ours is trained by the recipe of `fitting`, its step size chosen on validation images; theirs, step size and epoch,
+    on the test images. The accuracy of full data is the same for both.
+    """
+    held, test = data.part(VALIDATION), data.part(TEST)
+    test = test.take(np.sort(np.random.default_rng(0).permutation(len(test))[:TESTED]))
+    held = held.take(np.arange(min(len(held), TESTED)))
+    full = share(data.train, test, FULL, 0)
+    made = dm(data, DMParams(ipc=1, width=WIDTH, preset="quick"), Context(seed=0)).images
+    chosen = herding_images(data, HerdingParams(ipc=10), Context(seed=0)).images
+    found: dict[str, Any] = {"width": WIDTH, "tested": len(test), "seeds": SEEDS, "full_data": full}
+    for name, images in (("dm, 1 image a class", made), ("herding, 10 images a class", chosen)):
+        drawn = [random_images(data, RandomParams(ipc=len(images) // 10), Context(seed=s)).images for s in range(SEEDS)]
+        summary, random = best_share([images] * SEEDS, held, test), best_share(drawn, held, test)
+        ours = label_robust_score(summary - random, full - summary)
+        theirs = trained_there(images, drawn, test, full, clone)
+        found[name] = {
+            "ours": {"summary": summary, "random": random, "lrs": ours},
+            "theirs": theirs,
+            "difference_lrs": ours - theirs["lrs"],
+        }
+        print(name, found[name], flush=True)
+    return found
+
+
+def best_share(sets: list[ImageSet], held: ImageSet, test: ImageSet) -> float:
+    """Mean share of the test images that networks have right, one a set, at the step size that validates best."""
+    recipes = [Recipe(steps=300, epochs=1, rate=rate) for rate in RATES]
+    means = [float(np.mean([share(one, held, recipe, s) for s, one in enumerate(sets)])) for recipe in recipes]
+    best = recipes[int(np.argmax(means))]
+    return float(np.mean([share(one, test, best, s) for s, one in enumerate(sets)]))
+
+
+def share(images: ImageSet, asked: ImageSet, recipe: Recipe, seed: int) -> float:
+    """What a network trained on some images has right of others."""
+    channels, height, width = images.shape
+    network = build("convnet", channels, (height, width), images.classes, seed=seed, width=WIDTH)
+    model = train(network, images, recipe, Context(seed=seed))
+    return float((model.logits(asked).argmax(axis=1) == asked.y).mean())
+
+
+def trained_there(
+    images: ImageSet, drawn: list[ImageSet], test: ImageSet, full: float, clone: Path
+) -> dict[str, float]:
+    """What DD-Ranking's trainings come to on the same images, as shares."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tensors.npz"
+        asked = test.under(images.encoding)
+        np.savez(
+            file,
+            x=images.all(),
+            y=images.y.astype(np.int64),
+            random=np.stack([one.under(images.encoding).all() for one in drawn]),
+            test_x=asked.all(),
+            test_y=asked.y.astype(np.int64),
+        )
+        found = child([sys.executable, "-m", "benchmarks.peers.ranking_trainings", clone, file, full, WIDTH])
+    summary = full - found["hard_label_recovery_mean"]
+    return {
+        "summary": summary,
+        "random": summary - found["improvement_over_random_mean"],
+        "lrs": found["label_robust_score_mean"],
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.farzi_figures import CONFIGURATIONS, STEPS, on_all, percent, tuned
+from benchmarks.farzi_figures import CONFIGURATIONS, STEPS, Source, on_all, percent, tuned
 from tests.kinds.sequences.real_data import magazine
 from worker.contract.context import Context
 from worker.kinds.sequences.dataset import Sequences
@@ -27,7 +27,7 @@ def summary(data: Sequences) -> SequenceSummary:
 
 def test_25_labelled_sequences_train_like_all_of_magazine(data: Sequences, summary: SequenceSummary) -> None:
     found = tuned(data, summary.delivered()["soft"], "sasrec", STEPS, (0.0,))
-    full = on_all(data, ["sasrec"])
+    full = on_all(data, Source(magazine, ["sasrec"]))
     assert percent(found, full["sasrec"]) >= 97
     assert found["test"]["ndcg@10"] > full["markov"]["ndcg@10"]
     assert found["test"]["hr@10"] >= 24
@@ -35,4 +35,4 @@ def test_25_labelled_sequences_train_like_all_of_magazine(data: Sequences, summa
 
 def test_another_learner_trains_on_them_as_on_all(data: Sequences, summary: SequenceSummary) -> None:
     found = tuned(data, summary.delivered()["soft"], "gru4rec", STEPS, (0.0,))
-    assert percent(found, on_all(data, ["gru4rec"])["gru4rec"]) >= 100
+    assert percent(found, on_all(data, Source(magazine, ["gru4rec"]))["gru4rec"]) >= 100

@@ -63,6 +63,36 @@ def test_loss_of_soft_targets_when_compared_then_is_the_cross_entropy_with_their
     assert targets.missed(logits, events, np.arange(7)).numpy() == pytest.approx(expected.numpy(), rel=1e-5)
 
 
+@pytest.mark.parametrize("form", ["ids", "low", "top", "spread"])
+def test_loss_when_taken_in_blocks_then_it_and_its_gradients_are_those_of_all_logits_at_once(
+    form: str, monkeypatch: pytest.MonkeyPatch
+):
+    inputs = Ids(np.arange(9, dtype=np.int32))
+    wanted = {
+        "ids": Ids(np.arange(9, dtype=np.int32)[::-1].copy()),
+        "low": low_rank(9, bias=True),
+        "top": top_k(low_rank(9), 4, spread=False),
+        "spread": top_k(low_rank(9), 4, spread=True),
+    }[form]
+    data = TrainingSet(np.array([0, 5, 9]), inputs, wanted, ITEMS, 6, np.linspace(0.5, 2, 9).astype(np.float32))
+    net = SASRec(ITEMS, 6).eval()
+    batch = targets.Batch.of(data, np.arange(2), "cpu")
+    logits = net(embedded=batch.embedded(net, data), at=(batch.row, batch.column))
+    dense = (targets.missed(logits, wanted, batch.at) * batch.weight).sum() / batch.weight.sum()
+    expected = torch.autograd.grad(dense, list(net.parameters()))
+
+    largest, missed = [0], targets.missed
+    monkeypatch.setitem(targets.BLOCK, "cpu", 2 * ITEMS)
+    monkeypatch.setattr(
+        targets, "missed", lambda logits, *rest: (largest.append(logits.numel()), missed(logits, *rest))[1]
+    )
+    found = targets.loss(net, data, np.arange(2))
+    assert max(largest) == 2 * ITEMS
+    assert found.item() == pytest.approx(dense.item(), rel=1e-6)
+    for one, other in zip(torch.autograd.grad(found, list(net.parameters())), expected, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
 def test_one_hot_events_when_read_and_predicted_then_give_the_logits_and_loss_of_the_items_themselves():
     rows = Rows.of([[0, 3, 5, 2], [7, 1, 4]])
     hard = TrainingSet.of(rows, ITEMS, 6)

@@ -161,8 +161,10 @@ class NeuralModel:
         for start in range(0, len(data), 64):
             at = np.arange(start, min(start + 64, len(data)))
             batch = targets.Batch.of(data, at, self.device)
-            logits = self.net(embedded=batch.embedded(self.net, data), at=(batch.row, batch.column))
-            each[batch.at] = targets.missed(logits, data.targets, batch.at).double().cpu().numpy()
+            states = self.net.states(batch.embedded(self.net, data))[batch.row, batch.column]
+            for block in targets.blocks(len(states), data.items, states.device):
+                missed = targets.missed(self.net.scores(states[block]), data.targets, batch.at[block])
+                each[batch.at[block]] = missed.double().cpu().numpy()
         owner = np.repeat(np.arange(len(rows)), np.maximum(rows.lengths - 1, 0))
         return np.bincount(owner, each, minlength=len(rows))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from worker.kinds.sequences.networks.next_event import NextEvent
 from worker.kinds.sequences.rows import places
 
 LARGE, SAMPLED = 50_000, 1024
+BLOCK = {"cpu": 400_000, "cuda": 50_000_000}  # logits that exist at a time: on a CPU about what its cache holds
 
 
 def mixture(events: LowRank, at: np.ndarray, device: str) -> Tensor:
@@ -93,18 +96,50 @@ class Batch:
 def loss(net: NextEvent, data: TrainingSet, rows: np.ndarray) -> Tensor:
     """Mean weighted cross entropy over all places of these rows. Raises ValueError for a network that is not causal.
 
-    Beyond `LARGE` items hard targets are scored against `SAMPLED` items drawn uniformly, see `against_a_sample`.
+    Beyond `LARGE` items hard targets are scored against `SAMPLED` items drawn uniformly, see `against_a_sample`. Has a
+    first derivative only.
     """
     if not net.causal:
         raise ValueError("a network that sees what comes after a place cannot be trained at all places")
     batch = Batch.of(data, rows, str(net.items.weight.device))
-    embedded = batch.embedded(net, data)
+    states = net.states(batch.embedded(net, data))[batch.row, batch.column]
     if data.items > LARGE and isinstance(data.targets, Ids):
-        states = net.states(embedded)[batch.row, batch.column]
-        each = against_a_sample(net, states, data.targets.items[batch.at])
+        total = (against_a_sample(net, states, data.targets.items[batch.at]) * batch.weight).sum()
     else:
-        each = missed(net(embedded=embedded, at=(batch.row, batch.column)), data.targets, batch.at)
-    return (each * batch.weight).sum() / batch.weight.sum()
+        total = _InBlocks.apply(states, net.items.weight, batch.weight, data.targets, batch.at)
+    return total / batch.weight.sum()
+
+
+class _InBlocks(torch.autograd.Function):
+    """sum_i w_i CE_i over places of states (p, h), scored with a table (V, h), so that no more than `BLOCK` logits and
+    soft targets ever exist: the gradients for states and table are taken block by block, forwards, and kept in place of
+    the logits (as arXiv:2410.10989 does for hard targets)."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, table: Tensor, weight: Tensor, events: Events, at: np.ndarray) -> Tensor:
+        to_states, to_table = torch.empty_like(states), torch.zeros_like(table)
+        total, shared = states.new_zeros(()), table.detach().requires_grad_()
+        for block in blocks(len(states), len(table), states.device):
+            with torch.enable_grad():
+                own = states[block].detach().requires_grad_()
+                found = (missed(own @ shared.T, events, at[block]) * weight[block]).sum()
+            to_states[block], more = torch.autograd.grad(found, (own, shared))
+            to_table += more
+            total += found.detach()
+        ctx.save_for_backward(to_states, to_table)
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        to_states, to_table = ctx.saved_tensors
+        return gradient * to_states, gradient * to_table, None, None, None
+
+
+def blocks(places: int, items: int, device: torch.device) -> Iterator[slice]:
+    """Slices of so many places, whose logits over all items are `BLOCK` numbers at most."""
+    size = max(1, BLOCK.get(device.type, BLOCK["cuda"]) // items)
+    return (slice(start, start + size) for start in range(0, places, size))
 
 
 def against_a_sample(net: NextEvent, states: Tensor, items: np.ndarray, size: int = SAMPLED) -> Tensor:
