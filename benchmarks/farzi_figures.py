@@ -42,6 +42,7 @@ STEPS, SEEDS, KS = (160, 240, 320, 400), 3, (10, 100)
 SHORT = (40, 80, 120, 160)
 CONFIGURATIONS: dict[str, tuple[str, dict[str, Any], Sequence[int]]] = {
     "magazine-25x20": ("magazine", {"n_sequences": 25, "sequence_length": 20, "outer_steps": 0}, STEPS),
+    "magazine-5x5": ("magazine", {"n_sequences": 5, "sequence_length": 5, "outer_steps": 500}, SHORT),
     "magazine-10x10": (
         "magazine",
         {"n_sequences": 10, "sequence_length": 10, "outer_steps": 500, "patience": 1000},
@@ -62,7 +63,16 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any], Sequence[int]]] = {
     ),
     "magazine-tied": (
         "magazine",
-        {"n_sequences": 25, "sequence_length": 10, "labels": "tied", "init": "real", "outer_steps": 1000},
+        {
+            "n_sequences": 25,
+            "sequence_length": 20,
+            "labels": "tied",
+            "init": "real",
+            "outer_steps": 1500,
+            "window": 20,
+            "patience": 1000,
+            "validate_every": 50,
+        },
         SHORT,
     ),
 }

@@ -22,6 +22,7 @@ from worker.kinds.sequences.farzi.students import STUDENTS
 from worker.kinds.sequences.farzi.synthetic import Synthetic, of_rank, tucker
 from worker.kinds.sequences.farzi.validation import Validate, Validation
 from worker.kinds.sequences.forms import Ids, LowRank, TrainingSet
+from worker.kinds.sequences.methods import farzi as module
 from worker.kinds.sequences.methods.farzi import FarziParams, Shape, bytes_of, farzi, meta_steps, shape_of, start_of
 from worker.kinds.sequences.networks import targets
 from worker.kinds.sequences.rows import Rows
@@ -256,6 +257,16 @@ def test_a_teacher_that_nothing_is_held_out_for_is_trained_as_is_usual() -> None
         assert any("usual settings" in said for said in ctx.warnings)
 
 
+@pytest.mark.parametrize(("enough", "done"), [(0.0, 0), (10.0, 1)])
+def test_meta_stage_when_not_asked_for_then_runs_only_where_labels_are_not_nearly_as_good_as_their_teacher(
+    enough: float, done: int, taught: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ENOUGH", enough)
+    small = {**SMALL, "n_sequences": 2, "sequence_length": 2, "outer_steps": None, "time_budget_s": 0.01}
+    summary = farzi(DATA, FarziParams(**small), Stopped(0, taught))
+    assert summary.origin.settings["outer_steps_done"] == done
+
+
 def test_meta_steps_that_changed_nothing_for_the_better_are_told(
     taught: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,7 +299,7 @@ def test_what_does_not_fit_the_data_is_refused_with_a_cure(given: dict[str, Any]
 @pytest.mark.parametrize(
     "given",
     [
-        {"window": 50},
+        {"window": 50, "inner_steps": 40},
         {"trajectory": "reversible"},
         {"trajectory": "reversible", "precision": "float64", "inner_steps": 150},
         {"learner": ["fmlp-rec"]},

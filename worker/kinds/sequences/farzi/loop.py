@@ -33,8 +33,8 @@ FLOOR = 0.05  # of the step size, at the end of its cosine
 @dataclass(frozen=True)
 class Schedule:
     """How many outer steps, their step size, the largest norm of a gradient, how often is validated, how many
-    validations without a better one end it, after how many seconds it ends (None: never), and what a nat of the soft
-    events' mean entropy costs at the end."""
+    validations without a better one end it, after how many seconds it ends (None: never), what a nat of the soft
+    events' mean entropy costs at the end, and the score of the start with which there is no step at all."""
 
     steps: int
     lr: float
@@ -43,6 +43,7 @@ class Schedule:
     patience: int
     budget_s: float | None = None
     entropy_penalty: float = 0.0
+    enough: float = math.inf
 
     def rate(self, step: int) -> float:
         """The step size of step 1, 2, ...: a cosine that ends at `FLOOR`."""
@@ -158,7 +159,8 @@ def distil(
     if not state.curve:
         _validate(state, start, validate, math.nan, tick)
         state.save(ctx)
-    while state.step < schedule.steps and state.worse < schedule.patience:
+    settled = state.step == 0 and state.best_score >= schedule.enough
+    while not settled and state.step < schedule.steps and state.worse < schedule.patience:
         state.step += 1
         network, theta = starts(state.step)
         made = start.with_phi(state.phi)

@@ -68,7 +68,7 @@ class Validate:
             fitting = Fitting(self.recipe, made, mix(self.seed, number, 6) % 2**32, self.device)
             for column, steps in enumerate(self.steps):
                 try:
-                    found[number, column] = self._measure(fitting.fit({"steps": steps}, _Ticking.of(tick)))
+                    found[number, column] = self.measure(fitting.fit({"steps": steps}, _Ticking.of(tick)))
                 except JobError:
                     found[number, column] = -np.inf
         means = found.mean(axis=0)
@@ -81,7 +81,8 @@ class Validate:
         }
         return Validation(float(means[best]), self.steps[best], named)
 
-    def _measure(self, model: NeuralModel) -> float:
+    def measure(self, model: NeuralModel) -> float:
+        """How good a trained network is; minus infinity where its scores are not finite."""
         if self.cases is not None:
             return 100 * float(Ranking(self.cases, (10,), self.items)(model)["ndcg@10"].mean())
         assert self.windows is not None  # noqa: S101 - one of the two is there

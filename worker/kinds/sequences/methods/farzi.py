@@ -4,16 +4,19 @@ Farzi (arXiv:2310.09983): rows of soft events softmax(latent @ decoder / tau), l
 on them, by the exact reverse of Adam (`worker.numerics.adam_reverse`; the paper's is not exact). Departures: by default
 what is read are items and only what comes next is soft (`labels="separate"`), and it starts from the labels of a
 full-data teacher, which are exactly of low rank: on small data they alone train a learner to its full quality, and the
-meta-stage is for summaries too small for that. Kept is what validates best; nothing is chosen on test data.
+meta-stage is for summaries too small for that, or without a teacher. The inner training is the learner's own, its step
+size and about as many updates: what was learned through a shorter one serves none that goes on. Kept is what validates
+best; nothing is chosen on test data.
 
 One outer step is about `inner_steps` + 3 `window` passes over the synthetic rows, each O(n xi (model + h V)); memory is
-that of the eight kept graphs and 3 `window` P numbers. Soft rows save sequences, and bytes only where there are more
+that of twelve kept graphs and 3 `window` P numbers. Soft rows save sequences, and bytes only where there are more
 events than n xi d + d V numbers; the report says which.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -36,6 +39,7 @@ from worker.kinds.sequences.farzi.pool import omega
 from worker.kinds.sequences.farzi.students import STUDENTS, USUAL
 from worker.kinds.sequences.farzi.synthetic import Synthetic
 from worker.kinds.sequences.farzi.validation import Validate
+from worker.kinds.sequences.fitting import NeuralModel
 from worker.kinds.sequences.forms import LowRank, TrainingSet
 from worker.kinds.sequences.learners import sasrec
 from worker.kinds.sequences.selection import SelectParams
@@ -48,6 +52,8 @@ from worker.numerics.seeds import mix
 
 DENSE_LIMIT = 60_000_000  # probabilities n * xi * V; about eight such float32 tables are alive at once
 FEWEST, MOST = 10, 20_000
+WINDOW = 10
+ENOUGH = 0.97  # of what the teacher reaches on validation: with labels as good as that no meta-step is worth its time
 
 
 class FarziParams(SelectParams):
@@ -89,13 +95,20 @@ class FarziParams(SelectParams):
         max_length=4,
         description="Networks inside the loss; of several, one an outer step. Left out: sasrec, of text causal-lm.",
     )
-    inner_steps: int = Field(40, ge=1, le=1000, description="Updates T of one inner training.")
-    inner_lr: float = Field(
-        0.01, ge=1e-5, le=0.1, description="Step size of the inner Adam; 0.02 without window diverged."
+    inner_steps: int = Field(
+        160, ge=1, le=1000, description="Updates T of one inner training: about as many as a learner will take."
+    )
+    inner_lr: float | None = Field(
+        None, ge=1e-5, le=0.1, description="Step size of the inner Adam; left out: the (first) learner's own."
     )
     inner_batch: int = Field(64, ge=1, le=4096, description="Synthetic rows an inner update.")
     inner_eps: float = Field(1e-4, ge=1e-8, le=1, description="Adam's epsilon in the inner training.")
-    window: int = Field(10, ge=1, le=1000, description="Inner updates that are differentiated, from a random one on.")
+    window: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Inner updates that are differentiated, from a random one on; left out: 10, or all of fewer.",
+    )
     optimiser: Literal["exact", "first_order"] = Field(
         "exact", description="Reverse through the window; first order: through one update, cheap with n_trajectories."
     )
@@ -110,8 +123,8 @@ class FarziParams(SelectParams):
         None,
         ge=0,
         le=100_000,
-        description="Meta-steps; left out: 500 after a teacher where the summary is very small, 0 where it is not (its "
-        "labels alone reach what the learner can), 2000 without a teacher.",
+        description="Meta-steps; left out: 500 after a teacher where the summary is very small and its labels alone do "
+        "not reach 97 % of the teacher on validation, else 0; 2000 without a teacher.",
     )
     outer_lr: float | None = Field(
         None, ge=1e-4, le=0.1, description="Step size of the outer Adam; left out: 0.002 after a teacher, else 0.01."
@@ -142,7 +155,7 @@ class FarziParams(SelectParams):
 
     @model_validator(mode="after")
     def _fits_together(self) -> FarziParams:
-        if self.window > self.inner_steps:
+        if self.window is not None and self.window > self.inner_steps:
             raise ValueError(f"window is at most inner_steps, {self.inner_steps}")
         if self.trajectory == "reversible" and self.precision != "float64":
             raise ValueError("a reversible trajectory needs precision float64: rounding grows like 0.9^-T")
@@ -264,7 +277,7 @@ def start_of(data: Sequences, params: FarziParams, shape: Shape, teacher: Teache
 
 
 COST = Cost(
-    seconds=(Term(20.0), Term(6e-3, {"training_events": 1}), Term(0.3, {"params.outer_steps": 1})),
+    seconds=(Term(20.0), Term(6e-3, {"training_events": 1}), Term(0.6, {"params.outer_steps": 1})),
     memory_mb=(Term(600.0), Term(4e-5, {"training_events": 1, "items": 0.5})),
 )
 
@@ -273,7 +286,7 @@ COST = Cost(
     kind="sequences",
     task="distil",
     name="farzi",
-    version=3,
+    version=4,
     paper="arXiv:2310.09983",
     device="any",
     memory_mb=3072,
@@ -299,10 +312,14 @@ def farzi(data: Sequences, params: FarziParams, ctx: Context) -> SequenceSummary
             omega(full, recipe, name, params.n_trajectories, params.ckpts_per_trajectory, ctx)
             for name, recipe in zip(params.learner, recipes, strict=True)
         ]
-    horizon = [params.inner_steps * times for times in ((1, 2, 4) if steps else (2, 4, 8))]
+    horizon = [max(1, round(params.inner_steps * times)) for times in ((1, 2, 4) if steps else (0.5, 1, 2))]
     validate = Validate.of(data, recipes[0], horizon, params.validate_seeds, ctx.seed, ctx.device)
     if validate is None:
         ctx.warn("There are no validation events: the last outer step is delivered.")
+    enough = math.inf
+    if validate is not None and teacher is not None and params.outer_steps is None:
+        taught = validate.measure(NeuralModel(teacher.net, teacher.max_len, ctx.device))
+        enough = ENOUGH * taught if taught > 0 else taught / ENOUGH
     first_order = params.optimiser == "first_order"
     dtype = torch.float64 if params.precision == "float64" else torch.float32
     schedule = Schedule(
@@ -313,12 +330,13 @@ def farzi(data: Sequences, params: FarziParams, ctx: Context) -> SequenceSummary
         params.patience,
         params.time_budget_s,
         params.entropy_penalty,
+        enough,
     )
     how = Unrolling(
-        Adam(params.inner_lr, eps=params.inner_eps),
+        Adam(params.inner_lr or recipes[0].rate, eps=params.inner_eps),
         params.inner_steps,
         params.inner_batch,
-        1 if first_order else params.window,
+        1 if first_order else params.window or min(WINDOW, params.inner_steps),
         params.trajectory,
         params.adjoint,
         dtype,
@@ -409,7 +427,7 @@ def _recipe(data: Sequences, params: FarziParams, state: Progress) -> dict[str, 
         "labels": params.labels,
         "inner": {
             "steps": params.inner_steps,
-            "lr": params.inner_lr,
+            "lr": params.inner_lr or recipe.rate,
             "eps": params.inner_eps,
             "batch": params.inner_batch,
         },
