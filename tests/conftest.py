@@ -10,9 +10,8 @@ import structlog
 
 from tests.engines import Engines
 
-# One test process runs on each core: more threads would only take turns. Large tensors lie in huge pages, as they do in
-# a worker. To be set before numpy or torch is imported.
-os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "THP_MEM_ALLOC_ENABLE": "1"}
+# One test process runs on each core: more threads would only take turns. To be set before numpy or torch is imported.
+os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 # As structlog is before a process of ours configures it, but for tracebacks: with the values of all variables, which
 # is its own choice, one takes seconds.

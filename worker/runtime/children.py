@@ -145,8 +145,8 @@ class Children:
             "OMP_NUM_THREADS": str(self._threads),
             "MKL_NUM_THREADS": str(self._threads),
             "OMP_WAIT_POLICY": "PASSIVE",
-            # Torch gives back every large tensor at once: see benchmarks/large_tensors.py for what huge pages save.
-            "THP_MEM_ALLOC_ENABLE": "1",
+            # Large tensors come and go, and the kernel clears their pages each time: see benchmarks/large_tensors.py.
+            "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
         }
 
 
