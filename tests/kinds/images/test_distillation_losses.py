@@ -83,16 +83,6 @@ def test_distance_of_gradients():
     assert float(gradient_distance([a], [b])) == pytest.approx(1 - 1 / math.sqrt(2), abs=1e-5)
 
 
-@pytest.mark.parametrize("norm", ["instance", "batch"])
-def test_class_gradient_when_taken_a_few_images_at_a_time_then_is_that_of_all(norm):
-    network = build("convnet", 1, 8, 3, seed=0, width=4, norm=norm).double()
-    x, y = torch.rand(37, 1, 8, 8, dtype=torch.float64), torch.full((37,), 2)
-    for some, all_at_once in zip(
-        class_gradient(network, x, y), class_gradient(network, x, y, create_graph=True), strict=True
-    ):
-        assert torch.allclose(some, all_at_once, rtol=1e-9, atol=1e-12)
-
-
 def test_distance_of_gradients_is_differentiable_in_pixels():
     network = build("convnet", 1, 8, 3, seed=0, width=2, activation="sigmoid").double()
     y = torch.tensor([1, 1])

@@ -7,9 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _BatchNorm
-
-AT_ONCE = 16
 
 
 def gradient_distance(real: Sequence[Tensor], syn: Sequence[Tensor]) -> Tensor:
@@ -29,14 +26,7 @@ def gradient_distance(real: Sequence[Tensor], syn: Sequence[Tensor]) -> Tensor:
 
 def class_gradient(network: nn.Module, x: Tensor, y: Tensor, *, create_graph: bool = False) -> tuple[Tensor, ...]:
     """The gradient of the mean cross-entropy of images (n, c, h, w) of classes (n,), by parameter that is matched: a
-    bias would be summed over all pixels for nothing. Without a graph, on a CPU, it is summed over a few images at a
-    time, whose activations stay in the cache; not where a batch norm looks at all of them."""
+    bias would be summed over all pixels for nothing."""
+    loss = functional.cross_entropy(network(x), y)
     matched = [one for one in network.parameters() if one.ndim >= 2]
-    whole = create_graph or x.device.type != "cpu" or any(isinstance(one, _BatchNorm) for one in network.modules())
-    at_once = len(x) if whole else AT_ONCE
-    total: tuple[Tensor, ...] = ()
-    for some, labels in zip(x.split(at_once), y.split(at_once), strict=True):
-        loss = functional.cross_entropy(network(some), labels) * (len(some) / len(x))
-        found = torch.autograd.grad(loss, matched, create_graph=create_graph)
-        total = tuple(one + other for one, other in zip(total, found, strict=True)) if total else found
-    return total
+    return torch.autograd.grad(loss, matched, create_graph=create_graph)
