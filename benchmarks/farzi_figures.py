@@ -42,10 +42,10 @@ STEPS, SEEDS, KS = (160, 240, 320, 400), 3, (10, 100)
 SHORT = (40, 80, 120, 160)
 CONFIGURATIONS: dict[str, tuple[str, dict[str, Any], Sequence[int]]] = {
     "magazine-25x20": ("magazine", {"n_sequences": 25, "sequence_length": 20, "outer_steps": 0}, STEPS),
-    "magazine-5x5": ("magazine", {"n_sequences": 5, "sequence_length": 5, "outer_steps": 500}, SHORT),
+    "magazine-5x5": ("magazine", {"n_sequences": 5, "sequence_length": 5, "outer_steps": 500, "window": 10}, SHORT),
     "magazine-10x10": (
         "magazine",
-        {"n_sequences": 10, "sequence_length": 10, "outer_steps": 500, "patience": 1000},
+        {"n_sequences": 10, "sequence_length": 10, "outer_steps": 500, "window": 10, "patience": 1000},
         SHORT,
     ),
     "ml-100k-50x50": ("ml-100k", {"n_sequences": 50, "sequence_length": 50, "outer_steps": 0, "inputs": "real"}, STEPS),
@@ -69,7 +69,6 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any], Sequence[int]]] = {
             "labels": "tied",
             "init": "real",
             "outer_steps": 1500,
-            "window": 20,
             "patience": 1000,
             "validate_every": 50,
         },

@@ -36,7 +36,18 @@ EFFORT: dict[str, dict[str, Any]] = {
     "dc": {"preset": "standard", "iterations": 400, "batch_real": 64},
     "dsa": {"preset": "standard", "iterations": 400, "batch_real": 64},
     "frepo": {"preset": "quick", "iterations": 3000, "lr_img": 3e-3, "oldest": 100},
-    "mtt": {"preset": "quick", "iterations": 300},
+    "mtt": {
+        "preset": "standard",
+        "experts": 3,
+        "expert_epochs": 5,
+        "ahead": 1,
+        "last_start": 4,
+        "syn_steps": 40,
+        "iterations": 400,
+        "lr_img": 500.0,
+        "lr_rate": 0.1,
+        "looks": 8,
+    },
 }
 RECIPES = {
     "plain, 300 steps": Recipe(steps=300, epochs=1),

@@ -52,7 +52,7 @@ from worker.numerics.seeds import mix
 
 DENSE_LIMIT = 60_000_000  # probabilities n * xi * V; about eight such float32 tables are alive at once
 FEWEST, MOST = 10, 20_000
-WINDOW = 10
+WINDOW = 20
 ENOUGH = 0.97  # of what the teacher reaches on validation: with labels as good as that no meta-step is worth its time
 
 
@@ -107,7 +107,7 @@ class FarziParams(SelectParams):
         None,
         ge=1,
         le=1000,
-        description="Inner updates that are differentiated, from a random one on; left out: 10, or all of fewer.",
+        description="Inner updates that are differentiated, from a random one on; left out: 20, or all of fewer.",
     )
     optimiser: Literal["exact", "first_order"] = Field(
         "exact", description="Reverse through the window; first order: through one update, cheap with n_trajectories."
