@@ -72,7 +72,7 @@ class MTTParams(AugmentedParams):
     )
     batch_syn: int = Field(0, ge=0, le=100_000, description="Made images of a student step; 0: all of them.")
     lr_img: float | None = Field(None, gt=0, le=1e6, description="Step size of SGD on the images; null: by preset.")
-    lr_rate: float = Field(1e-2, gt=0, le=10, description="Step size of SGD on the logarithm of the student's step.")
+    lr_rate: float = Field(0.1, gt=0, le=10, description="Step size of SGD on the logarithm of the student's step.")
     lr_label: float = Field(2.0, gt=0, le=1000, description="Of datm: step size of SGD on the labels.")
 
 
@@ -80,7 +80,7 @@ class MTTParams(AugmentedParams):
     kind="images",
     task="distil",
     name="mtt",
-    version=1,
+    version=2,
     paper="arXiv:2203.11932",
     device="any",
     memory_mb=4096,
