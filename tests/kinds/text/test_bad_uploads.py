@@ -23,9 +23,10 @@ CELL = st.one_of(
 RECORD = st.dictionaries(
     st.sampled_from(["text", "id", "source", "split", "score_a", "embedding", "other"]), CELL, max_size=7
 )
+NAME = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5)  # with NUL it is refused
 DOCUMENT = st.fixed_dictionaries(
     {"text": st.text(max_size=40)},
-    optional={"id": st.text(max_size=5), "source": st.text(max_size=5), "score_a": st.floats(allow_nan=False)},
+    optional={"id": NAME, "source": NAME, "score_a": st.floats(allow_nan=False)},
 )
 SLOW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
