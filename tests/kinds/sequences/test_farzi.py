@@ -23,7 +23,16 @@ from worker.kinds.sequences.farzi.synthetic import Synthetic, of_rank, tucker
 from worker.kinds.sequences.farzi.validation import Validate, Validation
 from worker.kinds.sequences.forms import Ids, LowRank, TrainingSet
 from worker.kinds.sequences.methods import farzi as module
-from worker.kinds.sequences.methods.farzi import FarziParams, Shape, bytes_of, farzi, meta_steps, shape_of, start_of
+from worker.kinds.sequences.methods.farzi import (
+    FarziParams,
+    Shape,
+    bytes_of,
+    farzi,
+    meta_steps,
+    nearly,
+    shape_of,
+    start_of,
+)
 from worker.kinds.sequences.networks import targets
 from worker.kinds.sequences.rows import Rows
 from worker.kinds.sequences.summary import SequenceSummary
@@ -255,6 +264,12 @@ def test_a_teacher_that_nothing_is_held_out_for_is_trained_as_is_usual() -> None
         assert teacher.settings == UNTUNED
         assert teacher.validation is None
         assert any("usual settings" in said for said in ctx.warnings)
+
+
+def test_score_near_a_teacher_s_is_97_percent_of_it_and_of_a_teacher_who_knows_nothing_there_is_none() -> None:
+    assert nearly(20.0) == pytest.approx(19.4)
+    assert nearly(-97.0) == pytest.approx(-100.0)  # a perplexity
+    assert nearly(0.0) == float("inf")
 
 
 @pytest.mark.parametrize(("enough", "done"), [(0.0, 0), (10.0, 1)])

@@ -252,6 +252,13 @@ def meta_steps(params: FarziParams, shape: Shape, items: int) -> int:
     return 500 if 4 * shape.count * shape.length < items else 0
 
 
+def nearly(taught: float) -> float:
+    """The validation score that comes near a teacher's: nDCG, or minus a perplexity. Nothing comes near none at all."""
+    if not taught:
+        return math.inf
+    return ENOUGH * taught if taught > 0 else taught / ENOUGH
+
+
 def start_of(data: Sequences, params: FarziParams, shape: Shape, teacher: Teacher | None, ctx: Context) -> Synthetic:
     """Synthetic sequences before any meta-step."""
     real, generator = data.training().rows, torch.Generator().manual_seed(mix(ctx.seed, 8))
@@ -318,8 +325,7 @@ def farzi(data: Sequences, params: FarziParams, ctx: Context) -> SequenceSummary
         ctx.warn("There are no validation events: the last outer step is delivered.")
     enough = math.inf
     if validate is not None and teacher is not None and params.outer_steps is None:
-        taught = validate.measure(NeuralModel(teacher.net, teacher.max_len, ctx.device))
-        enough = ENOUGH * taught if taught > 0 else taught / ENOUGH
+        enough = nearly(validate.measure(NeuralModel(teacher.net, teacher.max_len, ctx.device)))
     first_order = params.optimiser == "first_order"
     dtype = torch.float64 if params.precision == "float64" else torch.float32
     schedule = Schedule(
